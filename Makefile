@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# One Makefile, no configure step.  "make help" lists the targets.
+#
+# Set on the command line or in the environment:
+#   CC CFLAGS CPPFLAGS LDFLAGS AR PKG_CONFIG INSTALL    the usual meaning
+#   DESTDIR prefix bindir libdir includedir mandir datadir
+#   V=1               show the commands
+#   WERROR=1          warnings are errors (make check sets it)
+#   SANITIZE=LIST     e.g. address,undefined; built in a directory of its own
+#   COVERAGE=1        gcov build, likewise
+#   SHARED_TOOLS=1    link the tools to libcow.so instead of libcow.a
+#   CHECK_WRAPPER=CMD prefix for every unit test, e.g. valgrind
+#   FIXTURES=DIR      kernel-made images (default ../shared/fixtures)
+
+prefix     ?= /usr/local
+bindir     ?= $(prefix)/sbin
+libdir     ?= $(prefix)/lib
+includedir ?= $(prefix)/include
+datadir    ?= $(prefix)/share
+mandir     ?= $(datadir)/man
+bashcompdir ?= $(datadir)/bash-completion/completions
+zshcompdir  ?= $(datadir)/zsh/site-functions
+fishcompdir ?= $(datadir)/fish/vendor_completions.d
+PKG_CONFIG ?= pkg-config
+INSTALL    ?= install
+BATS       ?= bats
+CFLAGS     ?= -O2 -g
+FIXTURES   ?= $(CURDIR)/../shared/fixtures
+
+# The one place where the version is written is the public header.
+version_part = $(shell sed -n 's/^\#define COW_VERSION_$(1)[[:space:]]*//p' include/libcow.h)
+VERSION := $(call version_part,MAJOR).$(call version_part,MINOR).$(call version_part,PATCH)
+SOVERSION := 0
+
+comma := ,
+B ?= build$(if $(filter clang%,$(CC)),-clang)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+
+LIB_PKGS  := libxxhash
+TOOL_PKGS := libarchive ext2fs com_err blkid json-c
+# These goals work before the packages are there.
+bare_goals := deps check quickstart clean help dist
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(bare_goals),$(MAKECMDGOALS)),all),)
+lib_cflags  := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS))
+lib_libs    := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS) || echo MISSING)
+tool_cflags := $(shell $(PKG_CONFIG) --cflags $(TOOL_PKGS))
+tool_libs   := $(shell $(PKG_CONFIG) --libs $(TOOL_PKGS) || echo MISSING)
+ifneq ($(filter MISSING,$(lib_libs) $(tool_libs)),)
+$(error $(LIB_PKGS) $(TOOL_PKGS): not all found by $(PKG_CONFIG); "make deps" installs them)
+endif
+endif
+
+warnings := -Wall -Wextra -Wshadow -Wvla -Wundef -Wwrite-strings -Wformat=2 \
+	-Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough
+# Ours first, the user's last: the user can always override.
+cow_cppflags := -Iinclude -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(lib_cflags)
+cow_cflags   := -std=gnu11 -fvisibility=hidden $(warnings) $(if $(WERROR),-Werror) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
+	$(if $(COVERAGE),--coverage -O0)
+cow_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage)
+compile = $(CC) $(cow_cppflags) $(CPPFLAGS) $(CFLAGS) $(cow_cflags) -MMD -MP
+link    = $(CC) $(CFLAGS) $(cow_ldflags) $(LDFLAGS)
+
+# Short lines by default, commands with V=1, silence with make -s.
+ifeq ($(V)$(findstring s,$(firstword -$(MAKEFLAGS))),)
+quiet = @printf '  %-7s %s\n' '$(1)' '$@';
+endif
+
+lib_src    := $(wildcard libcow/*/*.c)
+tool_names := $(patsubst tools/snap%.c,snap%,$(wildcard tools/snap*.c))
+cli_src    := $(filter-out $(addprefix tools/,$(addsuffix .c,$(tool_names))),$(wildcard tools/*.c))
+unit_src   := $(wildcard tests/unit/test_*.c)
+# Helpers shared by C tests (fault and recording images, store maker, ...).
+aid_src    := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
+# Programs that tests start: one source each, linked with the aids.
+prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/examples/*.c)
+fuzz_src   := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
+
+lib_obj    := $(lib_src:%.c=$(B)/%.o)
+pic_obj    := $(lib_src:%.c=$(B)/%.pic.o)
+cli_obj    := $(cli_src:%.c=$(B)/%.o)
+aid_obj    := $(aid_src:%.c=$(B)/%.o)
+tools      := $(addprefix $(B)/,$(tool_names))
+units      := $(unit_src:%.c=$(B)/%)
+progs      := $(prog_src:%.c=$(B)/%)
+replays    := $(fuzz_src:%.c=$(B)/%_replay)
+fuzzers    := $(fuzz_src:%.c=$(B)/%_fuzzer)
+static_lib := $(B)/libcow.a
+shared_lib := $(B)/libcow.so.$(SOVERSION)
+c_files    := $(wildcard include/*.h libcow/*/*.[ch] tools/*.[ch] tests/*/*.[ch])
+scripts    := $(wildcard .ci/run tests/*.bash tests/*/*.sh completions/*.bash)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(static_lib) $(shared_lib) $(tools)  ## libraries and tools
+
+# Rebuild when the compiler, a flag or the list of sources changes.
+$(B)/flags: FORCE
+	@mkdir -p $(@D); now='$(compile) | $(link) | $(lib_libs) $(tool_libs) | $(lib_src) $(cli_src)'; \
+	[ "$$now" = "$$(cat $@ 2>/dev/null)" ] || printf '%s\n' "$$now" >$@
+
+$(B)/%.o: %.c $(B)/flags
+	$(call quiet,CC)mkdir -p $(@D); $(compile) $(if $(filter tools/%,$<),$(tool_cflags)) -c -o $@ $<
+$(B)/%.pic.o: %.c $(B)/flags
+	$(call quiet,CC)mkdir -p $(@D); $(compile) -fPIC -c -o $@ $<
+$(static_lib): $(lib_obj)
+	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
+$(shared_lib): $(pic_obj) libcow/libcow.map
+	$(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
+		-Wl,--version-script=libcow/libcow.map -o $@ $(pic_obj) $(lib_libs) $(LDLIBS)
+	@ln -sf $(@F) $(B)/libcow.so
+$(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_obj) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
+	$(call quiet,LD)$(link) -o $@ $(filter %.o,$^) \
+		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
+$(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
+	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
+$(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(aid_obj) $(static_lib)
+	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
+$(fuzzers): $(B)/%_fuzzer: %.c $(lib_src) $(aid_src) $(B)/flags
+	$(call quiet,FUZZ)mkdir -p $(@D); clang $(cow_cppflags) -std=gnu11 -g -O1 \
+		-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION \
+		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(lib_libs)
+
+test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
+	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(FIXTURES)' \
+	CHECK_WRAPPER='$(CHECK_WRAPPER)'
+
+# ---- tests, smallest first; "check" is all of them
+deps:  ## install what build and tests need (Debian: apt-get)
+	@tests/deps.sh
+
+tests-bin: $(units) $(replays) $(progs)
+
+check-unit: $(units)  ## C tests of the library
+	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
+check-replay: $(replays)  ## fuzz targets over their kept corpus
+	@for t in $(replays); do n=$$(basename $$t _replay); [ ! -d tests/fuzz/corpus/$$n ] || \
+		$(test_env) $$t tests/fuzz/corpus/$$n || exit 1; done
+check-bats: all tests-bin  ## the tools, as a user calls them
+	@$(test_env) $(BATS) --jobs 2 $(BATSFLAGS) tests
+check-headers: $(B)/flags  ## every header compiles when it is the only include
+	@for h in include/*.h libcow/*/*.h tools/*.h; do [ -e $$h ] || continue; \
+		echo "#include \"$$h\"" | $(filter-out --coverage -MMD -MP,$(compile)) $(tool_cflags) -fsyntax-only -x c - || exit 1; done
+	@echo '#include <libcow.h>' | $(CXX) -Iinclude -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ -
+check-symbols: $(static_lib) $(shared_lib)  ## no global symbol without the cow_ prefix; all public ones exported
+	@! nm -g --defined-only $(static_lib) | awk 'NF == 3 && $$3 !~ /^(cow_|__)/ { print; bad = 1 } END { exit !bad }'
+	@nm -D --defined-only $(shared_lib) | sed 's/@.*//' | awk 'NF == 3 && $$2 != "A" { print $$3 }' | sort >$(B)/exported
+	@sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' include/libcow.h | sort >$(B)/declared
+	@! comm -13 $(B)/declared $(B)/exported | grep .
+check-layers:  ## libcow/ includes only downwards, tools/ only the public header
+	@awk 'BEGIN { n = split("base image core store snapshot engine", l, " "); for (i = 1; i <= n; i++) rank[l[i]] = i } \
+		FNR == 1 { split(FILENAME, f, "/"); mine = f[1] == "tools" ? 0 : rank[f[2]] } \
+		/^#include "libcow\// { split($$0, p, "/"); if (rank[p[2]] > mine) { print FILENAME ": " $$0; bad = 1 } } \
+		END { exit bad }' $(wildcard libcow/*/*.[ch] tools/*.[ch])
+lint:  ## formatting, shell scripts, manual pages
+	clang-format --dry-run -Werror $(c_files)
+	shellcheck $(scripts)
+	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))
+check-fast: check-headers check-symbols check-layers check-unit check-replay
+
+quick: ## what every commit passes, under a minute
+	@$(MAKE) --no-print-directory -j2 WERROR=1 all tests-bin
+	@$(MAKE) --no-print-directory WERROR=1 check-fast lint
+	@$(MAKE) --no-print-directory WERROR=1 check-bats BATSFLAGS='--filter-tags !slow,!kernel'
+
+check: deps  ## everything; what .ci/run and the README call
+	@tests/check.sh
+
+quickstart: deps  ## the main job on real input, shown step by step
+	@$(MAKE) --no-print-directory -s all
+	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
+
+fuzz: $(fuzzers)  ## libFuzzer programs (clang)
+
+coverage:  ## line coverage of libcow/ by unit tests and bats
+	@$(MAKE) --no-print-directory COVERAGE=1 all tests-bin
+	@$(MAKE) --no-print-directory COVERAGE=1 check-unit check-bats BATSFLAGS='--filter-tags !kernel' >$(B)-coverage/log 2>&1 || \
+		{ cat $(B)-coverage/log; exit 1; }
+	@tests/coverage.sh $(B)-coverage
+
+valgrind: $(units)  ## unit tests under memcheck
+	@$(MAKE) --no-print-directory check-unit CHECK_WRAPPER='valgrind -q --error-exitcode=9 --leak-check=full'
+
+install: all  ## below $(DESTDIR)$(prefix)
+	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libdir)/pkgconfig' '$(DESTDIR)$(includedir)' '$(DESTDIR)$(bashcompdir)'
+	$(INSTALL) -m755 $(tools) '$(DESTDIR)$(bindir)'
+	$(INSTALL) -m644 include/libcow.h '$(DESTDIR)$(includedir)'
+	$(INSTALL) -m644 $(static_lib) '$(DESTDIR)$(libdir)'
+	$(INSTALL) -m755 $(shared_lib) '$(DESTDIR)$(libdir)'
+	ln -sf $(notdir $(shared_lib)) '$(DESTDIR)$(libdir)/libcow.so'
+	sed -e 's|@prefix@|$(prefix)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
+		-e 's|@version@|$(VERSION)|; s|@requires@|$(LIB_PKGS)|' libcow/libcow.pc.in \
+		>'$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
+	for m in $(notdir $(wildcard man/*.[0-9])); do \
+		$(INSTALL) -D -m644 man/$$m '$(DESTDIR)$(mandir)'/man$${m##*.}/$$m || exit 1; done
+	for t in $(tool_names); do $(INSTALL) -m644 completions/libcow.bash '$(DESTDIR)$(bashcompdir)'/$$t || exit 1; done
+	$(INSTALL) -D -m644 completions/_libcow '$(DESTDIR)$(zshcompdir)/_libcow'
+	$(INSTALL) -D -m644 completions/libcow.fish '$(DESTDIR)$(fishcompdir)/libcow.fish'
+
+uninstall:  ## remove what install put there
+	rm -f $(foreach t,$(tool_names),'$(DESTDIR)$(bindir)/$(t)' '$(DESTDIR)$(bashcompdir)/$(t)')
+	rm -f '$(DESTDIR)$(zshcompdir)/_libcow' '$(DESTDIR)$(fishcompdir)/libcow.fish'
+	rm -f '$(DESTDIR)$(includedir)/libcow.h' '$(DESTDIR)$(libdir)'/libcow.* '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
+	rm -f $(foreach m,$(notdir $(wildcard man/*.[0-9])),'$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(m)))/$(m)')
+
+clean:  ## all build directories
+	rm -rf build build-*
+
+dist:  ## source archive of HEAD
+	git archive --prefix=libcow-$(VERSION)/ -o libcow-$(VERSION).tar.gz HEAD
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
+
+FORCE:
+.PHONY: all deps tests-bin check-unit check-replay check-bats check-headers check-symbols check-layers \
+	check-fast lint quick check quickstart fuzz coverage valgrind install uninstall clean dist help FORCE
+
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

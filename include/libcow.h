@@ -1,0 +1,606 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * libcow.h - block-level snapshots without a kernel: images, exception
+ * stores, views, and the jobs done with them.
+ *
+ * Conventions, true for every function below unless it says otherwise:
+ *  - It returns 0 or a negative errno, never anything else. Where the last
+ *    parameter is a struct cow_err (NULL allowed) the reason is in there as a
+ *    finished sentence. An out-parameter ret_* is written on success only.
+ *  - Offsets and lengths are in bytes. "sector" is 512 bytes, whatever the
+ *    device's logical block size is.
+ *  - One handle is used by one thread at a time; different handles are
+ *    independent, except that images of one imageset count as one handle.
+ *  - The library never prints, never exits, installs no signal handler and
+ *    has no global state.
+ *  - A structure of parameters starts with its own size, set by the matching
+ *    COW_*_INIT macro, so that it can grow. Unknown flags are -EINVAL.
+ * Since 0.1.0, all of it.
+ *
+ * Not promised: the wording of messages, the order of findings at one offset,
+ * byte identity of created stores between versions.
+ */
+#ifndef LIBCOW_H
+#define LIBCOW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define COW_VERSION_MAJOR 0
+#define COW_VERSION_MINOR 1
+#define COW_VERSION_PATCH 0
+
+#define COW_EXPORT __attribute__((visibility("default")))
+
+/* Reads the version of the library that is in use, "0.1.0". Never fails. */
+COW_EXPORT const char *cow_version(void);
+
+/* ---------------------------------------------------------------- errors */
+
+#define COW_ERR_MESSAGE_BYTES 1024
+#define COW_ERR_IMAGE_BYTES 512
+#define COW_ERR_ID_BYTES 32
+/* "no place": struct cow_err.offset_bytes and struct cow_finding.offset_bytes. */
+#define COW_OFFSET_NONE UINT64_MAX
+
+/*
+ * Why something failed. Plain memory of the caller's; zero it with
+ * COW_ERR_INIT, no clean-up needed.
+ *
+ * Fixed meaning of codes: -EINVAL caller's mistake; -ENOMEM; -EIO the device
+ * failed; -ENOSPC no room; -EBADMSG bytes contradict the format;
+ * -EMEDIUMTYPE not this format at all; -EOPNOTSUPP known but not supported;
+ * -ERANGE outside the image; -EROFS not writable; -EBUSY in use;
+ * -EPERM refused for safety (id says why); -ECANCELED a callback said stop;
+ * any other errno is the system's own answer to open(2) and the like.
+ */
+struct cow_err {
+	int code;			     /* negative errno, 0: no failure */
+	char id[COW_ERR_ID_BYTES];	     /* stable word, e.g. "overlap" */
+	char force[COW_ERR_ID_BYTES];	     /* id that would force it, or "" */
+	char image[COW_ERR_IMAGE_BYTES];     /* name of the image, or "" */
+	uint64_t offset_bytes;		     /* on that image, or COW_OFFSET_NONE */
+	char message[COW_ERR_MESSAGE_BYTES]; /* lower case, no full stop */
+};
+#define COW_ERR_INIT                                                                               \
+	{                                                                                          \
+		.code = 0, .offset_bytes = COW_OFFSET_NONE                                         \
+	}
+
+/* ------------------------------------------------------ progress, cancel */
+
+/* How far a job is. total_bytes is 0 while it is unknown. */
+struct cow_progress {
+	size_t size;
+	const char *phase;    /* "load", "preserve", "move", ...; static */
+	uint64_t done_bytes;  /* of this phase */
+	uint64_t total_bytes; /* of this phase */
+};
+
+struct cow_finding;
+
+/*
+ * What a job tells while it runs. Every member may be NULL. The functions are
+ * called from the caller's own thread; they must not use the job's handles.
+ */
+struct cow_callbacks {
+	size_t size;
+	void *user;
+	/* Called at least once a megabyte of work. Non-zero: stop at the next
+	 * safe point; the job then returns -ECANCELED. */
+	int (*progress)(void *user, const struct cow_progress *progress);
+	/* Called for each finding (at most max_findings of one id, see report). */
+	void (*finding)(void *user, const struct cow_finding *finding);
+};
+#define COW_CALLBACKS_INIT                                                                         \
+	{                                                                                          \
+		.size = sizeof(struct cow_callbacks)                                               \
+	}
+
+/* ---------------------------------------------------------------- images */
+
+/* Bytes at offsets: a file, a device, a window of one, memory, a view. */
+struct cow_image;
+
+/*
+ * The images of one job. It opens every underlying file once, locks it once,
+ * shares that handle between windows, and refuses ranges that overlap.
+ */
+struct cow_imageset;
+
+/* Creates an empty set. Errors: -ENOMEM. */
+COW_EXPORT int cow_imageset_new(struct cow_imageset **ret_set, struct cow_err *err);
+
+/* Closes the files of the set and frees it; NULL is allowed. Every image that
+ * was opened through the set must have been closed before. */
+COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
+
+/* Flags of cow_imageset_open. */
+#define COW_OPEN_WRITE (1u << 0)   /* exclusive lock, O_EXCL on a device */
+#define COW_OPEN_LITERAL (1u << 1) /* spec is a path; '@' means nothing */
+#define COW_OPEN_BUSY (1u << 2)	   /* reading: mounted, held or locked is fine */
+
+/*
+ * Opens an image by its specification (cli.md, "Images"): PATH, file:PATH,
+ * PATH@OFFSET[+LENGTH], PATH@OFF+LEN,OFF+LEN,..., zero:SIZE. Sizes as
+ * cow_size_parse() reads them. The size of an image is floored to 512 bytes.
+ *
+ * For writing, the image is first flushed and (block device) its cached
+ * blocks are dropped (I12); metadata of a regular file is dropped from the
+ * cache later, piece by piece, by the store that reads it.
+ *
+ * ret_image: the caller's, to be closed with cow_image_close() before the set.
+ * Errors:
+ *  -EINVAL     malformed specification, segments that overlap (id "usage")
+ *  -EPERM      not an image: directory, FIFO, character device (id
+ *              "not-an-image"); a file of the literal name exists too (id
+ *              "ambiguous-name"); overlap with an image of this set (id
+ *              "overlap"); the operand is itself a device-mapper snapshot,
+ *              snapshot-origin or snapshot-merge (id "dm-snapshot")
+ *  -EBUSY      locked by somebody else (id "locked"), mounted or swap (id
+ *              "mounted"), held by device-mapper, md, ... (id "held"), behind
+ *              a loop device (id "loop"); force "busy" where COW_OPEN_BUSY
+ *              would help
+ *  -ERANGE     the window lies outside the file (id "bounds")
+ *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
+ *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
+ */
+COW_EXPORT int cow_imageset_open(struct cow_imageset *set, const char *spec, uint32_t flags,
+				 struct cow_image **ret_image, struct cow_err *err);
+
+/* Closes an image; NULL is allowed. Nothing is flushed: who wrote calls
+ * cow_image_flush() and looks at its answer first. */
+COW_EXPORT void cow_image_close(struct cow_image *image);
+
+/* Creates an image of size_bytes zeros; writing gives -EROFS. Errors:
+ * -ENOMEM. */
+COW_EXPORT int cow_image_zero_new(uint64_t size_bytes, struct cow_image **ret_image,
+				  struct cow_err *err);
+
+/* Creates an image in memory, zeros at first, pages allocated on demand.
+ * Errors: -ENOMEM. */
+COW_EXPORT int cow_image_memory_new(uint64_t size_bytes, struct cow_image **ret_image,
+				    struct cow_err *err);
+
+/* Creates an image that shows lower and keeps what is written in memory.
+ * lower stays the caller's, must outlive the overlay and is never written.
+ * Flush does nothing. Errors: -ENOMEM. */
+COW_EXPORT int cow_image_overlay_new(struct cow_image *lower, struct cow_image **ret_image,
+				     struct cow_err *err);
+
+/* One piece of another image. */
+struct cow_segment {
+	uint64_t offset_bytes;
+	uint64_t len_bytes;
+};
+
+/* Creates an image out of nr_segments pieces of base, one after the other.
+ * base stays the caller's and must outlive it. Errors: -EINVAL none, empty or
+ * overlapping segments, -ERANGE outside base, -ENOMEM. */
+COW_EXPORT int cow_image_window_new(struct cow_image *base, const struct cow_segment *segments,
+				    size_t nr_segments, struct cow_image **ret_image,
+				    struct cow_err *err);
+
+/* Reads: the name it was opened by ("base.img@1M"); never NULL. */
+COW_EXPORT const char *cow_image_name(const struct cow_image *image);
+/* Reads the size in bytes, a multiple of 512. */
+COW_EXPORT uint64_t cow_image_size(const struct cow_image *image);
+/* Reads the smallest unit the device writes, in bytes; 512 for files. */
+COW_EXPORT uint32_t cow_image_logical_block_size(const struct cow_image *image);
+/* Tells whether writing was asked for and is possible. */
+COW_EXPORT bool cow_image_is_writable(const struct cow_image *image);
+/* Tells whether the bytes lie on a block device. */
+COW_EXPORT bool cow_image_is_block_device(const struct cow_image *image);
+
+/*
+ * Reads len_bytes at offset_bytes, all of them or none. Errors: -ERANGE
+ * outside the image, -EIO (err names image and offset; also where the file
+ * ends before it should), -ENOMEM.
+ */
+COW_EXPORT int cow_image_pread(struct cow_image *image, void *buf, size_t len_bytes,
+			       uint64_t offset_bytes, struct cow_err *err);
+/*
+ * Writes len_bytes at offset_bytes; not durable before cow_image_flush().
+ * After a failure any part may have been written. Errors: -ERANGE, -EROFS,
+ * -EIO, -ENOSPC, -EFBIG; -EIO at once after a flush of this image has failed.
+ */
+COW_EXPORT int cow_image_pwrite(struct cow_image *image, const void *buf, size_t len_bytes,
+				uint64_t offset_bytes, struct cow_err *err);
+/* Makes a range read as zeros, as holes where the file system can. Errors as
+ * cow_image_pwrite(). */
+COW_EXPORT int cow_image_write_zeroes(struct cow_image *image, uint64_t offset_bytes,
+				      uint64_t len_bytes, struct cow_err *err);
+/*
+ * Shares the extents of a range of source with image instead of copying.
+ * Errors: -EOPNOTSUPP the two cannot share here (different file systems, a
+ * device, unaligned): copy instead; else as cow_image_pwrite().
+ */
+COW_EXPORT int cow_image_clone_range(struct cow_image *image, uint64_t offset_bytes,
+				     struct cow_image *source, uint64_t source_offset_bytes,
+				     uint64_t len_bytes, struct cow_err *err);
+/*
+ * Finds the first range at or after offset_bytes that may hold something else
+ * than zeros. *ret_len_bytes is 0 where there is none up to the end (then
+ * *ret_offset_bytes is the image's size). Errors: -ERANGE, -EIO.
+ */
+COW_EXPORT int cow_image_next_data(struct cow_image *image, uint64_t offset_bytes,
+				   uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
+				   struct cow_err *err);
+/* Tells the device that a range is no longer needed; what it reads afterwards
+ * is undefined. Errors: -EOPNOTSUPP, else as cow_image_pwrite(). */
+COW_EXPORT int cow_image_discard(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+				 struct cow_err *err);
+/* Makes everything written durable. A failure is final (I8): the image
+ * refuses writes and flushes from then on. Errors: -EIO. */
+COW_EXPORT int cow_image_flush(struct cow_image *image, struct cow_err *err);
+
+/* What was done to an image since it was opened. */
+struct cow_image_stats {
+	size_t size;
+	uint64_t read_bytes, written_bytes, zeroed_bytes, cloned_bytes;
+	uint64_t nr_reads, nr_writes, nr_clones, nr_flushes;
+};
+#define COW_IMAGE_STATS_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_image_stats)                                             \
+	}
+/* Reads the statistics of an image. Errors: -EINVAL size not set. */
+COW_EXPORT int cow_image_get_stats(const struct cow_image *image,
+				   struct cow_image_stats *ret_stats);
+
+/*
+ * Reads a size as all four tools do: bytes; "s" sectors of 512; k K m M g G t
+ * T p P and KiB MiB ... powers of 1024; a fraction as in "1.00m". Errors:
+ * -EINVAL (also "MB", with the hint to say MiB), -ERANGE over 2^63-512.
+ */
+COW_EXPORT int cow_size_parse(const char *text, uint64_t *ret_bytes, struct cow_err *err);
+
+/* ---------------------------------------------------------------- output */
+
+/* A new file that appears complete under its name or not at all; or a block
+ * device, of which then every byte is written. */
+struct cow_output;
+
+#define COW_OUTPUT_OVERWRITE (1u << 0) /* an existing file is replaced */
+
+/*
+ * Opens path for a new image of size_bytes. A regular file is made without a
+ * name in the same directory (O_TMPFILE, or a temporary name) and is
+ * published later; a block device is opened O_EXCL and must be large enough.
+ * Errors: -EEXIST (id "exists", force "overwrite"), -ENOSPC device too small,
+ * else as cow_imageset_open().
+ */
+COW_EXPORT int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_bytes,
+			       uint32_t flags, struct cow_output **ret_output, struct cow_err *err);
+/* The image to write to; belongs to the output. */
+COW_EXPORT struct cow_image *cow_output_image(struct cow_output *output);
+/* Flushes, gives the file its name, makes the directory durable. The output
+ * is still to be closed. Errors: -EIO, -ENOSPC, -EEXIST. */
+COW_EXPORT int cow_output_publish(struct cow_output *output, struct cow_err *err);
+/* Frees; what was not published disappears. NULL is allowed. */
+COW_EXPORT void cow_output_close(struct cow_output *output);
+
+/* -------------------------------------------------------------- findings */
+
+/* How bad a finding is, ascending. */
+#define COW_CLASS_INFO 0   /* worth knowing */
+#define COW_CLASS_NOTE 1   /* could be tidier, or will hurt later */
+#define COW_CLASS_DAMAGE 2 /* the kernel refuses, misreads or fails to merge */
+#define COW_CLASS_LOST 3   /* data that cannot be brought back */
+
+#define COW_PROBLEM_FIXABLE (1u << 0) /* repair can mend it */
+#define COW_PROBLEM_SAFE (1u << 1)    /* -p mends it without asking */
+
+/* One kind of finding, from the table that the manual page lists. */
+struct cow_problem {
+	const char *id;	      /* "persistent.duplicate-old-chunk" */
+	int klass;	      /* COW_CLASS_* */
+	uint32_t flags;	      /* COW_PROBLEM_* */
+	const char *summary;  /* what it is, one sentence */
+	const char *kernel;   /* what the kernel does with it */
+	const char *fix;      /* how it is mended, or what to do instead */
+	const char *question; /* asked before mending; NULL: not fixable */
+};
+
+/* Looks up one row of the table, sorted by id; NULL behind the last. */
+COW_EXPORT const struct cow_problem *cow_problem_get(size_t index);
+/* Finds a row by id, or NULL. */
+COW_EXPORT const struct cow_problem *cow_problem_find(const char *id);
+
+/* One thing that was found. Valid during the callback only. */
+struct cow_finding {
+	size_t size;
+	const struct cow_problem *problem;
+	const char *image;     /* name of the image */
+	uint64_t offset_bytes; /* on that image, or COW_OFFSET_NONE */
+	uint64_t len_bytes;    /* 0: a place, not a range */
+	uint64_t chunk;	       /* offset in chunks, or COW_OFFSET_NONE */
+	const char *sentence;  /* what, where, found, allowed */
+};
+
+/* Collects findings: counts all, passes on the first max_findings of an id. */
+struct cow_report;
+
+/* Creates a report. callbacks may be NULL and must outlive it;
+ * max_findings 0 means 1000. Errors: -ENOMEM. */
+COW_EXPORT int cow_report_new(const struct cow_callbacks *callbacks, uint64_t max_findings,
+			      struct cow_report **ret_report, struct cow_err *err);
+COW_EXPORT void cow_report_free(struct cow_report *report);
+/* Counts the findings of one class (COW_CLASS_*). */
+COW_EXPORT uint64_t cow_report_count(const struct cow_report *report, int klass);
+/* Counts the findings of one id; 0 for an id that is not in the table. */
+COW_EXPORT uint64_t cow_report_count_id(const struct cow_report *report, const char *id);
+
+/* ---------------------------------------------------------------- stores */
+
+/* What an image is to a store. A kind of store says which it needs. */
+#define COW_ROLE_ORIGIN 1      /* what the snapshot was taken of */
+#define COW_ROLE_COW 2	       /* the image that holds an exception store */
+#define COW_ROLE_METADATA 3    /* metadata on an image of its own */
+#define COW_ROLE_SOURCE 4      /* clone: read-only source */
+#define COW_ROLE_DESTINATION 5 /* clone: where regions go */
+#define COW_ROLE_LOG 6	       /* log devices, in order (index 0, 1, ...) */
+
+struct cow_role_image {
+	int role;	/* COW_ROLE_* */
+	uint32_t index; /* for COW_ROLE_LOG, else 0 */
+	struct cow_image *image;
+};
+
+/* A fact that a format does not record, e.g. {"word-bytes", "4"}. */
+struct cow_geometry {
+	const char *key;
+	const char *value;
+};
+
+#define COW_STORE_DAMAGED (1u << 0) /* read as the kernel would, mend nothing */
+#define COW_STORE_INVALID (1u << 1) /* read a store that is marked invalid */
+
+/* Which store to open, check, repair or create. Images stay the caller's and
+ * must outlive the store. */
+struct cow_store_args {
+	size_t size;
+	const char *kind; /* "persistent", ...; NULL: probe */
+	const struct cow_role_image *images;
+	size_t nr_images;
+	uint64_t snapshot_id; /* of a store that holds several; else 0 */
+	const struct cow_geometry *geometry;
+	size_t nr_geometry;
+	uint64_t chunk_bytes; /* open: 0, or must match; create: wanted size */
+	uint32_t flags;	      /* COW_STORE_* */
+};
+#define COW_STORE_ARGS_INIT                                                                        \
+	{                                                                                          \
+		.size = sizeof(struct cow_store_args)                                              \
+	}
+
+/* Names a kind of store, by index; NULL behind the last. */
+COW_EXPORT const char *cow_store_kind(size_t index);
+
+/* An exception store, open. */
+struct cow_store;
+
+/*
+ * Opens a store and loads its exceptions. Never writes (I10). A writable COW
+ * image is believed only as read from the disk (I12).
+ * ret_store: the caller's, to be closed with cow_store_close().
+ * Errors: -EMEDIUMTYPE no kind knows these bytes (id "not-a-store"; the
+ * sentence names what it is instead, where that is known);
+ * -EBADMSG damaged (id "damaged", force "damaged") or marked invalid (id
+ * "invalid", force "invalid"); -EOPNOTSUPP another version; -EINVAL
+ * chunk_bytes contradicts the header (id "chunk-size") or a role is missing;
+ * -ERANGE an exception lies beyond the origin (id "bounds", force "damaged");
+ * -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_store,
+			      struct cow_err *err);
+/* Closes a store; NULL is allowed. Its images stay open. */
+COW_EXPORT void cow_store_close(struct cow_store *store);
+
+/* Facts of a store. */
+struct cow_store_info {
+	size_t size;
+	const char *kind;
+	bool valid;		/* false: marked invalid */
+	uint64_t chunk_bytes;	/* unit of mapping */
+	uint64_t nr_exceptions; /* records that are live */
+	/* What dmsetup status prints, in sectors: allocated/total metadata
+	 * (source: drivers/md/dm-snap-persistent.c, persistent_usage and
+	 * persistent_status; Linux 3.2 and later). */
+	uint64_t allocated_sectors, total_sectors, metadata_sectors;
+};
+#define COW_STORE_INFO_INIT                                                                        \
+	{                                                                                          \
+		.size = sizeof(struct cow_store_info)                                              \
+	}
+/* Reads them. Errors: -EINVAL size not set. */
+COW_EXPORT int cow_store_get_info(const struct cow_store *store, struct cow_store_info *ret_info);
+
+/* A run of neighbours: len_bytes of the origin at old_bytes are found on the
+ * COW image at new_bytes. */
+struct cow_extent {
+	uint64_t old_bytes;
+	uint64_t new_bytes;
+	uint64_t len_bytes; /* not clipped at the end of the origin */
+};
+/* Finds the run at or behind origin offset old_bytes, clipped to begin there;
+ * false: no exception from there on. Cannot fail. */
+COW_EXPORT bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
+				      struct cow_extent *ret_extent);
+
+/* Marks a store invalid, durably. Errors: -EROFS, -EIO, -EOPNOTSUPP. */
+COW_EXPORT int cow_store_invalidate(struct cow_store *store, struct cow_err *err);
+
+/*
+ * Adds exceptions, in the durable order of the kernel (I3, I5):
+ * cow_store_reserve() says whether nr_chunks more fit;
+ * cow_store_append() writes len_bytes of data that belong to origin offset
+ * old_bytes: whole chunks (or pieces of one chunk, ascending, one after the
+ * other; the origin's short last chunk may stay short); none of them may be in
+ * the store already. buf NULL: zeros, as a hole. Nothing is visible yet;
+ * cow_store_publish() makes all of it visible and durable, or none.
+ * Errors: -ENOSPC (err says how many chunks are missing), -EEXIST the chunk
+ * has an exception, -EINVAL alignment or an unfinished chunk, -EROFS, -EIO,
+ * -ENOMEM. After an error of publish the store is to be closed.
+ */
+COW_EXPORT int cow_store_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err);
+COW_EXPORT int cow_store_append(struct cow_store *store, uint64_t old_bytes, const void *buf,
+				size_t len_bytes, struct cow_err *err);
+COW_EXPORT int cow_store_publish(struct cow_store *store, struct cow_err *err);
+
+/* ----------------------------------------------------------------- views */
+
+/*
+ * Creates the image that a snapshot device would show: the store's chunk
+ * where there is an exception, else the origin; clipped to the origin's size
+ * (I11). Reading only. It is an image, so views stack. origin and store stay
+ * the caller's and must outlive it. Errors: -ENOMEM, -ERANGE.
+ */
+COW_EXPORT int cow_view_new(struct cow_image *origin, struct cow_store *store,
+			    struct cow_image **ret_view, struct cow_err *err);
+
+/* ------------------------------------------------------------------ jobs */
+
+struct cow_create_params {
+	size_t size;
+	uint64_t origin_bytes; /* size of the origin, for cow_create_size() */
+	uint64_t chunk_bytes;  /* 512 .. 1 GiB, power of two; 0: 4096 */
+	const char *kind;      /* NULL: "persistent" */
+};
+#define COW_CREATE_PARAMS_INIT                                                                     \
+	{                                                                                          \
+		.size = sizeof(struct cow_create_params)                                           \
+	}
+
+/* Computes the bytes a COW image needs so that the whole origin can be
+ * rewritten: n + 2 + floor(n/E) chunks. Errors: -EINVAL chunk size, -ERANGE. */
+COW_EXPORT int cow_create_size(const struct cow_create_params *params, uint64_t *ret_bytes,
+			       struct cow_err *err);
+/*
+ * Makes cow an empty, valid store, durably. Over an old store: sector 0
+ * zeroed, flush; area 0 zeroed, flush; header, flush; so that a crash leaves
+ * the old store, none, or the new one.
+ * Errors: -EINVAL chunk size not a power of two, out of range or no multiple
+ * of the logical block sizes (id "chunk-size"); -ENOSPC fewer than three
+ * chunks; -EROFS, -EIO.
+ */
+COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params *params,
+			  struct cow_err *err);
+
+#define COW_CHECK_HEADER_ONLY (1u << 0)
+
+struct cow_check_params {
+	size_t size;
+	uint32_t flags; /* COW_CHECK_* */
+	const struct cow_callbacks *callbacks;
+};
+#define COW_CHECK_PARAMS_INIT                                                                      \
+	{                                                                                          \
+		.size = sizeof(struct cow_check_params)                                            \
+	}
+
+/* What follows from the findings, for people and programs. */
+struct cow_verdict {
+	size_t size;
+	bool kernel_loads; /* dmsetup create of a snapshot would succeed, active */
+	bool view_right;   /* its reads return the data that was written */
+	bool merge_right;  /* snapshot-merge would give that view */
+	bool valid;	   /* not marked invalid */
+	bool known;	   /* the numbers below were found */
+	struct cow_store_info info;
+};
+#define COW_VERDICT_INIT                                                                           \
+	{                                                                                          \
+		.size = sizeof(struct cow_verdict), .info = COW_STORE_INFO_INIT                    \
+	}
+
+/*
+ * Checks a store, also one that cannot be opened; never writes. Damage is not
+ * an error: findings go to the report. Errors: -EIO, -ENOMEM, -ECANCELED,
+ * -EMEDIUMTYPE nothing there looks like a store of the wanted kind.
+ */
+COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_check_params *params,
+			 struct cow_report *report, struct cow_verdict *ret_verdict,
+			 struct cow_err *err);
+
+#define COW_MERGE_DRY_RUN (1u << 0) /* everything up to the first write */
+
+struct cow_merge_params {
+	size_t size;
+	uint32_t flags;	      /* COW_MERGE_* */
+	uint64_t batch_bytes; /* buffer memory; 0: 64 MiB */
+	uint64_t epoch_bytes; /* work between two settlements; 0: 1 GiB */
+	uint32_t epoch_ms;    /* or this much time; 0: 5000 */
+	const struct cow_callbacks *callbacks;
+};
+#define COW_MERGE_PARAMS_INIT                                                                      \
+	{                                                                                          \
+		.size = sizeof(struct cow_merge_params)                                            \
+	}
+
+struct cow_merge_result {
+	size_t size;
+	uint64_t nr_chunks; /* settled by this run */
+	uint64_t nr_left;   /* still in the store */
+	uint64_t bytes;	    /* written to the origin */
+	uint64_t nr_runs;   /* writes to the origin, after coalescing */
+	uint64_t nr_epochs;
+	uint64_t nr_flushes; /* of origin and COW image together */
+};
+#define COW_MERGE_RESULT_INIT                                                                      \
+	{                                                                                          \
+		.size = sizeof(struct cow_merge_result)                                            \
+	}
+
+/*
+ * Writes the view into the origin and forgets the exceptions; at the end the
+ * store is valid and empty. The store must have been opened with the origin
+ * in its role, both images writable (unless COW_MERGE_DRY_RUN). A crash or an
+ * error at any point leaves a pair whose view is still right; the same call
+ * continues (I6). ret_result is written on failure too.
+ * Errors: -EPERM a refusal (err.id), -EROFS, -ECANCELED at a safe point,
+ * -EIO, -ENOSPC, -ENOMEM.
+ */
+COW_EXPORT int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
+			 struct cow_merge_result *ret_result, struct cow_err *err);
+
+/* Size of the fixed ranges of a manifest, and of a digest (XXH3, 128 bits,
+ * canonical big-endian form). */
+#define COW_MANIFEST_RANGE_BYTES (UINT64_C(1) << 20)
+#define COW_DIGEST_BYTES 16
+
+struct cow_manifest_params {
+	size_t size;
+	const struct cow_callbacks *callbacks;
+	void *user;
+	/* Called for each range that holds anything but zeros, ascending; the
+	 * last may be short. A negative errno ends the job with it. May be NULL. */
+	int (*range)(void *user, uint64_t index, const uint8_t digest[COW_DIGEST_BYTES]);
+	/* Called for each extent that holds anything but zeros, ascending, in
+	 * units of 4 KiB, neighbours joined. May be NULL. */
+	int (*extent)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
+};
+#define COW_MANIFEST_PARAMS_INIT                                                                   \
+	{                                                                                          \
+		.size = sizeof(struct cow_manifest_params)                                         \
+	}
+
+/*
+ * Digests an image by its content alone: every COW_MANIFEST_RANGE_BYTES range
+ * that is not all zeros, and the whole: XXH3-128 over the size (LE64) and, for
+ * each such range, its index (LE64) and digest. Holes cost nothing. Errors:
+ * -EIO, -ENOMEM, -ECANCELED, or what a callback returned.
+ */
+COW_EXPORT int cow_manifest(struct cow_image *image, const struct cow_manifest_params *params,
+			    uint8_t ret_digest[COW_DIGEST_BYTES], struct cow_err *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

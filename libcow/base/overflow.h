@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * overflow.h - arithmetic on numbers that were read from a disk. Unsigned
+ * types only. Each returns true where the result does not fit, as the
+ * compiler's builtins do; *ret then is not to be used.
+ */
+#ifndef COW_BASE_OVERFLOW_H
+#define COW_BASE_OVERFLOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline bool add_overflows(uint64_t a, uint64_t b, uint64_t *ret)
+{
+	return __builtin_add_overflow(a, b, ret);
+}
+
+static inline bool mul_overflows(uint64_t a, uint64_t b, uint64_t *ret)
+{
+	return __builtin_mul_overflow(a, b, ret);
+}
+
+/* Rounds value up to a multiple of unit (a power of two). */
+static inline bool align_up_overflows(uint64_t value, uint64_t unit, uint64_t *ret)
+{
+	if (__builtin_add_overflow(value, unit - 1, ret))
+		return true;
+	*ret &= ~(unit - 1);
+	return false;
+}
+
+/* Tells whether [offset, offset + len) lies within [0, size). */
+static inline bool range_fits(uint64_t offset, uint64_t len, uint64_t size)
+{
+	return offset <= size && len <= size - offset;
+}
+
+/* Tells whether two ranges share a byte; neither may wrap. */
+static inline bool ranges_overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
+{
+	return a_len && b_len && a < b + b_len && b < a + a_len;
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * units.h - sectors, chunks and bytes. Between modules only bytes travel.
+ */
+#ifndef COW_BASE_UNITS_H
+#define COW_BASE_UNITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libcow/base/overflow.h"
+
+#define COW_SECTOR_BYTES UINT64_C(512)
+/* The largest image: 2^63 bytes less a sector, so that off_t holds it. */
+#define COW_IMAGE_BYTES_MAX ((UINT64_C(1) << 63) - COW_SECTOR_BYTES)
+/* A buffer for one piece of a chunk or an area: no chunk (up to 1 GiB) is
+ * ever held in memory as a whole. */
+#define COW_PIECE_BYTES (UINT64_C(1) << 20)
+
+static inline bool is_pow2(uint64_t value)
+{
+	return value && !(value & (value - 1));
+}
+
+/* Which power of two; value must be one. */
+static inline unsigned int log2_exact(uint64_t value)
+{
+	return (unsigned int)__builtin_ctzll(value);
+}
+
+static inline uint64_t sectors_to_bytes(uint64_t sectors)
+{
+	return sectors * COW_SECTOR_BYTES;
+}
+
+static inline bool sectors_to_bytes_overflows(uint64_t sectors, uint64_t *ret_bytes)
+{
+	return mul_overflows(sectors, COW_SECTOR_BYTES, ret_bytes);
+}
+
+static inline uint64_t bytes_to_sectors(uint64_t bytes)
+{
+	return bytes / COW_SECTOR_BYTES;
+}
+
+static inline uint64_t floor_to(uint64_t value, uint64_t unit)
+{
+	return value / unit * unit;
+}
+
+static inline uint64_t div_ceil(uint64_t value, uint64_t unit)
+{
+	return value / unit + (value % unit != 0);
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+#endif

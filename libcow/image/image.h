@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * image.h - bytes at offsets: the one interface, and what every kind of image
+ * provides behind it. Callers use the wrappers of image.c (public ones in
+ * libcow.h), which check ranges, know "all or fail", count, and put the name
+ * of the image and the offset into the error. Same argument order everywhere:
+ * image, buffer, length, offset, err.
+ */
+#ifndef COW_IMAGE_IMAGE_H
+#define COW_IMAGE_IMAGE_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "libcow.h"
+#include "libcow/base/cleanup.h"
+
+struct image_ops {
+	const char *name; /* "file", "window", "view", ... */
+
+	/* All of it or an error; the wrapper has checked the range. */
+	int (*pread)(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		     struct cow_err *err);
+	/* NULL: a read-only kind. */
+	int (*pwrite)(struct cow_image *image, const void *buf, size_t len_bytes,
+		      uint64_t offset_bytes, struct cow_err *err);
+	/* NULL: the wrapper calls pwrite for each piece. */
+	int (*pwritev)(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
+		       uint64_t offset_bytes, struct cow_err *err);
+	/* NULL: the wrapper writes zeros. */
+	int (*write_zeroes)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			    struct cow_err *err);
+	/* NULL: -EOPNOTSUPP. source has gone through resolve already. */
+	int (*clone_range)(struct cow_image *image, uint64_t offset_bytes, struct cow_image *source,
+			   uint64_t source_offset_bytes, uint64_t len_bytes, struct cow_err *err);
+	/* NULL: everything may be data. */
+	int (*next_data)(struct cow_image *image, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
+			 uint64_t *ret_len_bytes, struct cow_err *err);
+	/* NULL: -EOPNOTSUPP. */
+	int (*discard)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+		       struct cow_err *err);
+	/* NULL: nothing to flush. */
+	int (*flush)(struct cow_image *image, struct cow_err *err);
+	/* Forgets what the page cache holds of a range, so that the next read
+	 * comes from the disk (I12). NULL: there is no cache. */
+	int (*drop_cache)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			  struct cow_err *err);
+	/* Names the image below that holds the bytes at offset_bytes, as one
+	 * piece of at most *len_bytes (shortened to what lies in one piece).
+	 * NULL: this image is the lowest. */
+	struct cow_image *(*resolve)(struct cow_image *image, uint64_t offset_bytes,
+				     uint64_t *len_bytes, uint64_t *ret_offset_bytes);
+	/* Releases what is behind the image; the wrapper frees the struct. */
+	void (*close)(struct cow_image *image);
+};
+
+struct cow_image {
+	const struct image_ops *ops;
+	char *name;
+	uint64_t size_bytes; /* a multiple of 512 */
+	uint32_t logical_block_bytes;
+	bool is_writable;
+	bool is_block_device;
+	bool has_failed_flush; /* I8: set once, never cleared */
+	struct cow_image_stats stats;
+};
+
+/* Initialises the common part of an image that a kind embeds as its first
+ * member, so that close() frees the whole. name is copied. Errors: -ENOMEM. */
+int cow_image_init(struct cow_image *image, const struct image_ops *ops, const char *name,
+		   uint64_t size_bytes, struct cow_err *err);
+
+/* As cow_image_pwrite(), from several buffers to one contiguous range. */
+int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
+		      uint64_t offset_bytes, struct cow_err *err);
+
+/* See image_ops.drop_cache. Errors: -EIO, -ERANGE. */
+int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			 struct cow_err *err);
+
+/* Follows resolve down to the lowest image. Never fails; may shorten
+ * *len_bytes. */
+struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,
+				    uint64_t *len_bytes, uint64_t *ret_offset_bytes);
+
+COW_DEFINE_AUTO(image, struct cow_image *, cow_image_close);
+
+/*
+ * The file floor, used by imageset.c and output.c only.
+ * Opens an already opened and locked descriptor as an image; takes fd over,
+ * also on failure.
+ */
+int cow_image_file_new(int fd, const char *name, bool is_writable, struct cow_image **ret_image,
+		       struct cow_err *err);
+
+#endif

@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Everything that "make check" runs, part by part, with the time each took.
+set -eu
+cd "$(dirname "$0")/.."
+part() {
+	name=$1 budget=$2
+	shift 2
+	start=$(date +%s)
+	echo "== $name"
+	"$@" || { echo "== $name FAILED"; exit 1; }
+	echo "== $name: $(($(date +%s) - start)) s (budget $budget s)"
+}
+m() { make --no-print-directory -j2 WERROR=1 "$@"; }
+part "build with gcc" 60 m all tests-bin
+part "headers, symbols, layers, unit tests, corpus" 60 m -j1 check-fast
+part "formatting, scripts, pages" 20 m lint
+part "build with clang" 60 m CC=clang all tests-bin
+part "unit tests under ASan and UBSan" 120 m SANITIZE=address,undefined check-unit check-replay
+part "tools and kernel" 480 m -j1 check-bats

@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Installs what build and tests need, where something is missing (Debian 12).
+set -eu
+packages="gcc g++ clang libclang-rt-14-dev make pkg-config git
+libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev
+bats parallel python3 zstd xz-utils strace valgrind clang-format shellcheck mandoc
+user-mode-linux dmsetup lvm2 e2fsprogs xfsprogs btrfs-progs qemu-utils
+libarchive-tools acl attr util-linux busybox-static zsh fish bash-completion"
+missing=
+for p in $packages; do
+	dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+apt-get install -y -qq --no-install-recommends $missing >/dev/null 2>&1 || {
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
