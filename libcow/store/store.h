@@ -62,6 +62,7 @@ struct store_ops {
 	int (*next_moves)(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			  struct cow_err *err);
 	int (*settle)(struct cow_store *store, uint64_t token, struct cow_err *err);
+	void (*rewind)(struct cow_store *store);
 	/* Zeroes what stands behind the end of the list in the last area, as a
 	 * torn settlement leaves it (I5), durably. Nothing to do: no write. */
 	int (*tidy)(struct cow_store *store, struct cow_err *err);
@@ -82,10 +83,13 @@ struct store_ops {
 
 struct cow_store {
 	const struct store_ops *ops;
-	struct cow_exmap *map;	  /* sealed */
-	struct cow_image *origin; /* NULL: role not given */
+	struct cow_exmap *map;	    /* sealed */
+	struct cow_image *origin;   /* NULL: role not given */
+	struct cow_image *data;	    /* where the map's new chunks lie */
+	struct cow_image *metadata; /* what settle() writes; often data itself */
 	uint64_t chunk_bytes;
 	unsigned int chunk_shift; /* log2 of chunk_bytes */
+	bool is_damaged;	  /* opened in spite of damage: read, never merged */
 };
 
 COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
@@ -103,6 +107,7 @@ struct cow_image *cow_store_args_image(const struct cow_store_args *args, int ro
 int cow_store_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			 struct cow_err *err);
 int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
+void cow_store_rewind(struct cow_store *store);
 int cow_store_tidy(struct cow_store *store, struct cow_err *err);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
 
