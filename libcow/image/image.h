@@ -28,7 +28,7 @@ struct image_ops {
 	/* NULL: the wrapper calls pwrite for each piece. */
 	int (*pwritev)(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
 		       uint64_t offset_bytes, struct cow_err *err);
-	/* NULL: the wrapper writes zeros. */
+	/* NULL: the wrapper writes zeros, in pieces, through pwrite. */
 	int (*write_zeroes)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			    struct cow_err *err);
 	/* NULL: -EOPNOTSUPP. source has gone through resolve already. */
@@ -66,14 +66,24 @@ struct cow_image {
 	struct cow_image_stats stats;
 };
 
-/* Initialises the common part of an image that a kind embeds as its first
- * member, so that close() frees the whole. name is copied. Errors: -ENOMEM. */
+/*
+ * Initialises the common part of an image that a kind embeds as its first
+ * member, so that cow_image_close() frees the whole. name is copied, the size
+ * floored to 512. Afterwards the image is read-only, with blocks of 512 bytes
+ * and no device: the kind sets what differs. After a failure the caller frees
+ * the memory itself. Errors: -ENOMEM, -ERANGE over 2^63-512.
+ */
 int cow_image_init(struct cow_image *image, const struct image_ops *ops, const char *name,
 		   uint64_t size_bytes, struct cow_err *err);
 
 /* As cow_image_pwrite(), from several buffers to one contiguous range. */
 int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
 		      uint64_t offset_bytes, struct cow_err *err);
+
+/* For a kind whose write_zeroes has no better way: pwrite of zeros in pieces
+ * of 1 MiB. The range has been checked. */
+int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			       struct cow_err *err);
 
 /* See image_ops.drop_cache. Errors: -EIO, -ERANGE. */
 int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * image.c - the wrappers that every caller goes through: range check, all or
+ * failure, statistics, and the place in the error. A kind of image above
+ * another one (window, overlay, view) calls these wrappers too, so each rule
+ * holds at every level. A failed flush is final (I8): what it left in the
+ * cache is unknown, so nothing more may be built on this image.
+ */
+#include "libcow/image/image.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/base/overflow.h"
+#include "libcow/base/units.h"
+
+int cow_image_init(struct cow_image *image, const struct image_ops *ops, const char *name,
+		   uint64_t size_bytes, struct cow_err *err)
+{
+	if (size_bytes > COW_IMAGE_BYTES_MAX)
+		return cow_fail(err, -ERANGE,
+				"an image of %" PRIu64 " bytes is larger than the largest one, "
+				"%" PRIu64 " bytes",
+				size_bytes, (uint64_t)COW_IMAGE_BYTES_MAX);
+	memset(image, 0, sizeof(*image));
+	image->name = strdup(name);
+	if (!image->name)
+		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
+	image->ops = ops;
+	image->size_bytes = floor_to(size_bytes, COW_SECTOR_BYTES);
+	image->logical_block_bytes = COW_SECTOR_BYTES;
+	return 0;
+}
+
+void cow_image_close(struct cow_image *image)
+{
+	if (!image)
+		return;
+	if (image->ops->close)
+		image->ops->close(image);
+	free(image->name);
+	free(image);
+}
+
+const char *cow_image_name(const struct cow_image *image)
+{
+	return image->name;
+}
+
+uint64_t cow_image_size(const struct cow_image *image)
+{
+	return image->size_bytes;
+}
+
+uint32_t cow_image_logical_block_size(const struct cow_image *image)
+{
+	return image->logical_block_bytes;
+}
+
+bool cow_image_is_writable(const struct cow_image *image)
+{
+	return image->is_writable;
+}
+
+bool cow_image_is_block_device(const struct cow_image *image)
+{
+	return image->is_block_device;
+}
+
+int cow_image_get_stats(const struct cow_image *image, struct cow_image_stats *ret_stats)
+{
+	size_t size = ret_stats->size;
+
+	if (size < sizeof(size))
+		return -EINVAL;
+	memcpy(ret_stats, &image->stats, size < sizeof(image->stats) ? size : sizeof(image->stats));
+	ret_stats->size = size;
+	return 0;
+}
+
+/* What comes out of a kind of image: with the place, unless a lower image has
+ * said its own. */
+static int image_answer(const struct cow_image *image, uint64_t offset_bytes, int code,
+			struct cow_err *err)
+{
+	if (code)
+		cow_err_place(err, image->name, offset_bytes);
+	return code;
+}
+
+static int image_check_range(const struct cow_image *image, const char *what, uint64_t len_bytes,
+			     uint64_t offset_bytes, struct cow_err *err)
+{
+	if (range_fits(offset_bytes, len_bytes, image->size_bytes))
+		return 0;
+	return image_answer(image, offset_bytes,
+			    cow_fail(err, -ERANGE,
+				     "%s of %" PRIu64 " bytes at byte %" PRIu64
+				     " goes beyond the end of the image, %" PRIu64 " bytes",
+				     what, len_bytes, offset_bytes, image->size_bytes),
+			    err);
+}
+
+static int image_check_write(const struct cow_image *image, const char *what, uint64_t len_bytes,
+			     uint64_t offset_bytes, struct cow_err *err)
+{
+	if (!image->is_writable || !image->ops->pwrite)
+		return image_answer(image, offset_bytes,
+				    cow_fail(err, -EROFS,
+					     "%s at byte %" PRIu64
+					     ": the image is open for reading only",
+					     what, offset_bytes),
+				    err);
+	if (image->has_failed_flush)
+		return image_answer(image, offset_bytes,
+				    cow_fail(err, -EIO,
+					     "%s at byte %" PRIu64
+					     ": refused, because an earlier flush of this image "
+					     "has failed",
+					     what, offset_bytes),
+				    err);
+	return image_check_range(image, what, len_bytes, offset_bytes, err);
+}
+
+int cow_image_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		    struct cow_err *err)
+{
+	int ret = image_check_range(image, "read", len_bytes, offset_bytes, err);
+
+	if (ret || !len_bytes)
+		return ret;
+	ret = image->ops->pread(image, buf, len_bytes, offset_bytes, err);
+	if (!ret) {
+		image->stats.nr_reads++;
+		image->stats.read_bytes += len_bytes;
+	}
+	return image_answer(image, offset_bytes, ret, err);
+}
+
+int cow_image_pwrite(struct cow_image *image, const void *buf, size_t len_bytes,
+		     uint64_t offset_bytes, struct cow_err *err)
+{
+	int ret = image_check_write(image, "write", len_bytes, offset_bytes, err);
+
+	if (ret || !len_bytes)
+		return ret;
+	ret = image->ops->pwrite(image, buf, len_bytes, offset_bytes, err);
+	if (!ret) {
+		image->stats.nr_writes++;
+		image->stats.written_bytes += len_bytes;
+	}
+	return image_answer(image, offset_bytes, ret, err);
+}
+
+static int image_pwrite_each(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
+			     uint64_t offset_bytes, struct cow_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < nr_iov && !ret; i++) {
+		if (iov[i].iov_len)
+			ret = image->ops->pwrite(image, iov[i].iov_base, iov[i].iov_len,
+						 offset_bytes, err);
+		offset_bytes += iov[i].iov_len;
+	}
+	return ret;
+}
+
+int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
+		      uint64_t offset_bytes, struct cow_err *err)
+{
+	uint64_t len_bytes = 0;
+	int ret;
+
+	for (size_t i = 0; i < nr_iov; i++)
+		if (add_overflows(len_bytes, iov[i].iov_len, &len_bytes))
+			len_bytes = UINT64_MAX;
+	ret = image_check_write(image, "write", len_bytes, offset_bytes, err);
+	if (ret || !len_bytes)
+		return ret;
+	if (image->ops->pwritev)
+		ret = image->ops->pwritev(image, iov, nr_iov, offset_bytes, err);
+	else
+		ret = image_pwrite_each(image, iov, nr_iov, offset_bytes, err);
+	if (!ret) {
+		image->stats.nr_writes++;
+		image->stats.written_bytes += len_bytes;
+	}
+	return image_answer(image, offset_bytes, ret, err);
+}
+
+int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			       struct cow_err *err)
+{
+	uint64_t piece = min_u64(len_bytes, COW_PIECE_BYTES);
+	AUTO_FREE void *zeros = calloc(1, piece ? piece : 1);
+	int ret = 0;
+
+	if (!zeros)
+		return cow_fail(err, -ENOMEM, "no memory for %" PRIu64 " bytes of zeros", piece);
+	while (len_bytes && !ret) {
+		piece = min_u64(len_bytes, piece);
+		ret = image->ops->pwrite(image, zeros, piece, offset_bytes, err);
+		offset_bytes += piece;
+		len_bytes -= piece;
+	}
+	return ret;
+}
+
+int cow_image_write_zeroes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			   struct cow_err *err)
+{
+	int ret = image_check_write(image, "write of zeros", len_bytes, offset_bytes, err);
+
+	if (ret || !len_bytes)
+		return ret;
+	if (image->ops->write_zeroes)
+		ret = image->ops->write_zeroes(image, offset_bytes, len_bytes, err);
+	else
+		ret = cow_image_write_zero_bytes(image, offset_bytes, len_bytes, err);
+	if (!ret) {
+		image->stats.nr_writes++;
+		image->stats.zeroed_bytes += len_bytes;
+	}
+	return image_answer(image, offset_bytes, ret, err);
+}
+
+struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,
+				    uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+{
+	while (image->ops->resolve) {
+		struct cow_image *below =
+			image->ops->resolve(image, offset_bytes, len_bytes, &offset_bytes);
+
+		if (below == image)
+			break;
+		image = below;
+	}
+	*ret_offset_bytes = offset_bytes;
+	return image;
+}
+
+/* One piece after the other, each from one lowest image. */
+static int image_clone_pieces(struct cow_image *image, uint64_t offset_bytes,
+			      struct cow_image *source, uint64_t source_offset_bytes,
+			      uint64_t len_bytes, struct cow_err *err)
+{
+	int ret = 0;
+
+	while (len_bytes && !ret) {
+		uint64_t piece = len_bytes, low_bytes;
+		struct cow_image *low =
+			cow_image_resolve(source, source_offset_bytes, &piece, &low_bytes);
+
+		ret = image->ops->clone_range(image, offset_bytes, low, low_bytes, piece, err);
+		offset_bytes += piece;
+		source_offset_bytes += piece;
+		len_bytes -= piece;
+	}
+	return ret;
+}
+
+int cow_image_clone_range(struct cow_image *image, uint64_t offset_bytes, struct cow_image *source,
+			  uint64_t source_offset_bytes, uint64_t len_bytes, struct cow_err *err)
+{
+	int ret = image_check_write(image, "clone", len_bytes, offset_bytes, err);
+
+	if (!ret)
+		ret = image_check_range(source, "clone", len_bytes, source_offset_bytes, err);
+	if (ret || !len_bytes)
+		return ret;
+	if (!image->ops->clone_range)
+		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) shares no extents",
+			       image->ops->name);
+	else
+		ret = image_clone_pieces(image, offset_bytes, source, source_offset_bytes,
+					 len_bytes, err);
+	if (!ret) {
+		image->stats.nr_clones++;
+		image->stats.cloned_bytes += len_bytes;
+	}
+	return image_answer(image, offset_bytes, ret, err);
+}
+
+int cow_image_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
+			uint64_t *ret_len_bytes, struct cow_err *err)
+{
+	uint64_t at = offset_bytes, len = image->size_bytes - offset_bytes;
+	int ret = image_check_range(image, "search for data", 0, offset_bytes, err);
+
+	if (ret)
+		return ret;
+	if (len && image->ops->next_data)
+		ret = image->ops->next_data(image, offset_bytes, &at, &len, err);
+	if (ret)
+		return image_answer(image, offset_bytes, ret, err);
+	/* A file may have grown since it was opened. */
+	if (!len || at >= image->size_bytes) {
+		at = image->size_bytes;
+		len = 0;
+	}
+	*ret_offset_bytes = at;
+	*ret_len_bytes = min_u64(len, image->size_bytes - at);
+	return 0;
+}
+
+int cow_image_discard(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+		      struct cow_err *err)
+{
+	int ret = image_check_write(image, "discard", len_bytes, offset_bytes, err);
+
+	if (ret || !len_bytes)
+		return ret;
+	if (!image->ops->discard)
+		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) cannot discard",
+			       image->ops->name);
+	else
+		ret = image->ops->discard(image, offset_bytes, len_bytes, err);
+	return image_answer(image, offset_bytes, ret, err);
+}
+
+int cow_image_flush(struct cow_image *image, struct cow_err *err)
+{
+	int ret;
+
+	if (!image->is_writable)
+		return 0;
+	/* I8: the system may answer the second one with success. */
+	if (image->has_failed_flush)
+		return image_answer(image, COW_OFFSET_NONE,
+				    cow_fail(err, -EIO,
+					     "flush refused, because an earlier one of this image "
+					     "has failed"),
+				    err);
+	ret = image->ops->flush ? image->ops->flush(image, err) : 0;
+	if (ret)
+		image->has_failed_flush = true;
+	else
+		image->stats.nr_flushes++;
+	return image_answer(image, COW_OFFSET_NONE, ret, err);
+}
+
+int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			 struct cow_err *err)
+{
+	int ret = image_check_range(image, "drop of cached bytes", len_bytes, offset_bytes, err);
+
+	if (ret || !len_bytes || !image->ops->drop_cache)
+		return ret;
+	return image_answer(image, offset_bytes,
+			    image->ops->drop_cache(image, offset_bytes, len_bytes, err), err);
+}
