@@ -280,6 +280,12 @@ COW_EXPORT int cow_output_open(struct cow_imageset *set, const char *path, uint6
 			       uint32_t flags, struct cow_output **ret_output, struct cow_err *err);
 /* The image to write to; belongs to the output. */
 COW_EXPORT struct cow_image *cow_output_image(struct cow_output *output);
+/*
+ * Reads the file descriptor behind the output, for bytes whose number is not
+ * known beforehand (size_bytes 0 then) and for fallocate(2): its position is 0
+ * until the caller moves it. It belongs to the output. Cannot fail.
+ */
+COW_EXPORT int cow_output_fd(const struct cow_output *output);
 /* Flushes, gives the file its name, makes the directory durable. The output
  * is still to be closed. Errors: -EIO, -ENOSPC, -EEXIST. */
 COW_EXPORT int cow_output_publish(struct cow_output *output, struct cow_err *err);
@@ -383,6 +389,14 @@ struct cow_store_args {
 /* Names a kind of store, by index; NULL behind the last. */
 COW_EXPORT const char *cow_store_kind(size_t index);
 
+/*
+ * Tells which kind of store an image holds, by looking at it the way a kind
+ * with that image in its main role does. ret_kind: static. Errors:
+ * -EMEDIUMTYPE none (the sentence names what it is instead, where that is
+ * known), -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_store_probe(struct cow_image *image, const char **ret_kind, struct cow_err *err);
+
 /* An exception store, open. */
 struct cow_store;
 
@@ -482,6 +496,15 @@ struct cow_create_params {
  * rewritten: n + 2 + floor(n/E) chunks. Errors: -EINVAL chunk size, -ERANGE. */
 COW_EXPORT int cow_create_size(const struct cow_create_params *params, uint64_t *ret_bytes,
 			       struct cow_err *err);
+/*
+ * Computes the largest size up to wanted_bytes that is good for a COW image:
+ * whole chunks, and not one at which the kernel invalidates the store before it
+ * is full (persistent: a metadata area would be the last chunk; it holds as
+ * many exceptions without that chunk). params.origin_bytes is not looked at.
+ * Errors: -EINVAL chunk size, -ENOSPC fewer than three chunks.
+ */
+COW_EXPORT int cow_create_fit(const struct cow_create_params *params, uint64_t wanted_bytes,
+			      uint64_t *ret_bytes, struct cow_err *err);
 /*
  * Makes cow an empty, valid store, durably. Over an old store: sector 0
  * zeroed, flush; area 0 zeroed, flush; header, flush; so that a crash leaves
