@@ -18,8 +18,8 @@
 
 #include "libcow.h"
 
-static const char *test_name = "(outside a test)";
-static unsigned int test_nr;
+__attribute__((unused)) static const char *test_name = "(outside a test)";
+__attribute__((unused)) static unsigned int test_nr;
 
 #define CHECK(condition)                                                                           \
 	do {                                                                                       \

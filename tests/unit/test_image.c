@@ -8,6 +8,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/units.h"
 #include "libcow/image/image.h"
+#include "tests/unit/image_fault.h"
 
 #define MODEL_BYTES (64 * 1024 + 512)
 
@@ -227,8 +228,180 @@ static void statistics_count_bytes_and_calls(void)
 	CHECK_EQ(-cow_image_get_stats(image, &stats), EINVAL);
 }
 
+static void fill_random(struct cow_image *image, uint64_t seed)
+{
+	uint64_t buf[64];
+
+	for (uint64_t at = 0; at < cow_image_size(image); at += sizeof(buf)) {
+		for (size_t i = 0; i < 64; i++)
+			buf[i] = test_random(&seed);
+		if (buf[0] & 1)
+			OK(cow_image_pwrite(image, buf, sizeof(buf), at, err));
+	}
+}
+
+static void overlay_behaves_like_bytes_and_leaves_lower_alone(void)
+{
+	AUTO_HANDLE(image) struct cow_image *lower = NULL;
+	AUTO_HANDLE(image) struct cow_image *overlay = NULL;
+	static uint8_t before[MODEL_BYTES], after[MODEL_BYTES];
+
+	OK(cow_image_memory_new(MODEL_BYTES, &lower, err));
+	fill_random(lower, 7);
+	OK(cow_image_pread(lower, before, MODEL_BYTES, 0, err));
+	OK(cow_image_overlay_new(lower, &overlay, err));
+	model_run(overlay, 2000);
+	OK(cow_image_pread(lower, after, MODEL_BYTES, 0, err));
+	CHECK(!memcmp(before, after, MODEL_BYTES));
+}
+
+static void overlay_zeroes_16_tib_without_memory(void)
+{
+	AUTO_HANDLE(image) struct cow_image *lower = NULL;
+	AUTO_HANDLE(image) struct cow_image *overlay = NULL;
+	uint64_t size = UINT64_C(16) << 40, at, len;
+	uint8_t byte = 1;
+
+	OK(cow_image_memory_new(size, &lower, err));
+	OK(cow_image_pwrite(lower, &byte, 1, size / 3, err));
+	OK(cow_image_overlay_new(lower, &overlay, err));
+	OK(cow_image_write_zeroes(overlay, 513, size - 1026, err));
+	OK(cow_image_pread(overlay, &byte, 1, size / 3, err));
+	CHECK_EQ(byte, 0);
+	OK(cow_image_pwrite(overlay, "x", 1, size / 2, err));
+	OK(cow_image_next_data(overlay, size / 2 - 5, &at, &len, err));
+	CHECK_EQ(at, size / 2);
+	OK(cow_image_pread(overlay, &byte, 1, size / 2 + 1, err));
+	CHECK_EQ(byte, 0);
+}
+
+static void overlay_page_that_lower_cannot_read_is_an_error(void)
+{
+	AUTO_HANDLE(image) struct cow_image *memory = NULL;
+	AUTO_HANDLE(image) struct cow_image *lower = NULL;
+	AUTO_HANDLE(image) struct cow_image *overlay = NULL;
+	struct fault_plan plan = { .kinds = FAULT_READ, .nth = 1 };
+	uint8_t buf[4096] = { 0 };
+
+	OK(cow_image_memory_new(8192, &memory, err));
+	OK(cow_image_pwrite(memory, "abc", 3, 0, err));
+	OK(fault_new(memory, &plan, &lower, err));
+	OK(cow_image_overlay_new(lower, &overlay, err));
+	FAILS(-EIO, cow_image_pwrite(overlay, "x", 1, 1, err));
+	OK(cow_image_pread(overlay, buf, 3, 0, err));
+	CHECK(!memcmp(buf, "abc", 3));
+	CHECK_EQ(plan.nr_ops, 2);
+	/* A whole page needs nothing from below. */
+	OK(cow_image_pwrite(overlay, buf, 4096, 4096, err));
+	CHECK_EQ(plan.nr_ops, 2);
+}
+
+static void window_of_segments_over_overlay_behaves_like_bytes(void)
+{
+	AUTO_HANDLE(image) struct cow_image *memory = NULL;
+	AUTO_HANDLE(image) struct cow_image *overlay = NULL;
+	AUTO_HANDLE(image) struct cow_image *window = NULL;
+	static const struct cow_segment segments[] = {
+		{ 40000, 9999 }, { 1, 511 }, { 512, 4096 }, { 60000, 1 }, { 5000, 30000 },
+	};
+	static uint8_t before[MODEL_BYTES], after[MODEL_BYTES];
+
+	OK(cow_image_memory_new(MODEL_BYTES, &memory, err));
+	fill_random(memory, 8);
+	OK(cow_image_overlay_new(memory, &overlay, err));
+	OK(cow_image_pread(overlay, before, MODEL_BYTES, 0, err));
+	OK(cow_image_window_new(overlay, segments, 5, &window, err));
+	CHECK_EQ(cow_image_size(window), (9999 + 511 + 4096 + 1 + 30000) / 512 * 512);
+	model_run(window, 2000);
+	/* Nothing outside the segments has changed. */
+	OK(cow_image_pread(overlay, after, MODEL_BYTES, 0, err));
+	CHECK(!memcmp(before + 35000, after + 35000, 5000));
+	CHECK(!memcmp(before + 49999, after + 49999, 10001));
+	CHECK(!memcmp(before + 60001, after + 60001, MODEL_BYTES - 60001));
+	CHECK(before[0] == after[0] && !memcmp(before + 4608, after + 4608, 392));
+	CHECK(memcmp(before + 5000, after + 5000, 30000) != 0);
+}
+
+static void window_segments_are_checked(void)
+{
+	AUTO_HANDLE(image) struct cow_image *base = NULL;
+	struct cow_image *none = NULL;
+	static const struct cow_segment overlapping[] = { { 1024, 512 }, { 0, 1025 } };
+	static const struct cow_segment empty[] = { { 0, 512 }, { 512, 0 } };
+	static const struct cow_segment outside[] = { { 4096, 1 } };
+	static const struct cow_segment wrapping[] = { { 512, UINT64_MAX } };
+	static const struct cow_segment touching[] = { { 512, 512 }, { 0, 512 } };
+
+	OK(cow_image_memory_new(4096, &base, err));
+	FAILS(-EINVAL, cow_image_window_new(base, overlapping, 2, &none, err));
+	FAILS(-EINVAL, cow_image_window_new(base, empty, 2, &none, err));
+	FAILS(-EINVAL, cow_image_window_new(base, empty, 0, &none, err));
+	FAILS(-ERANGE, cow_image_window_new(base, outside, 1, &none, err));
+	FAILS(-ERANGE, cow_image_window_new(base, wrapping, 1, &none, err));
+	CHECK(!none);
+	OK(cow_image_window_new(base, touching, 2, &none, err));
+	cow_image_close(none);
+}
+
+static void window_resolves_to_the_lowest_image(void)
+{
+	AUTO_HANDLE(image) struct cow_image *base = NULL;
+	AUTO_HANDLE(image) struct cow_image *outer = NULL;
+	AUTO_HANDLE(image) struct cow_image *inner = NULL;
+	static const struct cow_segment pieces[] = { { 2048, 1024 }, { 0, 1024 } };
+	static const struct cow_segment middle[] = { { 512, 1024 } };
+	uint64_t len = 1024, at;
+
+	OK(cow_image_memory_new(4096, &base, err));
+	OK(cow_image_window_new(base, pieces, 2, &outer, err));
+	OK(cow_image_window_new(outer, middle, 1, &inner, err));
+	CHECK(cow_image_resolve(inner, 100, &len, &at) == base);
+	CHECK(at == 2048 + 512 + 100 && len == 412);
+	len = 10;
+	CHECK(cow_image_resolve(inner, 512, &len, &at) == base);
+	CHECK(at == 0 && len == 10);
+}
+
+static void a_failed_flush_is_final_for_all_windows(void)
+{
+	AUTO_HANDLE(image) struct cow_image *memory = NULL;
+	AUTO_HANDLE(image) struct cow_image *base = NULL;
+	AUTO_HANDLE(image) struct cow_image *left = NULL;
+	AUTO_HANDLE(image) struct cow_image *right = NULL;
+	static const struct cow_segment halves[] = { { 0, 2048 }, { 2048, 2048 } };
+	struct fault_plan plan = { .kinds = FAULT_FLUSH, .nth = 2 };
+	struct cow_image_stats stats = COW_IMAGE_STATS_INIT;
+	uint8_t byte = 1;
+
+	OK(cow_image_memory_new(4096, &memory, err));
+	OK(fault_new(memory, &plan, &base, err));
+	OK(cow_image_window_new(base, &halves[0], 1, &left, err));
+	OK(cow_image_window_new(base, &halves[1], 1, &right, err));
+	OK(cow_image_flush(left, err));
+	FAILS(-EIO, cow_image_flush(left, err));
+	FAILS(-EIO, cow_image_flush(left, err));
+	FAILS(-EIO, cow_image_flush(right, err));
+	FAILS(-EIO, cow_image_pwrite(right, &byte, 1, 0, err));
+	FAILS(-EIO, cow_image_write_zeroes(left, 0, 1, err));
+	FAILS(-EIO, cow_image_pwritev(left, &(struct iovec){ &byte, 1 }, 1, 0, err));
+	FAILS(-EIO, cow_image_discard(left, 0, 1, err));
+	FAILS(-EIO, cow_image_clone_range(left, 0, right, 0, 512, err));
+	OK(cow_image_pread(left, &byte, 1, 0, err));
+	CHECK_EQ(byte, 0);
+	CHECK_EQ(plan.nr_ops, 2);
+	CHECK_EQ(cow_image_get_stats(left, &stats), 0);
+	CHECK_EQ(stats.nr_flushes, 1);
+}
+
 int main(void)
 {
+	RUN(overlay_behaves_like_bytes_and_leaves_lower_alone);
+	RUN(overlay_zeroes_16_tib_without_memory);
+	RUN(overlay_page_that_lower_cannot_read_is_an_error);
+	RUN(window_of_segments_over_overlay_behaves_like_bytes);
+	RUN(window_segments_are_checked);
+	RUN(window_resolves_to_the_lowest_image);
+	RUN(a_failed_flush_is_final_for_all_windows);
 	RUN(memory_behaves_like_bytes);
 	RUN(memory_of_16_tib_costs_only_what_is_written);
 	RUN(the_largest_memory_image_works);
