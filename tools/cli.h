@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * cli.h - how a tool talks and ends: lines on stderr that begin with its name,
+ * one table of exit bits, one way out that notices a full or closed stdout.
+ * Names that came from outside are printed with control bytes escaped.
+ */
+#ifndef TOOLS_CLI_H
+#define TOOLS_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libcow.h"
+
+/* Bits of the exit status, the same in all four tools. */
+#define CLI_DONE 0
+#define CLI_REPAIRED 1
+#define CLI_DAMAGE 4
+#define CLI_FAILED 8
+#define CLI_USAGE 16
+#define CLI_INTERRUPTED 32
+#define CLI_REFUSED 64
+
+/* Options that all four tools have; see OPTS_COMMON in opts.h. */
+struct cli_common {
+	bool help, version, quiet, verbose, dry_run, yes;
+	bool long_options, short_options;
+	const char *type;     /* kind of store; NULL: probe */
+	const char *progress; /* "auto", "always", "never" */
+	const char *json;     /* NULL: none, "-": stdout, else a file */
+	const char *force;    /* ids, separated by commas */
+};
+
+struct opts_spec;
+
+/*
+ * Begins a tool: locale, signals, options. Returns CLI_DONE when the tool is to
+ * go on; otherwise *ret_ended is true and what is returned goes to cli_finish().
+ */
+int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_ended);
+/* Ends it: JSON object, stdout flushed and closed; returns the exit status. */
+int cli_finish(int status);
+
+/* The words after the options. */
+int cli_nr_operands(void);
+char *const *cli_operands(void);
+
+/* Is this --force id given? */
+bool cli_forced(const char *id);
+
+/* A line on stderr, "tool: ...". cli_note() is silenced by -q, cli_detail()
+ * needs -v. */
+__attribute__((format(printf, 1, 2), cold)) void cli_warn(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void cli_note(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void cli_detail(const char *format, ...);
+
+/* A wrong call: the sentence and where to look. Returns CLI_USAGE. */
+__attribute__((format(printf, 1, 2), cold)) int cli_usage(const char *format, ...);
+/* Says why something failed, as a line and in the JSON object; a refusal ends
+ * with what would force it. Returns the exit bit. */
+int cli_fail(const struct cow_err *err);
+/* Fills err for facts that the tool itself notices; returns code. */
+__attribute__((format(printf, 5, 6), cold, warn_unused_result)) int
+cli_refuse(struct cow_err *err, int code, const char *id, const char *force, const char *format,
+	   ...);
+/* The exit bit of an error. */
+int cli_exit_bit(const struct cow_err *err);
+
+/* Says what to type next: words up to NULL, quoted for a shell. The line is
+ * printed by cli_finish(), after everything else. */
+void cli_next(const char *word, ...) __attribute__((sentinel));
+/* The same command again. */
+void cli_next_again(void);
+
+/* A yes/no question on the terminal; without one, or with -y, the answer is
+ * yes. Returns false for no. */
+bool cli_confirm(const char *question);
+
+/* The progress bar: one line that is overwritten, or cleared (NULL). */
+void cli_status_line(const char *text);
+bool cli_stderr_is_terminal(void);
+
+/* SIGINT or SIGTERM has come: stop at the next safe point. */
+bool cli_interrupted(void);
+/* SIGUSR1 has come since the last call. */
+bool cli_wants_line(void);
+
+const char *cli_tool(void);
+
+#endif

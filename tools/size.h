@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* size.h - sizes for people; they are read by cow_size_parse(). */
+#ifndef TOOLS_SIZE_H
+#define TOOLS_SIZE_H
+
+#include <stdint.h>
+
+#define SIZE_TEXT_BYTES 64
+
+/* "8388608 bytes (8.0 MiB)" */
+const char *size_text(uint64_t bytes, char buf[SIZE_TEXT_BYTES]);
+/* "8.0 MiB" */
+const char *size_round(uint64_t bytes, char buf[SIZE_TEXT_BYTES]);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/text.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *text_escape(const char *text)
+{
+	char *escaped = malloc(4 * strlen(text) + 1), *to = escaped;
+
+	if (!escaped)
+		return NULL;
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+		/* U+0080..U+009F are control characters to a terminal. */
+		bool is_c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+
+		if (*p >= 0x20 && *p != 0x7f && !is_c1) {
+			*to++ = (char)*p;
+			continue;
+		}
+		to += sprintf(to, "\\x%02x", *p);
+		if (is_c1)
+			to += sprintf(to, "\\x%02x", *++p);
+	}
+	*to = '\0';
+	return escaped;
+}
+
+char *text_quote(const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789%+,-./:=@_";
+	char *quoted, *to;
+
+	if (*word && !word[strspn(word, plain)])
+		return strdup(word);
+	quoted = to = malloc(4 * strlen(word) + 3);
+	if (!quoted)
+		return NULL;
+	*to++ = '\'';
+	for (; *word; word++)
+		if (*word == '\'')
+			to += sprintf(to, "'\\''");
+		else
+			*to++ = *word;
+	*to++ = '\'';
+	*to = '\0';
+	return quoted;
+}
+
+char *text_quote_words(const char *const *words)
+{
+	char *line = NULL;
+	size_t len = 0;
+	FILE *stream = open_memstream(&line, &len);
+
+	if (!stream)
+		return NULL;
+	for (size_t i = 0; words[i]; i++) {
+		char *quoted = text_quote(words[i]);
+
+		fprintf(stream, "%s%s", i ? " " : "", quoted ? quoted : words[i]);
+		free(quoted);
+	}
+	return fclose(stream) ? NULL : line;
+}
