@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * sink.h - where a stream of bytes goes: stdout, or a file that appears complete
+ * under its name or not at all.
+ */
+#ifndef TOOLS_SINK_H
+#define TOOLS_SINK_H
+
+#include <stddef.h>
+
+#include "libcow.h"
+
+struct sink {
+	int fd;
+	const char *name;
+	struct cow_output *output; /* NULL: stdout */
+};
+#define SINK_INIT                                                                                  \
+	{                                                                                          \
+		.fd = -1                                                                           \
+	}
+
+/* path NULL or "-": stdout, refused if that is a terminal. */
+int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err);
+/* All of it, or an error. user is the struct sink: fits tar_params.write. */
+int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *err);
+/* Zeros. */
+int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err);
+/* Gives a file its name. */
+int sink_publish(struct sink *sink, struct cow_err *err);
+/* Frees; a file that was not published disappears. */
+void sink_close(struct sink *sink);
+
+#endif
