@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* dump.h - the ways in which snapdump gives out a view, one file each. */
+#ifndef TOOLS_DUMP_H
+#define TOOLS_DUMP_H
+
+#include "tools/operands.h"
+#include "tools/progress.h"
+
+/* Views are copied in pieces of this size. */
+#define DUMP_PIECE_BYTES (UINT64_C(1) << 20)
+
+struct dump {
+	struct operands operands;
+	struct progress progress;
+	const char *output;   /* -o; NULL: stdout */
+	const char *compress; /* --compress; NULL: by name */
+	int64_t mtime;
+	bool is_dry_run;
+	/* Filled in, for the last line and the JSON object. */
+	uint64_t data_bytes; /* not holes */
+	uint64_t nr_ranges;
+};
+
+/* The view as bytes: stream, sparse file, or every byte of a block device. */
+int dump_raw(struct dump *dump, struct cow_err *err);
+/* A pax tar: view.img, sparse, then manifest.json. */
+int dump_tar(struct dump *dump, struct cow_err *err);
+/* The ranges that some layer holds, as text (or in the JSON object). */
+int dump_map(struct dump *dump, struct cow_err *err);
+
+/* Tells how far it is; -ECANCELED after SIGINT. */
+int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,
+	      struct cow_err *err);
+
+#endif

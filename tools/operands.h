@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * operands.h - opens what the command line names: the origin, a stack of COW
+ * images (lowest first), their stores and the view through all of them.
+ */
+#ifndef TOOLS_OPERANDS_H
+#define TOOLS_OPERANDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "libcow.h"
+
+struct layer {
+	struct cow_image *cow;
+	struct cow_store *store;
+	struct cow_image *view; /* through this layer; NULL: not asked for */
+};
+
+struct operands {
+	struct cow_imageset *set;
+	struct cow_image *origin;
+	struct layer *layers;
+	size_t nr_layers;
+	struct cow_image *view; /* topmost, or the origin; belongs to operands */
+	bool is_doubtful;	/* --force=invalid or damaged was needed */
+	struct cow_err doubt;	/* why */
+};
+
+struct operands_params {
+	char *const *specs; /* ORIGIN, then COW images */
+	size_t nr_specs;
+	bool is_writable; /* origin and COW images */
+	bool wants_view;  /* views are for reading */
+	const char *kind; /* of the stores; NULL: probe */
+};
+
+/* Opens all of it; what was opened before a failure is closed again. */
+int operands_open(struct operands *operands, const struct operands_params *params,
+		  struct cow_err *err);
+void operands_close(struct operands *operands);
+
+/* Refuses ORIGIN and COW the wrong way round. Both stay open. */
+int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct cow_err *err);
+
+#endif
