@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * view.c - the flat image that a snapshot device would show: the COW chunk
+ * where there is an exception, else the origin. It is an image, so views
+ * stack. Its size is the origin's (I11): what a short last chunk of the COW
+ * image holds behind the end of the origin is never asked for, and no byte
+ * past that end is read from the origin.
+ *
+ * The store may be damaged (opened so that it can be read in spite of it):
+ * numbers may point anywhere, and a read of what lies beyond the COW image
+ * fails, as it does for the kernel.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+#include "libcow/image/image.h"
+#include "libcow/store/store.h"
+
+struct view {
+	struct cow_image image;
+	struct cow_image *origin;
+	struct cow_store *store;
+};
+
+/* A range of the view that lies in one piece on one image below. */
+struct piece {
+	struct cow_image *below; /* the origin or the store's data image */
+	uint64_t below_bytes;	 /* offset there; UINT64_MAX: past any image */
+	uint64_t len_bytes;	 /* at least 1 */
+	bool is_exception;
+	bool is_outside; /* behind the end of the COW image */
+};
+
+/* NOTE: chunk numbers of a damaged store may be up to 2^54, chunks 2^30. */
+static uint64_t chunk_to_bytes(const struct cow_store *store, uint64_t chunk)
+{
+	uint64_t bytes;
+
+	return mul_overflows(chunk, store->chunk_bytes, &bytes) ? UINT64_MAX : bytes;
+}
+
+/* Finds the piece that begins at offset_bytes and ends at end_bytes at the
+ * latest; there is one byte between the two at least. */
+static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
+		       struct piece *ret_piece)
+{
+	const struct cow_store *store = view->store;
+	uint64_t chunk = offset_bytes >> store->chunk_shift;
+	uint64_t within = offset_bytes - (chunk << store->chunk_shift);
+	struct exmap_run run;
+	bool found;
+
+	*ret_piece = (struct piece){ .below = view->origin,
+				     .below_bytes = offset_bytes,
+				     .len_bytes = end_bytes - offset_bytes };
+	found = cow_exmap_next(store->map, chunk, &run);
+	if (!found || run.old_chunk > chunk) {
+		if (found)
+			end_bytes = min_u64(end_bytes, chunk_to_bytes(store, run.old_chunk));
+		ret_piece->len_bytes = end_bytes - offset_bytes;
+		return;
+	}
+	end_bytes = min_u64(end_bytes, chunk_to_bytes(store, run.old_chunk + run.nr_chunks));
+	ret_piece->below = store->data;
+	ret_piece->is_exception = true;
+	ret_piece->len_bytes = end_bytes - offset_bytes;
+	ret_piece->below_bytes = chunk_to_bytes(store, run.new_chunk);
+	if (add_overflows(ret_piece->below_bytes, within, &ret_piece->below_bytes))
+		ret_piece->below_bytes = UINT64_MAX;
+	/* What is still inside can be read; the failure names the first byte
+	 * that is not. */
+	if (ret_piece->below_bytes >= store->data->size_bytes)
+		ret_piece->is_outside = true;
+	else
+		ret_piece->len_bytes = min_u64(ret_piece->len_bytes,
+					       store->data->size_bytes - ret_piece->below_bytes);
+}
+
+static int view_outside(const struct view *view, uint64_t offset_bytes, const struct piece *piece,
+			struct cow_err *err)
+{
+	const struct cow_store *store = view->store;
+	struct exmap_run run;
+	int ret;
+
+	if (!cow_exmap_lookup(store->map, offset_bytes >> store->chunk_shift, &run))
+		run.new_chunk = 0;
+	ret = cow_fail(err, -EIO,
+		       "the exception of origin byte %" PRIu64 " (chunk %" PRIu64
+		       ") is to be found in chunk %" PRIu64 " of the COW image, which ends at byte "
+		       "%" PRIu64 " (%" PRIu64 " chunks)",
+		       offset_bytes, offset_bytes >> store->chunk_shift, run.new_chunk,
+		       store->data->size_bytes, store->data->size_bytes >> store->chunk_shift);
+	cow_err_place(err, store->data->name, piece->below_bytes);
+	return ret;
+}
+
+static int view_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		      struct cow_err *err)
+{
+	struct view *view = (struct view *)image;
+	uint64_t end_bytes = offset_bytes + len_bytes;
+	uint8_t *to = (uint8_t *)buf;
+	struct piece piece;
+	int ret;
+
+	for (; offset_bytes < end_bytes; offset_bytes += piece.len_bytes) {
+		view_piece(view, offset_bytes, end_bytes, &piece);
+		if (piece.is_outside)
+			return view_outside(view, offset_bytes, &piece, err);
+		ret = cow_image_pread(piece.below, to, (size_t)piece.len_bytes, piece.below_bytes,
+				      err);
+		if (ret)
+			return ret;
+		to += piece.len_bytes;
+	}
+	return 0;
+}
+
+/* Where the origin holds data next; asked once for many small gaps. */
+struct origin_data {
+	uint64_t offset_bytes, len_bytes;
+	bool is_known;
+};
+
+/* Finds data of the origin in a gap between exceptions. */
+static int origin_next_data(struct view *view, const struct piece *gap, struct origin_data *data,
+			    uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
+			    struct cow_err *err)
+{
+	uint64_t start = gap->below_bytes, end = start + gap->len_bytes;
+	int ret;
+
+	if (!data->is_known || (data->len_bytes && data->offset_bytes + data->len_bytes <= start)) {
+		ret = cow_image_next_data(view->origin, start, &data->offset_bytes,
+					  &data->len_bytes, err);
+		if (ret)
+			return ret;
+		data->is_known = true;
+	}
+	*ret_offset_bytes = max_u64(data->offset_bytes, start);
+	*ret_len_bytes = 0;
+	if (data->len_bytes && *ret_offset_bytes < end)
+		*ret_len_bytes =
+			min_u64(end, data->offset_bytes + data->len_bytes) - *ret_offset_bytes;
+	return 0;
+}
+
+/* Finds data of the COW image inside exceptions. What lies outside of the
+ * image counts as data: reading it is what fails, with a sentence. */
+static int exception_next_data(struct view *view, uint64_t offset_bytes, const struct piece *piece,
+			       uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
+			       struct cow_err *err)
+{
+	uint64_t data, len, end = piece->below_bytes + piece->len_bytes;
+	int ret;
+
+	*ret_offset_bytes = offset_bytes;
+	*ret_len_bytes = piece->len_bytes;
+	if (piece->is_outside)
+		return 0;
+	ret = cow_image_next_data(view->store->data, piece->below_bytes, &data, &len, err);
+	if (ret)
+		return ret;
+	*ret_len_bytes = 0;
+	if (!len || data >= end)
+		return 0;
+	*ret_offset_bytes = offset_bytes + (data - piece->below_bytes);
+	*ret_len_bytes = min_u64(len, end - data);
+	return 0;
+}
+
+static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
+			  uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes, struct cow_err *err)
+{
+	struct view *view = (struct view *)image;
+	struct origin_data origin = { .is_known = false };
+	struct piece piece;
+	int ret;
+
+	for (; offset_bytes < image->size_bytes; offset_bytes += piece.len_bytes) {
+		view_piece(view, offset_bytes, image->size_bytes, &piece);
+		ret = piece.is_exception ? exception_next_data(view, offset_bytes, &piece,
+							       ret_offset_bytes, ret_len_bytes, err)
+					 : origin_next_data(view, &piece, &origin, ret_offset_bytes,
+							    ret_len_bytes, err);
+		if (ret || *ret_len_bytes)
+			return ret;
+	}
+	*ret_offset_bytes = image->size_bytes;
+	*ret_len_bytes = 0;
+	return 0;
+}
+
+static struct cow_image *view_resolve(struct cow_image *image, uint64_t offset_bytes,
+				      uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+{
+	struct piece piece;
+
+	if (offset_bytes >= image->size_bytes || !*len_bytes) {
+		*ret_offset_bytes = offset_bytes;
+		return ((struct view *)image)->origin;
+	}
+	view_piece((struct view *)image, offset_bytes,
+		   offset_bytes + min_u64(*len_bytes, image->size_bytes - offset_bytes), &piece);
+	*len_bytes = piece.len_bytes;
+	*ret_offset_bytes = piece.below_bytes;
+	return piece.below;
+}
+
+static const struct image_ops view_ops = {
+	.name = "view",
+	.pread = view_pread,
+	.next_data = view_next_data,
+	.resolve = view_resolve,
+};
+
+static int view_bounds(const struct cow_image *origin, const struct cow_store *store,
+		       struct cow_err *err)
+{
+	uint64_t nr_chunks = div_ceil(origin->size_bytes, store->chunk_bytes);
+	struct exmap_run run;
+
+	if (store->is_damaged || !cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
+	    run.old_chunk + run.nr_chunks <= nr_chunks)
+		return 0;
+	return cow_refuse(
+		err, -ERANGE, "bounds", "damaged",
+		"the store has an exception for chunk %" PRIu64 ", but %s ends after %" PRIu64
+		" chunks of %" PRIu64 " bytes: it is not this store's origin, or was cut",
+		run.old_chunk + run.nr_chunks - 1, origin->name, nr_chunks, store->chunk_bytes);
+}
+
+int cow_view_new(struct cow_image *origin, struct cow_store *store, struct cow_image **ret_view,
+		 struct cow_err *err)
+{
+	struct view *view;
+	char name[256];
+	int ret;
+
+	ret = view_bounds(origin, store, err);
+	if (ret)
+		return ret;
+	view = (struct view *)calloc(1, sizeof(*view));
+	if (!view)
+		return cow_fail(err, -ENOMEM, "no memory for a view");
+	snprintf(name, sizeof(name), "view of %.120s and %.120s", origin->name, store->data->name);
+	ret = cow_image_init(&view->image, &view_ops, name, origin->size_bytes, err);
+	if (ret) {
+		free(view);
+		return ret;
+	}
+	view->image.logical_block_bytes = origin->logical_block_bytes;
+	view->origin = origin;
+	view->store = store;
+	*ret_view = &view->image;
+	return 0;
+}
