@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/core/report.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "libcow/base/err.h"
+
+#define NR_CLASSES (COW_CLASS_LOST + 1)
+#define MAX_FINDINGS_USUAL 1000
+
+struct cow_report {
+	const struct cow_callbacks *callbacks;
+	uint64_t max_findings;
+	uint64_t nr_of_class[NR_CLASSES];
+	uint64_t nr_of_problem[]; /* by index in the table */
+};
+
+static size_t problem_count(void)
+{
+	size_t nr = 0;
+
+	while (cow_problem_get(nr))
+		nr++;
+	return nr;
+}
+
+static size_t problem_index(const struct cow_problem *problem)
+{
+	return (size_t)(problem - cow_problem_get(0));
+}
+
+int cow_report_new(const struct cow_callbacks *callbacks, uint64_t max_findings,
+		   struct cow_report **ret_report, struct cow_err *err)
+{
+	struct cow_report *report;
+
+	report = calloc(1, sizeof(*report) + problem_count() * sizeof(report->nr_of_problem[0]));
+	if (!report)
+		return cow_fail(err, -ENOMEM, "no memory for a report");
+	report->callbacks = callbacks;
+	report->max_findings = max_findings ? max_findings : MAX_FINDINGS_USUAL;
+	*ret_report = report;
+	return 0;
+}
+
+void cow_report_free(struct cow_report *report)
+{
+	free(report);
+}
+
+uint64_t cow_report_count(const struct cow_report *report, int klass)
+{
+	return klass >= 0 && klass < NR_CLASSES ? report->nr_of_class[klass] : 0;
+}
+
+uint64_t cow_report_count_id(const struct cow_report *report, const char *id)
+{
+	const struct cow_problem *problem = cow_problem_find(id);
+
+	return problem ? report->nr_of_problem[problem_index(problem)] : 0;
+}
+
+void cow_report_add(struct cow_report *report, const char *id, const struct finding_place *place,
+		    const char *format, ...)
+{
+	const struct cow_problem *problem = cow_problem_find(id);
+	struct cow_finding finding = { .size = sizeof(finding), .problem = problem };
+	char sentence[COW_ERR_MESSAGE_BYTES];
+	va_list args;
+
+	assert(problem);
+	if (!report)
+		return;
+	report->nr_of_class[problem->klass]++;
+	if (report->nr_of_problem[problem_index(problem)]++ >= report->max_findings)
+		return;
+	if (!report->callbacks || !report->callbacks->finding)
+		return;
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	finding.image = place->image ? cow_image_name(place->image) : "";
+	finding.offset_bytes = place->offset_bytes;
+	finding.len_bytes = place->len_bytes;
+	finding.chunk = COW_OFFSET_NONE;
+	if (place->chunk_bytes && place->offset_bytes != COW_OFFSET_NONE)
+		finding.chunk = place->offset_bytes / place->chunk_bytes;
+	finding.sentence = sentence;
+	report->callbacks->finding(report->callbacks->user, &finding);
+}
+
+int cow_callbacks_progress(const struct cow_callbacks *callbacks, const char *phase,
+			   uint64_t done_bytes, uint64_t total_bytes, struct cow_err *err)
+{
+	const struct cow_progress progress = {
+		.size = sizeof(progress),
+		.phase = phase,
+		.done_bytes = done_bytes,
+		.total_bytes = total_bytes,
+	};
+
+	if (!callbacks || !callbacks->progress)
+		return 0;
+	if (!callbacks->progress(callbacks->user, &progress))
+		return 0;
+	return cow_fail(err, -ECANCELED, "stopped on request while doing \"%s\"", phase);
+}
+
+int cow_params_check(size_t size, size_t known_size, uint32_t flags, uint32_t known_flags,
+		     const char *what, struct cow_err *err)
+{
+	if (size != known_size)
+		return cow_fail(err, -EINVAL,
+				"%s: a structure of %zu bytes, this library knows %zu; was it "
+				"initialised with its COW_..._INIT macro?",
+				what, size, known_size);
+	if (flags & ~known_flags)
+		return cow_fail(err, -EINVAL, "%s: unknown flags 0x%" PRIx32, what,
+				flags & ~known_flags);
+	return 0;
+}
