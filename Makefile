@@ -168,6 +168,11 @@ quick: ## what every commit passes, under a minute
 check: deps  ## everything; what .ci/run and the README call
 	@tests/check.sh
 
+kernel: all tests-bin  ## random cases, judged by a real kernel (N=128)
+	@$(test_env) tests/kernel/run.py --count $(or $(N),128)
+kernel-soak: all tests-bin  ## the same with N=5000
+	@$(test_env) tests/kernel/run.py --count $(or $(N),5000)
+
 quickstart: deps  ## the main job on real input, shown step by step
 	@$(MAKE) --no-print-directory -s all
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
@@ -216,6 +221,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all deps tests-bin check-unit check-replay check-bats check-headers check-symbols check-layers \
-	check-fast lint quick check quickstart fuzz coverage valgrind install uninstall clean dist help FORCE
+	check-fast lint quick check kernel kernel-soak quickstart fuzz coverage valgrind install uninstall clean dist help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the libcow authors
+"""Device-mapper and loop devices through their ioctls (linux/dm-ioctl.h,
+linux/loop.h), because a fork of dmsetup costs as much as a whole case."""
+import errno
+import fcntl
+import os
+import struct
+import time
+
+DM_HEADER = struct.Struct("=3IIIIiIIIQ128s129s7x")
+DM_TARGET = struct.Struct("=QQiI16s")
+DM_CREATE, DM_REMOVE, DM_SUSPEND, DM_LOAD, DM_STATUS = 3, 4, 6, 9, 12
+DM_FLAG_SUSPEND, DM_FLAG_TABLE = 2, 16
+LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
+
+
+def _dm(command, name, flags=0, nr_targets=0, payload=b""):
+    buf = bytearray(16384)
+    DM_HEADER.pack_into(buf, 0, 4, 0, 0, len(buf), DM_HEADER.size, nr_targets, 0, flags, 0, 0, 0,
+                        name.encode(), b"")
+    buf[DM_HEADER.size:DM_HEADER.size + len(payload)] = payload
+    number = 3 << 30 | DM_HEADER.size << 16 | 0xfd << 8 | command
+    fd = os.open("/dev/mapper/control", os.O_RDWR)
+    try:
+        fcntl.ioctl(fd, number, buf, True)
+    finally:
+        os.close(fd)
+    return buf
+
+
+def dm_create(name, sectors, kind, params):
+    """Makes a device of one target; gives its node."""
+    head = _dm(DM_CREATE, name)
+    device = DM_HEADER.unpack_from(head)[10]
+    text = params.encode() + b"\0"
+    text += b"\0" * (-len(text) % 8)
+    target = DM_TARGET.pack(0, sectors, 0, DM_TARGET.size + len(text), kind.encode()) + text
+    try:
+        _dm(DM_LOAD, name, nr_targets=1, payload=target)
+        _dm(DM_SUSPEND, name)  # without the flag: resume
+    except OSError:
+        _dm(DM_REMOVE, name)
+        raise
+    return "/dev/dm-%d" % (device & 0xff | device >> 12 & 0xfff00)
+
+
+def dm_suspend(name):
+    _dm(DM_SUSPEND, name, DM_FLAG_SUSPEND)
+
+
+def dm_remove(name):
+    for attempt in range(100):
+        try:
+            return _dm(DM_REMOVE, name)
+        except OSError as e:
+            if e.errno != errno.EBUSY or attempt == 99:
+                raise
+            time.sleep(0.01)
+
+
+def dm_status(name):
+    """What "dmsetup status" prints behind the name of the target."""
+    buf = _dm(DM_STATUS, name)
+    start = DM_HEADER.unpack_from(buf)[4] + DM_TARGET.size
+    return bytes(buf[start:buf.index(b"\0", start)]).decode()
+
+
+def loop_attach(path, read_only=False):
+    fd = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
+    try:
+        control = os.open("/dev/loop-control", os.O_RDWR)
+        node = "/dev/loop%d" % fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+        os.close(control)
+        loop = os.open(node, os.O_RDONLY if read_only else os.O_RDWR)
+        try:
+            fcntl.ioctl(loop, LOOP_SET_FD, fd)
+        finally:
+            os.close(loop)
+    finally:
+        os.close(fd)
+    return node
+
+
+def loop_detach(node):
+    fd = os.open(node, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, LOOP_CLR_FD)
+    finally:
+        os.close(fd)
