@@ -623,6 +623,102 @@ struct cow_manifest_params {
 COW_EXPORT int cow_manifest(struct cow_image *image, const struct cow_manifest_params *params,
 			    uint8_t ret_digest[COW_DIGEST_BYTES], struct cow_err *err);
 
+/* What cow_diff() compares at a time, if not told otherwise. */
+#define COW_DIFF_GRANULE_BYTES UINT64_C(4096)
+
+struct cow_diff_params {
+	size_t size;
+	uint64_t granule_bytes; /* power of two, 512 .. 1 MiB; 0: 4096 */
+	const struct cow_callbacks *callbacks;
+	void *user;
+	/* Called for each range that differs, ascending, in granules, neighbours
+	 * joined; is_zero: the second image holds zeros there. A negative errno
+	 * ends the job with it. May be NULL. */
+	int (*range)(void *user, uint64_t offset_bytes, uint64_t len_bytes, bool is_zero);
+};
+#define COW_DIFF_PARAMS_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_diff_params)                                             \
+	}
+
+/*
+ * Finds where image differs from base. What is a hole in both is not looked
+ * at, nor what both find in one place (a view and its origin). Errors: -EPERM
+ * the sizes differ (id "size"); -EINVAL granule; -EIO, -ENOMEM, -ECANCELED, or
+ * what the callback returned.
+ */
+COW_EXPORT int cow_diff(struct cow_image *base, struct cow_image *image,
+			const struct cow_diff_params *params, struct cow_err *err);
+
+/* What a store of the difference takes. */
+struct cow_diff_size {
+	size_t size;
+	uint64_t nr_chunks;	 /* exceptions */
+	uint64_t data_bytes;	 /* of them, to be written; the rest is holes */
+	uint64_t required_bytes; /* smallest COW image that holds them */
+};
+#define COW_DIFF_SIZE_INIT                                                                         \
+	{                                                                                          \
+		.size = sizeof(struct cow_diff_size)                                               \
+	}
+
+/* Computes that, without writing: one pass over both images. params says which
+ * store; its origin_bytes is not looked at. Errors: as cow_diff() and
+ * cow_create_size(). */
+COW_EXPORT int cow_diff_measure(struct cow_image *base, struct cow_image *image,
+				const struct cow_create_params *params,
+				const struct cow_callbacks *callbacks,
+				struct cow_diff_size *ret_size, struct cow_err *err);
+
+/* A way to write to the snapshot of origin and store, in ascending order. */
+struct cow_patch;
+
+struct cow_patch_stats {
+	size_t size;
+	uint64_t nr_chunks;	    /* exceptions that were added */
+	uint64_t data_bytes;	    /* written for them */
+	uint64_t zero_bytes;	    /* holes in them */
+	uint64_t overwritten_bytes; /* in exceptions that were there */
+};
+#define COW_PATCH_STATS_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_patch_stats)                                             \
+	}
+
+/* Begins a patch. Both stay the caller's and must outlive it; store must be
+ * writable. Errors: -ENOMEM. */
+COW_EXPORT int cow_patch_new(struct cow_store *store, struct cow_image *origin,
+			     struct cow_patch **ret_patch, struct cow_err *err);
+/*
+ * Writes len_bytes at offset_bytes of the view; buf NULL: zeros, as a hole.
+ * Whole sectors, at or behind the end of the write before. A chunk without an
+ * exception gets one, completed from the origin; a chunk that has one is
+ * overwritten in place: not atomic, so not for a store that must stay right if
+ * this is interrupted. Memory is bounded: records are published now and then.
+ * Errors: -EINVAL, -ERANGE, and those of cow_store_append() and publish.
+ */
+COW_EXPORT int cow_patch_write(struct cow_patch *patch, uint64_t offset_bytes, const void *buf,
+			       uint64_t len_bytes, struct cow_err *err);
+/* Makes everything visible and durable. The patch may then be used again, from
+ * offset 0. Errors: as cow_patch_write(). */
+COW_EXPORT int cow_patch_finish(struct cow_patch *patch, struct cow_err *err);
+/* Reads what was done so far. Errors: -EINVAL size not set. */
+COW_EXPORT int cow_patch_get_stats(const struct cow_patch *patch,
+				   struct cow_patch_stats *ret_stats);
+/* Frees; NULL is allowed. What was not finished is lost. */
+COW_EXPORT void cow_patch_free(struct cow_patch *patch);
+
+/*
+ * Fills an empty store so that its view over base equals image: only chunks
+ * that differ, zero chunks as holes in the COW file. Durable when it returns;
+ * a crash leaves a store with some of the exceptions, so the caller publishes
+ * the file afterwards (cow_output_publish()). Errors: as cow_diff() and
+ * cow_patch_write().
+ */
+COW_EXPORT int cow_diff_fill(struct cow_store *store, struct cow_image *base,
+			     struct cow_image *image, const struct cow_callbacks *callbacks,
+			     struct cow_patch_stats *ret_stats, struct cow_err *err);
+
 #ifdef __cplusplus
 }
 #endif

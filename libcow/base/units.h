@@ -17,6 +17,8 @@
 /* A buffer for one piece of a chunk or an area: no chunk (up to 1 GiB) is
  * ever held in memory as a whole. */
 #define COW_PIECE_BYTES (UINT64_C(1) << 20)
+/* What a store is made with if nobody says otherwise; LVM's choice, too. */
+#define COW_CHUNK_BYTES_DEFAULT UINT64_C(4096)
 
 static inline bool is_pow2(uint64_t value)
 {
