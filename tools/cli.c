@@ -156,7 +156,9 @@ int cli_fail(const struct cow_err *err)
 	put_error(err);
 	if (err->code == -EPIPE)
 		return bit; /* the reader knows */
-	if (bit != CLI_REFUSED)
+	/* The library ends some sentences with the way out already. */
+	if (bit != CLI_REFUSED || strstr(err->message, "--force=") ||
+	    strstr(err->message, "(cannot be forced)"))
 		cli_warn("%s%s%s", name, colon, err->message);
 	else if (can_force(err->force))
 		cli_warn("%s%s%s; to go on all the same: --force=%s", name, colon, err->message,
@@ -285,7 +287,7 @@ char *const *cli_operands(void)
 
 bool cli_forced(const char *id)
 {
-	return is_in_list(cli.spec->common->force, id);
+	return can_force(id) && is_in_list(cli.spec->common->force, id);
 }
 
 void cli_next(const char *word, ...)

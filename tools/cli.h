@@ -46,7 +46,7 @@ int cli_finish(int status);
 int cli_nr_operands(void);
 char *const *cli_operands(void);
 
-/* Is this --force id given? */
+/* Is this --force id given, and does it mean something to this tool? */
 bool cli_forced(const char *id);
 
 /* A line on stderr, "tool: ...". cli_note() is silenced by -q, cli_detail()

@@ -247,10 +247,9 @@ void opts_print_long(const struct opts_spec *spec)
 {
 	for (const struct opt *opt = spec->options; opt->long_name; opt++)
 		if (opt->help)
-			printf("--%s%s\n", opt->long_name,
-			       !opt->argument	  ? ""
-			       : is_optional(opt) ? "[=]"
-						  : "=");
+			printf("--%s%s%s\n", opt->long_name,
+			       opt->argument && !is_optional(opt) ? "=" : "",
+			       opt->argument ? opt->argument : "");
 }
 
 void opts_print_short(const struct opts_spec *spec)
