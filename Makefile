@@ -202,11 +202,11 @@ install: all  ## below $(DESTDIR)$(prefix)
 		$(INSTALL) -D -m644 man/$$m '$(DESTDIR)$(mandir)'/man$${m##*.}/$$m || exit 1; done
 	for t in $(tool_names); do $(INSTALL) -m644 completions/libcow.bash '$(DESTDIR)$(bashcompdir)'/$$t || exit 1; done
 	$(INSTALL) -D -m644 completions/_libcow '$(DESTDIR)$(zshcompdir)/_libcow'
-	$(INSTALL) -D -m644 completions/libcow.fish '$(DESTDIR)$(fishcompdir)/libcow.fish'
+	for t in $(tool_names); do $(INSTALL) -D -m644 completions/libcow.fish '$(DESTDIR)$(fishcompdir)'/$$t.fish || exit 1; done
 
 uninstall:  ## remove what install put there
 	rm -f $(foreach t,$(tool_names),'$(DESTDIR)$(bindir)/$(t)' '$(DESTDIR)$(bashcompdir)/$(t)')
-	rm -f '$(DESTDIR)$(zshcompdir)/_libcow' '$(DESTDIR)$(fishcompdir)/libcow.fish'
+	rm -f '$(DESTDIR)$(zshcompdir)/_libcow' $(foreach t,$(tool_names),'$(DESTDIR)$(fishcompdir)/$(t).fish')
 	rm -f '$(DESTDIR)$(includedir)/libcow.h' '$(DESTDIR)$(libdir)'/libcow.* '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
 	rm -f $(foreach m,$(notdir $(wildcard man/*.[0-9])),'$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(m)))/$(m)')
 
