@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# Small helpers of the bats files; they hide no command of ours.
+
+# unpack NAME TO: an image of the fixtures, sparse.
+unpack() {
+	zstd -dqf --sparse "$COW_FIXTURES/$1.zst" -o "$2"
+}
+
+# pair FOLDER: origin.img and cow.img of a fixture, in the current directory.
+pair() {
+	unpack "$1/origin.img" origin.img
+	unpack "$1/cow.img" cow.img
+}
+
+# fact FOLDER KEY: the first value of a key in its meta.txt.
+fact() {
+	sed -n "s/^$2 //p" "$COW_FIXTURES/$1/meta.txt" | head -1
+}
+
+# sum FILE: its SHA-256.
+sum() {
+	sha256sum <"$1" | cut -d' ' -f1
+}
+
+# poke FILE OFFSET BYTES: writes bytes, given as for printf, into a file.
+poke() {
+	# shellcheck disable=SC2059
+	printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# shellcheck disable=SC2154
+# one_sentence: standard error of the last run is a single line of a tool.
+one_sentence() {
+	[ "${#stderr_lines[@]}" -eq 1 ] || { printf '%s\n' "not one line:" "${stderr_lines[@]}"; return 1; }
+	[[ ${stderr_lines[0]} == snap*": "* ]]
+}
+
+# member FILE EXPRESSION: a value out of a JSON object, in Python's words.
+member() {
+	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+}
