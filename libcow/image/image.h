@@ -96,12 +96,4 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 
 COW_DEFINE_AUTO(image, struct cow_image *, cow_image_close);
 
-/*
- * The file floor, used by imageset.c and output.c only.
- * Opens an already opened and locked descriptor as an image; takes fd over,
- * also on failure.
- */
-int cow_image_file_new(int fd, const char *name, bool is_writable, struct cow_image **ret_image,
-		       struct cow_err *err);
-
 #endif

@@ -201,9 +201,8 @@ static int segment_compare(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* Empty ones, and two that share a byte. */
-static int segments_check(const struct cow_segment *segments, size_t nr_segments, uint64_t size,
-			  struct cow_err *err)
+int cow_segments_check(const struct cow_segment *segments, size_t nr_segments, uint64_t size_bytes,
+		       struct cow_err *err)
 {
 	AUTO_FREE struct cow_segment *sorted = NULL;
 
@@ -220,11 +219,11 @@ static int segments_check(const struct cow_segment *segments, size_t nr_segments
 		if (!now->len_bytes)
 			return cow_fail(err, -EINVAL, "the segment at byte %" PRIu64 " is empty",
 					now->offset_bytes);
-		if (!range_fits(now->offset_bytes, now->len_bytes, size))
+		if (!range_fits(now->offset_bytes, now->len_bytes, size_bytes))
 			return cow_fail(err, -ERANGE,
 					"the segment of %" PRIu64 " bytes at byte %" PRIu64
 					" goes beyond the end, %" PRIu64 " bytes",
-					now->len_bytes, now->offset_bytes, size);
+					now->len_bytes, now->offset_bytes, size_bytes);
 		if (before && now->offset_bytes - before->offset_bytes < before->len_bytes)
 			return cow_fail(err, -EINVAL,
 					"the segments at byte %" PRIu64 " and at byte %" PRIu64
@@ -255,7 +254,8 @@ int cow_image_window_of(const struct cow_window_args *args, struct cow_image **r
 {
 	struct image_window *window;
 	uint64_t bytes;
-	int ret = segments_check(args->segments, args->nr_segments, args->base->size_bytes, err);
+	int ret =
+		cow_segments_check(args->segments, args->nr_segments, args->base->size_bytes, err);
 
 	if (ret)
 		return ret;

@@ -21,6 +21,11 @@ struct cow_window_args {
 	void *owner;
 };
 
+/* Refuses segments that are none, empty, overlap (-EINVAL) or lie outside
+ * size_bytes (-ERANGE). */
+int cow_segments_check(const struct cow_segment *segments, size_t nr_segments, uint64_t size_bytes,
+		       struct cow_err *err);
+
 /* As cow_image_window_new(). closed is not called after a failure. */
 int cow_image_window_of(const struct cow_window_args *args, struct cow_image **ret_image,
 			struct cow_err *err);

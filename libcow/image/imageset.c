@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * imageset.c - the images of one job. Every file is opened and locked once,
+ * whatever it is called; each image that is handed out is a window of it. No
+ * byte belongs to two of them, be it by path, link, device node, partition or
+ * loop device: a job that reads what it overwrites destroys it.
+ *
+ * An empty file is refused ("bounds"): nothing can be done with it.
+ */
+#include "libcow/image/imageset.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/base/overflow.h"
+#include "libcow/base/units.h"
+#include "libcow/image/file.h"
+#include "libcow/image/handle.h"
+#include "libcow/image/spec.h"
+#include "libcow/image/window.h"
+
+/* What one image covers; lives as long as it. */
+struct set_range {
+	struct set_range *next;
+	struct cow_imageset *set;
+	struct cow_handle *file;
+	char *name;
+	size_t nr_segments;
+	struct cow_segment segments[];
+};
+
+struct cow_imageset {
+	struct cow_handle *files;
+	struct set_range *ranges;
+};
+
+int cow_imageset_new(struct cow_imageset **ret_set, struct cow_err *err)
+{
+	struct cow_imageset *set = (struct cow_imageset *)calloc(1, sizeof(*set));
+
+	if (!set)
+		return cow_fail(err, -ENOMEM, "no memory for a set of images");
+	*ret_set = set;
+	return 0;
+}
+
+/* Closes a file that has no images. */
+static void file_put(struct cow_imageset *set, struct cow_handle *file)
+{
+	struct cow_handle **link = &set->files;
+
+	if (file->nr_images)
+		return;
+	while (*link != file)
+		link = &(*link)->next;
+	*link = file->next;
+	cow_handle_close(file);
+}
+
+void cow_imageset_free(struct cow_imageset *set)
+{
+	if (!set)
+		return;
+	for (struct cow_handle *file = set->files, *next; file; file = next) {
+		next = file->next;
+		cow_handle_close(file);
+	}
+	free(set);
+}
+
+static void set_range_free(struct set_range *range)
+{
+	free(range->name);
+	free(range);
+}
+
+/* cow_window_closed: an image of the set was closed. */
+static void range_closed(void *owner)
+{
+	struct set_range *range = (struct set_range *)owner, **link;
+
+	for (link = &range->set->ranges; *link != range;)
+		link = &(*link)->next;
+	*link = range->next;
+	range->file->nr_images--;
+	file_put(range->set, range->file);
+	set_range_free(range);
+}
+
+static struct cow_handle *file_find(const struct cow_imageset *set, const struct stat *st)
+{
+	struct cow_ground self;
+	struct cow_handle *file;
+
+	cow_handle_self(st, &self);
+	for (file = set->files; file; file = file->next)
+		if (cow_ground_is_same(&file->self, &self))
+			break;
+	return file;
+}
+
+int cow_imageset_refuse_file(const struct cow_imageset *set, const struct stat *st,
+			     struct cow_err *err)
+{
+	const struct cow_handle *file = file_find(set, st);
+
+	if (!file)
+		return 0;
+	return cow_refuse(err, -EPERM, "overlap", NULL,
+			  "it is the same file as \"%s\", which this job uses already", file->path);
+}
+
+static int file_get(struct cow_imageset *set, const char *path, uint32_t flags,
+		    struct cow_handle **ret_file, struct cow_err *err)
+{
+	struct cow_handle *file;
+	struct stat st;
+	int ret = cow_file_stat(path, &st, err);
+
+	if (ret)
+		return ret;
+	file = file_find(set, &st);
+	if (!file) {
+		ret = cow_handle_open(path, flags & COW_OPEN_WRITE, &file, err);
+		if (ret)
+			return ret;
+		file->next = set->files;
+		set->files = file;
+	}
+	*ret_file = file;
+	return 0;
+}
+
+static int refuse_overlap(const struct set_range *range, uint64_t offset_bytes, uint64_t len_bytes,
+			  struct cow_err *err)
+{
+	return cow_refuse(err, -EPERM, "overlap", NULL,
+			  "the %" PRIu64 " bytes at byte %" PRIu64
+			  " overlap with \"%s\", which this job uses already",
+			  len_bytes, offset_bytes, range->name);
+}
+
+static int check_overlap_with(const struct set_range *old, const struct set_range *new,
+			      struct cow_err *err)
+{
+	uint64_t old_base = old->file->ground.offset_bytes;
+	uint64_t new_base = new->file->ground.offset_bytes;
+
+	if (!cow_ground_is_same(&old->file->ground, &new->file->ground))
+		return 0;
+	for (size_t i = 0; i < new->nr_segments; i++)
+		for (size_t k = 0; k < old->nr_segments; k++)
+			if (ranges_overlap(old_base + old->segments[k].offset_bytes,
+					   old->segments[k].len_bytes,
+					   new_base + new->segments[i].offset_bytes,
+					   new->segments[i].len_bytes))
+				return refuse_overlap(old, new->segments[i].offset_bytes,
+						      new->segments[i].len_bytes, err);
+	return 0;
+}
+
+static int check_overlap(const struct cow_imageset *set, const struct set_range *new,
+			 struct cow_err *err)
+{
+	int ret = 0;
+
+	for (const struct set_range *old = set->ranges; old && !ret; old = old->next)
+		ret = check_overlap_with(old, new, err);
+	return ret;
+}
+
+/* The segments with their lengths; whole or open-ended: up to the end. */
+static int range_new(struct cow_imageset *set, struct cow_handle *file, const char *name,
+		     const struct cow_spec *spec, struct set_range **ret_range, struct cow_err *err)
+{
+	uint64_t size_bytes = file->image->size_bytes, first;
+	size_t nr = spec->nr_segments ? spec->nr_segments : 1;
+	struct set_range *range;
+	int ret;
+
+	if (!size_bytes)
+		return cow_fail(err, -ERANGE, "it is empty, or shorter than a sector of 512 bytes");
+	range = (struct set_range *)calloc(1, sizeof(*range) + nr * sizeof(range->segments[0]));
+	if (range)
+		range->name = strdup(name);
+	if (!range || !range->name) {
+		free(range);
+		return cow_fail(err, -ENOMEM, "no memory for %zu segments", nr);
+	}
+	range->set = set;
+	range->file = file;
+	range->nr_segments = nr;
+	if (spec->nr_segments)
+		memcpy(range->segments, spec->segments, nr * sizeof(range->segments[0]));
+	first = range->segments[0].offset_bytes;
+	if (!spec->nr_segments || spec->is_open_ended)
+		range->segments[0].len_bytes = first < size_bytes ? size_bytes - first : 1;
+	ret = cow_segments_check(range->segments, nr, size_bytes, err);
+	if (ret)
+		set_range_free(range);
+	else
+		*ret_range = range;
+	return ret;
+}
+
+static int range_open(struct cow_imageset *set, struct set_range *range, uint32_t flags,
+		      struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_handle *file = range->file;
+	struct cow_window_args args = {
+		.base = file->image,
+		.name = range->name,
+		.segments = range->segments,
+		.nr_segments = range->nr_segments,
+		.is_read_only = !(flags & COW_OPEN_WRITE),
+		.closed = range_closed,
+		.owner = range,
+	};
+	int ret = check_overlap(set, range, err);
+
+	/* After the overlap: a file behind a loop device of this set is that,
+	 * rather than in use by somebody. */
+	if (!ret)
+		ret = cow_handle_secure(file, flags, err);
+	if (!ret)
+		ret = cow_image_window_of(&args, ret_image, err);
+	if (ret)
+		return ret;
+	file->nr_images++;
+	range->next = set->ranges;
+	set->ranges = range;
+	return 0;
+}
+
+static int zero_open(const char *name, uint64_t size_bytes, struct cow_image **ret_image,
+		     struct cow_err *err)
+{
+	AUTO_FREE char *copy = strdup(name);
+	int ret;
+
+	if (!copy)
+		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
+	ret = cow_image_zero_new(size_bytes, ret_image, err);
+	if (ret)
+		return ret;
+	free((*ret_image)->name);
+	(*ret_image)->name = take_ptr(copy);
+	return 0;
+}
+
+static int spec_open(struct cow_imageset *set, const char *name, const struct cow_spec *spec,
+		     uint32_t flags, struct cow_image **ret_image, struct cow_err *err)
+{
+	struct set_range *range = NULL;
+	struct cow_handle *file;
+	int ret;
+
+	if (!spec->path && flags & COW_OPEN_WRITE)
+		return cow_fail(err, -EROFS, "an image of zeros cannot be written");
+	if (!spec->path)
+		return zero_open(name, spec->zero_bytes, ret_image, err);
+	ret = file_get(set, spec->path, flags, &file, err);
+	if (ret)
+		return ret;
+	ret = range_new(set, file, name, spec, &range, err);
+	if (!ret)
+		ret = range_open(set, range, flags, ret_image, err);
+	if (ret && range)
+		set_range_free(range);
+	if (ret)
+		file_put(set, file);
+	return ret;
+}
+
+int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags,
+		      struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_spec spec = { .path = NULL };
+	int ret;
+
+	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY))
+		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
+	ret = cow_spec_parse(text, flags & COW_OPEN_LITERAL, &spec, err);
+	if (!ret)
+		ret = spec_open(set, text, &spec, flags, ret_image, err);
+	if (ret)
+		cow_err_place(err, text, COW_OFFSET_NONE);
+	cow_spec_clear(&spec);
+	return ret;
+}
+
+int cow_imageset_open_range(struct cow_imageset *set, const char *path,
+			    const struct cow_segment *range, struct cow_image **ret_image,
+			    struct cow_err *err)
+{
+	struct cow_segment segment = *range;
+	struct cow_spec spec = { .nr_segments = 1, .segments = &segment };
+	AUTO_FREE char *copy = strdup(path);
+	int ret;
+
+	if (!copy)
+		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
+	spec.path = copy;
+	ret = spec_open(set, path, &spec, COW_OPEN_WRITE, ret_image, err);
+	if (ret)
+		cow_err_place(err, path, COW_OFFSET_NONE);
+	return ret;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * inuse.c - does the system use it: mounted, swap, held by another device,
+ * behind a loop device? Answers come from /proc and /sys, without root; what
+ * they do not tell is no reason to refuse.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#include "libcow/base/err.h"
+#include "libcow/image/file.h"
+
+static const char *force_id(bool for_write)
+{
+	return for_write ? NULL : "busy";
+}
+
+/* \040 and the like, as /proc writes blanks; in place. */
+static void unescape_octal(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++, to++) {
+		unsigned int c;
+
+		if (text[0] == '\\' && sscanf(text + 1, "%3o", &c) == 1) {
+			*to = (char)c;
+			text += 3;
+		} else {
+			*to = *text;
+		}
+	}
+	*to = '\0';
+}
+
+/* Calls match for each line of a file of /proc until it says yes. */
+static bool any_line(const char *path, bool (*match)(char *line, void *user), void *user)
+{
+	FILE *file = fopen(path, "re");
+	AUTO_FREE char *line = NULL;
+	bool found = false;
+	size_t size = 0;
+
+	if (!file)
+		return false;
+	while (!found && getline(&line, &size, file) > 0)
+		found = match(line, user);
+	fclose(file);
+	return found;
+}
+
+struct mount_query {
+	dev_t device;
+	char point[256];
+};
+
+/* "36 35 98:0 /root /point options fields - type source options"; the source
+ * tells where the numbers are a file system's own (btrfs). */
+static bool mount_matches(char *line, void *user)
+{
+	struct mount_query *query = (struct mount_query *)user;
+	char *dash = strstr(line, " - "), source[256] = "";
+	unsigned int dev_major, dev_minor;
+	struct stat st;
+
+	if (sscanf(line, "%*s %*s %u:%u %*s %255s", &dev_major, &dev_minor, query->point) != 3)
+		return false;
+	unescape_octal(query->point);
+	if (makedev(dev_major, dev_minor) == query->device)
+		return true;
+	if (!dash || sscanf(dash, " - %*s %255s", source) != 1)
+		return false;
+	unescape_octal(source);
+	return !strncmp(source, "/dev/", 5) && !stat(source, &st) && S_ISBLK(st.st_mode) &&
+	       st.st_rdev == query->device;
+}
+
+static bool is_mounted(dev_t device, struct mount_query *query)
+{
+	query->device = device;
+	return any_line("/proc/self/mountinfo", mount_matches, query);
+}
+
+/* "path type size used priority" */
+static bool swap_matches(char *line, void *user)
+{
+	const struct stat *wanted = (const struct stat *)user;
+	struct stat st;
+
+	line[strcspn(line, " \t\n")] = '\0';
+	unescape_octal(line);
+	if (line[0] != '/' || stat(line, &st))
+		return false;
+	if (S_ISBLK(wanted->st_mode))
+		return S_ISBLK(st.st_mode) && st.st_rdev == wanted->st_rdev;
+	return st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino;
+}
+
+static int check_swap(const struct stat *st, bool for_write, struct cow_err *err)
+{
+	struct stat wanted = *st;
+
+	if (!any_line("/proc/swaps", swap_matches, &wanted))
+		return 0;
+	return cow_refuse(err, -EBUSY, "mounted", force_id(for_write),
+			  "the system swaps to it; swapoff frees it");
+}
+
+static int check_mounted(dev_t device, const char *what, bool for_write, struct cow_err *err)
+{
+	struct mount_query query;
+
+	if (!is_mounted(device, &query))
+		return 0;
+	return cow_refuse(err, -EBUSY, "mounted", force_id(for_write),
+			  "%s mounted on %s; unmount it first", what, query.point);
+}
+
+static int check_holders(dev_t device, bool for_write, struct cow_err *err)
+{
+	char pattern[64];
+	glob_t found;
+	int ret = 0;
+
+	snprintf(pattern, sizeof(pattern), "/sys/dev/block/%u:%u/holders/*", major(device),
+		 minor(device));
+	if (glob(pattern, 0, NULL, &found))
+		return 0;
+	if (found.gl_pathc)
+		ret = cow_refuse(
+			err, -EBUSY, "held", force_id(for_write),
+			"/dev/%s stands on it; remove that first (dmsetup remove, vgchange "
+			"-an, mdadm --stop)",
+			strrchr(found.gl_pathv[0], '/') + 1);
+	globfree(&found);
+	return ret;
+}
+
+/* "/sys/block/loop3/loop/backing_file", which exists only where there is one. */
+static bool loop_number(const char *sys_path, unsigned int *ret_number)
+{
+	return sscanf(sys_path, "/sys/block/loop%u/", ret_number) == 1;
+}
+
+static bool is_loop_on(const char *sys_path, unsigned int number, const struct stat *wanted)
+{
+	char text[4096];
+	struct loop_info64 info;
+	struct stat st;
+	bool is_same = false;
+	AUTO_CLOSE int fd = -1;
+	FILE *file;
+
+	snprintf(text, sizeof(text), "/dev/loop%u", number);
+	fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info)) {
+		if (S_ISBLK(wanted->st_mode))
+			return info.lo_rdevice == wanted->st_rdev;
+		return !info.lo_rdevice && info.lo_device == wanted->st_dev &&
+		       info.lo_inode == wanted->st_ino;
+	}
+	/* Without root: by the name it had. */
+	file = fopen(sys_path, "re");
+	if (file && fgets(text, sizeof(text), file)) {
+		text[strcspn(text, "\n")] = '\0';
+		is_same = !stat(text, &st) &&
+			  (S_ISBLK(wanted->st_mode)
+				   ? S_ISBLK(st.st_mode) && st.st_rdev == wanted->st_rdev
+				   : st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino);
+	}
+	if (file)
+		fclose(file);
+	return is_same;
+}
+
+static int refuse_loop(unsigned int number, bool for_write, struct cow_err *err)
+{
+	char what[64];
+	int ret;
+
+	snprintf(what, sizeof(what), "it is behind /dev/loop%u, which is", number);
+	ret = check_mounted(makedev(7, number), what, for_write, err);
+	if (ret)
+		return ret;
+	return cow_refuse(err, -EBUSY, "loop", force_id(for_write),
+			  "it is behind /dev/loop%u; losetup -d /dev/loop%u frees it", number,
+			  number);
+}
+
+static int check_loops(const struct stat *st, bool for_write, struct cow_err *err)
+{
+	unsigned int number;
+	glob_t found;
+	int ret = 0;
+
+	if (glob("/sys/block/loop*/loop/backing_file", 0, NULL, &found))
+		return 0;
+	for (size_t i = 0; i < found.gl_pathc && !ret; i++)
+		if (loop_number(found.gl_pathv[i], &number) &&
+		    is_loop_on(found.gl_pathv[i], number, st))
+			ret = refuse_loop(number, for_write, err);
+	globfree(&found);
+	return ret;
+}
+
+int cow_inuse_check(const struct stat *st, bool for_write, struct cow_err *err)
+{
+	int ret = check_swap(st, for_write, err);
+
+	if (!ret && S_ISBLK(st->st_mode))
+		ret = check_mounted(st->st_rdev, "it is", for_write, err);
+	if (!ret && S_ISBLK(st->st_mode))
+		ret = check_holders(st->st_rdev, for_write, err);
+	return ret ? ret : check_loops(st, for_write, err);
+}
