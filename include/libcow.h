@@ -479,6 +479,18 @@ COW_EXPORT int cow_store_publish(struct cow_store *store, struct cow_err *err);
 COW_EXPORT int cow_view_new(struct cow_image *origin, struct cow_store *store,
 			    struct cow_image **ret_view, struct cow_err *err);
 
+/*
+ * Writes to an origin after saving what is overwritten into every one of its
+ * stores that lacks it: the kernel's snapshot-origin. Saved data and records
+ * are durable before the origin is touched (I4); the write itself is durable
+ * after cow_image_flush(). Room in all stores is checked first. The chunk
+ * sizes of the stores may differ. Errors: -ENOSPC (nothing was written),
+ * -ERANGE, -EROFS, -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_copyout_write(struct cow_image *origin, struct cow_store *const *stores,
+				 size_t nr_stores, const void *buf, size_t len_bytes,
+				 uint64_t offset_bytes, struct cow_err *err);
+
 /* ------------------------------------------------------------------ jobs */
 
 struct cow_create_params {

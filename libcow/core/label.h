@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * label.h - what a job in progress leaves in a store's label: 496 bytes that
+ * the kernel neither reads nor touches while it writes to a snapshot or merges
+ * it (design.md 3, "The label"; checked on Linux 6.1). It is advice for the
+ * person and the command that come next; no correctness rests on it, and a
+ * store without one is ordinary.
+ */
+#ifndef COW_CORE_LABEL_H
+#define COW_CORE_LABEL_H
+
+#include "libcow.h"
+
+#define LABEL_BYTES 496
+#define LABEL_JOB_ID_BYTES 16
+
+enum label_job {
+	LABEL_JOB_MERGE = 1,  /* on the store that is merged */
+	LABEL_JOB_UNDO = 2,   /* on the store that saves what a merge overwrites */
+	LABEL_JOB_REPAIR = 3, /* on a COW image that is being repaired */
+};
+
+enum label_phase {
+	LABEL_PHASE_PRESERVE = 1, /* siblings are being completed; target untouched */
+	LABEL_PHASE_MOVE = 2,	  /* the target is a mixture */
+	LABEL_PHASE_DONE = 3,	  /* undo: the target is as the job left it */
+};
+
+struct cow_label {
+	uint32_t job;			       /* enum label_job */
+	uint32_t phase;			       /* enum label_phase */
+	uint8_t job_id[LABEL_JOB_ID_BYTES];    /* random, one for each job */
+	uint64_t target_bytes;		       /* size of the image that is changed */
+	uint8_t target_head[COW_DIGEST_BYTES]; /* of its first 64 KiB, at the start */
+	uint64_t nr_chunks;		       /* exceptions when the job began */
+	uint32_t nr_siblings;		       /* stores that are kept true, undo included */
+	/* Where the job wrote what it leaves behind (undo: digests per range). */
+	uint64_t outcome_bytes;
+	uint64_t outcome_len_bytes;
+	uint8_t outcome_digest[COW_DIGEST_BYTES];
+};
+
+void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES]);
+
+/* false: no label, or not one of ours, or torn. */
+bool cow_label_decode(const uint8_t raw[LABEL_BYTES], struct cow_label *ret_label);
+
+#endif
