@@ -15,6 +15,7 @@
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
 #include "libcow/core/exmap.h"
+#include "libcow/core/label.h"
 #include "libcow/image/image.h"
 
 /* One piece of a merge: bytes to be copied from one image to another. */
@@ -75,8 +76,15 @@ struct store_ops {
 
 	int (*create_size)(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
 			   struct cow_err *err);
+	int (*create_fit)(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
+			  struct cow_err *err);
 	int (*create)(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err);
 	int (*invalidate)(struct cow_store *store, struct cow_err *err);
+	/* The label (core/label.h); label_write is durable. */
+	int (*label_read)(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
+			  struct cow_err *err);
+	int (*label_write)(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
+			   struct cow_err *err);
 	/* Re-reads the header: has somebody changed it since open? -EBUSY. */
 	int (*unchanged)(struct cow_store *store, struct cow_err *err);
 };
@@ -110,6 +118,10 @@ int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *er
 void cow_store_rewind(struct cow_store *store);
 int cow_store_tidy(struct cow_store *store, struct cow_err *err);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
+int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
+			 struct cow_err *err);
+int cow_store_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
+			  struct cow_err *err);
 
 /* store.c: appends to the array, joining a move that continues the last one
  * (downwards or upwards). Errors: -ENOMEM. */

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent.c - the persistent exception store of the Linux device-mapper
+ * snapshot target ("SnAp"): probe, open, facts. Opening reads only (I10).
+ * The rest is in persistent_{read,load,kernel,check,write,append,merge}.c.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/store/persistent.h"
+
+static int persistent_probe(struct cow_image *image, struct cow_err *err)
+{
+	uint8_t raw[SNAP_HEADER_BYTES];
+	int ret;
+
+	if (image->size_bytes < SNAP_HEADER_BYTES)
+		return cow_fail(err, -EMEDIUMTYPE, "%s is too short for a store", image->name);
+	ret = cow_image_pread(image, raw, sizeof(raw), 0, err);
+	if (ret)
+		return ret;
+	if (get_le32(raw) != SNAP_MAGIC)
+		return cow_fail(err, -EMEDIUMTYPE,
+				"%s does not begin with \"SnAp\" (found %08" PRIx32
+				" as a little-endian number)",
+				image->name, get_le32(raw));
+	return 0;
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static int header_refuse(struct cow_err *err, const struct cow_image *image, int code,
+			 const char *id, const char *what, uint64_t found, const char *allowed)
+{
+	int ret = cow_refuse(err, code, id, NULL, "the header of %s has %s %" PRIu64 ", %s",
+			     image->name, what, found, allowed);
+
+	cow_err_place(err, image->name, 0);
+	return ret;
+}
+
+/* In the order of the kernel (dm-snap-persistent.c, read_header and
+ * persistent_read_metadata). */
+static int header_check(const struct snap_header *header, const struct cow_image *image,
+			struct cow_err *err)
+{
+	if (header->magic != SNAP_MAGIC)
+		return header_refuse(err, image, -EMEDIUMTYPE, "not-a-store", "magic",
+				     header->magic, "a store begins with \"SnAp\"");
+	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors))
+		return header_refuse(err, image, -EBADMSG, "damaged", "a chunk size in sectors of",
+				     header->chunk_sectors,
+				     "a power of two from 1 to 2097152 is allowed; "
+				     "snapcheck tells more");
+	if (header->version != SNAP_VERSION)
+		return header_refuse(err, image, -EOPNOTSUPP, "unsupported", "version",
+				     header->version, "only version 1 is known");
+	return 0;
+}
+
+/* The kernel refuses a chunk that is no multiple of a logical block (dm-
+ * exception-store.c, dm_exception_store_set_chunk_size). */
+static int chunk_size_check(const struct persistent *p, const struct cow_store_args *args,
+			    struct cow_err *err)
+{
+	const struct cow_image *images[] = { p->store.metadata, p->store.origin };
+	uint64_t chunk_bytes = p->store.chunk_bytes;
+
+	if (args->chunk_bytes && args->chunk_bytes != chunk_bytes)
+		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
+				  "the header of %s says chunks of %" PRIu64
+				  " bytes, the option says %" PRIu64,
+				  images[0]->name, chunk_bytes, args->chunk_bytes);
+	for (size_t i = 0; i < 2; i++)
+		if (images[i] && chunk_bytes % images[i]->logical_block_bytes)
+			return cow_refuse(err, -EINVAL, "chunk-size", NULL,
+					  "chunks of %" PRIu64 " bytes are no multiple of the "
+					  "logical blocks of %s, which have %" PRIu32 " bytes",
+					  chunk_bytes, images[i]->name,
+					  images[i]->logical_block_bytes);
+	if (!p->layout.nr_areas)
+		return cow_refuse(err, -EBADMSG, "damaged", NULL,
+				  "%s has %" PRIu64 " bytes, a store with chunks of %" PRIu64
+				  " bytes has two chunks at least: the image was cut",
+				  images[0]->name, images[0]->size_bytes, chunk_bytes);
+	return 0;
+}
+
+static int persistent_read_header(struct persistent *p, const struct cow_store_args *args,
+				  struct cow_err *err)
+{
+	struct cow_image *cow = p->store.metadata;
+	struct snap_header header;
+	int ret;
+
+	ret = cow_snap_header_read(cow, p->header, err);
+	if (ret)
+		return ret;
+	cow_snap_header_decode(p->header, &header);
+	ret = header_check(&header, cow, err);
+	if (ret)
+		return ret;
+	p->is_valid = header.valid;
+	p->store.chunk_bytes = sectors_to_bytes(header.chunk_sectors);
+	p->store.chunk_shift = log2_exact(p->store.chunk_bytes);
+	cow_snap_layout_init(&p->layout, p->store.chunk_bytes, cow->size_bytes);
+	ret = chunk_size_check(p, args, err);
+	if (ret)
+		return ret;
+	if (!p->is_valid && !(args->flags & COW_STORE_INVALID))
+		return cow_refuse(err, -EBADMSG, "invalid", "invalid",
+				  "%s is marked invalid: it overflowed or a write to it failed, "
+				  "and what the origin lost since then is in no snapshot",
+				  cow->name);
+	return 0;
+}
+
+static int persistent_open(const struct cow_store_args *args, struct cow_store **ret_store,
+			   struct cow_err *err)
+{
+	struct cow_image *cow = cow_store_args_image(args, COW_ROLE_COW, 0);
+	struct persistent *p;
+	int ret;
+
+	if (!cow)
+		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return cow_fail(err, -ENOMEM, "no memory for a store");
+	p->store.ops = &cow_store_persistent_ops;
+	p->store.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0);
+	p->store.data = cow;
+	p->store.metadata = cow;
+	ret = persistent_read_header(p, args, err);
+	if (!ret)
+		ret = cow_exmap_new(&p->store.map, err);
+	if (!ret)
+		ret = cow_persistent_load(p, args->flags, err);
+	if (ret) {
+		cow_store_close(&p->store);
+		return ret;
+	}
+	*ret_store = &p->store;
+	return 0;
+}
+
+static void persistent_close(struct cow_store *store)
+{
+	struct persistent *p = persistent_of(store);
+
+	cow_exmap_free(p->pending);
+	free(p->records);
+	free(p->piece);
+}
+
+/* Source: dm-snap-persistent.c, persistent_usage. */
+static void persistent_info(const struct cow_store *store, struct cow_store_info *ret_info)
+{
+	const struct persistent *p = (const struct persistent *)store;
+	uint64_t chunk_sectors = bytes_to_sectors(p->layout.chunk_bytes);
+	uint64_t current_area = p->nr_records / p->layout.records_per_area;
+
+	ret_info->kind = store->ops->name;
+	ret_info->valid = p->is_valid;
+	ret_info->chunk_bytes = store->chunk_bytes;
+	ret_info->nr_exceptions = p->nr_records;
+	ret_info->allocated_sectors = p->shown_free * chunk_sectors;
+	ret_info->total_sectors = bytes_to_sectors(store->metadata->size_bytes);
+	ret_info->metadata_sectors = (current_area + 2) * chunk_sectors;
+}
+
+static int persistent_unchanged(struct cow_store *store, struct cow_err *err)
+{
+	struct persistent *p = persistent_of(store);
+	uint8_t raw[SNAP_HEADER_BYTES];
+	int ret;
+
+	ret = cow_snap_header_read(store->metadata, raw, err);
+	if (ret || !memcmp(raw, p->header, sizeof(raw)))
+		return ret;
+	ret = cow_refuse(err, -EBUSY, "changed", NULL,
+			 "the header of %s is not what it was a moment ago: somebody else writes "
+			 "to it (cannot be forced)",
+			 store->metadata->name);
+	cow_err_place(err, store->metadata->name, 0);
+	return ret;
+}
+
+const struct store_ops cow_store_persistent_ops = {
+	.name = "persistent",
+	.summary = "device-mapper snapshot, persistent exception store (\"SnAp\")",
+	.probe_role = COW_ROLE_COW,
+	.probe = persistent_probe,
+	.open = persistent_open,
+	.close = persistent_close,
+	.info = persistent_info,
+	.next_moves = cow_persistent_next_moves,
+	.settle = cow_persistent_settle,
+	.rewind = cow_persistent_rewind,
+	.tidy = cow_persistent_tidy,
+	.reserve = cow_persistent_reserve,
+	.append = cow_persistent_append,
+	.publish = cow_persistent_publish,
+	.create_size = cow_persistent_create_size,
+	.create_fit = cow_persistent_create_fit,
+	.create = cow_persistent_create,
+	.invalidate = cow_persistent_invalidate,
+	.label_read = cow_persistent_label_read,
+	.label_write = cow_persistent_label_write,
+	.unchanged = persistent_unchanged,
+};

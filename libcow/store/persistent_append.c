@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_append.c - adds exceptions to a persistent store.
+ *
+ * reserve	nothing is written
+ * append	data chunks, at numbers that no record names: out of reach
+ * publish	FLUSH				the data is durable (I3)
+ *		zeros behind the end of the list, FLUSH, if they are not (I5)
+ *		every area above the lowest that is touched, the last one with
+ *		zeros behind its records, FLUSH
+ *						out of reach: the lowest area is
+ *						not full yet
+ *		the sectors of the lowest area, one write, FLUSH
+ *						any of its sectors may be there:
+ *						what is visible is a prefix of
+ *						the new records, all of them
+ *						with durable data (I9)
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/persistent.h"
+
+/* How many more exceptions fit. The list must keep room for its end: with all
+ * areas full it has none (formats: "end-of-device accident"). */
+static uint64_t room(const struct persistent *p)
+{
+	const struct snap_layout *layout = &p->layout;
+	uint64_t max_records = layout->nr_areas * layout->records_per_area - 1;
+	uint64_t used = p->nr_records + p->nr_pending;
+
+	if (used >= max_records)
+		return 0;
+	return min_u64(max_records - used, cow_snap_data_chunks_from(layout, p->next_free));
+}
+
+int cow_persistent_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err)
+{
+	const struct persistent *p = persistent_of(store);
+	uint64_t free_chunks = room(p);
+
+	if (nr_chunks <= free_chunks)
+		return 0;
+	return cow_fail(err, -ENOSPC,
+			"%s has room for %" PRIu64 " more chunks of %" PRIu64 " bytes, %" PRIu64
+			" are needed: %" PRIu64 " are missing",
+			store->metadata->name, free_chunks, p->layout.chunk_bytes, nr_chunks,
+			nr_chunks - free_chunks);
+}
+
+/* ----------------------------------------------------------------- append */
+
+static int pending_add(struct persistent *p, const struct exmap_run *run, struct cow_err *err)
+{
+	size_t wanted = p->nr_pending + run->nr_chunks;
+	struct exmap_run found;
+	int ret;
+
+	if (cow_exmap_next(p->store.map, run->old_chunk, &found) &&
+	    found.old_chunk < run->old_chunk + run->nr_chunks)
+		return cow_fail(err, -EEXIST,
+				"chunk %" PRIu64 " of the origin has an exception already",
+				found.old_chunk);
+	if (wanted > p->capacity) {
+		size_t capacity = wanted + wanted / 2 + 64;
+		struct snap_record *records = reallocarray(p->records, capacity, sizeof(*records));
+
+		if (!records)
+			return cow_fail(err, -ENOMEM, "no memory for %zu records", capacity);
+		p->records = records;
+		p->capacity = capacity;
+	}
+	ret = cow_exmap_insert(p->pending, run, err);
+	if (ret)
+		return ret;
+	for (uint64_t i = 0; i < run->nr_chunks; i++)
+		p->records[p->nr_pending++] =
+			(struct snap_record){ run->old_chunk + i, run->new_chunk + i };
+	return 0;
+}
+
+static int data_write(struct persistent *p, uint64_t offset, const uint8_t *buf, uint64_t len,
+		      struct cow_err *err)
+{
+	if (buf)
+		return cow_image_pwrite(p->store.data, buf, len, offset, err);
+	return cow_image_write_zeroes(p->store.data, offset, len, err);
+}
+
+/* Goes on with the chunk that the last call left unfinished. */
+static int append_rest(struct persistent *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
+		       uint64_t *ret_taken, struct cow_err *err)
+{
+	const struct snap_record *last = &p->records[p->nr_pending - 1];
+	uint64_t within = p->unfinished_bytes;
+	uint64_t taken = min_u64(len, p->layout.chunk_bytes - within);
+	int ret;
+
+	if (old_bytes != (last->old_chunk << p->layout.chunk_shift) + within)
+		return cow_fail(err, -EINVAL,
+				"chunk %" PRIu64 " was given %" PRIu64
+				" bytes; what comes next must go on there, not at byte %" PRIu64,
+				last->old_chunk, within, old_bytes);
+	ret = data_write(p, (last->new_chunk << p->layout.chunk_shift) + within, buf, taken, err);
+	if (ret)
+		return ret;
+	p->unfinished_bytes = (within + taken) % p->layout.chunk_bytes;
+	*ret_taken = taken;
+	return 0;
+}
+
+/* Hands out neighbours for as much of the data as lies in front of the next
+ * area: one write. */
+static int append_run(struct persistent *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
+		      uint64_t *ret_taken, struct cow_err *err)
+{
+	const struct snap_layout *layout = &p->layout;
+	uint64_t stride = layout->records_per_area + 1;
+	uint64_t until_area = stride - (p->next_free - 1) % stride;
+	struct exmap_run run = { old_bytes >> layout->chunk_shift, p->next_free,
+				 min_u64(div_ceil(len, layout->chunk_bytes), until_area) };
+	uint64_t taken = min_u64(len, run.nr_chunks << layout->chunk_shift);
+	int ret;
+
+	if (old_bytes & (layout->chunk_bytes - 1))
+		return cow_fail(err, -EINVAL,
+				"byte %" PRIu64 " is not the beginning of a chunk of %" PRIu64
+				" bytes",
+				old_bytes, layout->chunk_bytes);
+	ret = cow_persistent_reserve(&p->store, run.nr_chunks, err);
+	if (!ret)
+		ret = pending_add(p, &run, err);
+	if (!ret)
+		ret = data_write(p, run.new_chunk << layout->chunk_shift, buf, taken, err);
+	if (ret)
+		return ret;
+	p->next_free = cow_snap_skip_area(layout, p->next_free + run.nr_chunks);
+	p->unfinished_bytes = taken & (layout->chunk_bytes - 1);
+	*ret_taken = taken;
+	return 0;
+}
+
+static int pending_begin(struct persistent *p, struct cow_err *err)
+{
+	int ret;
+
+	if (p->pending)
+		return 0;
+	ret = cow_exmap_new(&p->pending, err);
+	return ret ? ret : cow_exmap_seal(p->pending, NULL, NULL, err);
+}
+
+int cow_persistent_append(struct cow_store *store, uint64_t old_bytes, const void *buf,
+			  size_t len_bytes, struct cow_err *err)
+{
+	struct persistent *p = persistent_of(store);
+	const uint8_t *from = buf;
+	uint64_t len = len_bytes, taken;
+	int ret;
+
+	ret = pending_begin(p, err);
+	while (!ret && len) {
+		if (p->unfinished_bytes)
+			ret = append_rest(p, old_bytes, from, len, &taken, err);
+		else
+			ret = append_run(p, old_bytes, from, len, &taken, err);
+		if (ret)
+			break;
+		old_bytes += taken;
+		len -= taken;
+		from = from ? from + taken : NULL;
+	}
+	return ret;
+}
+
+/* ---------------------------------------------------------------- publish */
+
+/* Encodes pending records [first, first + nr) behind each other. */
+static void records_encode(const struct persistent *p, uint64_t first, uint64_t nr, uint8_t *raw)
+{
+	for (uint64_t i = 0; i < nr; i++)
+		cow_snap_record_encode(&p->records[first + i], raw + i * SNAP_RECORD_BYTES);
+}
+
+/*
+ * Writes the pending records that belong to list indexes [begin, end), all of
+ * one area. The first sector may hold published records in front of them,
+ * which are read back; the last is filled with zeros.
+ */
+static int records_write(struct persistent *p, uint64_t begin, uint64_t end, uint8_t *buf,
+			 struct cow_err *err)
+{
+	struct cow_image *cow = p->store.metadata;
+	uint64_t index = begin;
+	int ret;
+
+	while (index < end) {
+		uint64_t kept = index % SNAP_RECORDS_PER_SECTOR;
+		uint64_t offset = cow_snap_record_offset(&p->layout, index - kept);
+		uint64_t nr = min_u64(end - index, COW_PIECE_BYTES / SNAP_RECORD_BYTES - kept);
+		uint64_t len = (kept + nr) * SNAP_RECORD_BYTES;
+		uint64_t padded = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+
+		memset(buf + len, 0, padded - len);
+		if (kept) {
+			ret = cow_image_pread(cow, buf, kept * SNAP_RECORD_BYTES, offset, err);
+			if (ret)
+				return ret;
+		}
+		records_encode(p, index - p->nr_records, nr, buf + kept * SNAP_RECORD_BYTES);
+		ret = cow_image_pwrite(cow, buf, padded, offset, err);
+		if (ret)
+			return ret;
+		index += nr;
+	}
+	return 0;
+}
+
+/* A whole area that is out of reach yet: records up to end, then zeros. */
+static int upper_area_write(struct persistent *p, uint64_t area, uint64_t end, uint8_t *buf,
+			    struct cow_err *err)
+{
+	const struct snap_layout *layout = &p->layout;
+	uint64_t begin = area * layout->records_per_area;
+	uint64_t nr = min_u64(end - begin, layout->records_per_area);
+	uint64_t filled = div_ceil(nr * SNAP_RECORD_BYTES, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	uint64_t offset = cow_snap_area_chunk(layout, area) << layout->chunk_shift;
+	int ret;
+
+	ret = records_write(p, begin, begin + nr, buf, err);
+	if (ret || filled == layout->chunk_bytes)
+		return ret;
+	return cow_image_write_zeroes(p->store.metadata, offset + filled,
+				      layout->chunk_bytes - filled, err);
+}
+
+static int publish_areas(struct persistent *p, uint8_t *buf, struct cow_err *err)
+{
+	uint64_t per_area = p->layout.records_per_area;
+	uint64_t end = p->nr_records + p->nr_pending;
+	uint64_t lowest = p->nr_records / per_area;
+	uint64_t last = end / per_area; /* holds the end of the list */
+	int ret;
+
+	for (uint64_t area = last; area > lowest; area--) {
+		ret = upper_area_write(p, area, end, buf, err);
+		if (ret)
+			return ret;
+	}
+	if (last > lowest) {
+		ret = cow_image_flush(p->store.metadata, err);
+		if (ret)
+			return ret;
+	}
+	ret = records_write(p, p->nr_records, min_u64(end, (lowest + 1) * per_area), buf, err);
+	return ret ? ret : cow_image_flush(p->store.metadata, err);
+}
+
+/* What is on disk now becomes what lookups find. */
+static int publish_map(struct persistent *p, struct cow_err *err)
+{
+	struct exmap_run run;
+	uint64_t from = 0;
+	int ret;
+
+	for (; cow_exmap_next(p->pending, from, &run); from = run.old_chunk + run.nr_chunks) {
+		ret = cow_exmap_insert(p->store.map, &run, err);
+		if (ret)
+			return ret;
+	}
+	p->nr_records += p->nr_pending;
+	p->shown_free = p->next_free;
+	p->nr_pending = 0;
+	p->cursor = p->nr_records;
+	cow_exmap_free(p->pending);
+	p->pending = NULL;
+	return 0;
+}
+
+int cow_persistent_publish(struct cow_store *store, struct cow_err *err)
+{
+	struct persistent *p = persistent_of(store);
+	AUTO_FREE uint8_t *buf = NULL;
+	int ret;
+
+	if (!p->nr_pending)
+		return 0;
+	/* The origin's short last chunk stays short (I11). */
+	if (p->unfinished_bytes && store->origin) {
+		const struct snap_record *last = &p->records[p->nr_pending - 1];
+		uint64_t end = (last->old_chunk << p->layout.chunk_shift) + p->unfinished_bytes;
+
+		if (end < store->origin->size_bytes)
+			return cow_fail(
+				err, -EINVAL,
+				"chunk %" PRIu64 " was given only %" PRIu64 " of %" PRIu64 " bytes",
+				last->old_chunk, p->unfinished_bytes, p->layout.chunk_bytes);
+	}
+	p->unfinished_bytes = 0;
+	buf = malloc(COW_PIECE_BYTES);
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
+	ret = cow_image_flush(store->data, err);
+	if (!ret)
+		ret = cow_persistent_tidy(store, err);
+	if (!ret)
+		ret = publish_areas(p, buf, err);
+	return ret ? ret : publish_map(p, err);
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_load.c - fills the exception map from the list on disk.
+ *
+ * Normally every record must be sound: the kernel checks none of this, but it
+ * also misreads, and fails to merge, what is not. With COW_STORE_DAMAGED the
+ * map is what the kernel's reads would use, whatever it is worth:
+ * persistent_kernel.c resolves the cases where that is not obvious.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/core/chunkset.h"
+#include "libcow/store/persistent.h"
+#include "libcow/store/persistent_kernel.h"
+
+struct load {
+	struct persistent *p;
+	struct snap_odd *odd; /* NULL: a record must be sound */
+	uint64_t nr_origin_chunks;
+	uint64_t highest_new;
+	bool is_ascending; /* new chunks: then none occurs twice */
+	struct cow_err *err;
+};
+
+static int record_refuse(const struct load *load, uint64_t index, const char *what, uint64_t found,
+			 const char *allowed, uint64_t bound)
+{
+	const struct persistent *p = load->p;
+	uint64_t offset = cow_snap_record_offset(&p->layout, index);
+	int ret;
+
+	ret = cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
+			 "record %" PRIu64 " of area %" PRIu64 " (byte %" PRIu64 "): %s %" PRIu64
+			 ", %s %" PRIu64 "; snapcheck tells more",
+			 index % p->layout.records_per_area, index / p->layout.records_per_area,
+			 offset, what, found, allowed, bound);
+	cow_err_place(load->err, p->store.metadata->name, offset);
+	return ret;
+}
+
+/* Rules of a sound record; the caller knows that new_chunk is not 0. */
+static int record_check(const struct load *load, const struct snap_record *record, uint64_t index)
+{
+	const struct snap_layout *layout = &load->p->layout;
+
+	if (record->new_chunk >= layout->nr_chunks)
+		return record_refuse(load, index, "new chunk", record->new_chunk,
+				     "the image has chunks below", layout->nr_chunks);
+	if (record->new_chunk < SNAP_FIRST_DATA_CHUNK)
+		return record_refuse(load, index, "new chunk", record->new_chunk,
+				     "data begins at chunk", SNAP_FIRST_DATA_CHUNK);
+	if (cow_snap_is_area(layout, record->new_chunk))
+		return record_refuse(load, index, "new chunk", record->new_chunk,
+				     "which is the place of metadata area",
+				     (record->new_chunk - 1) / (layout->records_per_area + 1));
+	if (record->old_chunk >= load->nr_origin_chunks)
+		return record_refuse(load, index, "old chunk", record->old_chunk,
+				     "the origin has chunks below", load->nr_origin_chunks);
+	return 0;
+}
+
+static int load_record(struct load *load, const struct snap_record *record, uint64_t index)
+{
+	struct exmap_run run = { record->old_chunk, record->new_chunk, 1 };
+	int ret;
+
+	if (record->new_chunk <= load->highest_new)
+		load->is_ascending = false;
+	else
+		load->highest_new = record->new_chunk;
+	if (load->odd) {
+		ret = cow_snap_odd_filter(load->odd, record, load->nr_origin_chunks, &run,
+					  load->err);
+		if (ret || !run.nr_chunks)
+			return ret;
+	} else {
+		ret = record_check(load, record, index);
+		if (ret)
+			return ret;
+	}
+	return cow_exmap_add(load->p->store.map, &run, load->err);
+}
+
+/* The list has no end: every area that fits is full. The kernel's load fails
+ * with EIO (dm-snap-persistent.c, read_exceptions). */
+static int load_no_end(struct load *load)
+{
+	const struct persistent *p = load->p;
+
+	if (load->odd)
+		return 0;
+	return cow_refuse(
+		load->err, -EBADMSG, "damaged", "damaged",
+		"all %" PRIu64 " metadata areas that fit on %s are full, and there is no "
+		"room for the next, which would end the list: the image may have been cut",
+		p->layout.nr_areas, p->store.metadata->name);
+}
+
+static int load_list(struct load *load)
+{
+	struct persistent *p = load->p;
+	struct snap_reader reader;
+	const uint8_t *raw;
+	uint64_t index, nr;
+	int ret;
+
+	ret = cow_snap_reader_init(&reader, p->store.metadata, &p->layout, load->err);
+	if (ret)
+		return ret;
+	p->nr_records = 0;
+	for (;;) {
+		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, load->err);
+		if (ret || !nr)
+			break;
+		for (uint64_t i = 0; !ret && i < nr; i++, raw += SNAP_RECORD_BYTES) {
+			struct snap_record record;
+
+			cow_snap_record_decode(raw, &record);
+			if (!record.new_chunk)
+				goto ended;
+			ret = load_record(load, &record, index + i);
+			p->nr_records++;
+		}
+		if (ret)
+			break;
+	}
+	if (!ret)
+		ret = load_no_end(load);
+ended:
+	cow_snap_reader_close(&reader);
+	return ret;
+}
+
+static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
+{
+	struct load *load = user;
+
+	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
+			  "two records map chunk %" PRIu64 " of the origin: to chunk %" PRIu64
+			  " and to chunk %" PRIu64 " of %s; snapcheck tells more",
+			  duplicate->old_chunk, duplicate->kept_new_chunk,
+			  duplicate->dropped_new_chunk, load->p->store.metadata->name);
+}
+
+/* Two records with one new chunk: only where the numbers do not ascend. */
+static int check_new_chunks(struct load *load)
+{
+	const struct persistent *p = load->p;
+	AUTO_HANDLE(chunkset) struct cow_chunkset *set = NULL;
+	struct exmap_run run;
+	uint64_t from = 0, twice;
+	int ret;
+
+	if (load->is_ascending)
+		return 0;
+	ret = cow_chunkset_new(p->layout.nr_chunks, p->nr_records, &set, load->err);
+	if (ret)
+		return ret;
+	for (; cow_exmap_next(p->store.map, from, &run); from = run.old_chunk + run.nr_chunks)
+		for (uint64_t i = 0; i < run.nr_chunks; i++) {
+			ret = cow_chunkset_add(set, run.new_chunk + i, load->err);
+			if (ret)
+				return ret;
+		}
+	if (!cow_chunkset_next_duplicate(set, 0, &twice))
+		return 0;
+	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
+			  "two records share chunk %" PRIu64
+			  " of %s; one of them must be wrong; snapcheck tells more",
+			  twice, p->store.metadata->name);
+}
+
+static void load_finish(struct load *load)
+{
+	struct persistent *p = load->p;
+	uint64_t next = max_u64(load->highest_new + 1, SNAP_FIRST_DATA_CHUNK);
+
+	/* Source: dm-snap-persistent.c, persistent_read_metadata and
+	 * skip_metadata. */
+	p->next_free = cow_snap_skip_area(&p->layout, next);
+	p->shown_free = p->next_free;
+	p->cursor = p->nr_records;
+}
+
+int cow_persistent_load(struct persistent *p, uint32_t flags, struct cow_err *err)
+{
+	const struct cow_image *origin = p->store.origin;
+	AUTO_HANDLE(snap_odd) struct snap_odd *odd = NULL;
+	struct load load = { .p = p, .is_ascending = true, .err = err };
+	int ret;
+
+	load.nr_origin_chunks = EXMAP_CHUNK_LIMIT;
+	if (origin)
+		load.nr_origin_chunks = div_ceil(origin->size_bytes, p->layout.chunk_bytes);
+	if (flags & COW_STORE_DAMAGED) {
+		ret = cow_snap_odd_new(&p->layout, &odd, err);
+		if (ret)
+			return ret;
+		load.odd = odd;
+	}
+	ret = load_list(&load);
+	if (!ret)
+		ret = cow_exmap_seal(p->store.map, odd ? cow_snap_odd_duplicate : refuse_duplicate,
+				     odd ? (void *)odd : (void *)&load, err);
+	if (!ret && odd && cow_snap_odd_is_needed(odd)) {
+		/* Second pass: the odd groups as the kernel would hold them. */
+		cow_exmap_free(p->store.map);
+		p->store.map = NULL;
+		ret = cow_exmap_new(&p->store.map, err);
+		if (!ret)
+			ret = load_list(&load);
+		if (!ret)
+			ret = cow_snap_odd_resolve(odd, p->store.map, err);
+		if (!ret)
+			ret = cow_exmap_seal(p->store.map, NULL, NULL, err);
+	}
+	if (!ret && !odd)
+		ret = check_new_chunks(&load);
+	if (ret)
+		return ret;
+	load_finish(&load);
+	p->store.is_damaged = odd && cow_snap_odd_is_damaged(odd);
+	return 0;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_write.c - creates, invalidates, labels and tidies a persistent
+ * store. The order of writes and flushes, with what a crash in between leaves:
+ *
+ * create	sector 0 zeroed, FLUSH		no store (the old one is gone)
+ *		rest of chunk 0 and area 0 zeroed, FLUSH
+ *						no store
+ *		header sector, FLUSH		the new, empty store
+ *	The kernel writes header and area without a flush in between, so that
+ *	its own window leaves a header in front of rubbish.
+ * invalidate	header sector, FLUSH		valid or not
+ * label	header sector, FLUSH		old label or new: one sector (I9)
+ * tidy		zeros behind the end of the list, FLUSH (I5)
+ *						they were out of reach before
+ * Appending and merging: persistent_append.c, persistent_merge.c.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/store/persistent.h"
+
+/* ----------------------------------------------------------------- create */
+
+static int create_check_chunk(uint64_t chunk_bytes, struct cow_err *err)
+{
+	if (chunk_bytes % COW_SECTOR_BYTES == 0 &&
+	    cow_snap_chunk_sectors_ok(bytes_to_sectors(chunk_bytes)))
+		return 0;
+	return cow_refuse(
+		err, -EINVAL, "chunk-size", NULL,
+		"a chunk size of %" PRIu64
+		" bytes is not possible: a power of two from 512 to 1073741824 is allowed",
+		chunk_bytes);
+}
+
+int cow_persistent_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
+			       struct cow_err *err)
+{
+	uint64_t nr_chunks, bytes;
+	int ret;
+
+	ret = create_check_chunk(chunk_bytes, err);
+	if (ret)
+		return ret;
+	/* Header, data, and every area that the list reaches: when n records
+	 * fill their area, the next one must be there too. This is never a
+	 * size at which an area would be the last chunk's successor. */
+	nr_chunks = div_ceil(origin_bytes, chunk_bytes);
+	if (add_overflows(nr_chunks, 2 + nr_chunks / (chunk_bytes / SNAP_RECORD_BYTES),
+			  &nr_chunks) ||
+	    mul_overflows(nr_chunks, chunk_bytes, &bytes) || bytes > COW_IMAGE_BYTES_MAX)
+		return cow_fail(err, -ERANGE,
+				"a COW image for an origin of %" PRIu64
+				" bytes would be larger than an image can be",
+				origin_bytes);
+	*ret_bytes = max_u64(bytes, 3 * chunk_bytes);
+	return 0;
+}
+
+int cow_persistent_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
+			      struct cow_err *err)
+{
+	struct snap_layout layout;
+	uint64_t nr_chunks;
+	int ret;
+
+	ret = create_check_chunk(chunk_bytes, err);
+	if (ret)
+		return ret;
+	cow_snap_layout_init(&layout, chunk_bytes, wanted_bytes);
+	nr_chunks = layout.nr_chunks;
+	/* A device that ends where the next area would begin: the record that
+	 * fills the last area makes the kernel invalidate the store. */
+	if (nr_chunks > 2 && cow_snap_is_area(&layout, nr_chunks))
+		nr_chunks--;
+	if (nr_chunks < 3)
+		return cow_fail(err, -ENOSPC,
+				"%" PRIu64 " bytes are too few for a store with chunks of %" PRIu64
+				" bytes: it has three chunks at least, %" PRIu64 " bytes",
+				wanted_bytes, chunk_bytes, 3 * chunk_bytes);
+	*ret_bytes = nr_chunks * chunk_bytes;
+	return 0;
+}
+
+static int create_check(const struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
+{
+	int ret = create_check_chunk(chunk_bytes, err);
+
+	if (ret)
+		return ret;
+	if (chunk_bytes % cow->logical_block_bytes)
+		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
+				  "a chunk size of %" PRIu64
+				  " bytes is no multiple of the logical blocks of %s, which have "
+				  "%" PRIu32 " bytes",
+				  chunk_bytes, cow->name, cow->logical_block_bytes);
+	if (cow->size_bytes / chunk_bytes < 3)
+		return cow_fail(err, -ENOSPC,
+				"%s has %" PRIu64 " bytes, a store with chunks of %" PRIu64
+				" bytes has three chunks at least, %" PRIu64 " bytes",
+				cow->name, cow->size_bytes, chunk_bytes, 3 * chunk_bytes);
+	return 0;
+}
+
+int cow_persistent_create(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
+{
+	const struct snap_header header = { SNAP_MAGIC, 1, SNAP_VERSION,
+					    (uint32_t)bytes_to_sectors(chunk_bytes) };
+	uint8_t raw[SNAP_HEADER_BYTES] = { 0 };
+	uint64_t rest = min_u64(chunk_bytes, COW_PIECE_BYTES) - sizeof(raw);
+	int ret;
+
+	ret = create_check(cow, chunk_bytes, err);
+	if (!ret)
+		ret = cow_image_pwrite(cow, raw, sizeof(raw), 0, err);
+	if (!ret)
+		ret = cow_image_flush(cow, err);
+	if (!ret && rest)
+		ret = cow_image_write_zeroes(cow, sizeof(raw), rest, err);
+	if (!ret)
+		ret = cow_image_write_zeroes(cow, chunk_bytes, chunk_bytes, err);
+	if (!ret)
+		ret = cow_image_flush(cow, err);
+	if (ret)
+		return ret;
+	cow_snap_header_encode(&header, raw);
+	ret = cow_image_pwrite(cow, raw, sizeof(raw), 0, err);
+	return ret ? ret : cow_image_flush(cow, err);
+}
+
+/* ----------------------------------------------------------- header sector */
+
+static int header_write(struct persistent *p, const uint8_t raw[SNAP_HEADER_BYTES],
+			struct cow_err *err)
+{
+	int ret;
+
+	ret = cow_image_pwrite(p->store.metadata, raw, SNAP_HEADER_BYTES, 0, err);
+	if (!ret)
+		ret = cow_image_flush(p->store.metadata, err);
+	if (!ret)
+		memcpy(p->header, raw, SNAP_HEADER_BYTES);
+	return ret;
+}
+
+int cow_persistent_invalidate(struct cow_store *store, struct cow_err *err)
+{
+	struct persistent *p = persistent_of(store);
+	uint8_t raw[SNAP_HEADER_BYTES];
+	int ret;
+
+	memcpy(raw, p->header, sizeof(raw));
+	put_le32(raw + 4, 0);
+	ret = header_write(p, raw, err);
+	if (!ret)
+		p->is_valid = false;
+	return ret;
+}
+
+int cow_persistent_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
+			      struct cow_err *err)
+{
+	const struct persistent *p = persistent_of(store);
+
+	(void)err;
+	memcpy(ret_raw, p->header + SNAP_LABEL_OFFSET, LABEL_BYTES);
+	return 0;
+}
+
+int cow_persistent_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
+			       struct cow_err *err)
+{
+	struct persistent *p = persistent_of(store);
+	uint8_t header[SNAP_HEADER_BYTES];
+
+	memcpy(header, p->header, SNAP_LABEL_OFFSET);
+	memcpy(header + SNAP_LABEL_OFFSET, raw, LABEL_BYTES);
+	return header_write(p, header, err);
+}
+
+/* ------------------------------------------------------------------- tidy */
+
+/* Zeroes one piece if it is not zero; from_bytes need not be a sector's. */
+static int tidy_piece(struct cow_image *cow, uint8_t *buf, uint64_t from_bytes, uint64_t end_bytes,
+		      bool *ret_wrote, struct cow_err *err)
+{
+	uint64_t sector = floor_to(from_bytes, COW_SECTOR_BYTES);
+	int ret;
+
+	ret = cow_image_pread(cow, buf, end_bytes - sector, sector, err);
+	if (ret || is_all_zero(buf + (from_bytes - sector), end_bytes - from_bytes))
+		return ret;
+	memset(buf + (from_bytes - sector), 0, end_bytes - from_bytes);
+	*ret_wrote = true;
+	return cow_image_pwrite(cow, buf, end_bytes - sector, sector, err);
+}
+
+static int tidy_range(struct cow_image *cow, uint64_t from_bytes, uint64_t end_bytes,
+		      bool *ret_wrote, struct cow_err *err)
+{
+	AUTO_FREE uint8_t *buf = malloc(COW_PIECE_BYTES);
+	uint64_t data, len, piece_end;
+	int ret;
+
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
+	while (from_bytes < end_bytes) {
+		/* An area may be a gigabyte, of which holes need no look. */
+		ret = cow_image_next_data(cow, from_bytes, &data, &len, err);
+		if (ret)
+			return ret;
+		if (!len || data >= end_bytes)
+			return 0;
+		from_bytes = max_u64(from_bytes, data);
+		piece_end = min_u64(end_bytes,
+				    floor_to(from_bytes, COW_SECTOR_BYTES) + COW_PIECE_BYTES);
+		ret = tidy_piece(cow, buf, from_bytes, piece_end, ret_wrote, err);
+		if (ret)
+			return ret;
+		from_bytes = piece_end;
+	}
+	return 0;
+}
+
+int cow_persistent_tidy(struct cow_store *store, struct cow_err *err)
+{
+	struct persistent *p = persistent_of(store);
+	uint64_t within = p->nr_records % p->layout.records_per_area;
+	uint64_t from = cow_snap_record_offset(&p->layout, p->nr_records);
+	uint64_t end = from + p->layout.chunk_bytes - within * SNAP_RECORD_BYTES;
+	bool wrote = false;
+	int ret;
+
+	if (p->tail_is_clean || p->nr_records / p->layout.records_per_area >= p->layout.nr_areas)
+		return 0;
+	ret = tidy_range(store->metadata, from, end, &wrote, err);
+	if (!ret && wrote)
+		ret = cow_image_flush(store->metadata, err);
+	if (!ret)
+		p->tail_is_clean = true;
+	return ret;
+}
