@@ -159,7 +159,7 @@ int cow_persistent_append(struct cow_store *store, uint64_t old_bytes, const voi
 {
 	struct persistent *p = persistent_of(store);
 	const uint8_t *from = buf;
-	uint64_t len = len_bytes, taken;
+	uint64_t len = len_bytes, taken = 0;
 	int ret;
 
 	ret = pending_begin(p, err);

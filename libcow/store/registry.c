@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * registry.c - the kinds of store, and which of them an image holds. The only
+ * file that tests whether an operation is there.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+#include "libcow/core/report.h"
+#include "libcow/store/store.h"
+
+/* In the order in which they are probed. */
+static const struct store_ops *const kinds[] = {
+	&cow_store_persistent_ops,
+};
+#define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+const char *cow_store_kind(size_t index)
+{
+	return index < NR_KINDS ? kinds[index]->name : NULL;
+}
+
+struct cow_image *cow_store_args_image(const struct cow_store_args *args, int role, uint32_t index)
+{
+	for (size_t i = 0; i < args->nr_images; i++)
+		if (args->images[i].role == role && args->images[i].index == index)
+			return args->images[i].image;
+	return NULL;
+}
+
+/* ---------------------------------------------------------------- probing */
+
+/* What else an image may be; only to say so in a sentence. */
+static const struct {
+	uint64_t offset_bytes;
+	const char *bytes;
+	size_t len_bytes;
+	const char *what;
+} signatures[] = {
+	{ 0, "QFI\xfb", 4, "a qcow2 image" },
+	{ 0, "KDMV", 4, "a VMDK image" },
+	{ 0, "vhdxfile", 8, "a VHDX image" },
+	{ 0, "XFSB", 4, "an XFS file system" },
+	{ 0, "LUKS\xba\xbe", 6, "a LUKS volume" },
+	{ 0, "\x1f\x8b", 2, "compressed with gzip" },
+	{ 0, "\x28\xb5\x2f\xfd", 4, "compressed with zstd" },
+	{ 0,
+	  "\xfd"
+	  "7zXZ",
+	  5, "compressed with xz" },
+	{ 512, "LABELONE", 8, "an LVM physical volume" },
+	{ 512, "EFI PART", 8, "a disk with a GPT" },
+	{ 1080, "\x53\xef", 2, "an ext2, ext3 or ext4 file system" },
+	{ 65600, "_BHRfS_M", 8, "a btrfs file system" },
+	{ 257, "ustar", 5, "a tar archive" },
+};
+
+#define PEEK_BYTES_MAX 16
+
+/* Names what the bytes look like, or NULL. An image that cannot be read here
+ * is named by nobody. */
+static const char *signature_find(struct cow_image *image)
+{
+	uint8_t found[PEEK_BYTES_MAX];
+
+	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
+		size_t len = signatures[i].len_bytes;
+
+		if (range_fits(signatures[i].offset_bytes, len, image->size_bytes) &&
+		    !cow_image_pread(image, found, len, signatures[i].offset_bytes, NULL) &&
+		    !memcmp(found, signatures[i].bytes, len))
+			return signatures[i].what;
+	}
+	return NULL;
+}
+
+static int probe_refuse(struct cow_image *image, struct cow_err *err)
+{
+	uint8_t head[COW_SECTOR_BYTES];
+	const char *what = signature_find(image);
+	int ret;
+
+	if (!image->size_bytes)
+		ret = cow_fail(err, -EMEDIUMTYPE,
+			       "%s is empty, an exception store has three chunks at least",
+			       image->name);
+	else if (what)
+		ret = cow_fail(err, -EMEDIUMTYPE, "%s is no exception store: it looks like %s",
+			       image->name, what);
+	else if (!cow_image_pread(image, head, sizeof(head), 0, NULL) &&
+		 is_all_zero(head, sizeof(head)))
+		ret = cow_fail(
+			err, -EMEDIUMTYPE,
+			"%s is no exception store: its first sector is all zeros; the kernel "
+			"would make a new store of it",
+			image->name);
+	else
+		ret = cow_fail(err, -EMEDIUMTYPE,
+			       "%s is no exception store: no known magic number at its beginning",
+			       image->name);
+	cow_err_place(err, image->name, 0);
+	return ret;
+}
+
+static int probe(struct cow_image *image, const struct store_ops **ret_ops, struct cow_err *err)
+{
+	for (size_t i = 0; i < NR_KINDS; i++) {
+		int ret;
+
+		if (!kinds[i]->probe)
+			continue;
+		ret = kinds[i]->probe(image, err);
+		if (ret == -EMEDIUMTYPE)
+			continue;
+		if (!ret)
+			*ret_ops = kinds[i];
+		return ret;
+	}
+	return probe_refuse(image, err);
+}
+
+int cow_store_probe(struct cow_image *image, const char **ret_kind, struct cow_err *err)
+{
+	const struct store_ops *ops;
+	int ret = probe(image, &ops, err);
+
+	if (!ret)
+		*ret_kind = ops->name;
+	return ret;
+}
+
+static int find_by_name(const char *kind, const struct store_ops **ret_ops, struct cow_err *err)
+{
+	for (size_t i = 0; i < NR_KINDS; i++)
+		if (!strcmp(kinds[i]->name, kind)) {
+			*ret_ops = kinds[i];
+			return 0;
+		}
+	return cow_fail(err, -EINVAL, "there is no kind of store named \"%s\"", kind);
+}
+
+int cow_store_find_ops(const struct cow_store_args *args, const struct store_ops **ret_ops,
+		       struct cow_err *err)
+{
+	struct cow_image *image = NULL;
+
+	if (args->kind)
+		return find_by_name(args->kind, ret_ops, err);
+	for (size_t i = 0; !image && i < NR_KINDS; i++)
+		image = cow_store_args_image(args, kinds[i]->probe_role, 0);
+	if (!image)
+		return cow_fail(err, -EINVAL, "no image was given that could hold a store");
+	return probe(image, ret_ops, err);
+}
+
+/* --------------------------------------------------------------- wrappers */
+
+int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_store,
+		   struct cow_err *err)
+{
+	const struct store_ops *ops;
+	int ret;
+
+	ret = cow_params_check(args->size, sizeof(*args), args->flags,
+			       COW_STORE_DAMAGED | COW_STORE_INVALID, "struct cow_store_args", err);
+	if (!ret)
+		ret = cow_store_find_ops(args, &ops, err);
+	return ret ? ret : ops->open(args, ret_store, err);
+}
+
+void cow_store_close(struct cow_store *store)
+{
+	if (!store)
+		return;
+	if (store->ops->close)
+		store->ops->close(store);
+	cow_exmap_free(store->map);
+	free(store);
+}
+
+static int unsupported(const struct cow_store *store, const char *what, struct cow_err *err)
+{
+	return cow_fail(err, -EOPNOTSUPP, "a store of kind \"%s\" cannot %s", store->ops->name,
+			what);
+}
+
+int cow_store_invalidate(struct cow_store *store, struct cow_err *err)
+{
+	if (!store->ops->invalidate)
+		return unsupported(store, "be marked invalid", err);
+	return store->ops->invalidate(store, err);
+}
+
+int cow_store_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err)
+{
+	if (!store->ops->reserve)
+		return unsupported(store, "take more exceptions", err);
+	return store->ops->reserve(store, nr_chunks, err);
+}
+
+int cow_store_append(struct cow_store *store, uint64_t old_bytes, const void *buf, size_t len_bytes,
+		     struct cow_err *err)
+{
+	if (!store->ops->append)
+		return unsupported(store, "take more exceptions", err);
+	return store->ops->append(store, old_bytes, buf, len_bytes, err);
+}
+
+int cow_store_publish(struct cow_store *store, struct cow_err *err)
+{
+	if (!store->ops->publish)
+		return unsupported(store, "take more exceptions", err);
+	return store->ops->publish(store, err);
+}
+
+int cow_store_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
+			 struct cow_err *err)
+{
+	if (!store->ops->next_moves)
+		return unsupported(store, "be merged", err);
+	return store->ops->next_moves(store, budget_bytes, moves, err);
+}
+
+int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *err)
+{
+	if (!store->ops->settle)
+		return unsupported(store, "be merged", err);
+	return store->ops->settle(store, token, err);
+}
+
+void cow_store_rewind(struct cow_store *store)
+{
+	if (store->ops->rewind)
+		store->ops->rewind(store);
+}
+
+int cow_store_tidy(struct cow_store *store, struct cow_err *err)
+{
+	return store->ops->tidy ? store->ops->tidy(store, err) : 0;
+}
+
+int cow_store_unchanged(struct cow_store *store, struct cow_err *err)
+{
+	return store->ops->unchanged ? store->ops->unchanged(store, err) : 0;
+}
+
+int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err)
+{
+	if (!store->ops->label_read)
+		return unsupported(store, "hold a label", err);
+	return store->ops->label_read(store, ret_raw, err);
+}
+
+int cow_store_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
+			  struct cow_err *err)
+{
+	if (!store->ops->label_write)
+		return unsupported(store, "hold a label", err);
+	return store->ops->label_write(store, raw, err);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * store.c - what all kinds of store have in common: facts, extents, the array
+ * of moves.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/store.h"
+
+int cow_store_get_info(const struct cow_store *store, struct cow_store_info *ret_info)
+{
+	if (ret_info->size != sizeof(*ret_info))
+		return -EINVAL;
+	store->ops->info(store, ret_info);
+	return 0;
+}
+
+bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
+			   struct cow_extent *ret_extent)
+{
+	uint64_t within = old_bytes & (store->chunk_bytes - 1);
+	struct exmap_run run;
+
+	if (!cow_exmap_next(store->map, old_bytes >> store->chunk_shift, &run))
+		return false;
+	ret_extent->old_bytes = run.old_chunk << store->chunk_shift;
+	ret_extent->new_bytes = run.new_chunk << store->chunk_shift;
+	ret_extent->len_bytes = run.nr_chunks << store->chunk_shift;
+	if (ret_extent->old_bytes < old_bytes) { /* begin within the chunk */
+		ret_extent->old_bytes += within;
+		ret_extent->new_bytes += within;
+		ret_extent->len_bytes -= within;
+	}
+	return true;
+}
+
+/* Joins a move that continues the last one, upwards or downwards. */
+static bool move_join(struct store_move *last, const struct store_move *move)
+{
+	if (last->from != move->from || last->to != move->to)
+		return false;
+	if (move->from_bytes + move->len_bytes == last->from_bytes &&
+	    move->to_bytes + move->len_bytes == last->to_bytes) {
+		last->from_bytes = move->from_bytes;
+		last->to_bytes = move->to_bytes;
+		last->len_bytes += move->len_bytes;
+		return true;
+	}
+	if (last->from_bytes + last->len_bytes == move->from_bytes &&
+	    last->to_bytes + last->len_bytes == move->to_bytes) {
+		last->len_bytes += move->len_bytes;
+		return true;
+	}
+	return false;
+}
+
+int cow_store_moves_add(struct store_moves *moves, const struct store_move *move,
+			struct cow_err *err)
+{
+	if (moves->nr_moves && move_join(&moves->moves[moves->nr_moves - 1], move))
+		return 0;
+	if (moves->nr_moves == moves->capacity) {
+		size_t capacity = moves->capacity + moves->capacity / 2 + 256;
+		struct store_move *larger = reallocarray(moves->moves, capacity, sizeof(*larger));
+
+		if (!larger)
+			return cow_fail(err, -ENOMEM, "no memory for %zu moves", capacity);
+		moves->moves = larger;
+		moves->capacity = capacity;
+	}
+	moves->moves[moves->nr_moves++] = *move;
+	return 0;
+}
+
+void cow_store_moves_clear(struct store_moves *moves)
+{
+	moves->nr_moves = 0;
+	moves->nr_chunks = 0;
+	moves->token = 0;
+	moves->is_last = false;
+}
+
+void cow_store_moves_free(struct store_moves *moves)
+{
+	free(moves->moves);
+	moves->moves = NULL;
+	moves->nr_moves = moves->capacity = 0;
+}
