@@ -605,6 +605,46 @@ struct cow_merge_result {
 COW_EXPORT int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
 			 struct cow_merge_result *ret_result, struct cow_err *err);
 
+/* Whether extents are shared instead of copied. */
+#define COW_REFLINK_AUTO 0   /* where it is possible and faster */
+#define COW_REFLINK_ALWAYS 1 /* wherever alignment allows; an error where not possible */
+#define COW_REFLINK_NEVER 2
+
+#define COW_COPY_HOLES (1u << 0) /* target reads as zeros where nothing is written */
+
+struct cow_copy_params {
+	size_t size;
+	uint32_t flags; /* COW_COPY_* */
+	int reflink;	/* COW_REFLINK_* */
+	const struct cow_callbacks *callbacks;
+};
+#define COW_COPY_PARAMS_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_copy_params)                                             \
+	}
+
+struct cow_copy_result {
+	size_t size;
+	uint64_t copied_bytes; /* read and written */
+	uint64_t cloned_bytes; /* shared */
+	uint64_t zero_bytes;   /* left as holes, or zeroed */
+};
+#define COW_COPY_RESULT_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_copy_result)                                             \
+	}
+
+/*
+ * Copies an image (a view, say) to another of at least its size; holes, and
+ * zeros in units of 4 KiB, stay holes with COW_COPY_HOLES and are zeroed
+ * without. Nothing is flushed. Errors: -EINVAL target too small,
+ * -EOPNOTSUPP COW_REFLINK_ALWAYS and no sharing here, -ECANCELED, -EIO,
+ * -ENOSPC, -ENOMEM.
+ */
+COW_EXPORT int cow_copy(struct cow_image *source, struct cow_image *target,
+			const struct cow_copy_params *params, struct cow_copy_result *ret_result,
+			struct cow_err *err);
+
 /* Size of the fixed ranges of a manifest, and of a digest (XXH3, 128 bits,
  * canonical big-endian form). */
 #define COW_MANIFEST_RANGE_BYTES (UINT64_C(1) << 20)
