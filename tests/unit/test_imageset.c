@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,16 +13,9 @@
 #include <unistd.h>
 
 #include "libcow/image/image.h"
+#include "tests/unit/temp_dir.h"
 
 static struct cow_imageset *set;
-
-static void file_make(const char *path, off_t size_bytes)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	CHECK(fd >= 0 && !ftruncate(fd, size_bytes));
-	close(fd);
-}
 
 static struct cow_image *opened(const char *spec, uint32_t flags)
 {
@@ -60,12 +52,12 @@ static void size_is(const char *spec, uint64_t size_bytes)
 
 static void specifications_are_read_as_documented(void)
 {
-	file_make("a", 10000);
-	file_make("b@home.img", 4096);
-	file_make("c@1MB", 4096);
-	file_make("d@", 4096);
-	file_make("@1k", 4096);
-	file_make("-", 4096);
+	temp_file("a", 10000);
+	temp_file("b@home.img", 4096);
+	temp_file("c@1MB", 4096);
+	temp_file("d@", 4096);
+	temp_file("@1k", 4096);
+	temp_file("-", 4096);
 	size_is("a", 9728);
 	size_is("file:a", 9728);
 	size_is("a@1k", 9728 - 1024);
@@ -107,9 +99,9 @@ static void a_name_that_means_two_things_is_refused(void)
 {
 	struct cow_err why;
 
-	file_make("f", 8192);
-	file_make("f@1k", 4096);
-	file_make("zero:1M", 4096);
+	temp_file("f", 8192);
+	temp_file("f@1k", 4096);
+	temp_file("zero:1M", 4096);
 	why = refused("f@1k", 0, -EPERM, "ambiguous-name");
 	CHECK(strstr(why.message, "file:f@1k") && strstr(why.message, "f@01k"));
 	size_is("file:f@1k", 4096);
@@ -142,8 +134,8 @@ static void what_is_no_file_is_refused_without_hanging(void)
 	}
 	alarm(0);
 	close(fd);
-	file_make("empty", 0);
-	file_make("short", 511);
+	temp_file("empty", 0);
+	temp_file("short", 511);
 	refused("empty", 0, -ERANGE, "bounds");
 	refused("short", COW_OPEN_WRITE, -ERANGE, "bounds");
 }
@@ -152,7 +144,7 @@ static void overlap_is_noticed_under_every_name(void)
 {
 	struct cow_image *first, *window;
 
-	file_make("g", 8192);
+	temp_file("g", 8192);
 	CHECK(!symlink("g", "g-symlink") && !link("g", "g-hardlink"));
 	first = opened("g@2k+2k", 0);
 	refused("g", 0, -EPERM, "overlap");
@@ -174,7 +166,7 @@ static void windows_read_and_write_their_part_of_one_file(void)
 	struct cow_image *low, *high;
 	char buf[4];
 
-	file_make("h", 8192);
+	temp_file("h", 8192);
 	low = opened("h@0+1k", 0);
 	high = opened("h@1k+1k,4k+1k", COW_OPEN_WRITE);
 	CHECK(!cow_image_is_writable(low) && cow_image_is_writable(high));
@@ -214,7 +206,7 @@ static void locks_hold_between_processes(void)
 {
 	struct cow_image *image;
 
-	file_make("i", 8192);
+	temp_file("i", 8192);
 	image = opened("i@0+1k", 0);
 	CHECK_EQ(opened_elsewhere("i", 0), 0);
 	CHECK_EQ(opened_elsewhere("i", COW_OPEN_WRITE), EBUSY);
@@ -232,7 +224,7 @@ static void a_lock_for_reading_becomes_one_for_writing(void)
 {
 	struct cow_image *reader, *writer;
 
-	file_make("j", 8192);
+	temp_file("j", 8192);
 	reader = opened("j@0+1k", 0);
 	writer = opened("j@1k+1k", COW_OPEN_WRITE);
 	CHECK_EQ(opened_elsewhere("j", 0), EBUSY);
@@ -247,7 +239,7 @@ static void a_reader_keeps_its_lock_where_a_writer_is_refused(void)
 	int other = -1;
 	struct cow_image *reader;
 
-	file_make("k", 8192);
+	temp_file("k", 8192);
 	reader = opened("k@0+1k", 0);
 	other = open("k", O_RDONLY | O_CLOEXEC);
 	CHECK(other >= 0 && !flock(other, LOCK_SH));
@@ -266,7 +258,7 @@ static void locks_of_other_programs_are_respected(void)
 	struct cow_err why;
 	int fd;
 
-	file_make("l", 8192);
+	temp_file("l", 8192);
 	fd = open("l", O_RDWR | O_CLOEXEC);
 	CHECK(fd >= 0 && !flock(fd, LOCK_EX));
 	refused("l", COW_OPEN_WRITE, -EBUSY, "locked");
@@ -289,7 +281,7 @@ static void a_file_that_is_cut_is_an_error_not_zeros(void)
 	uint64_t at, len;
 	char buf[512];
 
-	file_make("m", 8192);
+	temp_file("m", 8192);
 	image = opened("m", 0);
 	CHECK(!truncate("m", 4096 + 100));
 	OK(cow_image_pread(image, buf, 100, 4096, err));
@@ -299,27 +291,9 @@ static void a_file_that_is_cut_is_an_error_not_zeros(void)
 	cow_image_close(image);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-static char directory[4096];
-
-static void directory_remove(void)
-{
-	nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 int main(void)
 {
-	const char *tmp = getenv("TMPDIR");
-
-	snprintf(directory, sizeof(directory), "%s/libcow-test-XXXXXX", tmp ? tmp : "/tmp");
-	CHECK(mkdtemp(directory) && !chdir(directory) && !atexit(directory_remove));
+	temp_dir_enter();
 	OK(cow_imageset_new(&set, err));
 	RUN(specifications_are_read_as_documented);
 	RUN(malformed_specifications_are_refused);
