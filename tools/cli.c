@@ -93,8 +93,6 @@ void cli_detail(const char *format, ...)
 int cli_exit_bit(const struct cow_err *err)
 {
 	switch (err->code) {
-	case 0:
-		return CLI_DONE;
 	case -ECANCELED:
 		return CLI_INTERRUPTED;
 	case -EINVAL:
