@@ -273,17 +273,19 @@ struct cow_output;
  * Opens path for a new image of size_bytes. A regular file is made without a
  * name in the same directory (O_TMPFILE, or a temporary name) and is
  * published later; a block device is opened O_EXCL and must be large enough.
+ * size_bytes 0 is for a stream written to cow_output_fd(), to a file only.
  * Errors: -EEXIST (id "exists", force "overwrite"), -ENOSPC device too small,
- * else as cow_imageset_open().
+ * -EPERM a stream to a block device (id "block-device"), else as
+ * cow_imageset_open().
  */
 COW_EXPORT int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_bytes,
 			       uint32_t flags, struct cow_output **ret_output, struct cow_err *err);
 /* The image to write to; belongs to the output. */
 COW_EXPORT struct cow_image *cow_output_image(struct cow_output *output);
 /*
- * Reads the file descriptor behind the output, for bytes whose number is not
+ * Reads the file descriptor behind an output, for bytes whose number is not
  * known beforehand (size_bytes 0 then) and for fallocate(2): its position is 0
- * until the caller moves it. It belongs to the output. Cannot fail.
+ * until the caller moves it. It belongs to the output. -1 for a block device.
  */
 COW_EXPORT int cow_output_fd(const struct cow_output *output);
 /* Flushes, gives the file its name, makes the directory durable. The output

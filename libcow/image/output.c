@@ -191,7 +191,7 @@ static int output_open(struct cow_imageset *set, struct cow_output *output, uint
 	bool is_device;
 	int ret;
 
-	if (!size_bytes || size_bytes % COW_SECTOR_BYTES || size_bytes > COW_IMAGE_BYTES_MAX)
+	if (size_bytes % COW_SECTOR_BYTES || size_bytes > COW_IMAGE_BYTES_MAX)
 		return cow_fail(err, -EINVAL,
 				"an image of %" PRIu64
 				" bytes cannot be made: not a multiple of 512, or out of range",
@@ -199,6 +199,10 @@ static int output_open(struct cow_imageset *set, struct cow_output *output, uint
 	ret = check_target(set, output->path, output->flags, &is_device, err);
 	if (ret)
 		return ret;
+	if (is_device && !size_bytes)
+		return cow_refuse(err, -EPERM, "block-device", NULL,
+				  "it is a block device, which takes an image, not a stream of "
+				  "unknown length; pipe that to it");
 	if (is_device)
 		return device_open(set, output, size_bytes, err);
 	return file_open(output, size_bytes, err);
@@ -234,6 +238,11 @@ int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_by
 struct cow_image *cow_output_image(struct cow_output *output)
 {
 	return output->image;
+}
+
+int cow_output_fd(const struct cow_output *output)
+{
+	return output->fd;
 }
 
 /* From no name to name; fails where that exists. */

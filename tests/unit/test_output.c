@@ -74,6 +74,19 @@ static void a_file_appears_whole_when_published(void)
 	CHECK(nr_files() == 1 && !unlink("a"));
 }
 
+static void a_stream_of_unknown_length_is_a_file_too(void)
+{
+	struct cow_output *output = NULL;
+	struct stat st;
+
+	OK(cow_output_open(set, "s", 0, 0, &output, err));
+	CHECK_EQ(write(cow_output_fd(output), "three", 5), 5);
+	CHECK(access("s", F_OK));
+	OK(cow_output_publish(output, err));
+	cow_output_close(output);
+	CHECK(!stat("s", &st) && st.st_size == 5 && first_byte("s") == 't' && !unlink("s"));
+}
+
 static void what_is_not_published_leaves_nothing(void)
 {
 	cow_output_close(opened("a", 0));
@@ -146,7 +159,6 @@ static void impossible_targets_are_refused(void)
 	refused("b/x", 0, -ENOTDIR, "system", "");
 	refused("new/", 0, -EINVAL, "usage", "");
 	refused("", 0, -EINVAL, "usage", "");
-	FAILS(-EINVAL, cow_output_open(set, "new", 0, 0, &output, err));
 	FAILS(-EINVAL, cow_output_open(set, "new", 513, 0, &output, err));
 	FAILS(-EINVAL, cow_output_open(set, "new", 512, 8, &output, err));
 	CHECK(access("new", F_OK));
@@ -197,6 +209,7 @@ int main(void)
 	temp_dir_enter();
 	OK(cow_imageset_new(&set, err));
 	RUN(a_file_appears_whole_when_published);
+	RUN(a_stream_of_unknown_length_is_a_file_too);
 	RUN(what_is_not_published_leaves_nothing);
 	RUN(an_existing_file_needs_overwrite);
 	RUN(a_link_is_replaced_not_followed);
