@@ -46,6 +46,8 @@ void signals_install(void)
 	/* A reader that goes away is noticed as EPIPE. */
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+	/* ulimit -f, as EFBIG. */
+	sigaction(SIGXFSZ, &action, NULL);
 }
 
 bool cli_interrupted(void)
