@@ -157,6 +157,21 @@ static int map_hole(struct tar *tar, struct cow_err *err)
 	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
 }
 
+static int set_format(struct tar *tar, struct cow_err *err)
+{
+	int ret = tar->params.is_stream ? archive_write_set_format_raw(tar->archive)
+					: archive_write_set_format_pax(tar->archive);
+
+	return ret == ARCHIVE_OK ? 0 : fail(tar, err);
+}
+
+/* To libarchive a stream is the one member of a "raw" archive. */
+static int begin_stream(struct tar *tar, struct cow_err *err)
+{
+	archive_entry_set_filetype(tar->entry, AE_IFREG);
+	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+}
+
 static int set_up(struct tar *tar, struct cow_err *err)
 {
 	const char *level;
@@ -172,8 +187,9 @@ static int set_up(struct tar *tar, struct cow_err *err)
 	tar->entry = archive_entry_new();
 	if (!tar->archive || !tar->entry)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
-	if (archive_write_set_format_pax(tar->archive) != ARCHIVE_OK)
-		return fail(tar, err);
+	ret = set_format(tar, err);
+	if (ret)
+		return ret;
 	ret = set_filter(tar, level, err);
 	if (ret)
 		return ret;
@@ -181,7 +197,7 @@ static int set_up(struct tar *tar, struct cow_err *err)
 	archive_write_set_bytes_per_block(tar->archive, 0);
 	if (archive_write_open(tar->archive, tar, NULL, on_write, NULL) != ARCHIVE_OK)
 		return fail(tar, err);
-	return 0;
+	return tar->params.is_stream ? begin_stream(tar, err) : 0;
 }
 
 int tar_open(const struct tar_params *params, struct tar **ret_tar, struct cow_err *err)

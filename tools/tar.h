@@ -24,6 +24,9 @@ struct tar_params {
 	const char *compress;  /* "none", "gzip:9", ...; NULL: by file_name */
 	const char *file_name; /* NULL: none */
 	int64_t mtime;	       /* seconds since 1970, of every member */
+	/* The caller makes the members himself (pax.h): what goes through
+	 * tar_data() is the archive, and only compressed here. */
+	bool is_stream;
 };
 
 /* Tells whether a name ends like that of a tar: .tar, .tar.gz, .tgz, ... */
