@@ -17,9 +17,13 @@ struct dump {
 	const char *compress; /* --compress; NULL: by name */
 	int64_t mtime;
 	bool is_dry_run;
+	const char *path;	     /* --path; NULL: all files */
+	const char *const *excludes; /* --exclude */
+	size_t nr_excludes;
 	/* Filled in, for the last line and the JSON object. */
 	uint64_t data_bytes; /* not holes */
 	uint64_t nr_ranges;
+	uint64_t nr_damaged; /* files left out or doubtful: exit status 4 */
 };
 
 /* The view as bytes: stream, sparse file, or every byte of a block device. */
@@ -28,6 +32,9 @@ int dump_raw(struct dump *dump, struct cow_err *err);
 int dump_tar(struct dump *dump, struct cow_err *err);
 /* The ranges that some layer holds, as text (or in the JSON object). */
 int dump_map(struct dump *dump, struct cow_err *err);
+
+/* The files of an ext2/3/4 file system in the view, as a pax tar. */
+int dump_files(struct dump *dump, struct cow_err *err);
 
 /* Tells how far it is; -ECANCELED after SIGINT. */
 int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,
