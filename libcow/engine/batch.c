@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * batch.c - the inner loop of a merge. The moves of a batch are sorted by
+ * where they come from and read into the buffer one behind the other, so
+ * neighbours on the COW image are neighbours in the buffer and are read
+ * together. Then the pieces are sorted by where they go, and neighbours on
+ * the origin are written together, from as many places of the buffer as it
+ * takes. A move longer than the buffer (a chunk may have 1 GiB) goes through
+ * it in several rounds. No two moves of a sound store overlap on the target,
+ * so their order is free.
+ *
+ * Long moves between files that can share extents are not copied at all.
+ */
+#include "libcow/engine/batch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+#include "libcow/core/report.h"
+
+/* One call per piece of work between two looks at cancel. */
+#define TRANSFER_BYTES COW_PIECE_BYTES
+/* Linux takes 1024 (UIO_MAXIOV). */
+#define IOV_MAX_PIECES 1024
+/* A shared extent costs a call and an extent record in the file system;
+ * shorter moves are cheaper to copy. Extents are shared in whole blocks. */
+#define CLONE_BYTES_MIN (UINT64_C(256) << 10)
+#define CLONE_ALIGN_BYTES UINT64_C(4096)
+
+struct batch_piece {
+	struct cow_image *from, *to;
+	uint64_t from_bytes, to_bytes;
+	uint64_t len_bytes;
+	uint8_t *buf;
+};
+
+int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes,
+		   const struct cow_callbacks *callbacks, struct cow_err *err)
+{
+	*batch = (struct batch){ .callbacks = callbacks, .total_bytes = total_bytes };
+	batch->buf_bytes = max_u64(min_u64(buf_bytes, total_bytes), COW_SECTOR_BYTES);
+	batch->buf = (uint8_t *)malloc((size_t)batch->buf_bytes);
+	batch->iov = (struct iovec *)calloc(IOV_MAX_PIECES, sizeof(*batch->iov));
+	if (batch->buf && batch->iov)
+		return 0;
+	return cow_fail(err, -ENOMEM, "no memory for a buffer of %" PRIu64 " bytes",
+			batch->buf_bytes);
+}
+
+void cow_batch_free(struct batch *batch)
+{
+	free(batch->buf);
+	free(batch->pieces);
+	free(batch->iov);
+	*batch = (struct batch){ .buf = NULL };
+}
+
+/* Every byte is read and written: half of the way each. */
+static int batch_progress(const struct batch *batch, struct cow_err *err)
+{
+	return cow_callbacks_progress(batch->callbacks, "move",
+				      batch->read_bytes / 2 + batch->written_bytes / 2,
+				      batch->total_bytes, err);
+}
+
+static int compare(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes)
+{
+	if (a != b)
+		return (uintptr_t)a < (uintptr_t)b ? -1 : 1;
+	return a_bytes < b_bytes ? -1 : a_bytes > b_bytes;
+}
+
+static int move_compare_from(const void *a_, const void *b_)
+{
+	const struct store_move *a = (const struct store_move *)a_;
+	const struct store_move *b = (const struct store_move *)b_;
+
+	return compare(a->from, a->from_bytes, b->from, b->from_bytes);
+}
+
+static int piece_compare_to(const void *a_, const void *b_)
+{
+	const struct batch_piece *a = (const struct batch_piece *)a_;
+	const struct batch_piece *b = (const struct batch_piece *)b_;
+
+	return compare(a->to, a->to_bytes, b->to, b->to_bytes);
+}
+
+/* ------------------------------------------------------------- sharing */
+
+static bool can_clone(const struct batch *batch, const struct store_move *move)
+{
+	return !batch->cannot_clone && move->len_bytes >= CLONE_BYTES_MIN &&
+	       !((move->from_bytes | move->to_bytes) % CLONE_ALIGN_BYTES);
+}
+
+/* Shares what can be shared of a move; what is left of it is to be copied
+ * (the end of a short last chunk, or all of it). */
+static int move_clone(struct batch *batch, struct store_move *move, struct cow_err *err)
+{
+	uint64_t len = floor_to(move->len_bytes, CLONE_ALIGN_BYTES);
+	struct cow_err why = COW_ERR_INIT;
+	int ret;
+
+	if (!can_clone(batch, move))
+		return 0;
+	ret = cow_image_clone_range(move->to, move->to_bytes, move->from, move->from_bytes, len,
+				    &why);
+	if (ret == -EOPNOTSUPP) {
+		batch->cannot_clone = true;
+		return 0;
+	}
+	if (ret) {
+		if (err)
+			*err = why;
+		return ret;
+	}
+	move->from_bytes += len;
+	move->to_bytes += len;
+	move->len_bytes -= len;
+	batch->cloned_bytes += len;
+	batch->read_bytes += len;
+	batch->written_bytes += len;
+	batch->nr_runs++;
+	return batch_progress(batch, err);
+}
+
+static int moves_clone(struct batch *batch, struct store_moves *moves, struct cow_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < moves->nr_moves && !ret && !batch->cannot_clone; i++)
+		ret = move_clone(batch, &moves->moves[i], err);
+	return ret;
+}
+
+/* ------------------------------------------------------------- copying */
+
+/* Where the next round begins: a move and how much of it is done. */
+struct cursor {
+	size_t index;
+	uint64_t done_bytes;
+};
+
+/* Lays out as much as the buffer holds. */
+static void round_fill(struct batch *batch, const struct store_moves *moves, struct cursor *at)
+{
+	uint64_t used = 0;
+
+	batch->nr_pieces = 0;
+	while (at->index < moves->nr_moves && used < batch->buf_bytes) {
+		const struct store_move *move = &moves->moves[at->index];
+		uint64_t len = min_u64(move->len_bytes - at->done_bytes, batch->buf_bytes - used);
+
+		if (len)
+			batch->pieces[batch->nr_pieces++] = (struct batch_piece){
+				.from = move->from,
+				.to = move->to,
+				.from_bytes = move->from_bytes + at->done_bytes,
+				.to_bytes = move->to_bytes + at->done_bytes,
+				.len_bytes = len,
+				.buf = batch->buf + used,
+			};
+		used += len;
+		at->done_bytes += len;
+		if (at->done_bytes == move->len_bytes)
+			*at = (struct cursor){ .index = at->index + 1 };
+	}
+}
+
+/* Reads one contiguous range of a source in pieces of bounded size. */
+static int run_read(struct batch *batch, const struct batch_piece *first, uint64_t len_bytes,
+		    struct cow_err *err)
+{
+	uint64_t step;
+	int ret = 0;
+
+	for (uint64_t at = 0; at < len_bytes && !ret; at += step) {
+		step = min_u64(TRANSFER_BYTES, len_bytes - at);
+		ret = cow_image_pread(first->from, first->buf + at, (size_t)step,
+				      first->from_bytes + at, err);
+		batch->read_bytes += step;
+		if (!ret)
+			ret = batch_progress(batch, err);
+	}
+	return ret;
+}
+
+static int round_read(struct batch *batch, struct cow_err *err)
+{
+	const struct batch_piece *pieces = batch->pieces;
+	size_t first, next;
+	int ret = 0;
+
+	for (first = 0; first < batch->nr_pieces && !ret; first = next) {
+		uint64_t len = pieces[first].len_bytes;
+
+		for (next = first + 1;
+		     next < batch->nr_pieces && pieces[next].from == pieces[first].from &&
+		     pieces[next].from_bytes == pieces[first].from_bytes + len;
+		     next++)
+			len += pieces[next].len_bytes;
+		ret = run_read(batch, &pieces[first], len, err);
+	}
+	return ret;
+}
+
+/* A write that is being put together: neighbours on the target. */
+struct gather {
+	struct cow_image *to;
+	uint64_t to_bytes, len_bytes;
+	size_t nr_iov;
+};
+
+static int gather_write(struct batch *batch, struct gather *g, struct cow_err *err)
+{
+	int ret;
+
+	if (!g->len_bytes)
+		return 0;
+	ret = cow_image_pwritev(g->to, batch->iov, g->nr_iov, g->to_bytes, err);
+	if (ret)
+		return ret;
+	batch->written_bytes += g->len_bytes;
+	g->to_bytes += g->len_bytes;
+	g->len_bytes = 0;
+	g->nr_iov = 0;
+	return batch_progress(batch, err);
+}
+
+/* Adds bytes that stand behind those gathered so far, on the target. */
+static int gather_add(struct batch *batch, struct gather *g, uint8_t *buf, uint64_t len_bytes,
+		      struct cow_err *err)
+{
+	uint64_t step;
+
+	for (; len_bytes; buf += step, len_bytes -= step) {
+		struct iovec *last = g->nr_iov ? &batch->iov[g->nr_iov - 1] : NULL;
+		int ret = 0;
+
+		if (g->len_bytes == TRANSFER_BYTES || g->nr_iov == IOV_MAX_PIECES) {
+			ret = gather_write(batch, g, err);
+			last = NULL;
+		}
+		if (ret)
+			return ret;
+		step = min_u64(len_bytes, TRANSFER_BYTES - g->len_bytes);
+		if (last && (uint8_t *)last->iov_base + last->iov_len == buf)
+			last->iov_len += (size_t)step;
+		else
+			batch->iov[g->nr_iov++] =
+				(struct iovec){ .iov_base = buf, .iov_len = (size_t)step };
+		g->len_bytes += step;
+	}
+	return 0;
+}
+
+static int round_write(struct batch *batch, struct cow_err *err)
+{
+	struct gather g = { .to = NULL };
+	int ret = 0;
+
+	for (size_t i = 0; i < batch->nr_pieces && !ret; i++) {
+		const struct batch_piece *piece = &batch->pieces[i];
+
+		if (piece->to != g.to || piece->to_bytes != g.to_bytes + g.len_bytes) {
+			ret = gather_write(batch, &g, err);
+			g = (struct gather){ .to = piece->to, .to_bytes = piece->to_bytes };
+			batch->nr_runs++;
+		}
+		if (!ret)
+			ret = gather_add(batch, &g, piece->buf, piece->len_bytes, err);
+	}
+	return ret ? ret : gather_write(batch, &g, err);
+}
+
+/* A round has at most one piece of each move. */
+static int batch_grow(struct batch *batch, size_t nr_pieces, struct cow_err *err)
+{
+	struct batch_piece *pieces;
+
+	if (nr_pieces <= batch->capacity)
+		return 0;
+	pieces = (struct batch_piece *)reallocarray(batch->pieces, nr_pieces, sizeof(*pieces));
+	if (!pieces)
+		return cow_fail(err, -ENOMEM, "no memory for a batch of %zu pieces", nr_pieces);
+	batch->pieces = pieces;
+	batch->capacity = nr_pieces;
+	return 0;
+}
+
+int cow_batch_move(struct batch *batch, struct store_moves *moves, struct cow_err *err)
+{
+	struct cursor at = { .index = 0 };
+	int ret;
+
+	ret = batch_grow(batch, moves->nr_moves, err);
+	if (!ret)
+		ret = moves_clone(batch, moves, err);
+	if (ret)
+		return ret;
+	qsort(moves->moves, moves->nr_moves, sizeof(*moves->moves), move_compare_from);
+	while (!ret && at.index < moves->nr_moves) {
+		round_fill(batch, moves, &at);
+		ret = round_read(batch, err);
+		if (ret)
+			break;
+		qsort(batch->pieces, batch->nr_pieces, sizeof(*batch->pieces), piece_compare_to);
+		ret = round_write(batch, err);
+	}
+	return ret;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * batch.h - moves bytes between images through one buffer: read in the order
+ * of the source, written in the order of the target, neighbours joined on
+ * both sides, so that both images see near-sequential I/O.
+ */
+#ifndef COW_ENGINE_BATCH_H
+#define COW_ENGINE_BATCH_H
+
+#include "libcow/store/store.h"
+
+struct batch_piece; /* one piece of a move, in the buffer */
+
+struct batch {
+	uint8_t *buf;
+	uint64_t buf_bytes;
+	struct batch_piece *pieces;
+	size_t nr_pieces, capacity;
+	struct iovec *iov;
+
+	const struct cow_callbacks *callbacks;
+	uint64_t total_bytes; /* of the whole job */
+	uint64_t read_bytes, written_bytes, cloned_bytes;
+	uint64_t nr_runs; /* contiguous ranges that were written */
+	bool cannot_clone;
+};
+
+/* Prepares an empty batch with a buffer of buf_bytes, or less where the whole
+ * job is less. callbacks (may be NULL) hear of phase "move" once a megabyte.
+ * Errors: -ENOMEM. */
+int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes,
+		   const struct cow_callbacks *callbacks, struct cow_err *err);
+void cow_batch_free(struct batch *batch);
+
+/* Does all of these moves; sorts the array. Nothing is flushed. Errors:
+ * -ECANCELED or an image's own; any part may have been written then. */
+int cow_batch_move(struct batch *batch, struct store_moves *moves, struct cow_err *err);
+
+#endif

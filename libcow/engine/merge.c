@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * merge.c - writes the view into the origin and forgets the exceptions.
+ *
+ * Work is cut into epochs, off the end of the list (I2). An epoch is moved in
+ * batches that fit the buffer (batch.c) and ends with
+ *	flush of the origin, then settle(): one metadata write, flush;
+ * so a record is forgotten only after its data is durable (I1), and flushes
+ * grow with bytes and time, not with chunks. Until then every record is
+ * still there and every step can be repeated (I6): the view of the pair is
+ * right at each instant, whatever a crash leaves.
+ *
+ * An error never settles anything: what was written since the last flush is
+ * not known to be there (I8). Stopping on request does settle the batches
+ * that are complete, after the same flush, so that a rerun does not repeat
+ * them.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <time.h>
+
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+#include "libcow/core/report.h"
+#include "libcow/engine/batch.h"
+#include "libcow/store/store.h"
+
+#define BATCH_BYTES_DEFAULT (UINT64_C(64) << 20)
+#define BATCH_BYTES_MIN UINT64_C(4096)
+#define EPOCH_BYTES_DEFAULT (UINT64_C(1) << 30)
+#define EPOCH_MS_DEFAULT 5000
+
+struct merge {
+	struct cow_store *store;
+	uint64_t batch_bytes, epoch_bytes;
+	uint32_t epoch_ms;
+	struct batch batch;
+	struct store_moves moves;
+	struct cow_merge_result result;
+	uint64_t nr_flushes_before;
+};
+
+/* What was moved since the last settlement. */
+struct epoch {
+	uint64_t bytes, nr_chunks, token;
+	uint64_t start_ms;
+	bool is_last;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ------------------------------------------------------------ preflight */
+
+static int merge_check_writable(struct cow_image *image, const char *what, struct cow_err *err)
+{
+	int ret;
+
+	if (image->is_writable)
+		return 0;
+	ret = cow_fail(err, -EROFS, "%s is open for reading only, a merge writes to it", what);
+	cow_err_place(err, image->name, COW_OFFSET_NONE);
+	return ret;
+}
+
+static int merge_check_state(const struct cow_store *store, const struct cow_store_info *info,
+			     struct cow_err *err)
+{
+	if (store->is_damaged)
+		return cow_refuse(err, -EPERM, "damaged", NULL,
+				  "the store is damaged: merging would write wrong data into %s; "
+				  "repair the store first (cannot be forced)",
+				  store->origin->name);
+	if (!info->valid)
+		return cow_refuse(err, -EPERM, "invalid", NULL,
+				  "the store is marked invalid: data is missing from it, and the "
+				  "kernel would not merge it either (cannot be forced)");
+	return 0;
+}
+
+/* Every exception must lie within both images, or the numbers belong to
+ * other ones. open() has said so too, but the images are the caller's. */
+static int merge_check_sizes(const struct cow_store *store, struct cow_err *err)
+{
+	uint64_t nr_chunks = div_ceil(store->origin->size_bytes, store->chunk_bytes);
+	struct exmap_run run;
+
+	if (!cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
+	    run.old_chunk + run.nr_chunks <= nr_chunks)
+		return 0;
+	return cow_refuse(err, -EPERM, "bounds", NULL,
+			  "the store has an exception for chunk %" PRIu64
+			  ", but %s ends after %" PRIu64 " chunks of %" PRIu64
+			  " bytes: it is not this store's origin, or was cut (cannot be forced)",
+			  run.old_chunk + run.nr_chunks - 1, store->origin->name, nr_chunks,
+			  store->chunk_bytes);
+}
+
+/* I7: all that can be known is looked at before the first write. */
+static int merge_preflight(struct cow_store *store, const struct cow_store_info *info,
+			   bool will_write, struct cow_err *err)
+{
+	int ret;
+
+	if (!store->origin)
+		return cow_fail(err, -EINVAL,
+				"a merge needs a store that was opened with its origin");
+	if (store->origin == store->data || store->origin == store->metadata)
+		return cow_refuse(err, -EPERM, "overlap", NULL,
+				  "%s is named as origin and as COW image (cannot be forced)",
+				  store->origin->name);
+	ret = merge_check_state(store, info, err);
+	if (!ret)
+		ret = merge_check_sizes(store, err);
+	if (!ret && will_write)
+		ret = merge_check_writable(store->origin, "the origin", err);
+	if (!ret && will_write)
+		ret = merge_check_writable(store->metadata, "the COW image", err);
+	/* Somebody may have got at the store between load and now. */
+	return ret ? ret : cow_store_unchanged(store, err);
+}
+
+/* --------------------------------------------------------------- moving */
+
+/* What is left to be written: all chunks, less what the origin's last one is
+ * short of (I11). Records of a sound store name chunks of its COW image, each
+ * once, so this cannot overflow. */
+static uint64_t merge_total_bytes(const struct cow_store *store, uint64_t nr_left)
+{
+	uint64_t size = store->origin->size_bytes;
+	uint64_t total = nr_left << store->chunk_shift;
+	uint64_t tail = size & (store->chunk_bytes - 1);
+	struct exmap_run run;
+
+	if (nr_left && tail && cow_exmap_lookup(store->map, size >> store->chunk_shift, &run))
+		total -= store->chunk_bytes - tail;
+	return total;
+}
+
+static uint64_t merge_nr_flushes(const struct merge *merge)
+{
+	const struct cow_store *store = merge->store;
+	uint64_t nr = store->origin->stats.nr_flushes + store->metadata->stats.nr_flushes;
+
+	return store->data == store->metadata ? nr : nr + store->data->stats.nr_flushes;
+}
+
+/* The list is read again from the disk; it must be the one that was loaded. */
+static int moves_check(const struct store_moves *moves, uint64_t nr_left, struct cow_err *err)
+{
+	if (moves->is_last ? moves->nr_chunks == nr_left
+			   : moves->nr_chunks && moves->nr_chunks <= nr_left)
+		return 0;
+	return cow_refuse(
+		err, -EBUSY, "changed", NULL,
+		"the store names %" PRIu64 " exceptions where %" PRIu64
+		" are left of those loaded: somebody else writes to it (cannot be forced)",
+		moves->nr_chunks, nr_left);
+}
+
+/* Takes the next batch off the end of the list and moves it. */
+static int epoch_batch(struct merge *merge, struct epoch *epoch, struct cow_err *err)
+{
+	uint64_t budget = min_u64(merge->batch_bytes, merge->epoch_bytes - epoch->bytes);
+	uint64_t before = merge->batch.written_bytes;
+	int ret;
+
+	cow_store_moves_clear(&merge->moves);
+	ret = cow_store_next_moves(merge->store, budget, &merge->moves, err);
+	if (!ret)
+		ret = moves_check(&merge->moves, merge->result.nr_left - epoch->nr_chunks, err);
+	if (!ret)
+		ret = cow_batch_move(&merge->batch, &merge->moves, err);
+	if (ret)
+		return ret;
+	epoch->bytes += merge->batch.written_bytes - before;
+	epoch->nr_chunks += merge->moves.nr_chunks;
+	epoch->token = merge->moves.token;
+	epoch->is_last = merge->moves.is_last;
+	return 0;
+}
+
+static bool epoch_is_full(const struct merge *merge, const struct epoch *epoch)
+{
+	return epoch->is_last || epoch->bytes >= merge->epoch_bytes ||
+	       now_ms() - epoch->start_ms >= merge->epoch_ms;
+}
+
+/* Makes the data durable, then forgets its exceptions: in this order (I1),
+ * and the second only if the first went well (I8). */
+static int epoch_settle(struct merge *merge, const struct epoch *epoch, struct cow_err *err)
+{
+	int ret;
+
+	if (!epoch->nr_chunks)
+		return 0;
+	ret = cow_image_flush(merge->store->origin, err);
+	if (!ret)
+		ret = cow_store_settle(merge->store, epoch->token, err);
+	if (ret)
+		return ret;
+	merge->result.nr_epochs++;
+	merge->result.nr_chunks += epoch->nr_chunks;
+	merge->result.nr_left -= epoch->nr_chunks;
+	return 0;
+}
+
+static int merge_epoch(struct merge *merge, bool *ret_is_last, struct cow_err *err)
+{
+	struct epoch epoch = { .start_ms = now_ms() };
+	int moved, ret;
+
+	do
+		moved = epoch_batch(merge, &epoch, err);
+	while (!moved && !epoch_is_full(merge, &epoch));
+	if (moved && moved != -ECANCELED)
+		return moved;
+	/* Stopped on request: keep what is complete. The sentence in err is the
+	 * stop's own, unless keeping it fails. */
+	ret = epoch_settle(merge, &epoch, err);
+	*ret_is_last = epoch.is_last;
+	return ret ? ret : moved;
+}
+
+static int merge_run(struct merge *merge, struct cow_err *err)
+{
+	bool is_last = !merge->result.nr_left;
+	int ret = 0;
+
+	while (!ret && !is_last)
+		ret = merge_epoch(merge, &is_last, err);
+	/* Also when there was nothing to merge: an earlier run may have been cut
+	 * off in its last settlement (I5). */
+	return ret ? ret : cow_store_tidy(merge->store, err);
+}
+
+static void merge_finish(struct merge *merge, struct cow_merge_result *ret_result)
+{
+	merge->result.bytes = merge->batch.written_bytes;
+	merge->result.nr_runs = merge->batch.nr_runs;
+	merge->result.nr_flushes = merge_nr_flushes(merge) - merge->nr_flushes_before;
+	merge->result.size = ret_result->size;
+	*ret_result = merge->result;
+	cow_batch_free(&merge->batch);
+	cow_store_moves_free(&merge->moves);
+}
+
+static int merge_check_params(const struct cow_merge_params *params,
+			      const struct cow_merge_result *result, struct cow_err *err)
+{
+	int ret = cow_params_check(params->size, sizeof(*params), params->flags, COW_MERGE_DRY_RUN,
+				   "struct cow_merge_params", err);
+
+	return ret ? ret
+		   : cow_params_check(result->size, sizeof(*result), 0, 0,
+				      "struct cow_merge_result", err);
+}
+
+static void merge_defaults(struct merge *merge, const struct cow_merge_params *params)
+{
+	uint64_t batch = params->batch_bytes ? params->batch_bytes : BATCH_BYTES_DEFAULT;
+
+	merge->batch_bytes = max_u64(floor_to(batch, COW_SECTOR_BYTES), BATCH_BYTES_MIN);
+	merge->epoch_bytes = params->epoch_bytes ? params->epoch_bytes : EPOCH_BYTES_DEFAULT;
+	merge->epoch_ms = params->epoch_ms ? params->epoch_ms : EPOCH_MS_DEFAULT;
+}
+
+int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
+	      struct cow_merge_result *ret_result, struct cow_err *err)
+{
+	bool will_write = !(params->flags & COW_MERGE_DRY_RUN);
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct merge merge = { .store = store };
+	int ret;
+
+	ret = merge_check_params(params, ret_result, err);
+	if (!ret && cow_store_get_info(store, &info))
+		ret = cow_fail(err, -EINVAL, "the facts of the store cannot be read");
+	if (ret)
+		return ret;
+	merge_defaults(&merge, params);
+	merge.result.nr_left = info.nr_exceptions;
+	ret = merge_preflight(store, &info, will_write, err);
+	if (ret || !will_write) {
+		merge.result.size = ret_result->size;
+		*ret_result = merge.result;
+		return ret;
+	}
+	merge.nr_flushes_before = merge_nr_flushes(&merge);
+	cow_store_rewind(store);
+	ret = cow_batch_init(&merge.batch, merge.batch_bytes,
+			     merge_total_bytes(store, info.nr_exceptions), params->callbacks, err);
+	if (!ret)
+		ret = merge_run(&merge, err);
+	merge_finish(&merge, ret_result);
+	return ret;
+}
