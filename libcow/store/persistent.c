@@ -12,11 +12,14 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent_judge.h"
 
+/* A store whose magic was lost is still one: to be checked, and to be refused
+ * in words that help. */
 static int persistent_probe(struct cow_image *image, struct cow_err *err)
 {
 	uint8_t raw[SNAP_HEADER_BYTES];
+	bool is_lost = false;
 	int ret;
 
 	if (image->size_bytes < SNAP_HEADER_BYTES)
@@ -25,6 +28,10 @@ static int persistent_probe(struct cow_image *image, struct cow_err *err)
 	if (ret)
 		return ret;
 	if (get_le32(raw) != SNAP_MAGIC)
+		ret = cow_snap_is_lost_store(image, NULL, &is_lost, err);
+	if (ret)
+		return ret;
+	if (get_le32(raw) != SNAP_MAGIC && !is_lost)
 		return cow_fail(err, -EMEDIUMTYPE,
 				"%s does not begin with \"SnAp\" (found %08" PRIx32
 				" as a little-endian number)",
@@ -44,14 +51,44 @@ static int header_refuse(struct cow_err *err, const struct cow_image *image, int
 	return ret;
 }
 
-/* In the order of the kernel (dm-snap-persistent.c, read_header and
- * persistent_read_metadata). */
-static int header_check(const struct snap_header *header, const struct cow_image *image,
-			struct cow_err *err)
+/* To the kernel, magic 0 is a store that is to be made: it shows the origin. */
+static int magic_check(const struct snap_header *header, struct cow_image *image, uint32_t flags,
+		       struct cow_err *err)
 {
-	if (header->magic != SNAP_MAGIC)
+	bool is_lost = false;
+	int ret;
+
+	if (header->magic == SNAP_MAGIC)
+		return 0;
+	ret = cow_snap_is_lost_store(image, NULL, &is_lost, err);
+	if (ret)
+		return ret;
+	if (!is_lost)
 		return header_refuse(err, image, -EMEDIUMTYPE, "not-a-store", "magic",
 				     header->magic, "a store begins with \"SnAp\"");
+	if (header->magic)
+		return header_refuse(err, image, -EBADMSG, "damaged", "magic", header->magic,
+				     "where \"SnAp\" belongs, but a store behind it; snapcheck "
+				     "tells more");
+	if (flags & COW_STORE_DAMAGED)
+		return 0;
+	ret = cow_refuse(err, -EBADMSG, "damaged", "damaged",
+			 "the header of %s begins with zeros, but a store is behind it: the kernel "
+			 "would make a new one of it; snapcheck tells more",
+			 image->name);
+	cow_err_place(err, image->name, 0);
+	return ret;
+}
+
+/* In the order of the kernel (dm-snap-persistent.c, read_header and
+ * persistent_read_metadata). */
+static int header_check(const struct snap_header *header, struct cow_image *image, uint32_t flags,
+			struct cow_err *err)
+{
+	int ret = magic_check(header, image, flags, err);
+
+	if (ret)
+		return ret;
 	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors))
 		return header_refuse(err, image, -EBADMSG, "damaged", "a chunk size in sectors of",
 				     header->chunk_sectors,
@@ -102,10 +139,11 @@ static int persistent_read_header(struct persistent *p, const struct cow_store_a
 	if (ret)
 		return ret;
 	cow_snap_header_decode(p->header, &header);
-	ret = header_check(&header, cow, err);
+	ret = header_check(&header, cow, args->flags, err);
 	if (ret)
 		return ret;
 	p->is_valid = header.valid;
+	p->store.is_damaged = header.magic != SNAP_MAGIC;
 	p->store.chunk_bytes = sectors_to_bytes(header.chunk_sectors);
 	p->store.chunk_shift = log2_exact(p->store.chunk_bytes);
 	cow_snap_layout_init(&p->layout, p->store.chunk_bytes, cow->size_bytes);
@@ -118,6 +156,12 @@ static int persistent_read_header(struct persistent *p, const struct cow_store_a
 				  "and what the origin lost since then is in no snapshot",
 				  cow->name);
 	return 0;
+}
+
+static int empty_load(struct persistent *p, struct cow_err *err)
+{
+	p->next_free = p->shown_free = SNAP_FIRST_DATA_CHUNK;
+	return cow_exmap_seal(p->store.map, NULL, NULL, err);
 }
 
 static int persistent_open(const struct cow_store_args *args, struct cow_store **ret_store,
@@ -139,7 +183,9 @@ static int persistent_open(const struct cow_store_args *args, struct cow_store *
 	ret = persistent_read_header(p, args, err);
 	if (!ret)
 		ret = cow_exmap_new(&p->store.map, err);
-	if (!ret)
+	if (!ret && p->store.is_damaged)
+		ret = empty_load(p, err);
+	else if (!ret)
 		ret = cow_persistent_load(p, args->flags, err);
 	if (ret) {
 		cow_store_close(&p->store);
@@ -199,6 +245,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.open = persistent_open,
 	.close = persistent_close,
 	.info = persistent_info,
+	.check = cow_persistent_check,
 	.next_moves = cow_persistent_next_moves,
 	.settle = cow_persistent_settle,
 	.rewind = cow_persistent_rewind,

@@ -14,13 +14,13 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/core/chunkset.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent_judge.h"
 #include "libcow/store/persistent_kernel.h"
 
 struct load {
 	struct persistent *p;
 	struct snap_odd *odd; /* NULL: a record must be sound */
-	uint64_t nr_origin_chunks;
+	struct snap_bounds bounds;
 	uint64_t highest_new;
 	bool is_ascending; /* new chunks: then none occurs twice */
 	struct cow_err *err;
@@ -42,6 +42,22 @@ static int record_refuse(const struct load *load, uint64_t index, const char *wh
 	return ret;
 }
 
+/* Where the origin is not known: beyond the largest there can be. */
+static int bounds_refuse(const struct load *load, const struct snap_record *record, uint64_t index)
+{
+	bool is_known = load->bounds.is_origin_known;
+	char sentence[SNAP_SENTENCE_BYTES];
+	int ret;
+
+	cow_snap_record_sentence(&load->bounds, record, index, "persistent.old-chunk-beyond-origin",
+				 sentence);
+	ret = cow_refuse(load->err, is_known ? -ERANGE : -EBADMSG, is_known ? "bounds" : "damaged",
+			 "damaged", "%s", sentence);
+	cow_err_place(load->err, load->p->store.metadata->name,
+		      cow_snap_record_offset(&load->p->layout, index));
+	return ret;
+}
+
 /* Rules of a sound record; the caller knows that new_chunk is not 0. */
 static int record_check(const struct load *load, const struct snap_record *record, uint64_t index)
 {
@@ -57,9 +73,8 @@ static int record_check(const struct load *load, const struct snap_record *recor
 		return record_refuse(load, index, "new chunk", record->new_chunk,
 				     "which is the place of metadata area",
 				     (record->new_chunk - 1) / (layout->records_per_area + 1));
-	if (record->old_chunk >= load->nr_origin_chunks)
-		return record_refuse(load, index, "old chunk", record->old_chunk,
-				     "the origin has chunks below", load->nr_origin_chunks);
+	if (record->old_chunk >= load->bounds.nr_origin_chunks)
+		return bounds_refuse(load, record, index);
 	return 0;
 }
 
@@ -73,7 +88,7 @@ static int load_record(struct load *load, const struct snap_record *record, uint
 	else
 		load->highest_new = record->new_chunk;
 	if (load->odd) {
-		ret = cow_snap_odd_filter(load->odd, record, load->nr_origin_chunks, &run,
+		ret = cow_snap_odd_filter(load->odd, record, load->bounds.nr_origin_chunks, &run,
 					  load->err);
 		if (ret || !run.nr_chunks)
 			return ret;
@@ -83,6 +98,21 @@ static int load_record(struct load *load, const struct snap_record *record, uint
 			return ret;
 	}
 	return cow_exmap_add(load->p->store.map, &run, load->err);
+}
+
+/* The kernel ends the list at an empty record, and so loses what is behind. */
+static int load_end(const struct load *load, const uint8_t *raw)
+{
+	const struct persistent *p = load->p;
+	uint64_t index = p->nr_records, nr, first = 0;
+
+	raw -= index % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES;
+	nr = cow_snap_hole_count(&load->bounds, raw, index, &first);
+	if (!nr || load->odd)
+		return 0;
+	return record_refuse(load, index,
+			     "the list ends at an empty record, but live ones follow:", nr,
+			     "the first is record", first);
 }
 
 /* The list has no end: every area that fits is full. The kernel's load fails
@@ -120,8 +150,10 @@ static int load_list(struct load *load)
 			struct snap_record record;
 
 			cow_snap_record_decode(raw, &record);
-			if (!record.new_chunk)
+			if (!record.new_chunk) {
+				ret = load_end(load, raw);
 				goto ended;
+			}
 			ret = load_record(load, &record, index + i);
 			p->nr_records++;
 		}
@@ -188,14 +220,11 @@ static void load_finish(struct load *load)
 
 int cow_persistent_load(struct persistent *p, uint32_t flags, struct cow_err *err)
 {
-	const struct cow_image *origin = p->store.origin;
 	AUTO_HANDLE(snap_odd) struct snap_odd *odd = NULL;
 	struct load load = { .p = p, .is_ascending = true, .err = err };
 	int ret;
 
-	load.nr_origin_chunks = EXMAP_CHUNK_LIMIT;
-	if (origin)
-		load.nr_origin_chunks = div_ceil(origin->size_bytes, p->layout.chunk_bytes);
+	cow_snap_bounds_init(&load.bounds, &p->layout, p->store.origin);
 	if (flags & COW_STORE_DAMAGED) {
 		ret = cow_snap_odd_new(&p->layout, &odd, err);
 		if (ret)

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_check.c - what is wrong with a persistent store, and what the
+ * kernel would do with it. Works on stores that cannot be opened; never
+ * writes (I10). The order of the header's rules is the kernel's:
+ * source: drivers/md/dm-snap-persistent.c, read_header() and
+ * persistent_read_metadata(), Linux 6.1.
+ */
+#include "libcow/store/persistent_check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+
+void cow_snap_check_add(struct snap_check *check, const char *id, uint64_t offset_bytes,
+			uint64_t len_bytes, const char *format, ...)
+{
+	const struct finding_place place = {
+		.image = check->cow,
+		.offset_bytes = offset_bytes,
+		.len_bytes = len_bytes,
+		.chunk_bytes = check->layout.chunk_bytes,
+	};
+	char sentence[COW_ERR_MESSAGE_BYTES];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(sentence, sizeof(sentence), format, args);
+	va_end(args);
+	if (cow_problem_find(id)->klass >= COW_CLASS_DAMAGE)
+		check->is_damaged = true;
+	cow_report_add(check->report, id, &place, "%s", sentence);
+}
+
+/* ------------------------------------------------------------------ header */
+
+/* Magic 0 is a new store to the kernel: it loads, and wipes what was there. */
+static void magic_check(struct snap_check *check)
+{
+	uint32_t magic = check->header.magic;
+
+	if (magic == SNAP_MAGIC)
+		return;
+	if (!magic) {
+		cow_snap_check_add(check, "persistent.header-magic-zero", 0, 4,
+				   "the header begins with zeros at byte 0, where \"SnAp\" "
+				   "(53 6e 41 70) belongs");
+		return;
+	}
+	check->kernel_refuses = true;
+	cow_snap_check_add(check, "persistent.header-magic", 0, 4,
+			   "the header begins with %02x %02x %02x %02x at byte 0, where \"SnAp\" "
+			   "(53 6e 41 70) belongs",
+			   magic & 255, magic >> 8 & 255, magic >> 16 & 255, magic >> 24);
+}
+
+static void fields_check(struct snap_check *check)
+{
+	const struct snap_header *header = &check->header;
+
+	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors)) {
+		check->kernel_refuses = check->kernel_refuses || header->magic;
+		cow_snap_check_add(check, "persistent.chunk-size-impossible", 12, 4,
+				   "a chunk size of %" PRIu32
+				   " sectors at byte 12 is not a power of two from 1 to %" PRIu32,
+				   header->chunk_sectors, SNAP_CHUNK_SECTORS_MAX);
+	}
+	if (header->version != SNAP_VERSION) {
+		check->kernel_refuses = check->kernel_refuses || header->magic;
+		cow_snap_check_add(check, "persistent.header-version", 8, 4,
+				   "version %" PRIu32 " at byte 8, there is only version 1",
+				   header->version);
+	}
+	if (!header->valid) {
+		check->kernel_refuses = check->kernel_refuses || header->magic;
+		cow_snap_check_add(check, "persistent.invalid", 4, 4,
+				   "the store is marked invalid at byte 4");
+	}
+}
+
+static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_BYTES])
+{
+	struct cow_label label;
+
+	if (is_all_zero(raw + SNAP_LABEL_OFFSET, LABEL_BYTES))
+		return;
+	if (!cow_label_decode(raw + SNAP_LABEL_OFFSET, &label)) {
+		cow_snap_check_add(check, "persistent.header-trailing", SNAP_LABEL_OFFSET,
+				   LABEL_BYTES,
+				   "the %d bytes behind the header are neither zeros nor a label",
+				   LABEL_BYTES);
+		return;
+	}
+	if (label.job == LABEL_JOB_MERGE)
+		cow_snap_check_add(check, "persistent.merge-in-progress", SNAP_LABEL_OFFSET,
+				   LABEL_BYTES,
+				   "a merge of %" PRIu64 " exceptions into an origin of %" PRIu64
+				   " bytes was begun and has not finished",
+				   label.nr_chunks, label.target_bytes);
+}
+
+/* The kernel wants whole logical blocks of both devices. */
+static void blocks_check(struct snap_check *check, uint64_t chunk_bytes)
+{
+	const struct cow_image *images[] = { check->cow, check->origin };
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!images[i] || chunk_bytes % images[i]->logical_block_bytes == 0)
+			continue;
+		check->kernel_refuses = true;
+		cow_snap_check_add(check, "persistent.chunk-size-impossible", 12, 4,
+				   "chunks of %" PRIu64
+				   " bytes are no multiple of the logical blocks of %s, which "
+				   "have %" PRIu32 " bytes",
+				   chunk_bytes, images[i]->name, images[i]->logical_block_bytes);
+	}
+}
+
+/* Which chunk size to go on with; 0: none that could be told. */
+static int chunk_bytes_choose(const struct snap_check *check, uint64_t *ret_chunk_bytes,
+			      struct cow_err *err)
+{
+	uint64_t wanted = check->args->chunk_bytes, in_header = 0, nr;
+
+	if (cow_snap_chunk_sectors_ok(check->header.chunk_sectors))
+		in_header = sectors_to_bytes(check->header.chunk_sectors);
+	if (wanted &&
+	    (wanted % COW_SECTOR_BYTES || !cow_snap_chunk_sectors_ok(bytes_to_sectors(wanted))))
+		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
+				  "a chunk size of %" PRIu64
+				  " bytes is not a power of two from 512 to 1073741824",
+				  wanted);
+	if (wanted && in_header && wanted != in_header && check->header.magic == SNAP_MAGIC)
+		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
+				  "the header of %s says chunks of %" PRIu64
+				  " bytes, the option says %" PRIu64,
+				  check->cow->name, in_header, wanted);
+	*ret_chunk_bytes = wanted ? wanted : in_header;
+	if (*ret_chunk_bytes)
+		return 0;
+	return cow_snap_evidence_best(check->cow, check->origin, 0, ret_chunk_bytes, &nr, err);
+}
+
+/* Only when told to: other images are for the probe to refuse. */
+static int foreign_check(const struct snap_check *check, struct cow_err *err)
+{
+	uint64_t chunk_bytes, nr;
+	bool is_lost = true;
+	int ret = 0;
+
+	if (check->header.magic != SNAP_MAGIC && !check->args->chunk_bytes)
+		ret = cow_snap_is_lost_store(check->cow, check->origin, &is_lost, err);
+	if (!ret && !is_lost)
+		ret = cow_snap_evidence_best(check->cow, check->origin, 0, &chunk_bytes, &nr, err);
+	if (ret || is_lost || chunk_bytes)
+		return ret;
+	return cow_fail(err, -EMEDIUMTYPE,
+			"nothing on %s looks like a persistent store: no \"SnAp\" at byte 0, and "
+			"no list of exceptions where any chunk size would put it",
+			check->cow->name);
+}
+
+/* ----------------------------------------------------------------- layout */
+
+/* An empty or nonsensical list, but a good one elsewhere. */
+static int other_size_check(struct snap_check *check, struct cow_err *err)
+{
+	uint64_t chunk_bytes, nr;
+	int ret;
+
+	if (check->nr_records && check->garbage_index != 0 && check->nr_bad < check->nr_records)
+		return 0;
+	ret = cow_snap_evidence_best(check->cow, check->origin, check->layout.chunk_bytes,
+				     &chunk_bytes, &nr, err);
+	if (ret || !chunk_bytes)
+		return ret;
+	cow_snap_check_add(check,
+			   check->nr_records ? "persistent.chunk-size-contradicted"
+					     : "persistent.other-chunk-size",
+			   12, 4,
+			   "with chunks of %" PRIu64 " bytes %s, with chunks of %" PRIu64
+			   " bytes there are %" PRIu64 "%s that look right at byte %" PRIu64,
+			   check->layout.chunk_bytes,
+			   check->nr_records ? "the records make no sense" : "the list is empty",
+			   chunk_bytes, nr, nr == SNAP_RECORDS_PER_SECTOR ? " or more" : "",
+			   chunk_bytes);
+	return 0;
+}
+
+static void order_check(struct snap_check *check)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t next = check->highest_new + 1, used;
+
+	if (check->nr_bad || check->garbage_index != UINT64_MAX)
+		return;
+	if (!check->is_ascending)
+		cow_snap_check_add(check, "persistent.out-of-order", COW_OFFSET_NONE, 0,
+				   "the chunks of the COW image do not ascend from record to "
+				   "record, as they do since Linux 3.14");
+	used = cow_snap_data_chunks_from(layout, SNAP_FIRST_DATA_CHUNK) -
+	       cow_snap_data_chunks_from(layout, next);
+	if (used > cow_exmap_nr_chunks(check->map))
+		cow_snap_check_add(check, "persistent.leaked-chunks", COW_OFFSET_NONE, 0,
+				   "%" PRIu64 " of %" PRIu64 " data chunks below chunk %" PRIu64
+				   " belong to no exception",
+				   used - cow_exmap_nr_chunks(check->map), used, next);
+}
+
+static void size_check(struct snap_check *check)
+{
+	const struct snap_layout *layout = &check->layout;
+
+	if (check->has_end && layout->nr_chunks > 2 && cow_snap_is_area(layout, layout->nr_chunks))
+		cow_snap_check_add(check, "persistent.last-area-room", COW_OFFSET_NONE, 0,
+				   "the image has %" PRIu64 " chunks, so that area %" PRIu64
+				   " would begin right behind it: the exception that fills the "
+				   "area in front invalidates the store",
+				   layout->nr_chunks, layout->nr_areas);
+}
+
+/* source: persistent_usage(). What the kernel's numbers are when they wrap is
+ * what its own would be. */
+static void verdict_fill(const struct snap_check *check, struct cow_verdict *verdict)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t sectors = bytes_to_sectors(layout->chunk_bytes);
+	struct cow_store_info *info = &verdict->info;
+
+	verdict->known = true;
+	info->kind = cow_store_persistent_ops.name;
+	info->valid = verdict->valid;
+	info->chunk_bytes = layout->chunk_bytes;
+	info->nr_exceptions = check->nr_records;
+	info->allocated_sectors = cow_snap_skip_area(layout, check->highest_new + 1) * sectors;
+	info->total_sectors = bytes_to_sectors(cow_image_size(check->cow));
+	info->metadata_sectors = (check->nr_records / layout->records_per_area + 2) * sectors;
+}
+
+static int layout_check(struct snap_check *check, struct cow_verdict *verdict, struct cow_err *err)
+{
+	const struct snap_layout *layout = &check->layout;
+	int ret;
+
+	if (!layout->nr_areas) {
+		check->kernel_refuses = true;
+		cow_snap_check_add(check, "persistent.image-cut-metadata", layout->chunk_bytes, 0,
+				   "the image has %" PRIu64 " bytes, the first metadata area ends "
+				   "at byte %" PRIu64,
+				   cow_image_size(check->cow), 2 * layout->chunk_bytes);
+		return 0;
+	}
+	ret = cow_snap_check_list(check, err);
+	if (!ret)
+		ret = other_size_check(check, err);
+	if (ret)
+		return ret;
+	order_check(check);
+	size_check(check);
+	verdict_fill(check, verdict);
+	return 0;
+}
+
+static int check_run(struct snap_check *check, bool header_only, struct cow_verdict *verdict,
+		     struct cow_err *err)
+{
+	uint8_t raw[SNAP_HEADER_BYTES];
+	uint64_t chunk_bytes;
+	int ret;
+
+	ret = cow_snap_header_read(check->cow, raw, err);
+	if (ret)
+		return ret;
+	cow_snap_header_decode(raw, &check->header);
+	ret = foreign_check(check, err);
+	if (!ret)
+		ret = chunk_bytes_choose(check, &chunk_bytes, err);
+	if (ret)
+		return ret;
+	if (chunk_bytes) {
+		cow_snap_layout_init(&check->layout, chunk_bytes, cow_image_size(check->cow));
+		cow_snap_bounds_init(&check->bounds, &check->layout, check->origin);
+	}
+	verdict->valid = check->header.valid;
+	magic_check(check);
+	fields_check(check);
+	label_check(check, raw);
+	if (!chunk_bytes)
+		return 0;
+	blocks_check(check, chunk_bytes);
+	return header_only ? 0 : layout_check(check, verdict, err);
+}
+
+int cow_persistent_check(const struct cow_store_args *args, const struct cow_check_params *params,
+			 struct cow_report *report, struct cow_verdict *verdict,
+			 struct cow_err *err)
+{
+	struct snap_check check = {
+		.args = args,
+		.callbacks = params->callbacks,
+		.cow = cow_store_args_image(args, COW_ROLE_COW, 0),
+		.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0),
+		.report = report,
+	};
+	int ret;
+
+	if (!check.cow)
+		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
+	if (cow_image_size(check.cow) < SNAP_HEADER_BYTES)
+		return cow_fail(err, -EMEDIUMTYPE, "%s is empty", check.cow->name);
+	ret = check_run(&check, params->flags & COW_CHECK_HEADER_ONLY, verdict, err);
+	cow_exmap_free(check.map);
+	if (ret)
+		return ret;
+	/* magic 0 loads: as a new store, which is not what was written */
+	verdict->kernel_loads = !check.kernel_refuses;
+	verdict->view_right = verdict->kernel_loads && !check.is_damaged;
+	verdict->merge_right = verdict->view_right;
+	return 0;
+}

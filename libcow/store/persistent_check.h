@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_check.h - what the files persistent_check*.c share: the state of
+ * one check. persistent_check.c looks at the header and draws the verdict,
+ * persistent_check_list.c at the records, persistent_check_twice.c at what
+ * occurs more than once.
+ */
+#ifndef COW_STORE_PERSISTENT_CHECK_H
+#define COW_STORE_PERSISTENT_CHECK_H
+
+#include "libcow/core/report.h"
+#include "libcow/store/persistent_judge.h"
+
+struct snap_check {
+	const struct cow_store_args *args;
+	const struct cow_callbacks *callbacks;
+	struct cow_image *cow;
+	struct cow_image *origin; /* NULL: not given */
+	struct cow_report *report;
+	struct snap_header header;
+	struct snap_layout layout;
+	struct snap_bounds bounds;
+
+	bool kernel_refuses; /* to load it */
+	bool is_damaged;     /* a finding of that class or worse */
+
+	/* The list. */
+	struct cow_exmap *map;	/* of the sound records */
+	uint64_t nr_records;	/* live ones, as the kernel counts */
+	uint64_t nr_bad;	/* of them: break a rule */
+	uint64_t nr_beyond_end; /* of these: new chunk beyond the image */
+	uint64_t garbage_index; /* from here on it is garbage; UINT64_MAX: nowhere */
+	uint64_t highest_new;	/* as the kernel takes it, top byte included */
+	uint64_t last_new;
+	bool is_ascending; /* new chunks */
+	bool has_end;
+	bool is_cut; /* the image is too short for its own list */
+};
+
+/* Adds a finding at [offset_bytes, + len_bytes) of the COW image. */
+__attribute__((format(printf, 5, 6))) void cow_snap_check_add(struct snap_check *check,
+							      const char *id, uint64_t offset_bytes,
+							      uint64_t len_bytes,
+							      const char *format, ...);
+
+/* Reads the whole list. Errors: -EIO, -ENOMEM, -ECANCELED. */
+int cow_snap_check_list(struct snap_check *check, struct cow_err *err);
+/* Reads it again for what can only be said after the first time: records that
+ * occur twice, or beyond an end that was not cut. */
+int cow_snap_check_twice(struct snap_check *check, struct cow_err *err);
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_check_list.c - findings about the records and about what stands
+ * behind the end of the list. Reads pieces of 1 MiB; memory is the exception
+ * map, 16 bytes a record at most.
+ *
+ * What stands behind the end is stale, and harmless until the list grows over
+ * it; or it was live, and the end is a hole: cow_snap_hole_count().
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/store/persistent_check.h"
+
+/* Neighbours in a list that somebody wrote are not further apart. */
+#define NEAR_CHUNKS 4096
+
+/* Looks at the beginning of an area: are these records at all? */
+static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
+{
+	struct snap_record record;
+	unsigned int nr_bad = 0, nr = 0;
+	bool is_first_bad = false;
+	uint64_t last = check->last_new;
+
+	for (; nr < SNAP_RECORDS_PER_SECTOR; nr++) {
+		cow_snap_record_decode(raw + nr * SNAP_RECORD_BYTES, &record);
+		if (!record.new_chunk)
+			break;
+		if (!cow_snap_record_problem(&check->bounds, &record))
+			continue;
+		is_first_bad = is_first_bad || !nr;
+		/* the list of an image that was cut is no garbage */
+		nr_bad += record.new_chunk > last + NEAR_CHUNKS || record.new_chunk <= last;
+		last = record.new_chunk;
+	}
+	return is_first_bad && nr_bad > 1 && nr_bad * 2 > nr;
+}
+
+static int record_check(struct snap_check *check, const struct snap_record *record, uint64_t index,
+			struct cow_err *err)
+{
+	const struct exmap_run run = { record->old_chunk, record->new_chunk, 1 };
+	const char *problem = cow_snap_record_problem(&check->bounds, record);
+	char sentence[SNAP_SENTENCE_BYTES];
+
+	check->nr_records++;
+	check->highest_new = max_u64(check->highest_new, record->new_chunk);
+	if (check->garbage_index != UINT64_MAX)
+		return 0;
+	if (!problem) {
+		if (record->new_chunk <= check->last_new)
+			check->is_ascending = false;
+		check->last_new = record->new_chunk;
+		return cow_exmap_add(check->map, &run, err);
+	}
+	check->nr_bad++;
+	/* whether the image was cut is known at the end of the list */
+	if (!strcmp(problem, "persistent.new-chunk-beyond-end")) {
+		check->nr_beyond_end++;
+		return 0;
+	}
+	cow_snap_record_sentence(&check->bounds, record, index, problem, sentence);
+	cow_snap_check_add(check, problem, cow_snap_record_offset(&check->layout, index),
+			   SNAP_RECORD_BYTES, "%s", sentence);
+	return 0;
+}
+
+static void garbage_add(struct snap_check *check, uint64_t index)
+{
+	check->garbage_index = index;
+	cow_snap_check_add(check, "persistent.area-garbage",
+			   cow_snap_record_offset(&check->layout, index), check->layout.chunk_bytes,
+			   "area %" PRIu64 " does not hold records, but the kernel will take its "
+			   "bytes for some: the list should end after %" PRIu64 " exceptions",
+			   index / check->layout.records_per_area, index);
+}
+
+static bool hole_check(struct snap_check *check, const uint8_t *sector)
+{
+	uint64_t per_area = check->layout.records_per_area, first = 0;
+	uint64_t nr = cow_snap_hole_count(&check->bounds, sector, check->nr_records, &first);
+
+	if (!nr)
+		return false;
+	cow_snap_check_add(
+		check, "persistent.hole", cow_snap_record_offset(&check->layout, check->nr_records),
+		SNAP_RECORD_BYTES,
+		"record %" PRIu64 " of area %" PRIu64 " is empty and ends the list, but %" PRIu64
+		" live records follow in the same sector, from record %" PRIu64 " on",
+		check->nr_records % per_area, check->nr_records / per_area, nr, first % per_area);
+	return true;
+}
+
+/* The next piece of an area that is not all zeros, from *offset on. */
+static int stale_find(struct snap_check *check, uint8_t *buf, uint64_t *offset, uint64_t end,
+		      uint64_t *ret_len, struct cow_err *err)
+{
+	uint64_t data, len;
+	int ret;
+
+	for (*ret_len = 0; *offset < end; *offset += len) {
+		ret = cow_image_next_data(check->cow, *offset, &data, &len, err);
+		if (ret)
+			return ret;
+		if (!len || data >= end)
+			return 0;
+		*offset = max_u64(*offset, floor_to(data, SNAP_RECORD_BYTES));
+		len = min_u64(end - *offset, COW_PIECE_BYTES);
+		ret = cow_image_pread(check->cow, buf, len, *offset, err);
+		if (!ret)
+			ret = cow_callbacks_progress(check->callbacks, "check", *offset, 0, err);
+		if (ret)
+			return ret;
+		if (is_all_zero(buf, len))
+			continue;
+		*ret_len = len;
+		return 0;
+	}
+	return 0;
+}
+
+/* Everything from the end of the list to the end of its area. */
+static int tail_check(struct snap_check *check, struct cow_err *err)
+{
+	uint64_t within = check->nr_records % check->layout.records_per_area;
+	uint64_t offset = cow_snap_record_offset(&check->layout, check->nr_records);
+	uint64_t end = offset - within * SNAP_RECORD_BYTES + check->layout.chunk_bytes;
+	uint64_t in_sector = within % SNAP_RECORDS_PER_SECTOR, len, skip = 0;
+	AUTO_FREE uint8_t *buf = malloc(COW_PIECE_BYTES);
+	int ret;
+
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
+	ret = cow_image_pread(check->cow, buf, COW_SECTOR_BYTES,
+			      offset - in_sector * SNAP_RECORD_BYTES, err);
+	if (ret)
+		return ret;
+	if (hole_check(check, buf))
+		return 0;
+	ret = stale_find(check, buf, &offset, end, &len, err);
+	if (ret || !len)
+		return ret;
+	while (is_all_zero(buf + skip, SNAP_RECORD_BYTES))
+		skip += SNAP_RECORD_BYTES;
+	cow_snap_check_add(
+		check, "persistent.stale-records", offset + skip, end - offset - skip,
+		"the list ends at record %" PRIu64 " of area %" PRIu64 ", but from byte %" PRIu64
+		" on there are bytes that the kernel may take for records later",
+		within, check->nr_records / check->layout.records_per_area, offset + skip);
+	return 0;
+}
+
+static int piece_check(struct snap_check *check, const uint8_t *raw, uint64_t index, uint64_t nr,
+		       struct cow_err *err)
+{
+	struct snap_record record;
+	int ret;
+
+	if (index % check->layout.records_per_area == 0 && check->garbage_index == UINT64_MAX &&
+	    is_garbage(check, raw))
+		garbage_add(check, index);
+	for (uint64_t i = 0; i < nr; i++, raw += SNAP_RECORD_BYTES) {
+		cow_snap_record_decode(raw, &record);
+		if (!record.new_chunk) {
+			check->has_end = true;
+			return 0;
+		}
+		ret = record_check(check, &record, index + i, err);
+		if (ret)
+			return ret;
+	}
+	return cow_callbacks_progress(check->callbacks, "check", index * SNAP_RECORD_BYTES, 0, err);
+}
+
+static int records_check(struct snap_check *check, struct cow_err *err)
+{
+	struct snap_reader reader;
+	const uint8_t *raw;
+	uint64_t index, nr;
+	int ret;
+
+	ret = cow_snap_reader_init(&reader, check->cow, &check->layout, err);
+	if (ret)
+		return ret;
+	while (!ret && !check->has_end) {
+		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
+		if (ret || !nr)
+			break;
+		ret = piece_check(check, raw, index, nr, err);
+	}
+	cow_snap_reader_close(&reader);
+	return ret;
+}
+
+/* Is the image too short for as many records as it has, or ended it there? */
+static void end_check(struct snap_check *check)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t nr = check->nr_records, last_area = layout->nr_areas - 1;
+
+	check->is_cut = nr && check->garbage_index == UINT64_MAX &&
+			layout->nr_chunks <= cow_snap_position_chunk(layout, nr - 1);
+	if (check->is_cut && check->nr_beyond_end)
+		cow_snap_check_add(check, "persistent.image-cut-data",
+				   layout->nr_chunks << layout->chunk_shift, 0,
+				   "the COW image ends after %" PRIu64 " chunks, %" PRIu64
+				   " of its %" PRIu64 " exceptions have their data behind it",
+				   layout->nr_chunks, check->nr_beyond_end, nr);
+	if (check->has_end)
+		return;
+	check->kernel_refuses = true;
+	cow_snap_check_add(
+		check,
+		check->nr_beyond_end ? "persistent.image-cut-next-area"
+				     : "persistent.list-without-end",
+		cow_snap_area_chunk(layout, last_area) << layout->chunk_shift, layout->chunk_bytes,
+		"area %" PRIu64 " is full, and the area behind it, at chunk %" PRIu64
+		", does not fit on an image of %" PRIu64 " chunks",
+		last_area, cow_snap_area_chunk(layout, last_area + 1), layout->nr_chunks);
+}
+
+int cow_snap_check_list(struct snap_check *check, struct cow_err *err)
+{
+	int ret;
+
+	check->is_ascending = true;
+	check->garbage_index = UINT64_MAX;
+	check->last_new = check->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
+	ret = cow_exmap_new(&check->map, err);
+	if (!ret)
+		ret = records_check(check, err);
+	if (ret)
+		return ret;
+	end_check(check);
+	if (check->has_end)
+		ret = tail_check(check, err);
+	return ret ? ret : cow_snap_check_twice(check, err);
+}

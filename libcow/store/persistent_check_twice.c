@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_check_twice.c - chunks that occur twice. The exception map finds
+ * old chunks; new chunks can repeat only where they do not ascend. The map
+ * does not know which records these are, so the list is read once more, where
+ * there is something to name. Which of two records the kernel reads is asked
+ * of the store as the kernel would have loaded it.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/core/chunkset.h"
+#include "libcow/store/persistent_check.h"
+
+#define INDEX_NONE UINT64_MAX
+
+/* A chunk that occurs more than once, and the first record that names it. */
+struct twice {
+	uint64_t chunk;
+	uint64_t index;
+	uint64_t other_chunk;
+};
+
+struct twice_table {
+	struct twice *rows; /* ascending, each chunk once */
+	size_t nr, capacity;
+};
+
+struct twice_check {
+	struct snap_check *check;
+	struct twice_table olds, news;
+	struct cow_store *store; /* as the kernel loads it, or NULL */
+	struct cow_err *err;
+};
+
+/* Chunks arrive in ascending order. */
+static int table_add(struct twice_table *table, uint64_t chunk, struct cow_err *err)
+{
+	if (table->nr && table->rows[table->nr - 1].chunk == chunk)
+		return 0;
+	if (table->nr == table->capacity) {
+		size_t capacity = table->capacity + table->capacity / 2 + 64;
+		struct twice *rows = reallocarray(table->rows, capacity, sizeof(*rows));
+
+		if (!rows)
+			return cow_fail(err, -ENOMEM, "no memory for %zu chunks that occur twice",
+					capacity);
+		table->rows = rows;
+		table->capacity = capacity;
+	}
+	table->rows[table->nr++] = (struct twice){ chunk, INDEX_NONE, 0 };
+	return 0;
+}
+
+static struct twice *table_find(const struct twice_table *table, uint64_t chunk)
+{
+	size_t low = 0, high = table->nr;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (table->rows[middle].chunk == chunk)
+			return &table->rows[middle];
+		if (table->rows[middle].chunk < chunk)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static int old_chunk_note(void *user, const struct exmap_duplicate *duplicate)
+{
+	struct twice_check *twice = user;
+
+	return table_add(&twice->olds, duplicate->old_chunk, twice->err);
+}
+
+/* Calls back for each record of the list that is none of the garbage. */
+static int records_each(struct twice_check *twice,
+			int (*fn)(struct twice_check *twice, const struct snap_record *record,
+				  uint64_t index, void *user),
+			void *user)
+{
+	struct snap_check *check = twice->check;
+	uint64_t end = min_u64(check->nr_records, check->garbage_index), index, nr;
+	struct snap_reader reader;
+	const uint8_t *raw;
+	int ret;
+
+	ret = cow_snap_reader_init(&reader, check->cow, &check->layout, twice->err);
+	for (uint64_t at = 0; !ret && at < end; at += nr) {
+		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, twice->err);
+		if (!ret && !nr)
+			break;
+		for (uint64_t i = 0; !ret && i < nr && index + i < end; i++) {
+			struct snap_record record;
+
+			cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
+			ret = fn(twice, &record, index + i, user);
+		}
+		if (!ret)
+			ret = cow_callbacks_progress(check->callbacks, "check again",
+						     at * SNAP_RECORD_BYTES,
+						     end * SNAP_RECORD_BYTES, twice->err);
+	}
+	cow_snap_reader_close(&reader);
+	return ret;
+}
+
+static int new_chunk_note(struct twice_check *twice, const struct snap_record *record,
+			  uint64_t index, void *user)
+{
+	(void)index;
+	if (cow_snap_record_problem(&twice->check->bounds, record))
+		return 0;
+	return cow_chunkset_add(user, record->new_chunk, twice->err);
+}
+
+static int new_chunks_find(struct twice_check *twice)
+{
+	AUTO_HANDLE(chunkset) struct cow_chunkset *set = NULL;
+	const struct snap_check *check = twice->check;
+	uint64_t chunk = 0;
+	int ret;
+
+	if (check->is_ascending)
+		return 0;
+	ret = cow_chunkset_new(check->layout.nr_chunks, check->nr_records, &set, twice->err);
+	if (!ret)
+		ret = records_each(twice, new_chunk_note, set);
+	for (; !ret && cow_chunkset_next_duplicate(set, chunk, &chunk); chunk++)
+		ret = table_add(&twice->news, chunk, twice->err);
+	return ret;
+}
+
+/* Which chunk the kernel reads, as far as it can be asked. */
+static void old_chunk_add(struct twice_check *twice, const struct snap_record *record,
+			  uint64_t index, const struct twice *first)
+{
+	struct snap_check *check = twice->check;
+	uint64_t per_area = check->layout.records_per_area;
+	char reads[128] = "";
+	struct exmap_run run;
+
+	if (twice->store && cow_exmap_lookup(twice->store->map, record->old_chunk, &run)) {
+		if (run.new_chunk == first->other_chunk)
+			snprintf(reads, sizeof(reads),
+				 "; the kernel reads chunk %" PRIu64 " and merges it",
+				 run.new_chunk);
+		else
+			snprintf(reads, sizeof(reads),
+				 "; the kernel reads chunk %" PRIu64 ", but a merge leaves chunk "
+				 "%" PRIu64,
+				 run.new_chunk, first->other_chunk);
+	}
+	cow_snap_check_add(check, "persistent.duplicate-old-chunk",
+			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
+			   "record %" PRIu64 " of area %" PRIu64 " maps chunk %" PRIu64
+			   " of the origin to chunk %" PRIu64 ", but record %" PRIu64
+			   " of area %" PRIu64 " maps it to chunk %" PRIu64 "%s",
+			   index % per_area, index / per_area, record->old_chunk, record->new_chunk,
+			   first->index % per_area, first->index / per_area, first->other_chunk,
+			   reads);
+}
+
+static void new_chunk_add(struct snap_check *check, const struct snap_record *record,
+			  uint64_t index, const struct twice *first)
+{
+	uint64_t per_area = check->layout.records_per_area;
+
+	cow_snap_check_add(check, "persistent.duplicate-new-chunk",
+			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
+			   "record %" PRIu64 " of area %" PRIu64 " maps chunk %" PRIu64
+			   " of the origin to chunk %" PRIu64 ", which record %" PRIu64
+			   " of area %" PRIu64 " uses for chunk %" PRIu64,
+			   index % per_area, index / per_area, record->old_chunk, record->new_chunk,
+			   first->index % per_area, first->index / per_area, first->other_chunk);
+}
+
+static int record_name(struct twice_check *twice, const struct snap_record *record, uint64_t index,
+		       void *user)
+{
+	struct snap_check *check = twice->check;
+	const char *problem = cow_snap_record_problem(&check->bounds, record);
+	struct twice *old = table_find(&twice->olds, record->old_chunk);
+	struct twice *new = table_find(&twice->news, record->new_chunk);
+	char sentence[SNAP_SENTENCE_BYTES];
+
+	(void)user;
+	if (problem && !check->is_cut && !strcmp(problem, "persistent.new-chunk-beyond-end")) {
+		cow_snap_record_sentence(&check->bounds, record, index, problem, sentence);
+		cow_snap_check_add(check, problem, cow_snap_record_offset(&check->layout, index),
+				   SNAP_RECORD_BYTES, "%s", sentence);
+	}
+	if (problem)
+		return 0;
+	if (old && old->index != INDEX_NONE)
+		old_chunk_add(twice, record, index, old);
+	else if (old)
+		*old = (struct twice){ record->old_chunk, index, record->new_chunk };
+	/* the same record again is legal while one is being moved (I13) */
+	if (new &&new->index != INDEX_NONE &&new->other_chunk != record->old_chunk)
+		new_chunk_add(check, record, index, new);
+	else if (new &&new->index == INDEX_NONE)
+		*new = (struct twice){ record->new_chunk, index, record->old_chunk };
+	return 0;
+}
+
+static int twice_run(struct twice_check *twice)
+{
+	struct snap_check *check = twice->check;
+	struct cow_store_args args = *check->args;
+	int ret;
+
+	ret = cow_exmap_seal(check->map, old_chunk_note, twice, twice->err);
+	if (!ret)
+		ret = new_chunks_find(twice);
+	if (ret || (!twice->olds.nr && !twice->news.nr && (check->is_cut || !check->nr_beyond_end)))
+		return ret;
+	args.kind = cow_store_persistent_ops.name;
+	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
+	if (twice->olds.nr && cow_store_persistent_ops.open(&args, &twice->store, NULL))
+		twice->store = NULL;
+	return records_each(twice, record_name, NULL);
+}
+
+int cow_snap_check_twice(struct snap_check *check, struct cow_err *err)
+{
+	struct twice_check twice = { .check = check, .err = err };
+	int ret;
+
+	ret = twice_run(&twice);
+	cow_store_close(twice.store);
+	free(twice.olds.rows);
+	free(twice.news.rows);
+	return ret;
+}

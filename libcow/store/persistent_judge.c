@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/store/persistent_judge.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+
+#define SNAP_MAGIC_SWAPPED UINT32_C(0x536e4170)
+/* How far a new chunk may be behind the one before it in a list that is to be
+ * believed: old kernels leaked a chunk here and there. */
+#define EVIDENCE_GAP_CHUNKS 16
+
+void cow_snap_bounds_init(struct snap_bounds *bounds, const struct snap_layout *layout,
+			  const struct cow_image *origin)
+{
+	uint64_t origin_bytes = origin ? cow_image_size(origin) : COW_IMAGE_BYTES_MAX;
+
+	bounds->layout = layout;
+	bounds->nr_origin_chunks = div_ceil(origin_bytes, layout->chunk_bytes);
+	bounds->is_origin_known = origin;
+}
+
+const char *cow_snap_record_problem(const struct snap_bounds *bounds,
+				    const struct snap_record *record)
+{
+	uint64_t chunk = record->new_chunk & SNAP_NEW_CHUNK_MASK;
+
+	if (!chunk)
+		return "persistent.new-chunk-header";
+	if (record->new_chunk != chunk)
+		return "persistent.new-chunk-top-byte";
+	if (chunk >= bounds->layout->nr_chunks)
+		return "persistent.new-chunk-beyond-end";
+	if (cow_snap_is_area(bounds->layout, chunk))
+		return "persistent.new-chunk-metadata";
+	if (record->old_chunk >= bounds->nr_origin_chunks)
+		return "persistent.old-chunk-beyond-origin";
+	return NULL;
+}
+
+void cow_snap_record_sentence(const struct snap_bounds *bounds, const struct snap_record *record,
+			      uint64_t index, const char *id, char ret_text[SNAP_SENTENCE_BYTES])
+{
+	uint64_t per_area = bounds->layout->records_per_area;
+	int used;
+
+	used = snprintf(ret_text, SNAP_SENTENCE_BYTES,
+			"record %" PRIu64 " of area %" PRIu64 " maps chunk %" PRIu64
+			" of the origin to chunk %" PRIu64 " of the COW image: ",
+			index % per_area, index / per_area, record->old_chunk, record->new_chunk);
+	ret_text += used;
+	if (!strcmp(id, "persistent.old-chunk-beyond-origin"))
+		snprintf(ret_text, SNAP_SENTENCE_BYTES - used, "the origin %s %" PRIu64 " chunks",
+			 bounds->is_origin_known ? "has" : "cannot have more than",
+			 bounds->nr_origin_chunks);
+	else if (!strcmp(id, "persistent.new-chunk-beyond-end"))
+		snprintf(ret_text, SNAP_SENTENCE_BYTES - used,
+			 "the COW image has %" PRIu64 " chunks", bounds->layout->nr_chunks);
+	else
+		snprintf(ret_text, SNAP_SENTENCE_BYTES - used, "%s", cow_problem_find(id)->summary);
+}
+
+uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t index)
+{
+	return SNAP_FIRST_DATA_CHUNK + index + index / layout->records_per_area;
+}
+
+uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
+			     const uint8_t sector[COW_SECTOR_BYTES], uint64_t index,
+			     uint64_t *ret_first_index)
+{
+	uint64_t in_sector = index % SNAP_RECORDS_PER_SECTOR, nr = 0;
+	struct snap_record record;
+
+	for (uint64_t i = in_sector + 1; i < SNAP_RECORDS_PER_SECTOR; i++) {
+		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
+		if (!record.new_chunk || cow_snap_record_problem(bounds, &record) ||
+		    record.new_chunk <
+			    cow_snap_position_chunk(bounds->layout, index - in_sector + i))
+			continue;
+		if (!nr++)
+			*ret_first_index = index - in_sector + i;
+	}
+	return nr;
+}
+
+int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,
+		      uint64_t *ret_nr_records, struct cow_err *err)
+{
+	uint8_t raw[COW_SECTOR_BYTES];
+	struct snap_layout layout;
+	struct snap_bounds bounds;
+	struct snap_record record;
+	uint64_t last = 1, nr;
+	int ret;
+
+	*ret_nr_records = 0;
+	cow_snap_layout_init(&layout, chunk_bytes, cow_image_size(cow));
+	if (layout.nr_chunks < 3)
+		return 0;
+	cow_snap_bounds_init(&bounds, &layout, origin);
+	ret = cow_image_pread(cow, raw, sizeof(raw), cow_snap_record_offset(&layout, 0), err);
+	if (ret)
+		return ret;
+	for (nr = 0; nr < SNAP_RECORDS_PER_SECTOR; nr++) {
+		cow_snap_record_decode(raw + nr * SNAP_RECORD_BYTES, &record);
+		if (!record.new_chunk)
+			break;
+		if (cow_snap_record_problem(&bounds, &record) || record.new_chunk <= last ||
+		    record.new_chunk > last + EVIDENCE_GAP_CHUNKS)
+			return 0;
+		last = record.new_chunk;
+	}
+	if (is_all_zero(raw + nr * SNAP_RECORD_BYTES, sizeof(raw) - nr * SNAP_RECORD_BYTES))
+		*ret_nr_records = nr;
+	return 0;
+}
+
+int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin,
+			   uint64_t not_bytes, uint64_t *ret_bytes, uint64_t *ret_nr_records,
+			   struct cow_err *err)
+{
+	uint64_t best = 0, second = 0, best_bytes = 0, nr;
+	int ret;
+
+	for (uint64_t sectors = 1; sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
+		if (sectors_to_bytes(sectors) == not_bytes)
+			continue;
+		ret = cow_snap_evidence(cow, origin, sectors_to_bytes(sectors), &nr, err);
+		if (ret)
+			return ret;
+		if (nr <= best) {
+			second = max_u64(second, nr);
+			continue;
+		}
+		second = best;
+		best = nr;
+		best_bytes = sectors_to_bytes(sectors);
+	}
+	*ret_nr_records = best;
+	*ret_bytes = best > 2 * second ? best_bytes : 0;
+	return 0;
+}
+
+int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,
+			   struct cow_err *err)
+{
+	uint8_t raw[SNAP_HEADER_BYTES];
+	struct snap_header header;
+	uint64_t nr = 0;
+	int ret;
+
+	ret = cow_snap_header_read(cow, raw, err);
+	if (ret)
+		return ret;
+	cow_snap_header_decode(raw, &header);
+	*ret_is_lost = header.magic == SNAP_MAGIC_SWAPPED;
+	if (*ret_is_lost || header.version != SNAP_VERSION || header.valid > 1 ||
+	    !cow_snap_chunk_sectors_ok(header.chunk_sectors))
+		return 0;
+	ret = cow_snap_evidence(cow, origin, sectors_to_bytes(header.chunk_sectors), &nr, err);
+	if (!ret)
+		*ret_is_lost = nr;
+	return ret;
+}

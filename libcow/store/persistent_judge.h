@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_judge.h - which rule a record breaks, and whether bytes look
+ * like the list of a store: for checking and for probing.
+ */
+#ifndef COW_STORE_PERSISTENT_JUDGE_H
+#define COW_STORE_PERSISTENT_JUDGE_H
+
+#include "libcow/store/persistent.h"
+
+/* What chunk numbers can be. */
+struct snap_bounds {
+	const struct snap_layout *layout;
+	uint64_t nr_origin_chunks; /* where unknown: of the largest image */
+	bool is_origin_known;
+};
+
+/* origin: NULL where it is not known. */
+void cow_snap_bounds_init(struct snap_bounds *bounds, const struct snap_layout *layout,
+			  const struct cow_image *origin);
+
+/* Which rule a record that is not the end of the list breaks, as the id of a
+ * finding; NULL: none. */
+const char *cow_snap_record_problem(const struct snap_bounds *bounds,
+				    const struct snap_record *record);
+
+/* Writes "record 3 of area 0 maps chunk 7 of the origin to chunk ...". */
+#define SNAP_SENTENCE_BYTES 400
+void cow_snap_record_sentence(const struct snap_bounds *bounds, const struct snap_record *record,
+			      uint64_t index, const char *id, char ret_text[SNAP_SENTENCE_BYTES]);
+
+/*
+ * Behind the end of the list, record number index, in its own sector: how many
+ * records were live? A sector is atomic (I9), so a torn write of a sane writer
+ * leaves old records only from a sector boundary on. A record that is sound
+ * and where allocation would have put it was live: the list has a hole.
+ */
+uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
+			     const uint8_t sector[COW_SECTOR_BYTES], uint64_t index,
+			     uint64_t *ret_first_index);
+
+/* The chunk of record number index of a list without gaps; no record of a
+ * kernel that allocates upwards has a lower one. */
+uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t index);
+
+/*
+ * Counts the records that stand where a chunk size would put the list, as far
+ * as the first sector goes: sound, in the order of allocation, zeros behind
+ * them. 0: nothing that looks like a list. Errors: -EIO.
+ */
+int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,
+		      uint64_t *ret_nr_records, struct cow_err *err);
+
+/* Finds the chunk size with the best evidence, other than not_bytes; *ret_bytes
+ * is 0 where there is none or two are close. Errors: -EIO. */
+int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin,
+			   uint64_t not_bytes, uint64_t *ret_bytes, uint64_t *ret_nr_records,
+			   struct cow_err *err);
+
+/* Tells whether an image without "SnAp" at its beginning still looks like a
+ * store: the rest of the header is sound and a list stands behind it, or the
+ * magic is in the other byte order. Errors: -EIO. */
+int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,
+			   struct cow_err *err);
+
+#endif
