@@ -188,6 +188,21 @@ static void what_lies_in_one_place_is_not_read(void)
 	cow_image_close(base);
 }
 
+static void two_windows_of_one_image_differ(void)
+{
+	struct cow_image *base = memory(MIB), *a, *b;
+	struct cow_segment first = { 0, MIB / 2 }, second = { MIB / 2, MIB / 2 };
+
+	OK(cow_image_pwrite(base, "x", 1, 8192, err));
+	OK(cow_image_pwrite(base, "y", 1, MIB / 2 + 16384, err));
+	OK(cow_image_window_new(base, &first, 1, &a, err));
+	OK(cow_image_window_new(base, &second, 1, &b, err));
+	check_pair(a, b, 4096);
+	cow_image_close(a);
+	cow_image_close(b);
+	cow_image_close(base);
+}
+
 static int stop(void *user, uint64_t offset, uint64_t len, bool is_zero)
 {
 	(void)user;
@@ -238,6 +253,7 @@ int main(void)
 	RUN(ranges_of_one_kind_are_joined_over_pieces);
 	RUN(holes_in_both_are_not_read);
 	RUN(what_lies_in_one_place_is_not_read);
+	RUN(two_windows_of_one_image_differ);
 	RUN(refusals);
 	return test_end();
 }
