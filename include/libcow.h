@@ -174,6 +174,20 @@ COW_EXPORT int cow_image_memory_new(uint64_t size_bytes, struct cow_image **ret_
 COW_EXPORT int cow_image_overlay_new(struct cow_image *lower, struct cow_image **ret_image,
 				     struct cow_err *err);
 
+/*
+ * Creates an image that shows lower, but keeps what is written to its first
+ * logical block in memory until cow_image_withhold_release(): what is made in
+ * place appears complete or not at all, if it is nothing without that block.
+ * On lower the block is zeroed, durably, at once. lower stays the caller's and
+ * must outlive the image. Errors: -ENOMEM, and those of cow_image_pwrite() and
+ * cow_image_flush().
+ */
+COW_EXPORT int cow_image_withhold_new(struct cow_image *lower, struct cow_image **ret_image,
+				      struct cow_err *err);
+/* Makes everything else durable, then the first block. Once. Errors: -EINVAL,
+ * and those of cow_image_pwrite() and cow_image_flush(). */
+COW_EXPORT int cow_image_withhold_release(struct cow_image *image, struct cow_err *err);
+
 /* One piece of another image. */
 struct cow_segment {
 	uint64_t offset_bytes;
