@@ -666,6 +666,17 @@ COW_EXPORT int cow_copy(struct cow_image *source, struct cow_image *target,
 #define COW_MANIFEST_RANGE_BYTES (UINT64_C(1) << 20)
 #define COW_DIGEST_BYTES 16
 
+/* One entry of a manifest. */
+struct cow_manifest_range {
+	uint64_t index; /* offset divided by COW_MANIFEST_RANGE_BYTES */
+	uint8_t digest[COW_DIGEST_BYTES];
+};
+
+/* Answers of cow_manifest_params.known. */
+#define COW_MANIFEST_UNKNOWN 0 /* read it */
+#define COW_MANIFEST_KNOWN 1   /* its digest was filled in */
+#define COW_MANIFEST_ZERO 2    /* it is all zeros */
+
 struct cow_manifest_params {
 	size_t size;
 	const struct cow_callbacks *callbacks;
@@ -676,6 +687,10 @@ struct cow_manifest_params {
 	/* Called for each extent that holds anything but zeros, ascending, in
 	 * units of 4 KiB, neighbours joined. May be NULL. */
 	int (*extent)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
+	/* Asked before a range is read, ascending: is its digest known, because
+	 * nothing in it has changed since? Its extents are not reported then. A
+	 * negative errno ends the job with it. May be NULL. */
+	int (*known)(void *user, uint64_t index, uint8_t ret_digest[COW_DIGEST_BYTES]);
 };
 #define COW_MANIFEST_PARAMS_INIT                                                                   \
 	{                                                                                          \
@@ -690,6 +705,11 @@ struct cow_manifest_params {
  */
 COW_EXPORT int cow_manifest(struct cow_image *image, const struct cow_manifest_params *params,
 			    uint8_t ret_digest[COW_DIGEST_BYTES], struct cow_err *err);
+/* Computes the digest of the whole from the entries, ascending. Errors:
+ * -ENOMEM. */
+COW_EXPORT int cow_manifest_digest(uint64_t size_bytes, const struct cow_manifest_range *ranges,
+				   size_t nr_ranges, uint8_t ret_digest[COW_DIGEST_BYTES],
+				   struct cow_err *err);
 
 /* What cow_diff() compares at a time, if not told otherwise. */
 #define COW_DIFF_GRANULE_BYTES UINT64_C(4096)

@@ -51,6 +51,24 @@ static int extent_end(struct manifest *m, struct cow_err *err)
 	return manifest_answer(ret, err);
 }
 
+static void whole_begin(struct cow_digest *whole, uint64_t size_bytes)
+{
+	uint8_t raw[8];
+
+	put_le64(raw, size_bytes);
+	cow_digest_update(whole, raw, sizeof(raw));
+}
+
+static void whole_add(struct cow_digest *whole, uint64_t index,
+		      const uint8_t digest[COW_DIGEST_BYTES])
+{
+	uint8_t entry[8 + COW_DIGEST_BYTES];
+
+	put_le64(entry, index);
+	memcpy(entry + 8, digest, COW_DIGEST_BYTES);
+	cow_digest_update(whole, entry, sizeof(entry));
+}
+
 /* Finds the units of a range that hold anything but zeros. */
 static int range_extents(struct manifest *m, uint64_t range_bytes, uint64_t len_bytes,
 			 struct cow_err *err)
@@ -109,26 +127,57 @@ static int range_read(struct manifest *m, uint64_t range_bytes, uint64_t len_byt
 	return data_advance(m, end, err);
 }
 
+/* Adds a range to the whole, and gives it away. */
+static int range_add(struct manifest *m, uint64_t index, const uint8_t digest[COW_DIGEST_BYTES],
+		     struct cow_err *err)
+{
+	int ret = 0;
+
+	whole_add(m->whole, index, digest);
+	if (m->params->range)
+		ret = m->params->range(m->params->user, index, digest);
+	return manifest_answer(ret, err);
+}
+
 static int range_digest(struct manifest *m, uint64_t range_bytes, uint64_t len_bytes,
 			struct cow_err *err)
 {
-	uint64_t index = range_bytes / COW_MANIFEST_RANGE_BYTES;
-	uint8_t entry[8 + COW_DIGEST_BYTES];
-	int ret = 0;
+	uint8_t digest[COW_DIGEST_BYTES];
+	int ret = range_read(m, range_bytes, len_bytes, err);
 
-	if (is_all_zero(m->buf, (size_t)len_bytes))
-		return 0;
-	put_le64(entry, index);
-	cow_digest_of(m->buf, (size_t)len_bytes, entry + 8);
-	cow_digest_update(m->whole, entry, sizeof(entry));
-	if (m->params->range)
-		ret = m->params->range(m->params->user, index, entry + 8);
-	ret = manifest_answer(ret, err);
+	if (ret || is_all_zero(m->buf, (size_t)len_bytes))
+		return ret;
+	cow_digest_of(m->buf, (size_t)len_bytes, digest);
+	ret = range_add(m, range_bytes / COW_MANIFEST_RANGE_BYTES, digest, err);
 	return ret ? ret : range_extents(m, range_bytes, len_bytes, err);
+}
+
+/* Takes a range from somebody who knows it; *ret_is_known: nothing is left to
+ * be done. On return the data is the first that ends behind the range. */
+static int range_known(struct manifest *m, uint64_t range_bytes, uint64_t len_bytes,
+		       bool *ret_is_known, struct cow_err *err)
+{
+	uint64_t index = range_bytes / COW_MANIFEST_RANGE_BYTES;
+	uint8_t digest[COW_DIGEST_BYTES];
+	int answer, ret = 0;
+
+	*ret_is_known = false;
+	if (!m->params->known)
+		return 0;
+	answer = m->params->known(m->params->user, index, digest);
+	if (answer < 0)
+		return manifest_answer(answer, err);
+	*ret_is_known = answer != COW_MANIFEST_UNKNOWN;
+	if (answer == COW_MANIFEST_KNOWN)
+		ret = range_add(m, index, digest, err);
+	if (ret || !*ret_is_known)
+		return ret;
+	return data_advance(m, range_bytes + len_bytes, err);
 }
 
 static int manifest_ranges(struct manifest *m, struct cow_err *err)
 {
+	bool is_known;
 	uint64_t size = m->image->size_bytes, done = 0, range, len;
 	int ret = data_advance(m, 0, err);
 
@@ -139,8 +188,8 @@ static int manifest_ranges(struct manifest *m, struct cow_err *err)
 		done = range + len;
 		ret = cow_callbacks_progress(m->params->callbacks, "digest", range, size, err);
 		if (!ret)
-			ret = range_read(m, range, len, err);
-		if (!ret)
+			ret = range_known(m, range, len, &is_known, err);
+		if (!ret && !is_known)
 			ret = range_digest(m, range, len, err);
 	}
 	return ret ? ret : extent_end(m, err);
@@ -152,7 +201,6 @@ int cow_manifest(struct cow_image *image, const struct cow_manifest_params *para
 	AUTO_FREE uint8_t *buf = NULL;
 	AUTO_HANDLE(digest) struct cow_digest *whole = NULL;
 	struct manifest m = { .image = image, .params = params };
-	uint8_t size_raw[8];
 	int ret;
 
 	ret = cow_params_check(params->size, sizeof(*params), 0, 0, "struct cow_manifest_params",
@@ -165,8 +213,7 @@ int cow_manifest(struct cow_image *image, const struct cow_manifest_params *para
 	ret = cow_digest_new(&whole, err);
 	if (ret)
 		return ret;
-	put_le64(size_raw, image->size_bytes);
-	cow_digest_update(whole, size_raw, sizeof(size_raw));
+	whole_begin(whole, image->size_bytes);
 	m.buf = buf;
 	m.whole = whole;
 	ret = manifest_ranges(&m, err);
@@ -176,4 +223,19 @@ int cow_manifest(struct cow_image *image, const struct cow_manifest_params *para
 	if (!ret)
 		cow_digest_final(whole, ret_digest);
 	return ret;
+}
+
+int cow_manifest_digest(uint64_t size_bytes, const struct cow_manifest_range *ranges,
+			size_t nr_ranges, uint8_t ret_digest[COW_DIGEST_BYTES], struct cow_err *err)
+{
+	AUTO_HANDLE(digest) struct cow_digest *whole = NULL;
+	int ret = cow_digest_new(&whole, err);
+
+	if (ret)
+		return ret;
+	whole_begin(whole, size_bytes);
+	for (size_t i = 0; i < nr_ranges; i++)
+		whole_add(whole, ranges[i].index, ranges[i].digest);
+	cow_digest_final(whole, ret_digest);
+	return 0;
 }

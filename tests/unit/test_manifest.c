@@ -133,6 +133,91 @@ static void random_images_agree_with_the_model(void)
 	}
 }
 
+/* What was found before, and which ranges are to be asked for again. */
+struct memory {
+	const struct listing *before;
+	const bool *is_changed;
+	uint64_t nr_asked;
+	struct listing list;
+};
+
+static int remember(void *user, uint64_t index, uint8_t ret_digest[COW_DIGEST_BYTES])
+{
+	struct memory *memory = (struct memory *)user;
+
+	memory->nr_asked++;
+	if (memory->is_changed[index])
+		return COW_MANIFEST_UNKNOWN;
+	for (uint64_t i = 0; i < memory->before->nr_ranges; i++) {
+		if (memory->before->ranges[i].index != index)
+			continue;
+		memcpy(ret_digest, memory->before->ranges[i].digest, COW_DIGEST_BYTES);
+		return COW_MANIFEST_KNOWN;
+	}
+	return COW_MANIFEST_ZERO;
+}
+
+static int memory_range(void *user, uint64_t index, const uint8_t digest[COW_DIGEST_BYTES])
+{
+	return add_range(&((struct memory *)user)->list, index, digest);
+}
+
+static void what_is_known_is_not_read(void)
+{
+	struct cow_manifest_params params = COW_MANIFEST_PARAMS_INIT;
+	struct cow_image_stats stats = COW_IMAGE_STATS_INIT, then = COW_IMAGE_STATS_INIT;
+	bool is_changed[8] = { false };
+	static struct memory memory;
+	struct cow_image *image;
+
+	OK(cow_image_memory_new(8 * COW_MANIFEST_RANGE_BYTES, &image, err));
+	for (uint64_t i = 0; i < 8; i += 2)
+		OK(cow_image_pwrite(image, "x", 1, i * COW_MANIFEST_RANGE_BYTES, err));
+	/* Data that is zeros. */
+	OK(cow_image_pwrite(image, "", 1, COW_MANIFEST_RANGE_BYTES + 7, err));
+	manifest(image, &found);
+	OK(cow_image_pwrite(image, "y", 1, 3 * COW_MANIFEST_RANGE_BYTES + 9, err));
+	OK(cow_image_pwrite(image, "", 1, 4 * COW_MANIFEST_RANGE_BYTES, err));
+	is_changed[3] = is_changed[4] = true;
+	memory.before = &found;
+	memory.is_changed = is_changed;
+	params.user = &memory;
+	params.range = memory_range;
+	params.known = remember;
+	CHECK(!cow_image_get_stats(image, &then));
+	OK(cow_manifest(image, &params, memory.list.whole, err));
+	CHECK(!cow_image_get_stats(image, &stats));
+	CHECK(stats.read_bytes - then.read_bytes <= 2 * COW_MANIFEST_RANGE_BYTES);
+	CHECK_EQ(memory.nr_asked, 6);
+	manifest(image, &expected);
+	CHECK_EQ(memory.list.nr_ranges, expected.nr_ranges);
+	CHECK(!memcmp(memory.list.ranges, expected.ranges, sizeof(expected.ranges)));
+	CHECK(!memcmp(memory.list.whole, expected.whole, COW_DIGEST_BYTES));
+	cow_image_close(image);
+}
+
+static void the_digest_of_the_whole_follows_from_the_entries(void)
+{
+	struct cow_manifest_range ranges[8];
+	uint8_t digest[COW_DIGEST_BYTES];
+	uint64_t size = 8 * COW_MANIFEST_RANGE_BYTES;
+	struct cow_image *image;
+
+	OK(cow_image_memory_new(size, &image, err));
+	for (uint64_t i = 1; i < 8; i += 2)
+		OK(cow_image_pwrite(image, "x", 1, i * COW_MANIFEST_RANGE_BYTES + i, err));
+	manifest(image, &found);
+	for (uint64_t i = 0; i < found.nr_ranges; i++) {
+		ranges[i].index = found.ranges[i].index;
+		memcpy(ranges[i].digest, found.ranges[i].digest, COW_DIGEST_BYTES);
+	}
+	OK(cow_manifest_digest(size, ranges, found.nr_ranges, digest, err));
+	CHECK(!memcmp(digest, found.whole, COW_DIGEST_BYTES));
+	OK(cow_manifest_digest(size, ranges, found.nr_ranges - 1, digest, err));
+	CHECK(memcmp(digest, found.whole, COW_DIGEST_BYTES));
+	cow_image_close(image);
+}
+
 static void an_empty_image_has_the_digest_of_its_size(void)
 {
 	struct cow_image *image;
@@ -205,6 +290,8 @@ int main(void)
 	random_state = test_seed();
 	RUN(random_images_agree_with_the_model);
 	RUN(an_empty_image_has_the_digest_of_its_size);
+	RUN(what_is_known_is_not_read);
+	RUN(the_digest_of_the_whole_follows_from_the_entries);
 	RUN(holes_are_not_read);
 	RUN(a_callback_ends_it);
 	return test_end();
