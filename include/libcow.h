@@ -615,8 +615,10 @@ struct cow_merge_result {
  * in its role, both images writable (unless COW_MERGE_DRY_RUN). A crash or an
  * error at any point leaves a pair whose view is still right; the same call
  * continues (I6). ret_result is written on failure too.
- * Errors: -EPERM a refusal (err.id), -EROFS, -ECANCELED at a safe point,
- * -EIO, -ENOSPC, -ENOMEM.
+ * Errors: -EPERM a refusal (err.id); -EINVAL opened without its origin;
+ * -EBUSY somebody changed the store since it was opened (id "changed");
+ * -EROFS; -ECANCELED at a safe point, what was complete is settled; -EIO,
+ * -ENOSPC, -ENOMEM.
  */
 COW_EXPORT int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
 			 struct cow_merge_result *ret_result, struct cow_err *err);
