@@ -83,6 +83,7 @@ aid_obj    := $(aid_src:%.c=$(B)/%.o)
 tools      := $(addprefix $(B)/,$(tool_names))
 units      := $(unit_src:%.c=$(B)/%)
 progs      := $(prog_src:%.c=$(B)/%)
+crashers   := $(filter $(B)/tests/crash/%,$(progs))
 replays    := $(fuzz_src:%.c=$(B)/%_replay)
 fuzzers    := $(fuzz_src:%.c=$(B)/%_fuzzer)
 static_lib := $(B)/libcow.a
@@ -178,6 +179,12 @@ quickstart: deps  ## the main job on real input, shown step by step
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
 
 fuzz: $(fuzzers)  ## libFuzzer programs (clang)
+
+crash: $(crashers)  ## every state that a power cut can leave, some 125,000 of them
+	@for t in $(crashers); do $(test_env) $$t || exit 1; done
+crash-soak: $(crashers)  ## N states of each job (1,000,000) from a new seed
+	@export COW_SEED=$${COW_SEED:-$$(date +%s)}; \
+	for t in $(crashers); do $(test_env) $$t $(or $(N),1000000) || exit 1; done
 
 coverage:  ## line coverage of libcow/ by unit tests and bats
 	@$(MAKE) --no-print-directory COVERAGE=1 all tests-bin

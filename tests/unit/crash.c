@@ -3,6 +3,7 @@
 #include "tests/unit/crash.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include "libcow/base/units.h"
 #include "libcow/image/image.h"
@@ -444,8 +445,12 @@ void crash_explore(const struct crash_job *job, uint8_t *const *images, const ui
 	static bool is_registered;
 
 	CHECK(job->nr_images <= CRASH_IMAGES_MAX);
-	if (!is_registered)
+	if (!is_registered) {
 		atexit(where_print);
+		/* States come and go: keep their memory. */
+		mallopt(M_MMAP_THRESHOLD, 64 << 20);
+		mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	}
 	is_registered = true;
 	counts->nr_jobs++;
 	explore(&x, images, 0);

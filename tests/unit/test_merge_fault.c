@@ -141,7 +141,7 @@ static void each_operation(struct bench *bench, uint32_t kinds, int error)
 
 static void every_operation_fails_in_turn(void)
 {
-	for (int i = 0; i < 12; i++) {
+	for (int i = 0; i < 6; i++) {
 		struct randstore rs;
 		struct bench bench = { .rs = &rs };
 

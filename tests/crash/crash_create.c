@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * crash_create.c - creating a store, cut off anywhere: on a device full of
+ * rubbish, and over an old store, with any pair of chunk sizes. At every
+ * state there is the old store (all of it), none, or the new one; never a
+ * mixture of a header and the other one's records.
+ * usage: crash_create [number of states]
+ */
+#include <errno.h>
+
+#include "libcow/base/bytes.h"
+#include "tests/unit/crash.h"
+#include "tests/unit/randstore.h"
+#include "tests/unit/test.h"
+
+#define MARK_CREATED 1
+
+struct create_job {
+	const struct randstore *old;
+	bool has_old;
+	uint64_t chunk_bytes; /* of the new store */
+};
+
+/* Creating again what is there would take back what the mark promises. */
+static bool is_done(const struct create_job *job, struct cow_image *cow)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_store *store;
+
+	if (pair_open(NULL, cow, &store, NULL))
+		return false;
+	CHECK(!cow_store_get_info(store, &info));
+	cow_store_close(store);
+	return !info.nr_exceptions && info.chunk_bytes == job->chunk_bytes;
+}
+
+static int create_run(void *user, struct cow_image **images, struct crash_run *run,
+		      struct cow_err *err)
+{
+	const struct create_job *job = (const struct create_job *)user;
+	struct cow_create_params params = COW_CREATE_PARAMS_INIT;
+	int ret = 0;
+
+	params.chunk_bytes = job->chunk_bytes;
+	if (!is_done(job, images[0]))
+		ret = cow_create(images[0], &params, err);
+	if (!ret)
+		crash_mark(run, MARK_CREATED);
+	return ret;
+}
+
+static void check_old_store(const struct create_job *job, struct cow_image *cow)
+{
+	struct cow_image *origin;
+
+	CHECK(job->has_old);
+	OK(crash_flat_new(job->old->origin, job->old->origin_bytes, "origin", &origin, err));
+	pair_check_view(origin, cow, job->old->view);
+	cow_image_close(origin);
+}
+
+static void create_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	const struct create_job *job = (const struct create_job *)user;
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_store *store;
+	int ret = pair_open(NULL, images[0], &store, &err);
+
+	if (ret == -EMEDIUMTYPE && mark < MARK_CREATED)
+		return;
+	if (ret)
+		fprintf(stderr, "open: %d (%s)\n", ret, err.message);
+	CHECK_EQ(ret, 0);
+	CHECK(!cow_store_get_info(store, &info));
+	cow_store_close(store);
+	if (mark == MARK_CREATED || !info.nr_exceptions)
+		pair_check_empty(images[0], info.chunk_bytes);
+	else
+		check_old_store(job, images[0]);
+}
+
+static void create_check_done(void *user, struct cow_image **images)
+{
+	const struct create_job *job = (const struct create_job *)user;
+
+	pair_check_empty(images[0], job->chunk_bytes);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 15000;
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	struct crash_counts counts = { 0 };
+	uint64_t random = test_seed();
+
+	test_name = "create";
+	while (counts.nr_states < wanted) {
+		struct randstore old;
+		struct create_job create = { .old = &old };
+		struct crash_job job = {
+			.name = "create",
+			.nr_images = 1,
+			.user = &create,
+			.run = create_run,
+			.check_state = create_check_state,
+			.check_done = create_check_done,
+		};
+
+		randstore_make(&old, &random, 60);
+		create.has_old = test_random(&random) % 4 != 0;
+		if (!create.has_old)
+			put_le32(old.cow, test_random(&random) % 2 ? 0 : 0xfeedbeef);
+		do
+			create.chunk_bytes = UINT64_C(512) << test_random(&random) % 6;
+		while (create.chunk_bytes * 3 > old.cow_bytes);
+		crash_explore(&job, (uint8_t *[]){ old.cow }, (uint64_t[]){ old.cow_bytes },
+			      &limits, test_random(&random), &counts);
+		randstore_free(&old);
+	}
+	crash_print("create", &counts);
+	return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * crash_merge.c - a merge, cut off anywhere. At every state the view of the
+ * pair is the whole view (I1, I2, I9); the same merge, run again, finishes
+ * (I6), and leaves a store that is valid and empty down to the last byte of
+ * its first area (I5).
+ * usage: crash_merge [number of states]
+ */
+#include "tests/unit/crash.h"
+#include "tests/unit/randstore.h"
+#include "tests/unit/test.h"
+
+#define IMAGE_ORIGIN 0
+#define IMAGE_COW 1
+
+struct merge_job {
+	const struct randstore *rs;
+	uint64_t batch_bytes, epoch_bytes;
+};
+
+static int merge_run(void *user, struct cow_image **images, struct crash_run *run,
+		     struct cow_err *err)
+{
+	const struct merge_job *job = (const struct merge_job *)user;
+	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
+	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
+	struct cow_store *store;
+	int ret;
+
+	params.batch_bytes = job->batch_bytes;
+	params.epoch_bytes = job->epoch_bytes;
+	ret = pair_open(images[IMAGE_ORIGIN], images[IMAGE_COW], &store, err);
+	if (ret)
+		return ret;
+	ret = cow_merge(store, &params, &result, err);
+	cow_store_close(store);
+	if (!ret)
+		crash_mark(run, 1);
+	return ret;
+}
+
+static void merge_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	const struct merge_job *job = (const struct merge_job *)user;
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_store *store;
+
+	pair_check_view(images[IMAGE_ORIGIN], images[IMAGE_COW], job->rs->view);
+	OK(pair_open(NULL, images[IMAGE_COW], &store, err));
+	CHECK(!cow_store_get_info(store, &info));
+	CHECK(info.valid);
+	CHECK(info.nr_exceptions <= (mark ? 0 : job->rs->nr_exceptions));
+	cow_store_close(store);
+}
+
+static void merge_check_done(void *user, struct cow_image **images)
+{
+	const struct merge_job *job = (const struct merge_job *)user;
+	const struct randstore *rs = job->rs;
+	uint8_t *origin = (uint8_t *)malloc(rs->origin_bytes);
+
+	CHECK(origin != NULL);
+	OK(cow_image_pread(images[IMAGE_ORIGIN], origin, rs->origin_bytes, 0, err));
+	CHECK(!memcmp(origin, rs->view, rs->origin_bytes));
+	pair_check_empty(images[IMAGE_COW], rs->chunk_bytes);
+	free(origin);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 60000;
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	struct crash_counts counts = { 0 };
+	uint64_t random = test_seed();
+
+	test_name = "merge";
+	while (counts.nr_states < wanted) {
+		struct randstore rs;
+		struct merge_job merge = { .rs = &rs };
+		struct crash_job job = {
+			.name = "merge",
+			.nr_images = 2,
+			.user = &merge,
+			.run = merge_run,
+			.check_state = merge_check_state,
+			.check_done = merge_check_done,
+		};
+
+		randstore_make(&rs, &random, 2 + test_random(&random) % 120);
+		merge.batch_bytes = 4096 * (1 + test_random(&random) % 4);
+		merge.epoch_bytes = rs.chunk_bytes * (1 + test_random(&random) % 64);
+		crash_explore(&job, (uint8_t *[]){ rs.origin, rs.cow },
+			      (uint64_t[]){ rs.origin_bytes, rs.cow_bytes }, &limits,
+			      test_random(&random), &counts);
+		randstore_free(&rs);
+	}
+	crash_print("merge", &counts);
+	return 0;
+}
