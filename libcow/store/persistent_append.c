@@ -91,6 +91,15 @@ static int data_write(struct persistent *p, uint64_t offset, const uint8_t *buf,
 	return cow_image_write_zeroes(p->store.data, offset, len, err);
 }
 
+/* How much of its last chunk data up to old_bytes fills, 0: all of it. The
+ * origin's short last chunk is full where the origin ends (I11). */
+static uint64_t unfinished_at(const struct persistent *p, uint64_t old_bytes)
+{
+	if (p->store.origin && old_bytes == p->store.origin->size_bytes)
+		return 0;
+	return old_bytes & (p->layout.chunk_bytes - 1);
+}
+
 /* Goes on with the chunk that the last call left unfinished. */
 static int append_rest(struct persistent *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
 		       uint64_t *ret_taken, struct cow_err *err)
@@ -108,7 +117,7 @@ static int append_rest(struct persistent *p, uint64_t old_bytes, const uint8_t *
 	ret = data_write(p, (last->new_chunk << p->layout.chunk_shift) + within, buf, taken, err);
 	if (ret)
 		return ret;
-	p->unfinished_bytes = (within + taken) % p->layout.chunk_bytes;
+	p->unfinished_bytes = unfinished_at(p, old_bytes + taken);
 	*ret_taken = taken;
 	return 0;
 }
@@ -139,7 +148,7 @@ static int append_run(struct persistent *p, uint64_t old_bytes, const uint8_t *b
 	if (ret)
 		return ret;
 	p->next_free = cow_snap_skip_area(layout, p->next_free + run.nr_chunks);
-	p->unfinished_bytes = taken & (layout->chunk_bytes - 1);
+	p->unfinished_bytes = unfinished_at(p, old_bytes + taken);
 	*ret_taken = taken;
 	return 0;
 }
@@ -289,17 +298,12 @@ int cow_persistent_publish(struct cow_store *store, struct cow_err *err)
 
 	if (!p->nr_pending)
 		return 0;
-	/* The origin's short last chunk stays short (I11). */
-	if (p->unfinished_bytes && store->origin) {
-		const struct snap_record *last = &p->records[p->nr_pending - 1];
-		uint64_t end = (last->old_chunk << p->layout.chunk_shift) + p->unfinished_bytes;
-
-		if (end < store->origin->size_bytes)
-			return cow_fail(
-				err, -EINVAL,
+	/* Without an origin, the last may be the origin's short one (I11). */
+	if (p->unfinished_bytes && store->origin)
+		return cow_fail(err, -EINVAL,
 				"chunk %" PRIu64 " was given only %" PRIu64 " of %" PRIu64 " bytes",
-				last->old_chunk, p->unfinished_bytes, p->layout.chunk_bytes);
-	}
+				p->records[p->nr_pending - 1].old_chunk, p->unfinished_bytes,
+				p->layout.chunk_bytes);
 	p->unfinished_bytes = 0;
 	buf = malloc(COW_PIECE_BYTES);
 	if (!buf)
