@@ -8,10 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/sysmacros.h>
 
 #include "libcow/base/err.h"
 #include "libcow/image/file.h"
@@ -41,31 +39,11 @@ static int check_kind(const struct stat *st, struct cow_err *err)
 			  kind_of(st->st_mode));
 }
 
-/* A device set to read-only answers "permission denied". */
-static bool is_read_only_device(const struct stat *st)
-{
-	char path[64];
-	FILE *file;
-	int c;
-
-	if (!S_ISBLK(st->st_mode))
-		return false;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/ro", major(st->st_rdev),
-		 minor(st->st_rdev));
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	c = fgetc(file);
-	fclose(file);
-	return c == '1';
-}
-
 static int open_error(const struct stat *st, bool for_write, int error, struct cow_err *err)
 {
-	if (for_write && (error == EROFS || (error == EACCES && is_read_only_device(st))))
-		return cow_fail(err, -EROFS, "cannot be opened for writing: %s",
-				S_ISBLK(st->st_mode) ? "the device is read-only"
-						     : "the file system is read-only");
+	if (for_write && error == EROFS)
+		return cow_fail(err, -EROFS,
+				"cannot be opened for writing: the file system is read-only");
 	/* O_EXCL does not say why. */
 	if (error == EBUSY && cow_inuse_check(st, for_write, err))
 		return -EBUSY;
@@ -82,6 +60,17 @@ int cow_file_stat(const char *path, struct stat *ret_st, struct cow_err *err)
 	if (stat(path, ret_st))
 		return cow_fail(err, -errno, "cannot be opened: %s", strerrordesc_np(errno));
 	return check_kind(ret_st, err);
+}
+
+/* A device that is set to read-only opens for writing all the same. */
+static int check_writable(int fd, const struct stat *st, struct cow_err *err)
+{
+	int is_read_only = 0;
+
+	if (S_ISBLK(st->st_mode) && !ioctl(fd, BLKROGET, &is_read_only) && is_read_only)
+		return cow_fail(err, -EROFS,
+				"cannot be opened for writing: the device is read-only");
+	return 0;
 }
 
 int cow_file_open(const char *path, bool for_write, int *ret_fd, struct stat *ret_st,
@@ -103,6 +92,8 @@ int cow_file_open(const char *path, bool for_write, int *ret_fd, struct stat *re
 	if (fstat(fd, ret_st))
 		return cow_fail(err, -EIO, "fstat: %s", strerrordesc_np(errno));
 	ret = check_kind(ret_st, err);
+	if (!ret && for_write)
+		ret = check_writable(fd, ret_st, err);
 	if (ret)
 		return ret;
 	*ret_fd = take_fd(&fd);
