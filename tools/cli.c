@@ -22,8 +22,8 @@ static struct {
 	const struct opts_spec *spec;
 	int argc, first_operand;
 	char **argv;
-	bool line_is_open; /* a status line stands on the terminal */
-	const char *next[NEXT_WORDS_MAX + 1];
+	bool line_is_open;		/* a status line stands on the terminal */
+	char *next[NEXT_WORDS_MAX + 1]; /* copies: images are closed by then */
 	size_t nr_next;
 } cli;
 
@@ -288,24 +288,37 @@ bool cli_forced(const char *id)
 	return can_force(id) && is_in_list(cli.spec->common->force, id);
 }
 
+static void next_clear(void)
+{
+	while (cli.nr_next)
+		free(cli.next[--cli.nr_next]);
+}
+
+static void next_add(const char *word)
+{
+	if (cli.nr_next < NEXT_WORDS_MAX)
+		cli.next[cli.nr_next] = strdup(word);
+	if (cli.next[cli.nr_next])
+		cli.next[++cli.nr_next] = NULL;
+}
+
 void cli_next(const char *word, ...)
 {
 	va_list args;
 
-	cli.nr_next = 0;
+	next_clear();
 	va_start(args, word);
-	for (; word && cli.nr_next < NEXT_WORDS_MAX; word = va_arg(args, const char *))
-		cli.next[cli.nr_next++] = word;
+	for (; word; word = va_arg(args, const char *))
+		next_add(word);
 	va_end(args);
-	cli.next[cli.nr_next] = NULL;
 }
 
 void cli_next_again(void)
 {
-	cli.nr_next = 0;
-	for (int i = 0; i < cli.argc && cli.nr_next < NEXT_WORDS_MAX; i++)
-		cli.next[cli.nr_next++] = i ? cli.argv[i] : cli.spec->tool;
-	cli.next[cli.nr_next] = NULL;
+	next_clear();
+	next_add(cli.spec->tool);
+	for (int i = 1; i < cli.argc; i++)
+		next_add(cli.argv[i]);
 }
 
 static void say_next(void)
@@ -318,9 +331,10 @@ static void say_next(void)
 	at = json_put_array(json_root(), "next");
 	for (size_t i = 0; i < cli.nr_next; i++)
 		json_put_text(at, NULL, cli.next[i]);
-	line = text_quote_words(cli.next);
+	line = text_quote_words((const char *const *)cli.next);
 	cli_note("next: %s", line ? line : "");
 	free(line);
+	next_clear();
 }
 
 /* Turns a failure of stdout into the exit status; EPIPE quietly. */

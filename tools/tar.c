@@ -14,8 +14,8 @@
 #include "tools/cli.h"
 
 /* Holes are handed to libarchive as bytes that it skips without reading: one
- * mapping that is never touched, as large as the address space allows. */
-#define HOLE_MAPPING_MAX (UINT64_C(1) << 40)
+ * mapping that is never touched. It takes less than 2 GiB at once. */
+#define HOLE_MAPPING_MAX (UINT64_C(1) << 30)
 #define HOLE_MAPPING_MIN (UINT64_C(1) << 20)
 #define TAR_MODE 0600
 
