@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/cli.h"
+#include "tools/dump.h"
+#include "tools/json.h"
+#include "tools/opts.h"
+#include "tools/size.h"
+#include "tools/tar.h"
+
+static struct options {
+	struct cli_common common;
+	bool tar, raw, map;
+	const char *output, *compress, *mtime;
+} options;
+
+static const struct opt option_table[] = {
+	{ 0, "tar", NULL, "the view as one sparse member of a pax tar, then a manifest", OPT_FLAG,
+	  &options.tar, NULL },
+	{ 0, "raw", NULL, "the view as it is: a sparse file, a device or a stream", OPT_FLAG,
+	  &options.raw, NULL },
+	{ 0, "map", NULL, "the ranges that the COW images hold, as text", OPT_FLAG, &options.map,
+	  NULL },
+	{ 'o', "output", "FILE",
+	  "where to (default: stdout); a file appears complete or not at all", OPT_TEXT,
+	  &options.output, NULL },
+	{ 0, "compress", "NAME[:LEVEL]",
+	  "none, gzip, xz, zstd or lz4, for --tar (default: by the suffix of FILE)", OPT_TEXT,
+	  &options.compress, NULL },
+	{ 0, "mtime", "TIME",
+	  "time of the members of a tar: seconds since 1970 or YYYY-MM-DDTHH:MM:SSZ (default: "
+	  "SOURCE_DATE_EPOCH, else 0)",
+	  OPT_TEXT, &options.mtime, NULL },
+	OPTS_COMMON(&options.common),
+};
+
+static const struct opts_spec spec = {
+	.tool = "snapdump",
+	.operands = "ORIGIN [COW]...",
+	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
+		   "lowest first. Without COW, the ORIGIN itself.",
+	.notes = "One of --tar, --raw and --map; --tar if FILE is named .tar or .tar.SUFFIX.\n"
+		 "--force=invalid or --force=damaged reads such a store without mending it:\n"
+		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
+	.force_ids = "overwrite,invalid,damaged,busy",
+	.options = option_table,
+	.common = &options.common,
+	.min_operands = 1,
+};
+
+static int parse_mtime(int64_t *ret_seconds)
+{
+	const char *from_environment = getenv("SOURCE_DATE_EPOCH");
+	const char *text = options.mtime ? options.mtime : from_environment;
+	struct tm tm = { 0 };
+	char *end;
+
+	*ret_seconds = 0;
+	if (!text || !*text)
+		return CLI_DONE;
+	errno = 0;
+	*ret_seconds = strtoll(text, &end, 10);
+	if (!errno && !*end && *ret_seconds >= 0)
+		return CLI_DONE;
+	end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (!end || *end)
+		return cli_usage("%s=%s: neither seconds since 1970 nor YYYY-MM-DDTHH:MM:SSZ",
+				 options.mtime ? "--mtime" : "SOURCE_DATE_EPOCH", text);
+	*ret_seconds = timegm(&tm);
+	return CLI_DONE;
+}
+
+static int check_options(struct dump *dump)
+{
+	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
+
+	if (options.tar + options.raw + options.map > 1)
+		return cli_usage("--tar, --raw and --map: only one of them");
+	if (!options.tar && !options.raw && !options.map)
+		options.tar = options.output && tar_is_name(options.output);
+	if (!options.tar && !options.raw && !options.map)
+		return cli_usage("one of --tar, --raw and --map is needed");
+	if (options.compress && !options.tar)
+		return cli_usage("--compress goes with --tar");
+	if (options.map && cli_nr_operands() < 2)
+		return cli_usage("--map needs a COW image");
+	if (json_is_on_stdout() && is_to_stdout && !options.map)
+		return cli_usage("--json and the data cannot both go to stdout: give --json=FILE");
+	if (json_is_on_stdout() && options.output && is_to_stdout)
+		return cli_usage("--json and -o - cannot both go to stdout: give --json=FILE");
+	return parse_mtime(&dump->mtime);
+}
+
+static void say_result(const struct dump *dump)
+{
+	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];
+	uint64_t view_bytes = cow_image_size(dump->operands.view);
+
+	json_put_u64(json_root(), "view_bytes", view_bytes);
+	json_put_u64(json_root(), "data_bytes", dump->data_bytes);
+	json_put_u64(json_root(), "layers", dump->operands.nr_layers);
+	json_put_bool(json_root(), "doubtful", dump->operands.is_doubtful);
+	if (options.common.dry_run)
+		cli_note("would write a view of %s; nothing was written",
+			 size_text(view_bytes, size));
+	else if (options.output)
+		cli_note("%s written: view of %s, %s of it data", options.output,
+			 size_text(view_bytes, size), size_round(dump->data_bytes, data));
+	if (dump->operands.is_doubtful)
+		cli_warn("doubtful: %s", dump->operands.doubt.message);
+}
+
+static int export(struct dump *dump, struct cow_err *err)
+{
+	if (options.tar)
+		return dump_tar(dump, err);
+	return options.raw ? dump_raw(dump, err) : dump_map(dump, err);
+}
+
+static int run(struct dump *dump)
+{
+	const struct operands_params params = {
+		.specs = cli_operands(),
+		.nr_specs = (size_t)cli_nr_operands(),
+		.wants_view = true,
+		.kind = options.common.type,
+	};
+	struct cow_err err = COW_ERR_INIT;
+	int status;
+
+	if (operands_open(&dump->operands, &params, &err))
+		return cli_fail(&err);
+	progress_start(&dump->progress, options.common.progress, options.common.quiet);
+	dump->output = options.output;
+	dump->compress = options.compress;
+	dump->is_dry_run = options.common.dry_run;
+	if (export(dump, &err)) {
+		status = cli_fail(&err);
+	} else {
+		say_result(dump);
+		status = dump->operands.is_doubtful ? CLI_DAMAGE : CLI_DONE;
+	}
+	operands_close(&dump->operands);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct dump dump = { 0 };
+	bool is_ended;
+	int status;
+
+	status = cli_start(&spec, argc, argv, &is_ended);
+	if (is_ended)
+		return cli_finish(status);
+	status = check_options(&dump);
+	if (status == CLI_DONE)
+		status = run(&dump);
+	return cli_finish(status);
+}
