@@ -1,0 +1,164 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The command line itself: what is the same in all four tools.
+bats_require_minimum_version 1.8.0
+load common
+
+tools=(snapcreate snapcheck snapmerge snapdump)
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+@test "--help goes to stdout, fits 80 columns, exits 0" {
+	for tool in "${tools[@]}"; do
+		run -0 --separate-stderr "$tool" --help
+		[ -z "$stderr" ]
+		[[ ${lines[0]} == "usage: $tool "* ]]
+		[ -z "$(awk 'length > 80' <<<"$output")" ]
+		run -0 --separate-stderr "$tool" -h
+	done
+}
+
+@test "--version names the tool and the version" {
+	for tool in "${tools[@]}"; do
+		run -0 --separate-stderr "$tool" --version
+		[ "$output" = "$tool 0.1.0" ]
+		run -0 --separate-stderr "$tool" -V
+	done
+}
+
+@test "every long and short option is in --help, and no other" {
+	for tool in "${tools[@]}"; do
+		in_help=$("$tool" --help | grep -o '^ \{2,6\}\(-[a-zA-Z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*' | sort)
+		asked=$("$tool" --long-options | sed 's/\[\?=.*//' | sort)
+		[ "$in_help" = "$asked" ]
+		in_help=$("$tool" --help | grep -o '^  -[a-zA-Z],' | grep -o -- '-[a-zA-Z]' | sort)
+		[ "$in_help" = "$("$tool" --short-options | sort)" ]
+		[ "$("$tool" --long-options | sort | uniq -d)" = "" ]
+	done
+}
+
+@test "the common options mean the same in all four tools" {
+	common() {
+		"$1" --help | sed -n '/--dry-run/,/^$/p'
+	}
+	[ "$(common snapdump | grep -c -- --)" -eq 10 ]
+	for tool in "${tools[@]}"; do
+		[ "$(common "$tool")" = "$(common snapdump)" ]
+	done
+}
+
+@test "a wrong call is one line on stderr that points to --help, and exits 16" {
+	for tool in "${tools[@]}"; do
+		for call in "" "--bogus" "-Z" "--type" "--progress=sometimes a b" "--force=bogus a b" "--yes=3 a b" "--force a"; do
+			# shellcheck disable=SC2086
+			run -16 --separate-stderr "$tool" $call
+			[ -z "$output" ]
+			one_sentence
+			[[ $stderr == "$tool: "*"--help)" ]]
+		done
+	done
+	run -16 --separate-stderr snapmerge a b c
+	run -16 --separate-stderr snapcreate -c 3 a b
+	[[ $stderr == *"power of two"* ]]
+	run -16 --separate-stderr snapcreate -s 5MB a b
+	[[ $stderr == *MiB* ]]
+	run -16 --separate-stderr snapdump a b
+	run -16 --separate-stderr snapdump --raw --tar a b
+	run -16 --separate-stderr snapdump -o out.img a b
+}
+
+@test "--json is one object, also after a wrong call and a refusal" {
+	for tool in "${tools[@]}"; do
+		run -16 --separate-stderr "$tool" --json --bogus
+		echo "$output" >j
+		[ "$(member j 'j["tool"], j["exit"], j["done"], j["error"]["id"]')" = "('$tool', 16, False, 'usage')" ]
+		run --separate-stderr "$tool" --json=j missing.img missing2.img --map
+		[ "$status" -ne 0 ]
+		[ "$(member j 'j["exit"], j["done"]')" = "($status, False)" ]
+	done
+	[ -z "$(find . -name 'j.*')" ]
+}
+
+@test "--json holds every key on success, failure and refusal" {
+	truncate -s 1M base.img
+	mkdir directory
+	for call in "snapcreate base.img cow.img" "snapcreate base.img missing/cow.img" "snapcreate directory cow2.img"; do
+		run --separate-stderr $call --json
+		echo "$output" >j
+		[ "$status" = 0 ] && wanted="True, []" || wanted="False, ['force', 'id', 'message', 'offset', 'path']"
+		[ "$(member j 'set("schema tool version exit done error next".split()) - set(j), j["exit"], j["done"], sorted(j["error"] or [])')" = "(set(), $status, $wanted)" ]
+	done
+}
+
+@test "names that are no UTF-8 and control bytes neither break JSON nor reach the terminal" {
+	name=$'evil\e[31m\xff\n.img'
+	run -8 --separate-stderr snapmerge "$name" "$name"
+	one_sentence
+	[[ $stderr != *$'\e'* ]]
+	[[ $stderr == *'\x1b[31m'* ]]
+	run -8 --separate-stderr snapmerge --json "$name" "$name"
+	python3 -m json.tool <<<"$output" >/dev/null
+}
+
+@test "a full or closed stdout is noticed: exit 8" {
+	for tool in "${tools[@]}"; do
+		run -8 bash -c "$tool --help >/dev/full"
+		run -8 bash -c "$tool --help >&-"
+		run -8 bash -c "$tool --json --bogus >/dev/full; s=\$?; exit \$((s & 8))"
+	done
+	truncate -s 1M base.img
+	snapcreate -q base.img cow.img
+	run -8 bash -c "snapcheck base.img cow.img >/dev/full"
+	run -8 bash -c "snapdump --raw base.img cow.img >/dev/full"
+	run -8 bash -c "snapdump --tar base.img cow.img >/dev/full"
+	run -8 bash -c "snapdump --map base.img cow.img >/dev/full"
+	run -8 bash -c "snapdump --raw base.img cow.img >&-"
+}
+
+@test "with closed standard files no image is taken for one of them" {
+	truncate -s 1M base.img
+	run -0 bash -c "snapcreate base.img cow.img >&- 2>&- <&-"
+	run -0 snapcheck base.img cow.img
+	before=$(sum cow.img)
+	run bash -c "snapcheck base.img cow.img >&- 2>&- <&-"
+	[ "$status" -eq 8 ]
+	[ "$(sum cow.img)" = "$before" ]
+}
+
+@test "a reader that goes away ends a stream quietly" {
+	truncate -s 64M base.img
+	for mode in --raw --tar; do
+		head -c 64M /dev/urandom >base.img
+		run -0 --separate-stderr bash -c "snapdump $mode base.img | head -c 1000 | wc -c"
+		[ "$output" = 1000 ]
+		[ -z "$stderr" ]
+	done
+}
+
+@test "the locale changes nothing" {
+	truncate -s 1536K base.img
+	snapcreate base.img cow.img
+	LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 snapcheck base.img cow.img >german
+	snapcheck base.img cow.img >plain
+	cmp plain german
+}
+
+@test "bash completes options, their values and files" {
+	touch somefile.img
+	complete() {
+		bash -c 'source "$COW_SOURCE/completions/libcow.bash"
+			COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _libcow "$1"; printf "%s\n" "${COMPREPLY[@]}"' _ "$@"
+	}
+	[ "$(complete snapmerge --ba)" = "--batch=" ]
+	[ "$(complete snapdump --progress = a | paste -sd' ')" = "auto always" ]
+	[ "$(complete snapcheck some)" = "somefile.img" ]
+	[ "$(complete snapcheck --header)" = "--header-only" ]
+}
+
+@test "zsh and fish load their completions" {
+	run -0 zsh -n "$COW_SOURCE/completions/_libcow"
+	run -0 fish -c 'source $COW_SOURCE/completions/libcow.fish; complete -C "snapmerge --ba"'
+	[[ $output == *--batch* ]]
+}
