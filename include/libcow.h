@@ -581,6 +581,7 @@ COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_che
 			 struct cow_err *err);
 
 #define COW_MERGE_DRY_RUN (1u << 0) /* everything up to the first write */
+#define COW_MERGE_KEEP (1u << 1)    /* leave the exceptions in the store */
 
 struct cow_merge_params {
 	size_t size;
@@ -589,6 +590,19 @@ struct cow_merge_params {
 	uint64_t epoch_bytes; /* work between two settlements; 0: 1 GiB */
 	uint32_t epoch_ms;    /* or this much time; 0: 5000 */
 	const struct cow_callbacks *callbacks;
+	/* Other stores of the same origin, opened with it in its role and
+	 * writable, whose views stay byte for byte what they were (I4). */
+	struct cow_store *const *siblings;
+	size_t nr_siblings;
+	/* An empty store made for this job, of cow_undo_size() bytes at least
+	 * and opened like a sibling, or the one that an interrupted run of this
+	 * job completed; NULL: none. */
+	struct cow_store *undo;
+	/* Called once, when siblings and undo are complete and durable and
+	 * before the first write to the origin: the moment to give the undo file
+	 * its name. An error ends the job. NULL: nothing to do. */
+	void *user;
+	int (*preserved)(void *user, struct cow_err *err);
 };
 #define COW_MERGE_PARAMS_INIT                                                                      \
 	{                                                                                          \
@@ -597,10 +611,12 @@ struct cow_merge_params {
 
 struct cow_merge_result {
 	size_t size;
-	uint64_t nr_chunks; /* settled by this run */
-	uint64_t nr_left;   /* still in the store */
-	uint64_t bytes;	    /* written to the origin */
-	uint64_t nr_runs;   /* writes to the origin, after coalescing */
+	uint64_t nr_chunks;	  /* settled by this run */
+	uint64_t nr_left;	  /* still in the store */
+	uint64_t nr_begun;	  /* in it when an interrupted run of this job began, or 0 */
+	uint64_t preserved_bytes; /* copied out to siblings and undo */
+	uint64_t bytes;		  /* written to the origin */
+	uint64_t nr_runs;	  /* writes to the origin, after coalescing */
 	uint64_t nr_epochs;
 	uint64_t nr_flushes; /* of origin and COW image together */
 };
@@ -615,13 +631,34 @@ struct cow_merge_result {
  * in its role, both images writable (unless COW_MERGE_DRY_RUN). A crash or an
  * error at any point leaves a pair whose view is still right; the same call
  * continues (I6). ret_result is written on failure too.
- * Errors: -EPERM a refusal (err.id); -EINVAL opened without its origin;
- * -EBUSY somebody changed the store since it was opened (id "changed");
- * -EROFS; -ECANCELED at a safe point, what was complete is settled; -EIO,
- * -ENOSPC, -ENOMEM.
+ * Errors: -EPERM a refusal (err.id: "undo-file", "siblings", "other-job", ...);
+ * -EINVAL opened without its origin; -EBUSY somebody changed the store since
+ * it was opened (id "changed"); -EROFS; -ENOSPC (id "no-space") a sibling has
+ * too little room, nothing was written, or the system's own; -ECANCELED at a
+ * safe point, what was complete is settled; -EIO; -ENOMEM.
  */
 COW_EXPORT int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
 			 struct cow_merge_result *ret_result, struct cow_err *err);
+
+/* Computes the bytes of an undo store for merging store (opened with its
+ * origin), chunks of the same size. Errors: -EINVAL, -ERANGE. */
+COW_EXPORT int cow_undo_size(struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err);
+
+#define COW_TAKE_BACK_CHANGED (1u << 0) /* although the origin moved on */
+
+/*
+ * Takes a merge back: undo is the store that its cow_merge_params.undo filled,
+ * opened with the origin, both writable. The origin is first compared with
+ * what the merge left, then restored bit for bit by merging undo into it.
+ * flags: COW_TAKE_BACK_*; params: as for cow_merge(), without undo; its flag
+ * COW_MERGE_DRY_RUN compares only.
+ * Errors: -EPERM not an undo file (id "no-undo"), of another origin (id
+ * "other-origin"), the origin was changed since (id "changed", force
+ * "changed"); else as cow_merge().
+ */
+COW_EXPORT int cow_take_back(struct cow_store *undo, uint32_t flags,
+			     const struct cow_merge_params *params,
+			     struct cow_merge_result *ret_result, struct cow_err *err);
 
 /* Whether extents are shared instead of copied. */
 #define COW_REFLINK_AUTO 0   /* where it is possible and faster */

@@ -3,6 +3,9 @@
 /*
  * merge.c - writes the view into the origin and forgets the exceptions.
  *
+ * First what will be overwritten is preserved for siblings and undo
+ * (preserve.c); then the origin becomes a mixture, and the label says so.
+ *
  * Work is cut into epochs, off the end of the list (I2). An epoch is moved in
  * batches that fit the buffer (batch.c) and ends with
  *	flush of the origin, then settle(): one metadata write, flush;
@@ -24,7 +27,8 @@
 #include "libcow/base/units.h"
 #include "libcow/core/report.h"
 #include "libcow/engine/batch.h"
-#include "libcow/store/store.h"
+#include "libcow/engine/merge.h"
+#include "libcow/engine/preserve.h"
 
 #define BATCH_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define BATCH_BYTES_MIN UINT64_C(4096)
@@ -35,10 +39,11 @@ struct merge {
 	struct cow_store *store;
 	uint64_t batch_bytes, epoch_bytes;
 	uint32_t epoch_ms;
+	bool keeps_records; /* nothing is settled */
 	struct batch batch;
 	struct store_moves moves;
 	struct cow_merge_result result;
-	uint64_t nr_flushes_before;
+	uint64_t nr_unmoved; /* exceptions this run has still to move */
 };
 
 /* What was moved since the last settlement. */
@@ -174,7 +179,7 @@ static int epoch_batch(struct merge *merge, struct epoch *epoch, struct cow_err 
 	cow_store_moves_clear(&merge->moves);
 	ret = cow_store_next_moves(merge->store, budget, &merge->moves, err);
 	if (!ret)
-		ret = moves_check(&merge->moves, merge->result.nr_left - epoch->nr_chunks, err);
+		ret = moves_check(&merge->moves, merge->nr_unmoved - epoch->nr_chunks, err);
 	if (!ret)
 		ret = cow_batch_move(&merge->batch, &merge->moves, err);
 	if (ret)
@@ -201,13 +206,15 @@ static int epoch_settle(struct merge *merge, const struct epoch *epoch, struct c
 	if (!epoch->nr_chunks)
 		return 0;
 	ret = cow_image_flush(merge->store->origin, err);
-	if (!ret)
+	if (!ret && !merge->keeps_records)
 		ret = cow_store_settle(merge->store, epoch->token, err);
 	if (ret)
 		return ret;
 	merge->result.nr_epochs++;
 	merge->result.nr_chunks += epoch->nr_chunks;
-	merge->result.nr_left -= epoch->nr_chunks;
+	merge->nr_unmoved -= epoch->nr_chunks;
+	if (!merge->keeps_records)
+		merge->result.nr_left -= epoch->nr_chunks;
 	return 0;
 }
 
@@ -228,13 +235,30 @@ static int merge_epoch(struct merge *merge, bool *ret_is_last, struct cow_err *e
 	return ret ? ret : moved;
 }
 
-static int merge_run(struct merge *merge, struct cow_err *err)
+static int merge_move(struct merge *merge, struct cow_err *err)
 {
-	bool is_last = !merge->result.nr_left;
+	bool is_last = !merge->nr_unmoved;
 	int ret = 0;
 
 	while (!ret && !is_last)
 		ret = merge_epoch(merge, &is_last, err);
+	return ret;
+}
+
+static int merge_run(struct merge *merge, const struct cow_merge_params *params, struct job *job,
+		     struct cow_err *err)
+{
+	int ret = 0;
+
+	if (merge->nr_unmoved) {
+		ret = cow_preserve(merge->store, params, job, &merge->result.preserved_bytes, err);
+		if (!ret)
+			ret = cow_job_write(merge->store, job, LABEL_PHASE_MOVE, err);
+		if (!ret)
+			ret = merge_move(merge, err);
+	}
+	if (!ret)
+		ret = cow_job_clear(merge->store, err);
 	/* Also when there was nothing to merge: an earlier run may have been cut
 	 * off in its last settlement (I5). */
 	return ret ? ret : cow_store_tidy(merge->store, err);
@@ -244,7 +268,6 @@ static void merge_finish(struct merge *merge, struct cow_merge_result *ret_resul
 {
 	merge->result.bytes = merge->batch.written_bytes;
 	merge->result.nr_runs = merge->batch.nr_runs;
-	merge->result.nr_flushes = merge_nr_flushes(merge) - merge->nr_flushes_before;
 	merge->result.size = ret_result->size;
 	*ret_result = merge->result;
 	cow_batch_free(&merge->batch);
@@ -254,8 +277,9 @@ static void merge_finish(struct merge *merge, struct cow_merge_result *ret_resul
 static int merge_check_params(const struct cow_merge_params *params,
 			      const struct cow_merge_result *result, struct cow_err *err)
 {
-	int ret = cow_params_check(params->size, sizeof(*params), params->flags, COW_MERGE_DRY_RUN,
-				   "struct cow_merge_params", err);
+	int ret = cow_params_check(params->size, sizeof(*params), params->flags,
+				   COW_MERGE_DRY_RUN | COW_MERGE_KEEP, "struct cow_merge_params",
+				   err);
 
 	return ret ? ret
 		   : cow_params_check(result->size, sizeof(*result), 0, 0,
@@ -269,10 +293,26 @@ static void merge_defaults(struct merge *merge, const struct cow_merge_params *p
 	merge->batch_bytes = max_u64(floor_to(batch, COW_SECTOR_BYTES), BATCH_BYTES_MIN);
 	merge->epoch_bytes = params->epoch_bytes ? params->epoch_bytes : EPOCH_BYTES_DEFAULT;
 	merge->epoch_ms = params->epoch_ms ? params->epoch_ms : EPOCH_MS_DEFAULT;
+	merge->keeps_records = params->flags & COW_MERGE_KEEP;
 }
 
-int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
-	      struct cow_merge_result *ret_result, struct cow_err *err)
+static int merge_start(struct merge *merge, const struct cow_merge_params *params, struct job *job,
+		       struct cow_err *err)
+{
+	uint64_t total = merge_total_bytes(merge->store, merge->nr_unmoved);
+	uint64_t flushes_before = merge_nr_flushes(merge);
+	int ret;
+
+	cow_store_rewind(merge->store);
+	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total, params->callbacks, err);
+	if (!ret)
+		ret = merge_run(merge, params, job, err);
+	merge->result.nr_flushes = merge_nr_flushes(merge) - flushes_before;
+	return ret;
+}
+
+int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *params,
+		       struct job *job, struct cow_merge_result *ret_result, struct cow_err *err)
 {
 	bool will_write = !(params->flags & COW_MERGE_DRY_RUN);
 	struct cow_store_info info = COW_STORE_INFO_INIT;
@@ -285,19 +325,25 @@ int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
 	if (ret)
 		return ret;
 	merge_defaults(&merge, params);
+	merge.nr_unmoved = info.nr_exceptions;
 	merge.result.nr_left = info.nr_exceptions;
 	ret = merge_preflight(store, &info, will_write, err);
-	if (ret || !will_write) {
-		merge.result.size = ret_result->size;
-		*ret_result = merge.result;
-		return ret;
-	}
-	merge.nr_flushes_before = merge_nr_flushes(&merge);
-	cow_store_rewind(store);
-	ret = cow_batch_init(&merge.batch, merge.batch_bytes,
-			     merge_total_bytes(store, info.nr_exceptions), params->callbacks, err);
+	if (!ret && !job->has_label && store->ops->label_read)
+		ret = cow_job_open(store, info.nr_exceptions, params->nr_siblings, job, err);
 	if (!ret)
-		ret = merge_run(&merge, err);
+		ret = cow_preserve_check(store, params, job, err);
+	if (job->is_continued)
+		merge.result.nr_begun = job->label.nr_chunks;
+	if (!ret && will_write)
+		ret = merge_start(&merge, params, job, err);
 	merge_finish(&merge, ret_result);
 	return ret;
+}
+
+int cow_merge(struct cow_store *store, const struct cow_merge_params *params,
+	      struct cow_merge_result *ret_result, struct cow_err *err)
+{
+	struct job job = { 0 };
+
+	return cow_merge_with_job(store, params, &job, ret_result, err);
 }

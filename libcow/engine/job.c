@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/engine/job.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/digest.h"
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+
+#define HEAD_BYTES 65536
+
+static int head_digest(struct cow_image *target, uint8_t ret_digest[COW_DIGEST_BYTES],
+		       struct cow_err *err)
+{
+	size_t len = min_u64(HEAD_BYTES, target->size_bytes);
+	AUTO_FREE uint8_t *buf = malloc(HEAD_BYTES);
+	int ret;
+
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for the first 64 KiB of the origin");
+	ret = cow_image_pread(target, buf, len, 0, err);
+	if (!ret)
+		cow_digest_of(buf, len, ret_digest);
+	return ret;
+}
+
+static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow_label *ret_label,
+		     struct cow_err *err)
+{
+	memset(ret_label, 0, sizeof(*ret_label));
+	ret_label->job = LABEL_JOB_MERGE;
+	ret_label->target_bytes = store->origin->size_bytes;
+	ret_label->nr_chunks = nr_exceptions;
+	if (getrandom(ret_label->job_id, sizeof(ret_label->job_id), 0) !=
+	    (ssize_t)sizeof(ret_label->job_id))
+		return cow_fail(err, -EIO, "the system gives no random numbers");
+	return head_digest(store->origin, ret_label->target_head, err);
+}
+
+static int label_check(const struct cow_store *store, const struct cow_label *label,
+		       size_t nr_siblings, struct cow_err *err)
+{
+	if (label->job == LABEL_JOB_UNDO)
+		return cow_refuse(err, -EPERM, "undo-file", NULL,
+				  "%s is the undo file of a merge: use --take-back, which looks at "
+				  "the origin first (cannot be forced)",
+				  store->metadata->name);
+	if (label->phase == LABEL_PHASE_PRESERVE && label->nr_siblings > nr_siblings)
+		return cow_refuse(
+			err, -EPERM, "siblings", NULL,
+			"an earlier run was keeping %" PRIu32
+			" siblings true and had not finished with that; this one names %zu: "
+			"name them all again, or give one up with --drop-sibling (cannot be "
+			"forced)",
+			label->nr_siblings, nr_siblings);
+	return 0;
+}
+
+int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_siblings,
+		 struct job *ret_job, struct cow_err *err)
+{
+	struct job job = { .has_label = store->ops->label_write };
+	uint8_t raw[LABEL_BYTES];
+	int ret;
+
+	if (job.has_label) {
+		ret = cow_store_label_read(store, raw, err);
+		if (ret)
+			return ret;
+		if (cow_label_decode(raw, &job.label)) {
+			ret = label_check(store, &job.label, nr_siblings, err);
+			if (ret)
+				return ret;
+			/* Longer than then: somebody has used the store since. */
+			job.is_continued = job.label.job == LABEL_JOB_MERGE &&
+					   job.label.phase == LABEL_PHASE_MOVE &&
+					   nr_exceptions <= job.label.nr_chunks;
+		}
+	}
+	if (!job.is_continued) {
+		ret = label_new(store, nr_exceptions, &job.label, err);
+		if (ret)
+			return ret;
+	}
+	*ret_job = job;
+	return 0;
+}
+
+int cow_job_write(struct cow_store *store, struct job *job, enum label_phase phase,
+		  struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+
+	if (!job->has_label || (job->is_continued && job->label.phase == phase))
+		return 0;
+	job->label.phase = phase;
+	cow_label_encode(&job->label, raw);
+	return cow_store_label_write(store, raw, err);
+}
+
+int cow_job_clear(struct cow_store *store, struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+	int ret;
+
+	if (!store->ops->label_write)
+		return 0;
+	ret = cow_store_label_read(store, raw, err);
+	if (ret || is_all_zero(raw, sizeof(raw)))
+		return ret;
+	memset(raw, 0, sizeof(raw));
+	return cow_store_label_write(store, raw, err);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * job.h - the label of a merge: what an earlier run left in the store, and
+ * what this one leaves. It tells a person that the origin is a mixture, tells
+ * the next run how much there was, and keeps it from forgetting a sibling that
+ * was not complete yet. The records alone decide what is merged.
+ *
+ * none -> PRESERVE (siblings are being completed; origin untouched)
+ *      -> MOVE (origin is a mixture) -> none
+ */
+#ifndef COW_ENGINE_JOB_H
+#define COW_ENGINE_JOB_H
+
+#include "libcow/core/label.h"
+#include "libcow/store/store.h"
+
+struct job {
+	struct cow_label label;
+	bool is_continued; /* an earlier run has begun to move */
+	bool has_label;	   /* prepared, and the kind of store can hold one */
+};
+
+/*
+ * Reads the label and prepares the one of this run; writes nothing.
+ * nr_siblings: stores this run keeps true. Errors: -EPERM (id "undo-file") the
+ * store is the undo of another merge; (id "siblings") an earlier run had not
+ * completed its siblings and this one names fewer; -EIO, -ENOMEM.
+ */
+int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_siblings,
+		 struct job *ret_job, struct cow_err *err);
+
+/* Writes the label with a phase, durably. */
+int cow_job_write(struct cow_store *store, struct job *job, enum label_phase phase,
+		  struct cow_err *err);
+
+/* Removes the label, durably, if there is one. */
+int cow_job_clear(struct cow_store *store, struct cow_err *err);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/engine/preserve.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/engine/undo.h"
+#include "libcow/snapshot/copyout.h"
+
+size_t cow_preserve_count(const struct cow_merge_params *params)
+{
+	return params->nr_siblings + (params->undo != NULL);
+}
+
+static int check_sibling(const struct cow_store *store, const struct cow_store *sibling,
+			 struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	int ret;
+
+	if (sibling->origin != store->origin || cow_store_get_info(sibling, &info))
+		return cow_fail(
+			err, -EINVAL,
+			"a sibling must be opened with the origin of the store that is merged");
+	if (sibling->data == store->data)
+		return cow_refuse(
+			err, -EPERM, "overlap", NULL,
+			"%s is named as COW image and as its own sibling (cannot be forced)",
+			store->data->name);
+	if (sibling->is_damaged || !info.valid)
+		return cow_refuse(
+			err, -EPERM, sibling->is_damaged ? "damaged" : "invalid", NULL,
+			"the sibling %s is %s: its view cannot be kept true; leave it out "
+			"(cannot be forced)",
+			sibling->data->name, sibling->is_damaged ? "damaged" : "marked invalid");
+	if (sibling->data->is_writable)
+		return 0;
+	ret = cow_fail(err, -EROFS, "the sibling %s is open for reading only", sibling->data->name);
+	cow_err_place(err, sibling->data->name, COW_OFFSET_NONE);
+	return ret;
+}
+
+/*
+ * In the middle of a merge a sibling lacks nothing, because all of it was
+ * saved before the first write; one that does lack something was not part of
+ * the job, and parts of what it should show are overwritten already.
+ */
+static int check_room(struct cow_store *store, struct cow_store *sibling, const struct job *job,
+		      struct cow_err *err)
+{
+	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	uint64_t nr_chunks = cow_copyout_count(sibling, store->origin->size_bytes, &ranges);
+	int ret;
+
+	if (job->is_continued && nr_chunks)
+		return cow_refuse(
+			err, -EPERM, "siblings", NULL,
+			"the merge that is being continued was begun without %s: what it "
+			"lacks is partly overwritten; continue without it (cannot be forced)",
+			sibling->data->name);
+	ret = cow_store_reserve(sibling, nr_chunks, err);
+	if (ret == -ENOSPC)
+		cow_err_prefix(err, "nothing was written; enlarge the sibling, or give it up with "
+				    "--drop-sibling");
+	return ret;
+}
+
+/* Is undo the complete one of this job? false: it is empty and new. */
+static int undo_state(struct cow_store *undo, const struct job *job, bool *ret_is_complete,
+		      struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+	struct cow_label label;
+	int ret;
+
+	ret = cow_store_label_read(undo, raw, err);
+	if (ret)
+		return ret;
+	*ret_is_complete = false;
+	if (!cow_label_decode(raw, &label)) {
+		if (!cow_exmap_nr_chunks(undo->map))
+			return 0;
+	} else if (job->is_continued && label.job == LABEL_JOB_UNDO &&
+		   label.phase == LABEL_PHASE_DONE &&
+		   !memcmp(label.job_id, job->label.job_id, sizeof(label.job_id))) {
+		*ret_is_complete = true;
+		return 0;
+	}
+	return cow_refuse(
+		err, -EPERM, "other-job", NULL,
+		"%s is not the undo file of this merge: name a new file (cannot be forced)",
+		undo->data->name);
+}
+
+static int check_undo(struct cow_store *store, struct cow_store *undo, const struct job *job,
+		      struct cow_err *err)
+{
+	bool is_complete;
+	int ret;
+
+	ret = check_sibling(store, undo, err);
+	if (!ret)
+		ret = undo_state(undo, job, &is_complete, err);
+	if (ret || is_complete)
+		return ret;
+	if (job->is_continued)
+		return cow_refuse(
+			err, -EPERM, "other-job", NULL,
+			"the merge that is being continued has begun to write: a new undo "
+			"file would miss that; name the file of the first run, or none "
+			"(cannot be forced)");
+	return check_room(store, undo, job, err);
+}
+
+int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *params,
+		       const struct job *job, struct cow_err *err)
+{
+	int ret;
+
+	for (size_t i = 0; i < params->nr_siblings; i++) {
+		for (size_t k = 0; k < i; k++)
+			if (params->siblings[k]->data == params->siblings[i]->data)
+				return cow_refuse(
+					err, -EPERM, "overlap", NULL,
+					"the sibling %s is named twice (cannot be forced)",
+					params->siblings[i]->data->name);
+		ret = check_sibling(store, params->siblings[i], err);
+		if (!ret)
+			ret = check_room(store, params->siblings[i], job, err);
+		if (ret)
+			return ret;
+	}
+	return params->undo ? check_undo(store, params->undo, job, err) : 0;
+}
+
+static int preserve_undo(struct cow_store *store, const struct cow_merge_params *params,
+			 struct job *job, const struct copyout_params *how,
+			 struct copyout_stats *stats, struct cow_err *err)
+{
+	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	bool is_complete;
+	int ret;
+
+	ret = undo_state(params->undo, job, &is_complete, err);
+	if (ret || is_complete)
+		return ret;
+	ret = cow_copyout_preserve(store->origin, &params->undo, 1, &ranges, how, stats, err);
+	if (!ret)
+		ret = cow_undo_finish(params->undo, store, &job->label, params->callbacks, err);
+	return ret;
+}
+
+int cow_preserve(struct cow_store *store, const struct cow_merge_params *params, struct job *job,
+		 uint64_t *ret_bytes, struct cow_err *err)
+{
+	const struct copyout_params how = { .buffer_bytes = params->batch_bytes,
+					    .callbacks = params->callbacks };
+	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	struct copyout_stats stats = { 0 };
+	int ret;
+
+	if (!cow_preserve_count(params) || job->is_continued)
+		return 0;
+	/* An undo file that is not complete has no name yet: only the siblings
+	 * are something that a later run must not forget. */
+	job->label.nr_siblings = (uint32_t)params->nr_siblings;
+	ret = cow_job_write(store, job, LABEL_PHASE_PRESERVE, err);
+	if (!ret)
+		ret = cow_copyout_preserve(store->origin, params->siblings, params->nr_siblings,
+					   &ranges, &how, &stats, err);
+	if (!ret && params->undo)
+		ret = preserve_undo(store, params, job, &how, &stats, err);
+	*ret_bytes = stats.bytes;
+	if (!ret && params->preserved)
+		ret = params->preserved(params->user, err);
+	return ret;
+}

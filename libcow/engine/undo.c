@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/engine/undo.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/digest.h"
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+#include "libcow/core/report.h"
+#include "libcow/engine/merge.h"
+#include "libcow/snapshot/copyout.h"
+
+#define ENTRY_BYTES 32
+#define RANGE_BYTES COW_PIECE_BYTES
+#define ENTRIES_PER_PIECE (COW_PIECE_BYTES / ENTRY_BYTES)
+
+COW_DEFINE_AUTO(digest, struct cow_digest *, cow_digest_free);
+
+struct entry {
+	uint64_t offset_bytes, len_bytes;
+	uint8_t digest[COW_DIGEST_BYTES];
+};
+
+static void entry_encode(const struct entry *entry, uint8_t raw[ENTRY_BYTES])
+{
+	put_le64(raw, entry->offset_bytes);
+	put_le64(raw + 8, entry->len_bytes);
+	memcpy(raw + 16, entry->digest, COW_DIGEST_BYTES);
+}
+
+static void entry_decode(const uint8_t raw[ENTRY_BYTES], struct entry *ret_entry)
+{
+	ret_entry->offset_bytes = get_le64(raw);
+	ret_entry->len_bytes = get_le64(raw + 8);
+	memcpy(ret_entry->digest, raw + 16, COW_DIGEST_BYTES);
+}
+
+/* The ranges of the outcome: the runs of the undo's map, cut to pieces. */
+static bool range_next(const struct cow_store *undo, uint64_t from_bytes, struct entry *ret_entry)
+{
+	uint64_t size = undo->origin->size_bytes;
+	struct cow_extent extent;
+
+	if (from_bytes >= size || !cow_store_next_extent(undo, from_bytes, &extent) ||
+	    extent.old_bytes >= size)
+		return false;
+	ret_entry->offset_bytes = extent.old_bytes;
+	ret_entry->len_bytes =
+		min_u64(min_u64(extent.len_bytes, RANGE_BYTES), size - extent.old_bytes);
+	return true;
+}
+
+static uint64_t ranges_count(const struct cow_store *undo)
+{
+	struct entry entry;
+	uint64_t nr = 0;
+
+	for (uint64_t from = 0; range_next(undo, from, &entry);
+	     from = entry.offset_bytes + entry.len_bytes)
+		nr++;
+	return nr;
+}
+
+int cow_undo_size(struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err)
+{
+	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	uint64_t nr_chunks, nr_entries = 0, bytes, offset, len;
+	int ret;
+
+	if (!store->origin)
+		return cow_fail(err, -EINVAL, "the store was opened without its origin");
+	nr_chunks = cow_exmap_nr_chunks(store->map);
+	/* The outcome's ranges are those of the store, cut at its own areas too:
+	 * one more entry for each area, and one for each piece. */
+	for (uint64_t from = 0; ranges.next(ranges.user, from, &offset, &len); from = offset + len)
+		nr_entries += 2 + len / RANGE_BYTES + len / store->chunk_bytes / 16;
+	ret = store->ops->create_size(nr_chunks << store->chunk_shift, store->chunk_bytes, &bytes,
+				      err);
+	if (ret)
+		return ret;
+	bytes += div_ceil(nr_entries * ENTRY_BYTES, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+struct outcome {
+	struct cow_store *undo;
+	struct cow_image *view;
+	struct cow_digest *digest; /* of the entries */
+	uint8_t *data, *entries;
+	size_t nr_entries; /* in the buffer */
+	uint64_t offset_bytes;
+	uint64_t done_bytes, total_bytes;
+	const struct cow_callbacks *callbacks;
+};
+
+static int entries_write(struct outcome *outcome, struct cow_err *err)
+{
+	uint64_t len = outcome->nr_entries * ENTRY_BYTES;
+	uint64_t padded = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	int ret;
+
+	if (!len)
+		return 0;
+	memset(outcome->entries + len, 0, padded - len);
+	ret = cow_image_pwrite(outcome->undo->data, outcome->entries, padded, outcome->offset_bytes,
+			       err);
+	outcome->offset_bytes += len;
+	outcome->nr_entries = 0;
+	return ret;
+}
+
+static int outcome_add(struct outcome *outcome, struct entry *entry, struct cow_err *err)
+{
+	uint8_t *raw = outcome->entries + outcome->nr_entries * ENTRY_BYTES;
+	int ret;
+
+	ret = cow_image_pread(outcome->view, outcome->data, entry->len_bytes, entry->offset_bytes,
+			      err);
+	if (ret)
+		return ret;
+	cow_digest_of(outcome->data, entry->len_bytes, entry->digest);
+	entry_encode(entry, raw);
+	cow_digest_update(outcome->digest, raw, ENTRY_BYTES);
+	outcome->done_bytes += entry->len_bytes;
+	if (++outcome->nr_entries == ENTRIES_PER_PIECE)
+		ret = entries_write(outcome, err);
+	if (!ret)
+		ret = cow_callbacks_progress(outcome->callbacks, "digest", outcome->done_bytes,
+					     outcome->total_bytes, err);
+	return ret;
+}
+
+static int outcome_write(struct outcome *outcome, struct cow_err *err)
+{
+	struct entry entry;
+	uint64_t from = 0;
+	int ret;
+
+	for (; range_next(outcome->undo, from, &entry);
+	     from = entry.offset_bytes + entry.len_bytes) {
+		ret = outcome_add(outcome, &entry, err);
+		if (ret)
+			return ret;
+	}
+	return entries_write(outcome, err);
+}
+
+/* Behind the chunks in use; the image was made large enough for it. */
+static int outcome_place(const struct cow_store *undo, struct cow_label *label, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	uint64_t need;
+	int ret;
+
+	ret = cow_store_get_info(undo, &info);
+	if (ret)
+		return cow_fail(err, ret, "the facts of the undo file cannot be read");
+	label->outcome_bytes =
+		sectors_to_bytes(max_u64(info.allocated_sectors, info.metadata_sectors));
+	label->outcome_len_bytes = ranges_count(undo) * ENTRY_BYTES;
+	need = div_ceil(label->outcome_len_bytes, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	if (range_fits(label->outcome_bytes, need, undo->data->size_bytes))
+		return 0;
+	return cow_fail(err, -ENOSPC,
+			"%s has %" PRIu64 " bytes, saving what the merge overwrites needs %" PRIu64,
+			undo->data->name, undo->data->size_bytes, label->outcome_bytes + need);
+}
+
+int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struct cow_label *job,
+		    const struct cow_callbacks *callbacks, struct cow_err *err)
+{
+	AUTO_HANDLE(digest) struct cow_digest *digest = NULL;
+	AUTO_HANDLE(image) struct cow_image *view = NULL;
+	AUTO_FREE uint8_t *data = malloc(RANGE_BYTES);
+	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
+	struct cow_label label = *job;
+	uint8_t raw[LABEL_BYTES];
+	int ret;
+
+	if (!data || !entries)
+		return cow_fail(err, -ENOMEM, "no memory for the digests of the undo file");
+	label.job = LABEL_JOB_UNDO;
+	label.phase = LABEL_PHASE_DONE;
+	ret = outcome_place(undo, &label, err);
+	if (!ret)
+		ret = cow_digest_new(&digest, err);
+	if (!ret)
+		ret = cow_view_new(store->origin, store, &view, err);
+	if (ret)
+		return ret;
+	struct outcome outcome = {
+		.undo = undo,
+		.view = view,
+		.digest = digest,
+		.data = data,
+		.entries = entries,
+		.offset_bytes = label.outcome_bytes,
+		.total_bytes = cow_exmap_nr_chunks(undo->map) << undo->chunk_shift,
+		.callbacks = callbacks,
+	};
+	ret = outcome_write(&outcome, err);
+	if (!ret)
+		ret = cow_image_flush(undo->data, err);
+	if (ret)
+		return ret;
+	cow_digest_final(digest, label.outcome_digest);
+	cow_label_encode(&label, raw);
+	return cow_store_label_write(undo, raw, err);
+}
+
+/* -------------------------------------------------------------- verifying */
+
+/* Is the range as it was before the merge, in what the undo file saved? */
+static int is_old(const struct cow_store *undo, const struct entry *entry, const uint8_t *found,
+		  uint8_t *buf, bool *ret_is_old, struct cow_err *err)
+{
+	struct cow_extent extent;
+	int ret;
+
+	*ret_is_old = false;
+	if (!cow_store_next_extent(undo, entry->offset_bytes, &extent) ||
+	    extent.old_bytes != entry->offset_bytes || extent.len_bytes < entry->len_bytes)
+		return 0;
+	ret = cow_image_pread(undo->data, buf, entry->len_bytes, extent.new_bytes, err);
+	if (!ret)
+		*ret_is_old = !memcmp(buf, found, entry->len_bytes);
+	return ret;
+}
+
+static int entry_verify(struct cow_store *undo, const struct entry *entry, uint8_t *data,
+			uint8_t *buf, struct cow_err *err)
+{
+	uint8_t digest[COW_DIGEST_BYTES];
+	bool was_there;
+	int ret;
+
+	if (entry->len_bytes > RANGE_BYTES ||
+	    !range_fits(entry->offset_bytes, entry->len_bytes, undo->origin->size_bytes))
+		return cow_fail(err, -EBADMSG, "the undo file %s names a range outside the origin",
+				undo->data->name);
+	ret = cow_image_pread(undo->origin, data, entry->len_bytes, entry->offset_bytes, err);
+	if (ret)
+		return ret;
+	cow_digest_of(data, entry->len_bytes, digest);
+	if (!memcmp(digest, entry->digest, sizeof(digest)))
+		return 0;
+	ret = is_old(undo, entry, data, buf, &was_there, err);
+	if (ret || was_there)
+		return ret;
+	ret = cow_refuse(
+		err, -EPERM, "changed", "changed",
+		"%s was changed after the merge: bytes %" PRIu64 " to %" PRIu64
+		" are neither what the merge left nor what was there before; a merge that was "
+		"interrupted is to be finished first",
+		undo->origin->name, entry->offset_bytes,
+		entry->offset_bytes + entry->len_bytes - 1);
+	cow_err_place(err, undo->origin->name, entry->offset_bytes);
+	return ret;
+}
+
+static int outcome_check_digest(struct cow_store *undo, const struct cow_label *label,
+				uint8_t *entries, struct cow_err *err)
+{
+	AUTO_HANDLE(digest) struct cow_digest *digest = NULL;
+	uint8_t found[COW_DIGEST_BYTES];
+	uint64_t done, len;
+	int ret;
+
+	if (label->outcome_len_bytes % ENTRY_BYTES ||
+	    !range_fits(label->outcome_bytes, label->outcome_len_bytes, undo->data->size_bytes))
+		return cow_fail(err, -EBADMSG, "the label of the undo file %s is damaged",
+				undo->data->name);
+	ret = cow_digest_new(&digest, err);
+	for (done = 0; !ret && done < label->outcome_len_bytes; done += len) {
+		len = min_u64(COW_PIECE_BYTES, label->outcome_len_bytes - done);
+		ret = cow_image_pread(undo->data, entries, len, label->outcome_bytes + done, err);
+		if (!ret)
+			cow_digest_update(digest, entries, len);
+	}
+	if (ret)
+		return ret;
+	cow_digest_final(digest, found);
+	if (!memcmp(found, label->outcome_digest, sizeof(found)))
+		return 0;
+	return cow_refuse(
+		err, -EBADMSG, "changed", "changed",
+		"the digests in the undo file %s are damaged, so it cannot be said whether "
+		"%s is still as the merge left it",
+		undo->data->name, undo->origin->name);
+}
+
+int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
+		    const struct cow_callbacks *callbacks, struct cow_err *err)
+{
+	AUTO_FREE uint8_t *data = malloc(RANGE_BYTES);
+	AUTO_FREE uint8_t *buf = malloc(RANGE_BYTES);
+	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
+	uint64_t done, len, done_bytes = 0;
+	int ret;
+
+	if (!data || !buf || !entries)
+		return cow_fail(err, -ENOMEM, "no memory to verify the undo file");
+	ret = outcome_check_digest(undo, label, entries, err);
+	for (done = 0; !ret && done < label->outcome_len_bytes; done += len) {
+		len = min_u64(COW_PIECE_BYTES, label->outcome_len_bytes - done);
+		ret = cow_image_pread(undo->data, entries, len, label->outcome_bytes + done, err);
+		for (uint64_t i = 0; !ret && i < len; i += ENTRY_BYTES) {
+			struct entry entry;
+
+			entry_decode(entries + i, &entry);
+			ret = entry_verify(undo, &entry, data, buf, err);
+			done_bytes += entry.len_bytes;
+			if (!ret)
+				ret = cow_callbacks_progress(callbacks, "verify", done_bytes, 0,
+							     err);
+		}
+	}
+	return ret;
+}
+
+/* -------------------------------------------------------------- take-back */
+
+static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+	int ret;
+
+	if (!undo->origin)
+		return cow_fail(err, -EINVAL, "the undo file was opened without its origin");
+	ret = cow_store_label_read(undo, raw, err);
+	if (ret)
+		return ret;
+	if (!cow_label_decode(raw, ret_label) || ret_label->job != LABEL_JOB_UNDO)
+		return cow_refuse(
+			err, -EPERM, "no-undo", NULL,
+			"%s is not the undo file of a merge: it has no label that says so "
+			"(cannot be forced)",
+			undo->data->name);
+	if (ret_label->target_bytes != undo->origin->size_bytes)
+		return cow_refuse(err, -EPERM, "other-origin", NULL,
+				  "%s undoes a merge into an image of %" PRIu64
+				  " bytes, %s has %" PRIu64 " (cannot be forced)",
+				  undo->data->name, ret_label->target_bytes, undo->origin->name,
+				  undo->origin->size_bytes);
+	return 0;
+}
+
+int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge_params *params,
+		  struct cow_merge_result *ret_result, struct cow_err *err)
+{
+	struct cow_label label;
+	int ret;
+
+	if (flags & ~COW_TAKE_BACK_CHANGED || params->undo)
+		return cow_fail(err, -EINVAL, "unknown flags, or an undo of an undo");
+	ret = take_back_check(undo, &label, err);
+	/* Phase MOVE: this was verified when the take-back began, and the origin
+	 * is a mixture since. */
+	if (!ret && label.phase == LABEL_PHASE_DONE && !(flags & COW_TAKE_BACK_CHANGED))
+		ret = cow_undo_verify(undo, &label, params->callbacks, err);
+	if (ret)
+		return ret;
+	struct job job = { .label = label, .has_label = true };
+
+	return cow_merge_with_job(undo, params, &job, ret_result, err);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * undo.h - the undo file of a merge: a sibling store, made for the job, that
+ * holds what the merge overwrites, and an outcome: the digest of each range as
+ * the merge leaves it. It is an ordinary COW image, so the kernel's snapshot of
+ * the merged origin over it shows the old origin.
+ *
+ * The outcome lies behind the chunks that the store uses; the label says where
+ * (outcome_bytes, outcome_len_bytes) and has its digest:
+ *	offset size
+ *	     0    8	offset of the range on the origin
+ *	     8    8	its length, at most 1 MiB
+ *	    16   16	digest
+ * one entry after the other, ascending, all little-endian.
+ */
+#ifndef COW_ENGINE_UNDO_H
+#define COW_ENGINE_UNDO_H
+
+#include "libcow/core/label.h"
+#include "libcow/store/store.h"
+
+/*
+ * Writes the outcome of merging store into undo, and undo's label, durably.
+ * undo holds a copy of everything that the merge will overwrite. job: the
+ * label of the merge. Errors: -ENOSPC, -EIO, -ENOMEM, -ECANCELED.
+ */
+int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struct cow_label *job,
+		    const struct cow_callbacks *callbacks, struct cow_err *err);
+
+/*
+ * Tells whether every range of the outcome is on the origin as the merge left
+ * it, or as it was before (it never got there). Errors: -EPERM
+ * (id "changed") it is not; -EBADMSG the outcome is damaged; -EIO, -ENOMEM.
+ */
+int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
+		    const struct cow_callbacks *callbacks, struct cow_err *err);
+
+#endif
