@@ -25,15 +25,21 @@ struct files {
 	struct pax_writer *pax;
 	struct json_object *list;
 	uint64_t nr_files, nr_problems;
+	bool is_cut; /* the end of a stream that failed */
 };
+
+static int step(const struct files *files, struct cow_err *err)
+{
+	return dump_step(files->dump, "files", files->dump->data_bytes,
+			 cow_image_size(files->dump->operands.view), err);
+}
 
 static int to_tar(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
 {
 	struct files *files = user;
-	int ret = dump_step(files->dump, "files", files->dump->data_bytes,
-			    cow_image_size(files->dump->operands.view), err);
+	int ret = files->is_cut ? 0 : step(files, err);
 
-	if (ret || !files->tar)
+	if (ret)
 		return ret;
 	files->dump->data_bytes += len_bytes;
 	return tar_data(files->tar, buf, len_bytes, err);
@@ -48,8 +54,7 @@ static int on_entry(void *user, const struct file_entry *entry, struct cow_err *
 		return pax_add(files->pax, entry, err);
 	for (size_t i = 0; i < entry->nr_ranges; i++)
 		files->dump->data_bytes += entry->ranges[i].len_bytes;
-	return dump_step(files->dump, "files", files->dump->data_bytes,
-			 cow_image_size(files->dump->operands.view), err);
+	return step(files, err);
 }
 
 static void on_problem(void *user, bool is_damage, const char *sentence)
@@ -109,10 +114,12 @@ static int write_files(struct files *files, struct fs_ext *fs, struct sink *sink
 		ret = pax_new(to_tar, files, &files->pax, err);
 	if (!ret)
 		ret = walk(files, fs, err);
-	if (!ret)
+	if (!ret) {
 		ret = pax_finish(files->pax, err);
-	else if (files->pax && ret != -EPIPE)
+	} else if (files->pax && ret != -EPIPE) {
+		files->is_cut = true;
 		(void)pax_cut(files->pax, &ignored);
+	}
 	if (!ret)
 		ret = tar_end(files->tar, err);
 	pax_free(files->pax);

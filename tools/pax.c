@@ -37,7 +37,8 @@ struct pax_writer {
 	void *user;
 	uint8_t *buf;
 	size_t used;
-	uint64_t total_bytes;
+	uint64_t total_bytes;	/* of the archive, in the buffer or out */
+	uint64_t written_bytes; /* out */
 	struct text records, map, acl;
 };
 
@@ -247,6 +248,8 @@ static int flush(struct pax_writer *w, struct cow_err *err)
 
 	if (w->used)
 		ret = w->write(w->user, w->buf, w->used, err);
+	if (!ret)
+		w->written_bytes += w->used;
 	w->used = 0;
 	return ret;
 }
@@ -574,13 +577,13 @@ int pax_cut(struct pax_writer *w, struct cow_err *err)
 {
 	static const struct file_entry cut = { .type = FILE_REGULAR, .path = "INCOMPLETE" };
 	uint8_t header[BLOCK];
-	int ret = 0;
+	int ret = flush(w, err);
 
-	if (w->total_bytes % BLOCK == 0) {
-		header_fill(header, &cut, cut.path, OCTAL11_MAX, '0');
-		ret = put(w, header, BLOCK, err);
-	}
-	return ret ? ret : flush(w, err);
+	/* Elsewhere a cut is inside a header or a file, and seen as it is. */
+	if (ret || w->written_bytes % BLOCK)
+		return ret;
+	header_fill(header, &cut, cut.path, OCTAL11_MAX, '0');
+	return w->write(w->user, header, BLOCK, err);
 }
 
 int pax_new(pax_write_fn *write, void *user, struct pax_writer **ret_writer, struct cow_err *err)
