@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, map;
-	const char *output, *compress, *mtime;
+	bool tar, raw, map, files;
+	const char *output, *compress, *mtime, *path;
+	struct opt_list excludes;
 } options;
 
 static const struct opt option_table[] = {
@@ -26,12 +28,18 @@ static const struct opt option_table[] = {
 	  &options.raw, NULL },
 	{ 0, "map", NULL, "the ranges that the COW images hold, as text", OPT_FLAG, &options.map,
 	  NULL },
+	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
+	  OPT_FLAG, &options.files, NULL },
+	{ 0, "path", "DIR", "with --files: only DIR and what is below it", OPT_TEXT, &options.path,
+	  NULL },
+	{ 0, "exclude", "GLOB", "with --files: leave out what matches, repeatable", OPT_LIST,
+	  &options.excludes, NULL },
 	{ 'o', "output", "FILE",
 	  "where to (default: stdout); a file appears complete or not at all", OPT_TEXT,
 	  &options.output, NULL },
 	{ 0, "compress", "NAME[:LEVEL]",
-	  "none, gzip, xz, zstd or lz4, for --tar (default: by the suffix of FILE)", OPT_TEXT,
-	  &options.compress, NULL },
+	  "none, gzip, xz, zstd or lz4, for --tar and --files (default: by the suffix of FILE)",
+	  OPT_TEXT, &options.compress, NULL },
 	{ 0, "mtime", "TIME",
 	  "time of the members of a tar: seconds since 1970 or YYYY-MM-DDTHH:MM:SSZ (default: "
 	  "SOURCE_DATE_EPOCH, else 0)",
@@ -44,7 +52,9 @@ static const struct opts_spec spec = {
 	.operands = "ORIGIN [COW]...",
 	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
 		   "lowest first. Without COW, the ORIGIN itself.",
-	.notes = "One of --tar, --raw and --map; --tar if FILE is named .tar or .tar.SUFFIX.\n"
+	.notes = "One of --tar, --raw, --map and --files; --tar if FILE is named .tar or\n"
+		 ".tar.SUFFIX. --files says what it leaves out (exit status 4 if by damage);\n"
+		 "tar --xattrs --xattrs-include='*' --acls -xpf restores everything.\n"
 		 "--force=invalid or --force=damaged reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
 	.force_ids = "overwrite,invalid,damaged,busy",
@@ -79,14 +89,16 @@ static int check_options(struct dump *dump)
 {
 	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
 
-	if (options.tar + options.raw + options.map > 1)
-		return cli_usage("--tar, --raw and --map: only one of them");
-	if (!options.tar && !options.raw && !options.map)
+	if (options.tar + options.raw + options.map + options.files > 1)
+		return cli_usage("--tar, --raw, --map and --files: only one of them");
+	if (!options.tar && !options.raw && !options.map && !options.files)
 		options.tar = options.output && tar_is_name(options.output);
-	if (!options.tar && !options.raw && !options.map)
-		return cli_usage("one of --tar, --raw and --map is needed");
-	if (options.compress && !options.tar)
-		return cli_usage("--compress goes with --tar");
+	if (!options.tar && !options.raw && !options.map && !options.files)
+		return cli_usage("one of --tar, --raw, --map and --files is needed");
+	if (options.compress && !options.tar && !options.files)
+		return cli_usage("--compress goes with --tar and --files");
+	if ((options.path || options.excludes.nr_words) && !options.files)
+		return cli_usage("--path and --exclude go with --files");
 	if (options.map && cli_nr_operands() < 2)
 		return cli_usage("--map needs a COW image");
 	if (json_is_on_stdout() && is_to_stdout && !options.map)
@@ -108,6 +120,9 @@ static void say_result(const struct dump *dump)
 	if (options.common.dry_run)
 		cli_note("would write a view of %s; nothing was written",
 			 size_text(view_bytes, size));
+	else if (options.output && options.files)
+		cli_note("%s written: %" PRIu64 " files, %s in the tar", options.output,
+			 dump->nr_ranges, size_round(dump->data_bytes, data));
 	else if (options.output)
 		cli_note("%s written: view of %s, %s of it data", options.output,
 			 size_text(view_bytes, size), size_round(dump->data_bytes, data));
@@ -119,6 +134,8 @@ static int export(struct dump *dump, struct cow_err *err)
 {
 	if (options.tar)
 		return dump_tar(dump, err);
+	if (options.files)
+		return dump_files(dump, err);
 	return options.raw ? dump_raw(dump, err) : dump_map(dump, err);
 }
 
@@ -139,11 +156,14 @@ static int run(struct dump *dump)
 	dump->output = options.output;
 	dump->compress = options.compress;
 	dump->is_dry_run = options.common.dry_run;
+	dump->path = options.path;
+	dump->excludes = options.excludes.words;
+	dump->nr_excludes = options.excludes.nr_words;
 	if (export(dump, &err)) {
 		status = cli_fail(&err);
 	} else {
 		say_result(dump);
-		status = dump->operands.is_doubtful ? CLI_DAMAGE : CLI_DONE;
+		status = dump->operands.is_doubtful || dump->nr_damaged ? CLI_DAMAGE : CLI_DONE;
 	}
 	operands_close(&dump->operands);
 	return status;
