@@ -135,6 +135,12 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  * blocks are dropped (I12); metadata of a regular file is dropped from the
  * cache later, piece by piece, by the store that reads it.
  *
+ * The file stays open and locked (flock and OFD lock, for reading or writing)
+ * until the last image on it is closed. A file that was opened for reading can
+ * be opened for writing by a later call; its lock is then taken anew, so open
+ * what is to be written first. What cannot be found out (no /proc, no /sys, no
+ * permission, a file system without locks) is no reason to refuse.
+ *
  * ret_image: the caller's, to be closed with cow_image_close() before the set.
  * Errors:
  *  -EINVAL     malformed specification, segments that overlap (id "usage")
@@ -147,7 +153,8 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *              "mounted"), held by device-mapper, md, ... (id "held"), behind
  *              a loop device (id "loop"); force "busy" where COW_OPEN_BUSY
  *              would help
- *  -ERANGE     the window lies outside the file (id "bounds")
+ *  -ERANGE     the window lies outside the file, or the file is shorter than
+ *              a sector (id "bounds")
  *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
  *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
  */
@@ -270,8 +277,9 @@ COW_EXPORT int cow_image_get_stats(const struct cow_image *image,
 
 /*
  * Reads a size as all four tools do: bytes; "s" sectors of 512; k K m M g G t
- * T p P and KiB MiB ... powers of 1024; a fraction as in "1.00m". Errors:
- * -EINVAL (also "MB", with the hint to say MiB), -ERANGE over 2^63-512.
+ * T p P and KiB MiB ... powers of 1024; a fraction as in "1.00m", if it is a
+ * whole number of bytes. Errors: -EINVAL (also "MB", with the hint to say
+ * MiB, and "1.33g"), -ERANGE over 2^63-512.
  */
 COW_EXPORT int cow_size_parse(const char *text, uint64_t *ret_bytes, struct cow_err *err);
 

@@ -12,7 +12,7 @@ says() {
 	}
 }
 
-@test "a snapshot, an origin, a merge, and what they stand on are refused, with the way out" {
+@test "a snapshot, an origin, a merge, and what they stand on are refused; a new file needs no O_TMPFILE" {
 	cd "$BATS_TEST_TMPDIR"
 	truncate -s 8M origin.img cow.img
 	ln -s "$COW_BUILD/tests/kernel/image_open" .
@@ -33,4 +33,11 @@ says() {
 	says backing-write '^EBUSY loop -: it is behind /dev/loop0'
 	[ "$(grep -c '^ok' free-write.out)" = 2 ]
 	[ "$(grep -c '^ok' partition.out)" = 2 ]
+	[ "$(grep -c '^ok' output.out)" = 3 ]
+	[ "$(stat -c %s new.img)" = 1048576 ]
+	[ "$(head -c 5 new.img)" = hello ]
+	says output-again '^EEXIST exists overwrite'
+	[ ! -e dropped.img ]
+	run ls -A
+	[[ $output != *.img.* ]]
 }

@@ -6,6 +6,22 @@
  * libcow.h), which check ranges, know "all or fail", count, and put the name
  * of the image and the offset into the error. Same argument order everywhere:
  * image, buffer, length, offset, err.
+ *
+ * What holds for every kind:
+ *  - A sentence says what and at which byte; the name of the image is in
+ *    err.image, "may it be forced" in err.force, and neither in the sentence.
+ *    The lowest image that knows its place says it: an error of a window
+ *    names the file below and the byte there.
+ *  - Images above others (window, overlay, view) call the wrappers of what is
+ *    below them. So a failed flush (I8) is final for all windows of a file,
+ *    and a write through a window counts in both statistics.
+ *  - Flushing an image that is open for reading does nothing and works.
+ *  - next_data may give less than the whole run of data, and may give zeros as
+ *    data; it never passes over anything else.
+ *  - An error of a write leaves any part of it written. Statistics count what
+ *    succeeded.
+ *  - A hole, zeros by write_zeroes, and discard may end in the same thing on
+ *    the disk, but only the first two read as zeros.
  */
 #ifndef COW_IMAGE_IMAGE_H
 #define COW_IMAGE_IMAGE_H

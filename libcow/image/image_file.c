@@ -70,8 +70,8 @@ static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint
 	uint8_t *to = (uint8_t *)buf;
 
 	while (len_bytes) {
-		ssize_t got = pread(file_fd(image), to, min_u64(len_bytes, CALL_BYTES),
-				    (off_t)offset_bytes);
+		size_t piece = min_u64(len_bytes, CALL_BYTES);
+		ssize_t got = pread(file_fd(image), to, piece, (off_t)offset_bytes);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -92,8 +92,8 @@ static int file_pwrite(struct cow_image *image, const void *buf, size_t len_byte
 	const uint8_t *from = (const uint8_t *)buf;
 
 	while (len_bytes) {
-		ssize_t put = pwrite(file_fd(image), from, min_u64(len_bytes, CALL_BYTES),
-				     (off_t)offset_bytes);
+		size_t piece = min_u64(len_bytes, CALL_BYTES);
+		ssize_t put = pwrite(file_fd(image), from, piece, (off_t)offset_bytes);
 
 		if (put < 0 && errno == EINTR)
 			continue;
@@ -192,9 +192,9 @@ static int device_write_zeroes(struct cow_image *image, uint64_t offset_bytes, u
 	if (error)
 		return file_error("write of zeros", first, error, err);
 	ret = cow_image_write_zero_bytes(image, offset_bytes, first - offset_bytes, err);
-	if (ret)
-		return ret;
-	return cow_image_write_zero_bytes(image, first + len, end - (first + len), err);
+	if (!ret)
+		ret = cow_image_write_zero_bytes(image, first + len, end - first - len, err);
+	return ret;
 }
 
 static int file_write_zeroes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
@@ -225,12 +225,10 @@ static int file_discard(struct cow_image *image, uint64_t offset_bytes, uint64_t
 	} else {
 		error = try_fallocate(fd, FALLOC_FL_PUNCH_HOLE, offset_bytes, len_bytes);
 	}
-	if (!error)
-		return 0;
-	if (is_unsupported(error))
+	if (error && is_unsupported(error))
 		return cow_fail(err, -EOPNOTSUPP, "discard is not supported here: %s",
 				strerrordesc_np(error));
-	return file_error("discard", offset_bytes, error, err);
+	return error ? file_error("discard", offset_bytes, error, err) : 0;
 }
 
 /* A file that was cut under us would look like one that ends in a hole. */
@@ -316,10 +314,10 @@ static int file_clone_range(struct cow_image *image, uint64_t offset_bytes,
 	range.src_fd = file_fd(source);
 	if (!ioctl(file_fd(image), FICLONERANGE, &range))
 		return 0;
-	if (is_unsupported(errno))
-		return cow_fail(err, -EOPNOTSUPP, "extents cannot be shared here: %s",
-				strerrordesc_np(errno));
-	return file_error("clone", offset_bytes, errno, err);
+	if (!is_unsupported(errno))
+		return file_error("clone", offset_bytes, errno, err);
+	return cow_fail(err, -EOPNOTSUPP, "extents cannot be shared here: %s",
+			strerrordesc_np(errno));
 }
 
 static const struct image_ops file_ops = {
@@ -353,8 +351,7 @@ static int file_measure(int fd, struct cow_image *image, struct cow_err *err)
 	if (block_bytes < (int)COW_SECTOR_BYTES || !is_pow2((uint64_t)block_bytes) ||
 	    size_bytes > COW_IMAGE_BYTES_MAX)
 		return cow_fail(err, -EIO,
-				"the device has blocks of %d bytes and a size of %" PRIu64
-				" bytes, which cannot be",
+				"blocks of %d bytes, %" PRIu64 " bytes in all: cannot be",
 				block_bytes, size_bytes);
 	image->size_bytes = floor_to(size_bytes, COW_SECTOR_BYTES);
 	image->logical_block_bytes = (uint32_t)block_bytes;
@@ -366,13 +363,9 @@ int cow_image_file_new(int fd, const char *name, bool is_writable, struct cow_im
 		       struct cow_err *err)
 {
 	struct image_file *file = (struct image_file *)calloc(1, sizeof(*file));
-	int ret;
+	int ret = file ? cow_image_init(&file->image, &file_ops, name, 0, err)
+		       : cow_fail(err, -ENOMEM, "no memory for a file");
 
-	if (!file) {
-		close(fd);
-		return cow_fail(err, -ENOMEM, "no memory for a file");
-	}
-	ret = cow_image_init(&file->image, &file_ops, name, 0, err);
 	if (ret) {
 		free(file);
 		close(fd);

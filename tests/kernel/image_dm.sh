@@ -33,5 +33,9 @@ dmsetup remove --noudevsync plain
 dmsetup remove --noudevsync merging
 try free-write w "$origin" w "$cow"
 try partition r "$origin@0+1M" w "$origin@1M"
+# This file system (hostfs) makes no files without a name.
+try output o new.img 1M put 0 hello publish
+try output-again o new.img 1M
+try output-dropped o dropped.img 1M put 0 hello
 losetup -d "$origin"
 losetup -d "$cow"

@@ -155,6 +155,7 @@ static void overlay_zeroes_16_tib_without_memory(void)
 
 	OK(cow_image_memory_new(size, &lower, err));
 	OK(cow_image_pwrite(lower, &byte, 1, size / 3, err));
+	OK(cow_image_pwrite(lower, &byte, 1, size / 2 + (1 << 30), err));
 	OK(cow_image_overlay_new(lower, &overlay, err));
 	OK(cow_image_write_zeroes(overlay, 513, size - 1026, err));
 	OK(cow_image_pread(overlay, &byte, 1, size / 3, err));
@@ -163,6 +164,8 @@ static void overlay_zeroes_16_tib_without_memory(void)
 	OK(cow_image_next_data(overlay, size / 2 - 5, &at, &len, err));
 	CHECK_EQ(at, size / 2);
 	OK(cow_image_pread(overlay, &byte, 1, size / 2 + 1, err));
+	CHECK_EQ(byte, 0);
+	OK(cow_image_pread(overlay, &byte, 1, size / 2 + (1 << 30), err));
 	CHECK_EQ(byte, 0);
 }
 

@@ -130,11 +130,24 @@ static void a_link_is_replaced_not_followed(void)
 static void a_file_that_came_meanwhile_is_not_replaced(void)
 {
 	struct cow_output *output = opened("c", 0);
+	struct cow_err why = COW_ERR_INIT;
 
 	temp_file("c", 512);
-	FAILS(-EEXIST, cow_output_publish(output, err));
+	CHECK(cow_output_publish(output, &why) == -EEXIST);
+	CHECK(!strcmp(why.force, "overwrite") && !strcmp(why.image, "c"));
 	cow_output_close(output);
 	CHECK(first_byte("c") == 0 && nr_files() == 4);
+}
+
+static void what_cannot_be_named_leaves_nothing(void)
+{
+	unsigned int nr = nr_files();
+	struct cow_output *output = opened("z", COW_OUTPUT_OVERWRITE);
+
+	CHECK(!mkdir("z", 0700));
+	FAILS(-EISDIR, cow_output_publish(output, err));
+	cow_output_close(output);
+	CHECK(!rmdir("z") && nr_files() == nr);
 }
 
 static void an_image_of_the_set_is_no_target(void)
@@ -214,6 +227,7 @@ int main(void)
 	RUN(an_existing_file_needs_overwrite);
 	RUN(a_link_is_replaced_not_followed);
 	RUN(a_file_that_came_meanwhile_is_not_replaced);
+	RUN(what_cannot_be_named_leaves_nothing);
 	RUN(an_image_of_the_set_is_no_target);
 	RUN(impossible_targets_are_refused);
 	RUN(a_new_device_reads_as_zeros_and_is_written_in_full);
