@@ -95,6 +95,7 @@ static void append_check_state(void *user, struct cow_image **images, uint64_t m
 		check_chunk(job, images[0], store, chunk, mark);
 	CHECK(!cow_store_next_extent(store, job->rs->nr_chunks * job->rs->chunk_bytes, &extent));
 	cow_store_close(store);
+	pair_check_sound(NULL, images[0]);
 }
 
 static void append_check_done(void *user, struct cow_image **images)

@@ -2,7 +2,8 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * crash_merge.c - a merge, cut off anywhere. At every state the view of the
- * pair is the whole view (I1, I2, I9); the same merge, run again, finishes
+ * pair is the whole view (I1, I2, I9), and a check finds nothing that would
+ * keep the kernel from taking over; the same merge, run again, finishes
  * (I6), and leaves a store that is valid and empty down to the last byte of
  * its first area (I5).
  * usage: crash_merge [number of states]
@@ -47,6 +48,7 @@ static void merge_check_state(void *user, struct cow_image **images, uint64_t ma
 	struct cow_store *store;
 
 	pair_check_view(images[IMAGE_ORIGIN], images[IMAGE_COW], job->rs->view);
+	pair_check_sound(images[IMAGE_ORIGIN], images[IMAGE_COW]);
 	OK(pair_open(NULL, images[IMAGE_COW], &store, err));
 	CHECK(!cow_store_get_info(store, &info));
 	CHECK(info.valid);

@@ -33,6 +33,27 @@ int pair_open(struct cow_image *origin, struct cow_image *cow, struct cow_store 
 	return cow_store_open(&args, ret_store, err);
 }
 
+void pair_check_sound(struct cow_image *origin, struct cow_image *cow)
+{
+	struct cow_role_image images[2] = {
+		{ .role = COW_ROLE_COW, .image = cow },
+		{ .role = COW_ROLE_ORIGIN, .image = origin },
+	};
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_report *report;
+
+	args.images = images;
+	args.nr_images = origin ? 2 : 1;
+	OK(cow_report_new(NULL, 0, &report, err));
+	OK(cow_check(&args, &params, report, &verdict, err));
+	CHECK(verdict.kernel_loads && verdict.view_right && verdict.merge_right && verdict.valid);
+	CHECK_EQ(cow_report_count(report, COW_CLASS_DAMAGE), 0);
+	CHECK_EQ(cow_report_count(report, COW_CLASS_LOST), 0);
+	cow_report_free(report);
+}
+
 void pair_check_view(struct cow_image *origin, struct cow_image *cow, const uint8_t *view)
 {
 	uint64_t size = cow_image_size(origin);

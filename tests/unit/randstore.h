@@ -47,6 +47,10 @@ int pair_open(struct cow_image *origin, struct cow_image *cow, struct cow_store 
 /* Ends the program unless the view of the pair reads as these bytes. */
 void pair_check_view(struct cow_image *origin, struct cow_image *cow, const uint8_t *view);
 
+/* Ends the program unless a check finds no damage and promises that the
+ * kernel loads, reads and merges the store right; origin may be NULL. */
+void pair_check_sound(struct cow_image *origin, struct cow_image *cow);
+
 /* Ends the program unless the store is valid, empty, and its first metadata
  * area is all zeros. */
 void pair_check_empty(struct cow_image *cow, uint64_t chunk_bytes);
