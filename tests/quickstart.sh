@@ -32,7 +32,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t tmpfs tmpfs /run
 cd /usr/lib/uml/modules/\$(uname -r)/kernel || halt -f
 for m in drivers/dax/dax drivers/md/dm-mod drivers/md/dm-bufio drivers/md/dm-snapshot; do
-	[ ! -e \$m.ko ] || insmod \$m.ko 2>/dev/null
+	[ ! -e \$m.ko ] || busybox insmod \$m.ko 2>/dev/null
 done
 set -e
 echo "0 \$(blockdev --getsz /dev/ubdb) snapshot /dev/ubdb /dev/ubdc P 8" | dmsetup create snap --noudevsync
