@@ -34,6 +34,7 @@ struct persistent {
 	struct snap_record *records; /* the same, in the order they were handed out */
 	size_t nr_pending, capacity;
 	uint64_t unfinished_bytes; /* of the last pending chunk; 0: it is whole */
+	bool has_failed;	   /* data is missing: nothing is published any more */
 	bool tail_is_clean;	   /* zeros behind the end of the list (I5) */
 
 	/* merging (persistent_merge.c) */

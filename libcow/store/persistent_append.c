@@ -83,12 +83,24 @@ static int pending_add(struct persistent *p, const struct exmap_run *run, struct
 	return 0;
 }
 
+/* What could not be written must never get a record (I3): the chunk may be
+ * pending already, or half of it be there. */
 static int data_write(struct persistent *p, uint64_t offset, const uint8_t *buf, uint64_t len,
 		      struct cow_err *err)
 {
-	if (buf)
-		return cow_image_pwrite(p->store.data, buf, len, offset, err);
-	return cow_image_write_zeroes(p->store.data, offset, len, err);
+	int ret = buf ? cow_image_pwrite(p->store.data, buf, len, offset, err)
+		      : cow_image_write_zeroes(p->store.data, offset, len, err);
+
+	p->has_failed = p->has_failed || ret;
+	return ret;
+}
+
+static int failed_check(const struct persistent *p, struct cow_err *err)
+{
+	if (!p->has_failed)
+		return 0;
+	return cow_fail(err, -EIO, "adding to %s has failed before; it must be opened anew",
+			p->store.metadata->name);
 }
 
 /* How much of its last chunk data up to old_bytes fills, 0: all of it. The
@@ -171,7 +183,9 @@ int cow_persistent_append(struct cow_store *store, uint64_t old_bytes, const voi
 	uint64_t len = len_bytes, taken = 0;
 	int ret;
 
-	ret = pending_begin(p, err);
+	ret = failed_check(p, err);
+	if (!ret)
+		ret = pending_begin(p, err);
 	while (!ret && len) {
 		if (p->unfinished_bytes)
 			ret = append_rest(p, old_bytes, from, len, &taken, err);
@@ -296,8 +310,9 @@ int cow_persistent_publish(struct cow_store *store, struct cow_err *err)
 	AUTO_FREE uint8_t *buf = NULL;
 	int ret;
 
-	if (!p->nr_pending)
-		return 0;
+	ret = failed_check(p, err);
+	if (ret || !p->nr_pending)
+		return ret;
 	/* Without an origin, the last may be the origin's short one (I11). */
 	if (p->unfinished_bytes && store->origin)
 		return cow_fail(err, -EINVAL,
@@ -313,5 +328,8 @@ int cow_persistent_publish(struct cow_store *store, struct cow_err *err)
 		ret = cow_persistent_tidy(store, err);
 	if (!ret)
 		ret = publish_areas(p, buf, err);
-	return ret ? ret : publish_map(p, err);
+	if (!ret)
+		ret = publish_map(p, err);
+	p->has_failed = ret;
+	return ret;
 }
