@@ -18,6 +18,7 @@
 /* In the order in which they are probed. */
 static const struct store_ops *const kinds[] = {
 	&cow_store_persistent_ops,
+	&cow_store_transient_ops,
 };
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -127,7 +128,7 @@ static int probe(struct cow_image *image, const struct store_ops **ret_ops, stru
 
 int cow_store_probe(struct cow_image *image, const char **ret_kind, struct cow_err *err)
 {
-	const struct store_ops *ops;
+	const struct store_ops *ops = NULL;
 	int ret = probe(image, &ops, err);
 
 	if (!ret)
