@@ -73,6 +73,16 @@ static const struct cow_problem problems[] = {
 		.question = "keep the exception that the kernel reads",
 	},
 	{
+		.id = "persistent.duplicate-record",
+		.klass = COW_CLASS_NOTE,
+		.flags = FIXABLE | SAFE,
+		.summary = "an exception is recorded twice, as a move of it that was cut off "
+			   "leaves it",
+		.kernel = "does not mind: both records say the same",
+		.fix = "the last record is put in the place of one of the two",
+		.question = "drop the second of two equal records",
+	},
+	{
 		.id = "persistent.header-magic",
 		.klass = COW_CLASS_DAMAGE,
 		.flags = FIXABLE,

@@ -59,25 +59,28 @@ static void magic_check(struct snap_check *check)
 			   magic & 255, magic >> 8 & 255, magic >> 16 & 255, magic >> 24);
 }
 
+/* Where the magic is lost, nobody knows what the rest was. */
 static void fields_check(struct snap_check *check)
 {
 	const struct snap_header *header = &check->header;
 
+	if (header->magic != SNAP_MAGIC)
+		return;
 	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors)) {
-		check->kernel_refuses = check->kernel_refuses || header->magic;
+		check->kernel_refuses = true;
 		cow_snap_check_add(check, "persistent.chunk-size-impossible", 12, 4,
 				   "a chunk size of %" PRIu32
 				   " sectors at byte 12 is not a power of two from 1 to %" PRIu32,
 				   header->chunk_sectors, SNAP_CHUNK_SECTORS_MAX);
 	}
 	if (header->version != SNAP_VERSION) {
-		check->kernel_refuses = check->kernel_refuses || header->magic;
+		check->kernel_refuses = true;
 		cow_snap_check_add(check, "persistent.header-version", 8, 4,
 				   "version %" PRIu32 " at byte 8, there is only version 1",
 				   header->version);
 	}
 	if (!header->valid) {
-		check->kernel_refuses = check->kernel_refuses || header->magic;
+		check->kernel_refuses = true;
 		cow_snap_check_add(check, "persistent.invalid", 4, 4,
 				   "the store is marked invalid at byte 4");
 	}
@@ -197,7 +200,7 @@ static void order_check(struct snap_check *check)
 	const struct snap_layout *layout = &check->layout;
 	uint64_t next = check->highest_new + 1, used;
 
-	if (check->nr_bad || check->garbage_index != UINT64_MAX)
+	if (check->is_list_damaged)
 		return;
 	if (!check->is_ascending)
 		cow_snap_check_add(check, "persistent.out-of-order", COW_OFFSET_NONE, 0,

@@ -35,7 +35,8 @@ struct snap_check {
 	uint64_t last_new;
 	bool is_ascending; /* new chunks */
 	bool has_end;
-	bool is_cut; /* the image is too short for its own list */
+	bool is_list_damaged; /* counts of its chunks mean nothing */
+	bool is_cut;	      /* the image is too short for its own list */
 };
 
 /* Adds a finding at [offset_bytes, + len_bytes) of the COW image. */

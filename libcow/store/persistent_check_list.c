@@ -225,8 +225,10 @@ static void end_check(struct snap_check *check)
 
 int cow_snap_check_list(struct snap_check *check, struct cow_err *err)
 {
+	bool was_damaged = check->is_damaged;
 	int ret;
 
+	check->is_damaged = false;
 	check->is_ascending = true;
 	check->garbage_index = UINT64_MAX;
 	check->last_new = check->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
@@ -238,5 +240,9 @@ int cow_snap_check_list(struct snap_check *check, struct cow_err *err)
 	end_check(check);
 	if (check->has_end)
 		ret = tail_check(check, err);
-	return ret ? ret : cow_snap_check_twice(check, err);
+	if (!ret)
+		ret = cow_snap_check_twice(check, err);
+	check->is_list_damaged = check->is_damaged;
+	check->is_damaged = check->is_damaged || was_damaged;
+	return ret;
 }

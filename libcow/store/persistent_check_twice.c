@@ -181,6 +181,20 @@ static void new_chunk_add(struct snap_check *check, const struct snap_record *re
 			   first->index % per_area, first->index / per_area, first->other_chunk);
 }
 
+static void record_add(struct snap_check *check, const struct snap_record *record, uint64_t index,
+		       const struct twice *first)
+{
+	uint64_t per_area = check->layout.records_per_area;
+
+	cow_snap_check_add(check, "persistent.duplicate-record",
+			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
+			   "record %" PRIu64 " of area %" PRIu64 ", from chunk %" PRIu64
+			   " of the origin to chunk %" PRIu64 ", is the same as record %" PRIu64
+			   " of area %" PRIu64,
+			   index % per_area, index / per_area, record->old_chunk, record->new_chunk,
+			   first->index % per_area, first->index / per_area);
+}
+
 static int record_name(struct twice_check *twice, const struct snap_record *record, uint64_t index,
 		       void *user)
 {
@@ -198,11 +212,13 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 	}
 	if (problem)
 		return 0;
-	if (old && old->index != INDEX_NONE)
+	/* the same record again is legal while one is being moved (I13) */
+	if (old && old->index != INDEX_NONE && old->other_chunk == record->new_chunk)
+		record_add(check, record, index, old);
+	else if (old && old->index != INDEX_NONE)
 		old_chunk_add(twice, record, index, old);
 	else if (old)
 		*old = (struct twice){ record->old_chunk, index, record->new_chunk };
-	/* the same record again is legal while one is being moved (I13) */
 	if (new &&new->index != INDEX_NONE &&new->other_chunk != record->old_chunk)
 		new_chunk_add(check, record, index, new);
 	else if (new &&new->index == INDEX_NONE)

@@ -171,6 +171,9 @@ static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
 {
 	struct load *load = user;
 
+	/* A record that was being moved stands twice: legal (I13). */
+	if (duplicate->kept_new_chunk == duplicate->dropped_new_chunk)
+		return 0;
 	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 			  "two records map chunk %" PRIu64 " of the origin: to chunk %" PRIu64
 			  " and to chunk %" PRIu64 " of %s; snapcheck tells more",
