@@ -1,3 +1,4 @@
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
 """Boots a real Linux kernel (user-mode-linux) as an ordinary process.
@@ -13,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -144,3 +146,24 @@ class Lab:
             boot.kill()
             self.seconds += time.monotonic() - began
         return json.loads(lines[-1])
+
+
+def main(argv):
+    """lab.py DIRECTORY JOB JOBARG [DISK...]: one boot for one program; its
+    output; exit 0 if the program did."""
+    boot = Boot(argv[1], argv[2], argv[3], disks=argv[4:])
+    try:
+        boot.start()
+        boot.wait()
+    except LabError as e:
+        print(e)
+        return 1
+    finally:
+        boot.kill()
+    print(boot.text())
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
+    sys.exit(main(sys.argv))

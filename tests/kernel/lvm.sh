@@ -1,0 +1,104 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the libcow authors
+# Inside the user-mode kernel: an upgrade is rolled back from rescue media, the
+# way LVM is used today. $1 is a work directory that holds "path" (where our
+# tools are); the disk is /dev/ubdb.
+set -eux
+dir=$1
+PATH=$(cat "$dir/path"):$PATH
+export LC_ALL=C LVM_SYSTEM_DIR="$dir/lvm" LVM_SUPPRESS_FD_WARNINGS=1
+
+rescue() {
+	mkdir -p "$LVM_SYSTEM_DIR" /run/lock/lvm
+	cat >"$LVM_SYSTEM_DIR/lvm.conf" <<-END
+		devices { dir="/dev" scan=["/dev"] types=["ubd",16] obtain_device_list_from_udev=0
+			use_devicesfile=0 md_component_detection=0 filter=["a|/dev/ubd.*|","r|.*|"] }
+		backup { backup=0 archive=0 }
+		activation { udev_sync=0 udev_rules=0 monitoring=0 verify_udev_operations=1 }
+		global { use_lvmpolld=0 locking_dir="/run/lock/lvm" event_activation=0 }
+	END
+}
+
+# Names, contents, owners, modes and times below $1.
+list() {
+	(cd "$1" && find . -xdev -printf '%p %m %U %G %T@ %l\n' | sort && \
+		find . -xdev -type f -exec sha256sum {} + | sort)
+}
+
+install_system() {
+	pvcreate -q /dev/ubdb
+	vgcreate -q vg /dev/ubdb
+	lvcreate -q -y -Wn -L 48M -n root vg
+	mkfs.ext4 -q -b 4096 /dev/vg/root
+	mount /dev/vg/root /mnt
+	mkdir /mnt/etc /mnt/usr
+	for i in $(seq 40); do echo "setting $i" >"/mnt/etc/$i.conf"; done
+	cp -r "$LVM_SYSTEM_DIR" /mnt/usr/lvm
+	dd if=/dev/urandom of=/mnt/usr/program bs=1M count=8 status=none
+	sync
+	list /mnt >"$dir/before"
+}
+
+# What the snapshot must bring back: here it is the *origin's* state at the
+# time of the snapshot.
+upgrade() {
+	lvcreate -q -s -c "$1" -L 24M -n snap vg/root
+	rm -r /mnt/usr/lvm /mnt/etc/1?.conf
+	for i in $(seq 40); do echo "broken $i" >"/mnt/etc/$i.conf"; done
+	dd if=/dev/urandom of=/mnt/usr/program bs=64k seek=3 count=60 conv=notrunc status=none
+	dd if=/dev/urandom of=/mnt/usr/new bs=1M count=6 status=none
+	umount /mnt
+}
+
+roll_back() {
+	vgchange -q -an vg
+	vgchange -q -ay vg
+	# The tools refuse what is a snapshot itself, or in use.
+	status=0
+	snapmerge -y /dev/mapper/vg-root /dev/mapper/vg-snap || status=$?
+	[ "$status" = 64 ]
+	status=0
+	snapmerge -y /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow || status=$?
+	[ "$status" = 64 ]
+	dmsetup remove --noudevsync vg-snap
+	dmsetup remove --noudevsync vg-root
+	snapcheck /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
+	snapmerge -y /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
+	snapcheck /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
+	dmsetup remove --noudevsync vg-snap-cow
+	dmsetup remove --noudevsync vg-root-real
+	vgchange -q -an vg
+	vgchange -q -ay vg
+}
+
+judge() {
+	# 2 chunks: header and an empty area.
+	dmsetup status vg-snap
+	[ "$(dmsetup status vg-snap | awk '{ split($4, used, "/"); print used[1] - $5 }')" = 0 ]
+	e2fsck -fn /dev/vg/root
+	mount -o ro /dev/vg/root /mnt
+	list /mnt >"$dir/after"
+	umount /mnt
+	cmp "$dir/before" "$dir/after"
+}
+
+rescue
+install_system
+upgrade 4k
+roll_back
+judge
+lvconvert -q --merge vg/snap
+[ "$(lvs --noheadings -o lv_name vg | tr -d ' ')" = root ]
+judge_again=$(dmsetup table vg-root)
+[ "${judge_again#*linear}" != "$judge_again" ]
+e2fsck -fn /dev/vg/root
+
+mount /dev/vg/root /mnt
+list /mnt >"$dir/before"
+upgrade 64k
+roll_back
+judge
+lvremove -q -y vg/snap
+e2fsck -fn /dev/vg/root
+vgchange -q -an vg
