@@ -11,7 +11,7 @@ import time
 DM_HEADER = struct.Struct("=3IIIIiIIIQ128s129s7x")
 DM_TARGET = struct.Struct("=QQiI16s")
 DM_CREATE, DM_REMOVE, DM_SUSPEND, DM_LOAD, DM_STATUS = 3, 4, 6, 9, 12
-DM_FLAG_SUSPEND, DM_FLAG_TABLE = 2, 16
+DM_FLAG_SUSPEND = 2
 LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
 
 
@@ -33,20 +33,22 @@ def dm_create(name, sectors, kind, params):
     """Makes a device of one target; gives its node."""
     head = _dm(DM_CREATE, name)
     device = DM_HEADER.unpack_from(head)[10]
-    text = params.encode() + b"\0"
-    text += b"\0" * (-len(text) % 8)
-    target = DM_TARGET.pack(0, sectors, 0, DM_TARGET.size + len(text), kind.encode()) + text
     try:
-        _dm(DM_LOAD, name, nr_targets=1, payload=target)
-        _dm(DM_SUSPEND, name)  # without the flag: resume
+        dm_reload(name, sectors, kind, params)
     except OSError:
         _dm(DM_REMOVE, name)
         raise
     return "/dev/dm-%d" % (device & 0xff | device >> 12 & 0xfff00)
 
 
-def dm_suspend(name):
+def dm_reload(name, sectors, kind, params):
+    """Gives a device another table; running I/O waits."""
+    text = params.encode() + b"\0"
+    text += b"\0" * (-len(text) % 8)
+    target = DM_TARGET.pack(0, sectors, 0, DM_TARGET.size + len(text), kind.encode()) + text
+    _dm(DM_LOAD, name, nr_targets=1, payload=target)
     _dm(DM_SUSPEND, name, DM_FLAG_SUSPEND)
+    _dm(DM_SUSPEND, name)  # without the flag: resume
 
 
 def dm_remove(name):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -29,6 +30,7 @@ class Job:
         self.ident = ident
         self.nodes = {}
         self.loops, self.maps = [], []  # names, in order of creation
+        self.held = []  # descriptors
 
     def loop(self, name, path):
         self.nodes[name] = dmlib.loop_attach(path)
@@ -51,6 +53,8 @@ class Job:
         return dmlib.dm_status("%s-%s" % (self.ident, name))
 
     def remove(self, *names):
+        while self.held:
+            os.close(self.held.pop())
         for name in names:
             if name in self.maps:
                 dmlib.dm_remove("%s-%s" % (self.ident, name))
@@ -114,6 +118,31 @@ class Job:
             digest.update(piece)
         return digest.hexdigest()
 
+    def tool(self, exits, *argv):
+        """Runs a program here, on these devices; gives its stdout."""
+        argv = [word.format(**self.nodes) for word in argv]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              errors="backslashreplace", check=False)
+        if done.returncode not in exits:
+            raise RuntimeError("exit %d of %s\n%s%s" % (done.returncode, " ".join(argv),
+                                                        done.stdout, done.stderr))
+        return done.stdout
+
+    def reload(self, name, sectors, kind, params):
+        dmlib.dm_reload("%s-%s" % (self.ident, name), sectors, kind, params.format(**self.nodes))
+
+    def hold(self, name):
+        """Keeps a device open, so that its cache outlives the next program."""
+        self.held.append(os.open(self.nodes[name], os.O_RDONLY))
+
+    def is_cache_true(self, name, offset, count):
+        """Does the cache of the device hold what the device does?"""
+        buf = mmap.mmap(-1, count)
+        direct = os.open(self.nodes[name], os.O_RDONLY | os.O_DIRECT)
+        os.preadv(direct, [buf], offset)
+        os.close(direct)
+        return buf[:] == os.pread(self.held[-1], count, offset)
+
     def copy(self, source, target):
         with open(source, "rb") as s, open(target, "wb") as t:
             while True:
@@ -139,6 +168,7 @@ class Job:
             time.sleep(0.01)
 
     def close(self):
+        self.remove()
         for name in reversed(self.maps):
             dmlib.dm_remove("%s-%s" % (self.ident, name))
         for name in self.loops:

@@ -29,8 +29,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cases import Case, Failure, Kill  # noqa: E402
 from lab import Lab, LabError  # noqa: E402
 from naive import MUTANTS, SEED_AWAKE, Naive  # noqa: E402
-from scripts import SCHEDULE  # noqa: E402
+from schedule import SCHEDULE  # noqa: E402
 from snap import FormatError  # noqa: E402
+from tools import ToolError, Tools  # noqa: E402
 
 BATCH = 128  # cases that share boots
 
@@ -61,7 +62,7 @@ class Shard:
         except StopIteration:
             self.progress += case.progress
             shutil.rmtree(case.directory)
-        except (Failure, FormatError) as e:
+        except (Failure, FormatError, ToolError) as e:
             self.report(case, generator, str(e))
         except Exception:  # a file that cannot even be parsed, for example
             self.report(case, generator, traceback.format_exc())
@@ -118,7 +119,7 @@ def run_shard(args, numbers, index):
     """In a process of its own; gives its exit status."""
     work = os.path.join(args.work, "shard-%d" % index)
     os.makedirs(work, exist_ok=True)
-    peer = Naive()
+    peer = Naive() if args.peer == "naive" else Tools()
     nr_failed = 0
     for start in range(0, len(numbers), BATCH):
         began = time.monotonic()
@@ -200,7 +201,7 @@ def parse_args():
     parser.add_argument("--case", type=int, help="only this one")
     parser.add_argument("--count", type=int, default=len(SCHEDULE))
     parser.add_argument("--jobs", type=int, default=2, help="labs at once")
-    parser.add_argument("--peer", choices=("naive",), default="naive")
+    parser.add_argument("--peer", choices=("tools", "naive"), default="tools")
     parser.add_argument("--self-test", action="store_true", help="is the judge awake?")
     args = parser.parse_args()
     args.seed = args.seed or str(random.SystemRandom().randrange(1 << 32))

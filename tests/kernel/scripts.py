@@ -146,6 +146,21 @@ def relay_three(case):
     yield from kernel_finishes(case)
 
 
+def relay_on(case):
+    """c. After our merge was killed the pair goes on as an ordinary snapshot:
+    the kernel writes, reloads and merges."""
+    yield from some_store(case)
+    us_killed(case)
+    with open(case.path("origin"), "rb") as f:
+        case.model.origin = bytearray(f.read())
+    case.model.old_chunks = {old for old, _ in Store(case.path("cow")).records}
+    yield from case.kernel_writes(case.plan_batches(case.pick_old_chunks(case.nr)))
+    case.judge_pair("after the kernel went on")
+    case.judge_merged("merged by the kernel", "-k")
+    case.peer.merge(case.path("origin"), case.path("cow"))
+    case.judge_merged("merged by " + case.peer.name, "")
+
+
 # ---- d. creation
 
 def rewrite_ops(case, device):
@@ -212,9 +227,3 @@ def judge_less(case, device, nr_chunks, answers):
         case.equal("usage by check, full", verdict["status"],
                    "%d/%d %d" % (nr_chunks * case.chunk_sectors, nr_chunks * case.chunk_sectors,
                                  (len(store.records) // store.per_area + 2) * case.chunk_sectors))
-
-
-SCHEDULE = (kernel_to_us, us_to_kernel, kernel_to_us, size_rule,
-            kernel_to_us, us_to_kernel, relay_to_kernel, relay_to_us,
-            kernel_to_us, us_to_kernel, kernel_to_us, size_rule,
-            kernel_to_us, us_to_kernel, relay_to_kernel, relay_three)
