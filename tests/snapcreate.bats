@@ -45,6 +45,7 @@ first_bytes() {
 	END
 }
 
+# bats test_tags=slow
 @test "every chunk size from 512 to 1G, and no other" {
 	for shift in 9 10 15 20 25 30; do
 		rm -f c.img

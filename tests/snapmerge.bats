@@ -149,6 +149,7 @@ setup() {
 	END
 }
 
+# bats test_tags=slow
 @test "an image that was cut is not merged" {
 	pair both-c32
 	cp cow.img good.img
