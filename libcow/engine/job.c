@@ -49,15 +49,14 @@ static int label_check(const struct cow_store *store, const struct cow_label *la
 	if (label->job == LABEL_JOB_UNDO)
 		return cow_refuse(err, -EPERM, "undo-file", NULL,
 				  "%s is the undo file of a merge: use --take-back, which looks at "
-				  "the origin first (cannot be forced)",
+				  "the origin first",
 				  store->metadata->name);
 	if (label->phase == LABEL_PHASE_PRESERVE && label->nr_siblings > nr_siblings)
 		return cow_refuse(
 			err, -EPERM, "siblings", NULL,
 			"an earlier run was keeping %" PRIu32
 			" siblings true and had not finished with that; this one names %zu: "
-			"name them all again, or give one up with --drop-sibling (cannot be "
-			"forced)",
+			"name them all again, or give one up with --drop-sibling",
 			label->nr_siblings, nr_siblings);
 	return 0;
 }

@@ -80,12 +80,12 @@ static int merge_check_state(const struct cow_store *store, const struct cow_sto
 	if (store->is_damaged)
 		return cow_refuse(err, -EPERM, "damaged", NULL,
 				  "the store is damaged: merging would write wrong data into %s; "
-				  "repair the store first (cannot be forced)",
+				  "repair the store first",
 				  store->origin->name);
 	if (!info->valid)
 		return cow_refuse(err, -EPERM, "invalid", NULL,
 				  "the store is marked invalid: data is missing from it, and the "
-				  "kernel would not merge it either (cannot be forced)");
+				  "kernel would not merge it either");
 	return 0;
 }
 
@@ -102,7 +102,7 @@ static int merge_check_sizes(const struct cow_store *store, struct cow_err *err)
 	return cow_refuse(err, -EPERM, "bounds", NULL,
 			  "the store has an exception for chunk %" PRIu64
 			  ", but %s ends after %" PRIu64 " chunks of %" PRIu64
-			  " bytes: it is not this store's origin, or was cut (cannot be forced)",
+			  " bytes: it is not this store's origin, or was cut",
 			  run.old_chunk + run.nr_chunks - 1, store->origin->name, nr_chunks,
 			  store->chunk_bytes);
 }
@@ -118,8 +118,7 @@ static int merge_preflight(struct cow_store *store, const struct cow_store_info 
 				"a merge needs a store that was opened with its origin");
 	if (store->origin == store->data || store->origin == store->metadata)
 		return cow_refuse(err, -EPERM, "overlap", NULL,
-				  "%s is named as origin and as COW image (cannot be forced)",
-				  store->origin->name);
+				  "%s is named as origin and as COW image", store->origin->name);
 	ret = merge_check_state(store, info, err);
 	if (!ret)
 		ret = merge_check_sizes(store, err);
@@ -162,11 +161,10 @@ static int moves_check(const struct store_moves *moves, uint64_t nr_left, struct
 	if (moves->is_last ? moves->nr_chunks == nr_left
 			   : moves->nr_chunks && moves->nr_chunks <= nr_left)
 		return 0;
-	return cow_refuse(
-		err, -EBUSY, "changed", NULL,
-		"the store names %" PRIu64 " exceptions where %" PRIu64
-		" are left of those loaded: somebody else writes to it (cannot be forced)",
-		moves->nr_chunks, nr_left);
+	return cow_refuse(err, -EBUSY, "changed", NULL,
+			  "the store names %" PRIu64 " exceptions where %" PRIu64
+			  " are left of those loaded: somebody else writes to it",
+			  moves->nr_chunks, nr_left);
 }
 
 /* Takes the next batch off the end of the list and moves it. */

@@ -27,15 +27,14 @@ static int check_sibling(const struct cow_store *store, const struct cow_store *
 			err, -EINVAL,
 			"a sibling must be opened with the origin of the store that is merged");
 	if (sibling->data == store->data)
-		return cow_refuse(
-			err, -EPERM, "overlap", NULL,
-			"%s is named as COW image and as its own sibling (cannot be forced)",
-			store->data->name);
+		return cow_refuse(err, -EPERM, "overlap", NULL,
+				  "%s is named as COW image and as its own sibling",
+				  store->data->name);
 	if (sibling->is_damaged || !info.valid)
 		return cow_refuse(
 			err, -EPERM, sibling->is_damaged ? "damaged" : "invalid", NULL,
 			"the sibling %s is %s: its view cannot be kept true; leave it out "
-			"(cannot be forced)",
+			"",
 			sibling->data->name, sibling->is_damaged ? "damaged" : "marked invalid");
 	if (sibling->data->is_writable)
 		return 0;
@@ -57,11 +56,10 @@ static int check_room(struct cow_store *store, struct cow_store *sibling, const 
 	int ret;
 
 	if (job->is_continued && nr_chunks)
-		return cow_refuse(
-			err, -EPERM, "siblings", NULL,
-			"the merge that is being continued was begun without %s: what it "
-			"lacks is partly overwritten; continue without it (cannot be forced)",
-			sibling->data->name);
+		return cow_refuse(err, -EPERM, "siblings", NULL,
+				  "the merge that is being continued was begun without %s: what it "
+				  "lacks is partly overwritten; continue without it",
+				  sibling->data->name);
 	ret = cow_store_reserve(sibling, nr_chunks, err);
 	if (ret == -ENOSPC)
 		cow_err_prefix(err, "nothing was written; enlarge the sibling, or give it up with "
@@ -90,10 +88,9 @@ static int undo_state(struct cow_store *undo, const struct job *job, bool *ret_i
 		*ret_is_complete = true;
 		return 0;
 	}
-	return cow_refuse(
-		err, -EPERM, "other-job", NULL,
-		"%s is not the undo file of this merge: name a new file (cannot be forced)",
-		undo->data->name);
+	return cow_refuse(err, -EPERM, "other-job", NULL,
+			  "%s is not the undo file of this merge: name a new file",
+			  undo->data->name);
 }
 
 static int check_undo(struct cow_store *store, struct cow_store *undo, const struct job *job,
@@ -112,7 +109,7 @@ static int check_undo(struct cow_store *store, struct cow_store *undo, const str
 			err, -EPERM, "other-job", NULL,
 			"the merge that is being continued has begun to write: a new undo "
 			"file would miss that; name the file of the first run, or none "
-			"(cannot be forced)");
+			"");
 	return check_room(store, undo, job, err);
 }
 
@@ -124,10 +121,9 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 	for (size_t i = 0; i < params->nr_siblings; i++) {
 		for (size_t k = 0; k < i; k++)
 			if (params->siblings[k]->data == params->siblings[i]->data)
-				return cow_refuse(
-					err, -EPERM, "overlap", NULL,
-					"the sibling %s is named twice (cannot be forced)",
-					params->siblings[i]->data->name);
+				return cow_refuse(err, -EPERM, "overlap", NULL,
+						  "the sibling %s is named twice",
+						  params->siblings[i]->data->name);
 		ret = check_sibling(store, params->siblings[i], err);
 		if (!ret)
 			ret = check_room(store, params->siblings[i], job, err);

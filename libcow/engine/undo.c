@@ -342,12 +342,12 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 		return cow_refuse(
 			err, -EPERM, "no-undo", NULL,
 			"%s is not the undo file of a merge: it has no label that says so "
-			"(cannot be forced)",
+			"",
 			undo->data->name);
 	if (ret_label->target_bytes != undo->origin->size_bytes)
 		return cow_refuse(err, -EPERM, "other-origin", NULL,
 				  "%s undoes a merge into an image of %" PRIu64
-				  " bytes, %s has %" PRIu64 " (cannot be forced)",
+				  " bytes, %s has %" PRIu64 "",
 				  undo->data->name, ret_label->target_bytes, undo->origin->name,
 				  undo->origin->size_bytes);
 	return 0;

@@ -231,7 +231,7 @@ static int persistent_unchanged(struct cow_store *store, struct cow_err *err)
 		return ret;
 	ret = cow_refuse(err, -EBUSY, "changed", NULL,
 			 "the header of %s is not what it was a moment ago: somebody else writes "
-			 "to it (cannot be forced)",
+			 "to it",
 			 store->metadata->name);
 	cow_err_place(err, store->metadata->name, 0);
 	return ret;

@@ -58,7 +58,7 @@ static int record_recheck(const struct persistent *p, const struct snap_record *
 		return 0;
 	ret = cow_refuse(err, -EBUSY, "changed", NULL,
 			 "record %" PRIu64 " of the list is not what it was when %s was opened: "
-			 "somebody else writes to it (cannot be forced)",
+			 "somebody else writes to it",
 			 index, p->store.metadata->name);
 	cow_err_place(err, p->store.metadata->name, cow_snap_record_offset(&p->layout, index));
 	return ret;
