@@ -9,146 +9,59 @@
 #include "tools/dump.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "tools/printer.h"
+#include "tools/delta.h"
+#include "tools/manifest.h"
 #include "tools/sink.h"
 #include "tools/tar.h"
-
-#define VIEW_MEMBER "view.img"
-#define MANIFEST_MEMBER "manifest.json"
-#define MANIFEST_SCHEMA "libcow.manifest/1"
-
-struct range_digest {
-	uint64_t index;
-	uint8_t digest[COW_DIGEST_BYTES];
-};
 
 struct contents {
 	struct cow_segment *extents;
 	size_t nr_extents, extents_room;
-	struct range_digest *ranges;
-	size_t nr_ranges, ranges_room;
-	uint8_t digest[COW_DIGEST_BYTES]; /* of the whole */
+	struct manifest manifest;
 };
 
 static void contents_clear(struct contents *contents)
 {
 	free(contents->extents);
-	free(contents->ranges);
-}
-
-/* Makes room for one more; NULL: no memory. */
-static void *grow(void *items, size_t nr, size_t *room, size_t item_bytes)
-{
-	size_t wanted = *room ? *room * 2 : 64;
-	void *grown;
-
-	if (nr < *room)
-		return items;
-	grown = reallocarray(items, wanted, item_bytes);
-	if (grown)
-		*room = wanted;
-	return grown;
+	manifest_clear(&contents->manifest);
 }
 
 static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct contents *contents = user;
-	struct cow_segment *extents = grow(contents->extents, contents->nr_extents,
-					   &contents->extents_room, sizeof(*extents));
 
-	if (!extents)
-		return -ENOMEM;
-	contents->extents = extents;
-	extents[contents->nr_extents++] = (struct cow_segment){ offset_bytes, len_bytes };
-	return 0;
-}
+	if (contents->nr_extents == contents->extents_room) {
+		size_t room = contents->extents_room ? contents->extents_room * 2 : 64;
+		void *grown = reallocarray(contents->extents, room, sizeof(*contents->extents));
 
-static int on_range(void *user, uint64_t index, const uint8_t digest[COW_DIGEST_BYTES])
-{
-	struct contents *contents = user;
-	struct range_digest *ranges = grow(contents->ranges, contents->nr_ranges,
-					   &contents->ranges_room, sizeof(*ranges));
-
-	if (!ranges)
-		return -ENOMEM;
-	contents->ranges = ranges;
-	ranges[contents->nr_ranges].index = index;
-	memcpy(ranges[contents->nr_ranges++].digest, digest, COW_DIGEST_BYTES);
+		if (!grown)
+			return -ENOMEM;
+		contents->extents = grown;
+		contents->extents_room = room;
+	}
+	contents->extents[contents->nr_extents++] = (struct cow_segment){ offset_bytes, len_bytes };
 	return 0;
 }
 
 static int scan(struct dump *dump, struct contents *contents, struct cow_err *err)
 {
-	struct cow_manifest_params params = COW_MANIFEST_PARAMS_INIT;
 	struct cow_callbacks callbacks = progress_callbacks(&dump->progress);
+	const struct manifest_scan scan = {
+		.callbacks = &callbacks,
+		.user = contents,
+		.extent = on_extent,
+	};
+	int ret = manifest_scan(&contents->manifest, dump->operands.view, &scan, err);
 
-	params.callbacks = &callbacks;
-	params.user = contents;
-	params.extent = on_extent;
-	params.range = on_range;
-	return cow_manifest(dump->operands.view, &params, contents->digest, err);
-}
-
-static const char *hex(const uint8_t digest[COW_DIGEST_BYTES], char buf[2 * COW_DIGEST_BYTES + 1])
-{
-	for (size_t i = 0; i < COW_DIGEST_BYTES; i++)
-		sprintf(buf + 2 * i, "%02x", digest[i]);
-	return buf;
-}
-
-static int to_tar(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
-{
-	return tar_data(user, buf, len_bytes, err);
-}
-
-static int write_manifest(struct printer *text, const struct dump *dump,
-			  const struct contents *contents, struct cow_err *err)
-{
-	char digest[2 * COW_DIGEST_BYTES + 1];
-	int ret;
-
-	ret = printer_add(text, err,
-			  "{\n \"schema\": \"" MANIFEST_SCHEMA "\",\n \"view_bytes\": %" PRIu64
-			  ",\n"
-			  " \"range_bytes\": %" PRIu64 ",\n \"algorithm\": \"xxh3-128\",\n"
-			  " \"digest\": \"%s\",\n%s \"ranges\": [",
-			  cow_image_size(dump->operands.view), COW_MANIFEST_RANGE_BYTES,
-			  hex(contents->digest, digest),
-			  dump->operands.is_doubtful ? " \"doubtful\": true,\n" : "");
-	for (size_t i = 0; !ret && i < contents->nr_ranges; i++)
-		ret = printer_add(text, err, "%s\n  [%" PRIu64 ", \"%s\"]", i ? "," : "",
-				  contents->ranges[i].index,
-				  hex(contents->ranges[i].digest, digest));
-	if (!ret)
-		ret = printer_add(text, err, "%s],\n \"complete\": true\n}\n",
-				  contents->nr_ranges ? "\n " : "");
-	return ret ? ret : printer_flush(text, err);
-}
-
-static int put_manifest(struct tar *tar, const struct dump *dump, const struct contents *contents,
-			struct cow_err *err)
-{
-	struct printer *text = calloc(1, sizeof(*text));
-	uint64_t len_bytes;
-	int ret;
-
-	if (!text)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the manifest");
-	/* The length stands in front of the text: count first. */
-	ret = write_manifest(text, dump, contents, err);
-	len_bytes = text->len_bytes;
-	*text = (struct printer){ .write = to_tar, .user = tar };
-	if (!ret)
-		ret = tar_begin(tar, MANIFEST_MEMBER, len_bytes, err);
-	if (!ret)
-		ret = write_manifest(text, dump, contents, err);
-	free(text);
+	contents->manifest.is_doubtful = dump->operands.is_doubtful;
 	return ret;
+}
+
+static int print_manifest(const void *user, struct printer *printer, struct cow_err *err)
+{
+	return manifest_print(user, printer, err);
 }
 
 static int put_extent(struct tar *tar, struct dump *dump, const struct cow_segment *extent,
@@ -216,7 +129,7 @@ static int write_tar(struct dump *dump, struct sink *sink, const struct contents
 		return ret;
 	ret = put_view(tar, dump, contents, err);
 	if (!ret)
-		ret = put_manifest(tar, dump, contents, err);
+		ret = tar_put_text(tar, MANIFEST_MEMBER, print_manifest, &contents->manifest, err);
 	if (!ret)
 		ret = tar_end(tar, err);
 	tar_free(tar);

@@ -269,6 +269,32 @@ int tar_hole(struct tar *tar, uint64_t len_bytes, struct cow_err *err)
 	return 0;
 }
 
+static int to_tar(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
+{
+	return tar_data(user, buf, len_bytes, err);
+}
+
+int tar_put_text(struct tar *tar, const char *name,
+		 int (*print)(const void *user, struct printer *printer, struct cow_err *err),
+		 const void *user, struct cow_err *err)
+{
+	struct printer *text = calloc(1, sizeof(*text));
+	uint64_t len_bytes;
+	int ret;
+
+	if (!text)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %s", name);
+	ret = print(user, text, err);
+	len_bytes = text->len_bytes;
+	*text = (struct printer){ .write = to_tar, .user = tar };
+	if (!ret)
+		ret = tar_begin(tar, name, len_bytes, err);
+	if (!ret)
+		ret = print(user, text, err);
+	free(text);
+	return ret;
+}
+
 int tar_end(struct tar *tar, struct cow_err *err)
 {
 	if (archive_write_finish_entry(tar->archive) != ARCHIVE_OK)

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "libcow.h"
+#include "tools/printer.h"
 
 struct tar;
 
@@ -42,6 +42,11 @@ int tar_begin_sparse(struct tar *tar, const char *name, uint64_t len_bytes,
 		     const struct cow_segment *extents, size_t nr_extents, struct cow_err *err);
 int tar_data(struct tar *tar, const void *buf, size_t len_bytes, struct cow_err *err);
 int tar_hole(struct tar *tar, uint64_t len_bytes, struct cow_err *err);
+/* A member with what print() prints; it is called twice, because the length
+ * stands in front of the text. It flushes the printer. */
+int tar_put_text(struct tar *tar, const char *name,
+		 int (*print)(const void *user, struct printer *printer, struct cow_err *err),
+		 const void *user, struct cow_err *err);
 /* Ends the archive; the tar is still to be freed. */
 int tar_end(struct tar *tar, struct cow_err *err);
 /* Frees; without tar_end() the stream is cut. NULL is allowed. */
