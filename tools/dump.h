@@ -20,6 +20,7 @@ struct dump {
 	const char *path;	     /* --path; NULL: all files */
 	const char *const *excludes; /* --exclude */
 	size_t nr_excludes;
+	const char *against; /* --against; NULL: the origin */
 	/* Filled in, for the last line and the JSON object. */
 	uint64_t data_bytes; /* not holes */
 	uint64_t nr_ranges;
@@ -30,6 +31,8 @@ struct dump {
 int dump_raw(struct dump *dump, struct cow_err *err);
 /* A pax tar: view.img, sparse, then manifest.json. */
 int dump_tar(struct dump *dump, struct cow_err *err);
+/* What changed, as a pax tar: see libcow-delta(5). */
+int dump_delta(struct dump *dump, struct cow_err *err);
 /* The ranges that some layer holds, as text (or in the JSON object). */
 int dump_map(struct dump *dump, struct cow_err *err);
 

@@ -16,8 +16,8 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, map, files;
-	const char *output, *compress, *mtime, *path;
+	bool tar, raw, delta, map, files;
+	const char *output, *compress, *mtime, *path, *against;
 	struct opt_list excludes;
 } options;
 
@@ -26,6 +26,11 @@ static const struct opt option_table[] = {
 	  &options.tar, NULL },
 	{ 0, "raw", NULL, "the view as it is: a sparse file, a device or a stream", OPT_FLAG,
 	  &options.raw, NULL },
+	{ 0, "delta", NULL, "what changed, as a pax tar that snapcreate --import reads", OPT_FLAG,
+	  &options.delta, NULL },
+	{ 0, "against", "MANIFEST",
+	  "with --delta: what changed since the export with this manifest, not since ORIGIN",
+	  OPT_TEXT, &options.against, NULL },
 	{ 0, "map", NULL, "the ranges that the COW images hold, as text", OPT_FLAG, &options.map,
 	  NULL },
 	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
@@ -38,8 +43,8 @@ static const struct opt option_table[] = {
 	  "where to (default: stdout); a file appears complete or not at all", OPT_TEXT,
 	  &options.output, NULL },
 	{ 0, "compress", "NAME[:LEVEL]",
-	  "none, gzip, xz, zstd or lz4, for --tar and --files (default: by the suffix of FILE)",
-	  OPT_TEXT, &options.compress, NULL },
+	  "none, gzip, xz, zstd or lz4, for a tar (default: by the suffix of FILE)", OPT_TEXT,
+	  &options.compress, NULL },
 	{ 0, "mtime", "TIME",
 	  "time of the members of a tar: seconds since 1970 or YYYY-MM-DDTHH:MM:SSZ (default: "
 	  "SOURCE_DATE_EPOCH, else 0)",
@@ -52,9 +57,9 @@ static const struct opts_spec spec = {
 	.operands = "ORIGIN [COW]...",
 	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
 		   "lowest first. Without COW, the ORIGIN itself.",
-	.notes = "One of --tar, --raw, --map and --files; --tar if FILE is named .tar or\n"
-		 ".tar.SUFFIX. --files says what it leaves out (exit status 4 if by damage);\n"
-		 "tar --xattrs --xattrs-include='*' --acls -xpf restores everything.\n"
+	.notes = "One of --tar, --raw, --delta, --map and --files; without: --tar if FILE is\n"
+		 "named .tar or .tar.SUFFIX. --files says what it leaves out (exit status 4 if\n"
+		 "by damage); tar --xattrs --xattrs-include='*' --acls -xpf restores everything.\n"
 		 "--force=invalid or --force=damaged reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
 	.force_ids = "overwrite,invalid,damaged,busy",
@@ -89,16 +94,21 @@ static int check_options(struct dump *dump)
 {
 	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
 
-	if (options.tar + options.raw + options.map + options.files > 1)
-		return cli_usage("--tar, --raw, --map and --files: only one of them");
-	if (!options.tar && !options.raw && !options.map && !options.files)
+	if (options.tar + options.raw + options.delta + options.map + options.files > 1)
+		return cli_usage("--tar, --raw, --delta, --map and --files: only one of them");
+	if (!options.tar && !options.raw && !options.delta && !options.map && !options.files)
 		options.tar = options.output && tar_is_name(options.output);
-	if (!options.tar && !options.raw && !options.map && !options.files)
-		return cli_usage("one of --tar, --raw, --map and --files is needed");
-	if (options.compress && !options.tar && !options.files)
-		return cli_usage("--compress goes with --tar and --files");
+	if (!options.tar && !options.raw && !options.delta && !options.map && !options.files)
+		return cli_usage("one of --tar, --raw, --delta, --map and --files is needed");
+	if (options.compress && !options.tar && !options.delta && !options.files)
+		return cli_usage("--compress goes with --tar, --delta and --files");
 	if ((options.path || options.excludes.nr_words) && !options.files)
 		return cli_usage("--path and --exclude go with --files");
+	if (options.against && !options.delta)
+		return cli_usage("--against goes with --delta");
+	if (options.delta && !options.against && cli_nr_operands() < 2)
+		return cli_usage("--delta needs a COW image, or --against: ORIGIN does not differ "
+				 "from itself");
 	if (options.map && cli_nr_operands() < 2)
 		return cli_usage("--map needs a COW image");
 	if (json_is_on_stdout() && is_to_stdout && !options.map)
@@ -136,6 +146,8 @@ static int export(struct dump *dump, struct cow_err *err)
 		return dump_tar(dump, err);
 	if (options.files)
 		return dump_files(dump, err);
+	if (options.delta)
+		return dump_delta(dump, err);
 	return options.raw ? dump_raw(dump, err) : dump_map(dump, err);
 }
 
@@ -155,6 +167,7 @@ static int run(struct dump *dump)
 	progress_start(&dump->progress, options.common.progress, options.common.quiet);
 	dump->output = options.output;
 	dump->compress = options.compress;
+	dump->against = options.against;
 	dump->is_dry_run = options.common.dry_run;
 	dump->path = options.path;
 	dump->excludes = options.excludes.words;
