@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* blkid.h - what seems to be on an image: a file system, a partition table, a
+ * member of a RAID, ..., by its signature. */
+#ifndef TOOLS_BLKID_H
+#define TOOLS_BLKID_H
+
+#include "libcow.h"
+
+#define BLKID_NAME_BYTES 64
+
+/* Names the first known signature, "ext4" or "gpt partition table"; "": none.
+ * Reads the first and the last 2 MiB. Errors: -EIO, -ENOMEM. */
+int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct cow_err *err);
+
+#endif

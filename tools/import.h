@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * import.h - fills a new store from what snapdump --tar and --delta wrote, one
+ * after the other, from streams. After each the view is digested (what a delta
+ * did not touch: once) and must be what the export's manifest says.
+ */
+#ifndef TOOLS_IMPORT_H
+#define TOOLS_IMPORT_H
+
+#include "tools/manifest.h"
+
+struct import {
+	struct cow_image *origin;
+	struct cow_store *store; /* new, empty; NULL: a dry run */
+	uint64_t chunk_bytes;
+	const struct cow_callbacks *callbacks;
+	/* Filled in. */
+	struct manifest now; /* of the view, after what was imported */
+	bool has_now;
+	bool is_doubtful;    /* one of the exports says so of itself */
+	uint64_t nr_chunks;  /* a dry run: that are needed at most */
+	uint64_t data_bytes; /* that were taken from the exports */
+};
+
+/* Imports the files (or "-"), in order. Errors: -EMEDIUMTYPE not an export (id
+ * "not-an-export"); -EPERM wrong size (id "size"), wrong origin ("parent"), a
+ * gap in the chain ("gap"); -EIO damaged or cut (id "tar", "digest"); -EBADMSG;
+ * and those of cow_patch_write(). */
+int import_run(struct import *import, const char *const *paths, size_t nr_paths,
+	       struct cow_err *err);
+void import_clear(struct import *import);
+
+#endif
