@@ -5,6 +5,7 @@ or keep a log. The naive peer has no part in them."""
 import json
 import os
 import struct
+import subprocess
 
 from cases import Failure, Run
 from scripts import our_store
@@ -44,28 +45,68 @@ def on_devices(case):
     case.judge_merged("merged on devices", "")
 
 
+def lying_disk(case, sectors, where):
+    """Ops: a whole merge into {o} of the COW image at where, on the disk {f}
+    that drops what it is given; then, with the disk mended, another."""
+    merge = [case.peer.program("snapmerge"), "--json", "-y", "{o}", where]
+    area_0 = case.chunk_bytes, min(case.chunk_bytes, 1 << 20)
+    is_true = ["is_cache_true", "f" if where == "{f}" else where, *area_0]
+    return [is_true, ["reload", "f", sectors, "flakey", "{c} 0 0 100 1 drop_writes"],
+            ["tool", [0], *merge], ["reload", "f", sectors, "flakey", "{c} 0 100 0"], is_true,
+            ["tool", [0], *merge]]
+
+
+def judge_lies(case, answers):
+    case.equal("the cache is true at first", answers[0], True)
+    case.equal("the cache is true after the lie", answers[4], False)
+    for which in (2, 5):
+        case.equal("chunks merged", json.loads(answers[which])["merge"]["chunks"],
+                   len(case.model.old_chunks))
+
+
 def dropped_writes(case):
-    """I12: the COW device says yes to a whole merge and writes nothing. Its
-    cache then shows an empty store; the next run must not believe that."""
+    """I12: a disk says yes to a whole merge and writes nothing. The cache then
+    shows an empty store; the next run must not believe that. The COW image is
+    the disk, or a file on it."""
     if case.peer.name != "the tools":
         return
     case.choose()
     our_store(case, case.nr)
-    nr_records = len(Store(case.path("cow")).records)
-    sectors = os.path.getsize(case.path("cow")) // 512
-    merge = [case.peer.program("snapmerge"), "--json", "-y", "{o}", "{f}"]
-    area_0 = case.chunk_bytes, min(case.chunk_bytes, 1 << 20)
-    answers = yield Run(case.attach() + [
-        ["dm", "f", sectors, "flakey", "{c} 0 100 0"], ["hold", "f"],
-        ["is_cache_true", "f", *area_0],
-        ["reload", "f", sectors, "flakey", "{c} 0 0 100 1 drop_writes"], ["tool", [0], *merge],
-        ["reload", "f", sectors, "flakey", "{c} 0 100 0"], ["is_cache_true", "f", *area_0],
-        ["tool", [0], *merge], ["remove", "f", "c", "o"]])
-    case.equal("the cache is true at first", answers[4], True)
-    case.equal("the cache is true after the lie", answers[8], False)
-    for which in (6, 9):
-        case.equal("chunks merged", json.loads(answers[which])["merge"]["chunks"], nr_records)
+    if case.rng.random() < 0.5:
+        sectors = os.path.getsize(case.path("cow")) // 512
+        answers = yield Run(case.attach() + [
+            ["dm", "f", sectors, "flakey", "{c} 0 100 0"], ["hold", "f"],
+            *lying_disk(case, sectors, "{f}"), ["remove", "f", "c", "o"]])
+        judge_lies(case, answers[4:])
+    else:
+        sectors = make_disk(case)
+        mount = "/run/%d" % case.number
+        answers = yield Run(case.attach(cow="disk") + [
+            ["dm", "f", sectors, "flakey", "{c} 0 100 0"],
+            ["tool", [0], "mkdir", mount], ["tool", [0], "mount", "-t", "ext4", "{f}", mount],
+            *lying_disk(case, sectors, mount + "/cow"), ["tool", [0], "umount", mount],
+            ["tool", [0], "mount", "-t", "ext4", "{f}", mount],
+            ["copy", mount + "/cow", case.path("cow")], ["tool", [0], "umount", mount],
+            ["remove", "f", "c", "o"]])
+        judge_lies(case, answers[5:])
     case.judge_merged("merged in spite of dropped writes", "")
+
+
+def make_disk(case):
+    """An ext4 file system with the COW image on it; gives its sectors."""
+    os.mkdir(case.path("files"))
+    os.rename(case.path("cow"), case.path("files/cow"))
+    nr_bytes = os.path.getsize(case.path("files/cow")) + (16 << 20)
+    with open(case.path("disk"), "wb") as f:
+        f.truncate(nr_bytes)
+    # No holes in the file: its blocks must be on the disk before the lie.
+    with open(case.path("files/cow"), "r+b") as f:
+        data = f.read()
+        f.seek(0)
+        f.write(data)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", "-d", case.path("files"),
+                    case.path("disk")], check=True)
+    return nr_bytes // 512
 
 
 def read_log(path):

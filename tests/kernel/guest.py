@@ -136,12 +136,15 @@ class Job:
         self.held.append(os.open(self.nodes[name], os.O_RDONLY))
 
     def is_cache_true(self, name, offset, count):
-        """Does the cache of the device hold what the device does?"""
+        """Does the cache of a device or file hold what the disk does?"""
         buf = mmap.mmap(-1, count)
-        direct = os.open(self.nodes[name], os.O_RDONLY | os.O_DIRECT)
+        path = self.nodes.get(name, name)
+        direct, cached = os.open(path, os.O_RDONLY | os.O_DIRECT), os.open(path, os.O_RDONLY)
         os.preadv(direct, [buf], offset)
+        is_true = buf[:] == os.pread(cached, count, offset)
         os.close(direct)
-        return buf[:] == os.pread(self.held[-1], count, offset)
+        os.close(cached)
+        return is_true
 
     def copy(self, source, target):
         with open(source, "rb") as s, open(target, "wb") as t:
