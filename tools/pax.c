@@ -2,8 +2,7 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * pax.c - pax archives. A member is [extended header 'x' with its records]
- * header, data, zeros up to a multiple of 512. Records are written only for
- * what the 1988 header cannot say, except atime and ctime, which it never can.
+ * header, data, zeros up to a multiple of 512.
  * source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended
  * Header"; GNU tar manual, "PAX Format, Version 1.0" of sparse files.
  */
@@ -11,26 +10,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/cli.h"
+#include "tools/pax_priv.h"
 
 #define BLOCK 512
 #define RECORD 10240 /* an archive ends on a multiple of this, as tar's do */
 #define BUFFER_BYTES (1u << 20)
-#define NAME_MAX_USTAR 100
-#define OCTAL11_MAX 077777777777ull
-#define OCTAL7_MAX 07777777u
-
-/* Text that grows: records of an extended header, the map of a sparse file. */
-struct text {
-	char *bytes;
-	size_t len, room;
-	bool failed; /* no memory: looked at once, at the end */
-};
 
 struct pax_writer {
 	pax_write_fn *write;
@@ -39,206 +28,8 @@ struct pax_writer {
 	size_t used;
 	uint64_t total_bytes;	/* of the archive, in the buffer or out */
 	uint64_t written_bytes; /* out */
-	struct text records, map, acl;
+	struct pax_text records, map, scratch;
 };
-
-static char *text_grow(struct text *t, size_t len)
-{
-	size_t room = t->room ? t->room : 4096;
-	char *bytes;
-
-	while (room - t->len < len)
-		room *= 2;
-	if (room != t->room) {
-		bytes = realloc(t->bytes, room);
-		if (!bytes) {
-			t->failed = true;
-			return NULL;
-		}
-		t->bytes = bytes;
-		t->room = room;
-	}
-	t->len += len;
-	return t->bytes + t->len - len;
-}
-
-static void text_add(struct text *t, const void *bytes, size_t len)
-{
-	char *at = text_grow(t, len);
-
-	if (at && len)
-		memcpy(at, bytes, len);
-}
-
-__attribute__((format(printf, 2, 3))) static void text_print(struct text *t, const char *format,
-							     ...)
-{
-	char line[96];
-	va_list args;
-	int len;
-
-	va_start(args, format);
-	len = vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	text_add(t, line, (size_t)len);
-}
-
-static void text_clear(struct text *t)
-{
-	t->len = 0;
-	t->failed = false;
-}
-
-/* "%zu key=value\n"; the number counts itself. */
-static void record_add(struct text *t, const char *key, size_t key_len, const void *value,
-		       size_t value_len)
-{
-	size_t total = 1 + key_len + 1 + value_len + 1;
-	size_t limit = 10;
-
-	/* One digit more for each power of ten that the sum reaches. */
-	for (total++; total >= limit; limit *= 10)
-		total++;
-	text_print(t, "%zu ", total);
-	text_add(t, key, key_len);
-	text_add(t, "=", 1);
-	text_add(t, value, value_len);
-	text_add(t, "\n", 1);
-}
-
-static void record_text(struct text *t, const char *key, const char *value)
-{
-	record_add(t, key, strlen(key), value, strlen(value));
-}
-
-static void record_u64(struct text *t, const char *key, uint64_t value)
-{
-	char number[24];
-
-	snprintf(number, sizeof(number), "%" PRIu64, value);
-	record_text(t, key, number);
-}
-
-/* Seconds with a fraction, without trailing zeros: "-1.5" is half a second
- * before -1, so a negative time borrows. */
-static void record_time(struct text *t, const char *key, const struct file_time *time)
-{
-	uint64_t seconds = time->seconds < 0 ? -(uint64_t)time->seconds : (uint64_t)time->seconds;
-	uint32_t ns = time->nanoseconds;
-	char number[40];
-	int len;
-
-	if (time->seconds < 0 && ns) {
-		seconds--;
-		ns = 1000000000 - ns;
-	}
-	len = snprintf(number, sizeof(number), "%s%" PRIu64 ".%09" PRIu32,
-		       time->seconds < 0 ? "-" : "", seconds, ns);
-	while (number[len - 1] == '0')
-		number[--len] = 0;
-	if (number[len - 1] == '.')
-		number[--len] = 0;
-	record_text(t, key, number);
-}
-
-static bool is_ascii(const char *s)
-{
-	for (; *s; s++)
-		if ((uint8_t)*s >= 0x80)
-			return false;
-	return true;
-}
-
-/* Well-formed UTF-8 without surrogates and overlong forms. */
-static bool is_utf8(const char *text)
-{
-	const uint8_t *s = (const uint8_t *)text;
-	uint32_t code, least;
-	int more;
-
-	while (*s) {
-		more = *s < 0x80       ? 0
-		       : *s >> 5 == 6  ? 1
-		       : *s >> 4 == 14 ? 2
-		       : *s >> 3 == 30 ? 3
-				       : -1;
-		if (more < 0)
-			return false;
-		code = more ? *s & (0x3f >> more) : *s;
-		least = more == 1 ? 0x80 : more == 2 ? 0x800 : more == 3 ? 0x10000 : 0;
-		for (s++; more; more--, s++) {
-			if (*s >> 6 != 2)
-				return false;
-			code = code << 6 | (*s & 0x3f);
-		}
-		if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-			return false;
-	}
-	return true;
-}
-
-/* The keyword of an attribute may not contain '=': GNU tar writes %3D for it
- * and %25 for '%', and reads that back. */
-static void record_xattr(struct text *t, struct text *key, const struct file_xattr *xattr)
-{
-	const char *s;
-
-	text_clear(key);
-	text_add(key, "SCHILY.xattr.", 13);
-	for (s = xattr->name; *s; s++) {
-		if (*s == '=')
-			text_add(key, "%3D", 3);
-		else if (*s == '%')
-			text_add(key, "%25", 3);
-		else
-			text_add(key, s, 1);
-	}
-	if (key->failed)
-		t->failed = true;
-	else
-		record_add(t, key->bytes, key->len, xattr->value, xattr->len_bytes);
-}
-
-static const char *acl_tag_name(uint16_t tag)
-{
-	switch (tag) {
-	case FILE_ACL_USER_OBJ:
-	case FILE_ACL_USER:
-		return "user";
-	case FILE_ACL_GROUP_OBJ:
-	case FILE_ACL_GROUP:
-		return "group";
-	case FILE_ACL_MASK:
-		return "mask";
-	default:
-		return "other";
-	}
-}
-
-/* Long text form of acl(5), numeric ids, lines parted by commas: read by GNU
- * tar (acl_from_text), by bsdtar and by star. */
-static void record_acl(struct text *t, struct text *acl_text, const char *key,
-		       const struct file_acl *acl)
-{
-	const struct file_acl_entry *e;
-	size_t i;
-
-	if (!acl->nr_entries)
-		return;
-	text_clear(acl_text);
-	for (i = 0; i < acl->nr_entries; i++) {
-		e = &acl->entries[i];
-		text_print(acl_text, "%s%s:", i ? "," : "", acl_tag_name(e->tag));
-		if (e->tag == FILE_ACL_USER || e->tag == FILE_ACL_GROUP)
-			text_print(acl_text, "%" PRIu32, e->id);
-		text_print(acl_text, ":%c%c%c", e->perm & 4 ? 'r' : '-', e->perm & 2 ? 'w' : '-',
-			   e->perm & 1 ? 'x' : '-');
-	}
-	if (acl_text->failed)
-		t->failed = true;
-	else
-		record_add(t, key, strlen(key), acl_text->bytes, acl_text->len);
-}
 
 /* ---- bytes out */
 
@@ -316,7 +107,7 @@ static void octal(uint8_t *field, size_t width, uint64_t value)
 
 static void copy_name(uint8_t *field, const char *name)
 {
-	memcpy(field, name, strnlen(name, NAME_MAX_USTAR));
+	memcpy(field, name, strnlen(name, PAX_NAME_BYTES));
 }
 
 static uint8_t type_flag(enum file_type type)
@@ -350,10 +141,10 @@ static void header_fill(uint8_t h[BLOCK], const struct file_entry *e, const char
 	memset(h, 0, BLOCK);
 	copy_name(h, name);
 	octal(h + 100, 8, e->mode & 07777);
-	octal(h + 108, 8, e->uid > OCTAL7_MAX ? OCTAL7_MAX : e->uid);
-	octal(h + 116, 8, e->gid > OCTAL7_MAX ? OCTAL7_MAX : e->gid);
-	octal(h + 124, 12, size_bytes > OCTAL11_MAX ? OCTAL11_MAX : size_bytes);
-	octal(h + 136, 12, mtime > OCTAL11_MAX ? OCTAL11_MAX : mtime);
+	octal(h + 108, 8, e->uid > PAX_OCTAL7_MAX ? PAX_OCTAL7_MAX : e->uid);
+	octal(h + 116, 8, e->gid > PAX_OCTAL7_MAX ? PAX_OCTAL7_MAX : e->gid);
+	octal(h + 124, 12, size_bytes > PAX_OCTAL11_MAX ? PAX_OCTAL11_MAX : size_bytes);
+	octal(h + 136, 12, mtime > PAX_OCTAL11_MAX ? PAX_OCTAL11_MAX : mtime);
 	h[156] = flag;
 	if (e->link && flag != 'x')
 		copy_name(h + 157, e->link);
@@ -373,66 +164,10 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* What bsdtar needs to be told about names that are no UTF-8. GNU tar does not
- * know the keyword and says so, hence only where a record cannot be avoided. */
-static void record_name(struct text *t, const char *key, const char *name)
-{
-	bool fits = strlen(name) <= NAME_MAX_USTAR;
-
-	if (fits && (is_ascii(name) || !is_utf8(name)))
-		return;
-	record_text(t, key, name);
-}
-
-static bool needs_binary(const struct file_entry *e, const char *name, bool sparse)
-{
-	if ((sparse || strlen(name) > NAME_MAX_USTAR) && !is_utf8(name))
-		return true;
-	return e->link && strlen(e->link) > NAME_MAX_USTAR && !is_utf8(e->link);
-}
-
-static void records_fill(struct pax_writer *w, const struct file_entry *e, const char *name,
-			 bool sparse, uint64_t size_bytes)
-{
-	struct text *t = &w->records;
-	size_t i;
-
-	text_clear(t);
-	if (needs_binary(e, name, sparse))
-		record_text(t, "hdrcharset", "BINARY");
-	if (sparse) {
-		record_u64(t, "GNU.sparse.major", 1);
-		record_u64(t, "GNU.sparse.minor", 0);
-		record_text(t, "GNU.sparse.name", name);
-		record_u64(t, "GNU.sparse.realsize", e->size_bytes);
-	} else {
-		record_name(t, "path", name);
-	}
-	if (e->link)
-		record_name(t, "linkpath", e->link);
-	if (size_bytes > OCTAL11_MAX)
-		record_u64(t, "size", size_bytes);
-	if (e->uid > OCTAL7_MAX)
-		record_u64(t, "uid", e->uid);
-	if (e->gid > OCTAL7_MAX)
-		record_u64(t, "gid", e->gid);
-	if (e->mtime.nanoseconds || e->mtime.seconds < 0 ||
-	    (uint64_t)e->mtime.seconds > OCTAL11_MAX)
-		record_time(t, "mtime", &e->mtime);
-	if (e->type == FILE_HARD_LINK)
-		return;
-	record_time(t, "atime", &e->atime);
-	record_time(t, "ctime", &e->ctime);
-	record_acl(t, &w->acl, "SCHILY.acl.access", &e->acl_access);
-	record_acl(t, &w->acl, "SCHILY.acl.default", &e->acl_default);
-	for (i = 0; i < e->nr_xattrs; i++)
-		record_xattr(t, &w->acl, &e->xattrs[i]);
-}
-
 static int put_headers(struct pax_writer *w, const struct file_entry *e, const char *name,
 		       uint64_t size_bytes, struct cow_err *err)
 {
-	char helper[NAME_MAX_USTAR + 1];
+	char helper[PAX_NAME_BYTES + 1];
 	uint8_t header[BLOCK];
 	int ret;
 
@@ -489,23 +224,23 @@ static int put_range(struct pax_writer *w, const struct file_entry *e,
 
 /* The map of a sparse member: decimal numbers, one a line, filled with zeros
  * up to a multiple of 512. An empty range marks the end behind a last hole. */
-static int map_fill(struct text *map, const struct file_entry *e, struct cow_err *err)
+static int map_fill(struct pax_text *map, const struct file_entry *e, struct cow_err *err)
 {
 	const struct file_range *last = e->nr_ranges ? &e->ranges[e->nr_ranges - 1] : NULL;
 	bool ends_in_hole = !last || last->offset_bytes + last->len_bytes < e->size_bytes;
 	size_t i, over;
 	char *at;
 
-	text_clear(map);
-	text_print(map, "%zu\n", e->nr_ranges + ends_in_hole);
+	pax_text_clear(map);
+	pax_text_print(map, "%zu\n", e->nr_ranges + ends_in_hole);
 	for (i = 0; i < e->nr_ranges; i++)
-		text_print(map, "%" PRIu64 "\n%" PRIu64 "\n", e->ranges[i].offset_bytes,
-			   e->ranges[i].len_bytes);
+		pax_text_print(map, "%" PRIu64 "\n%" PRIu64 "\n", e->ranges[i].offset_bytes,
+			       e->ranges[i].len_bytes);
 	if (ends_in_hole)
-		text_print(map, "%" PRIu64 "\n0\n", e->size_bytes);
+		pax_text_print(map, "%" PRIu64 "\n0\n", e->size_bytes);
 	over = map->len % BLOCK;
 	if (over) {
-		at = text_grow(map, BLOCK - over);
+		at = pax_text_grow(map, BLOCK - over);
 		if (at)
 			memset(at, 0, BLOCK - over);
 	}
@@ -518,7 +253,7 @@ static int add_regular(struct pax_writer *w, const struct file_entry *e, struct 
 {
 	uint64_t size_bytes = data_bytes(e);
 	bool sparse = size_bytes < e->size_bytes;
-	char name[NAME_MAX_USTAR + 1];
+	char name[PAX_NAME_BYTES + 1];
 	size_t i;
 	int ret = 0;
 
@@ -529,7 +264,7 @@ static int add_regular(struct pax_writer *w, const struct file_entry *e, struct 
 		size_bytes += w->map.len;
 		snprintf(name, sizeof(name), "GNUSparseFile.0/%.80s", base_name(e->path));
 	}
-	records_fill(w, e, e->path, sparse, size_bytes);
+	pax_records_fill(&w->records, &w->scratch, e, e->path, sparse, size_bytes);
 	ret = put_headers(w, e, sparse ? name : e->path, size_bytes, err);
 	if (!ret && sparse)
 		ret = put(w, w->map.bytes, w->map.len, err);
@@ -548,7 +283,7 @@ static int add_directory(struct pax_writer *w, const struct file_entry *e, struc
 		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for a name");
 	memcpy(name, e->path, len);
 	memcpy(name + len, "/", 2);
-	records_fill(w, e, name, false, 0);
+	pax_records_fill(&w->records, &w->scratch, e, name, false, 0);
 	ret = put_headers(w, e, name, 0, err);
 	free(name);
 	return ret;
@@ -560,7 +295,7 @@ int pax_add(struct pax_writer *w, const struct file_entry *e, struct cow_err *er
 		return add_regular(w, e, err);
 	if (e->type == FILE_DIRECTORY)
 		return add_directory(w, e, err);
-	records_fill(w, e, e->path, false, 0);
+	pax_records_fill(&w->records, &w->scratch, e, e->path, false, 0);
 	return put_headers(w, e, e->path, 0, err);
 }
 
@@ -582,7 +317,7 @@ int pax_cut(struct pax_writer *w, struct cow_err *err)
 	/* Elsewhere a cut is inside a header or a file, and seen as it is. */
 	if (ret || w->written_bytes % BLOCK)
 		return ret;
-	header_fill(header, &cut, cut.path, OCTAL11_MAX, '0');
+	header_fill(header, &cut, cut.path, PAX_OCTAL11_MAX, '0');
 	return w->write(w->user, header, BLOCK, err);
 }
 
@@ -608,7 +343,7 @@ void pax_free(struct pax_writer *w)
 		return;
 	free(w->records.bytes);
 	free(w->map.bytes);
-	free(w->acl.bytes);
+	free(w->scratch.bytes);
 	free(w->buf);
 	free(w);
 }
