@@ -588,6 +588,11 @@ COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_che
 			 struct cow_report *report, struct cow_verdict *ret_verdict,
 			 struct cow_err *err);
 
+/* Whether extents are shared instead of copied. */
+#define COW_REFLINK_AUTO 0   /* where it is possible and faster */
+#define COW_REFLINK_ALWAYS 1 /* wherever alignment allows; an error where not possible */
+#define COW_REFLINK_NEVER 2
+
 #define COW_MERGE_DRY_RUN (1u << 0) /* everything up to the first write */
 #define COW_MERGE_KEEP (1u << 1)    /* leave the exceptions in the store */
 
@@ -602,6 +607,10 @@ struct cow_merge_params {
 	 * writable, whose views stay byte for byte what they were (I4). */
 	struct cow_store *const *siblings;
 	size_t nr_siblings;
+	/* How many siblings of an earlier run the caller has marked invalid
+	 * (cow_store_invalidate()) and gives up. */
+	size_t nr_dropped;
+	int reflink; /* COW_REFLINK_* */
 	/* An empty store made for this job, of cow_undo_size() bytes at least
 	 * and opened like a sibling, or the one that an interrupted run of this
 	 * job completed; NULL: none. */
@@ -621,9 +630,10 @@ struct cow_merge_result {
 	size_t size;
 	uint64_t nr_chunks;	  /* settled by this run */
 	uint64_t nr_left;	  /* still in the store */
-	uint64_t nr_begun;	  /* in it when an interrupted run of this job began, or 0 */
+	uint64_t nr_begun;	  /* in it when this job began to move; 0: it has not */
 	uint64_t preserved_bytes; /* copied out to siblings and undo */
 	uint64_t bytes;		  /* written to the origin */
+	uint64_t cloned_bytes;	  /* of them shared, not copied */
 	uint64_t nr_runs;	  /* writes to the origin, after coalescing */
 	uint64_t nr_epochs;
 	uint64_t nr_flushes; /* of origin and COW image together */
@@ -667,11 +677,6 @@ COW_EXPORT int cow_undo_size(struct cow_store *store, uint64_t *ret_bytes, struc
 COW_EXPORT int cow_take_back(struct cow_store *undo, uint32_t flags,
 			     const struct cow_merge_params *params,
 			     struct cow_merge_result *ret_result, struct cow_err *err);
-
-/* Whether extents are shared instead of copied. */
-#define COW_REFLINK_AUTO 0   /* where it is possible and faster */
-#define COW_REFLINK_ALWAYS 1 /* wherever alignment allows; an error where not possible */
-#define COW_REFLINK_NEVER 2
 
 #define COW_COPY_HOLES (1u << 0) /* target reads as zeros where nothing is written */
 

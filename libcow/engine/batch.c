@@ -38,10 +38,12 @@ struct batch_piece {
 	uint8_t *buf;
 };
 
-int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes,
+int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes, int reflink,
 		   const struct cow_callbacks *callbacks, struct cow_err *err)
 {
-	*batch = (struct batch){ .callbacks = callbacks, .total_bytes = total_bytes };
+	*batch = (struct batch){ .callbacks = callbacks,
+				 .total_bytes = total_bytes,
+				 .reflink = reflink };
 	batch->buf_bytes = max_u64(min_u64(buf_bytes, total_bytes), COW_SECTOR_BYTES);
 	batch->buf = (uint8_t *)malloc((size_t)batch->buf_bytes);
 	batch->iov = (struct iovec *)calloc(IOV_MAX_PIECES, sizeof(*batch->iov));
@@ -94,7 +96,9 @@ static int piece_compare_to(const void *a_, const void *b_)
 
 static bool can_clone(const struct batch *batch, const struct store_move *move)
 {
-	return !batch->cannot_clone && move->len_bytes >= CLONE_BYTES_MIN &&
+	uint64_t min = batch->reflink == COW_REFLINK_ALWAYS ? CLONE_ALIGN_BYTES : CLONE_BYTES_MIN;
+
+	return batch->reflink != COW_REFLINK_NEVER && move->len_bytes >= min &&
 	       !((move->from_bytes | move->to_bytes) % CLONE_ALIGN_BYTES);
 }
 
@@ -110,8 +114,8 @@ static int move_clone(struct batch *batch, struct store_move *move, struct cow_e
 		return 0;
 	ret = cow_image_clone_range(move->to, move->to_bytes, move->from, move->from_bytes, len,
 				    &why);
-	if (ret == -EOPNOTSUPP) {
-		batch->cannot_clone = true;
+	if (ret == -EOPNOTSUPP && batch->reflink == COW_REFLINK_AUTO) {
+		batch->reflink = COW_REFLINK_NEVER; /* nor anywhere else */
 		return 0;
 	}
 	if (ret) {
@@ -133,7 +137,7 @@ static int moves_clone(struct batch *batch, struct store_moves *moves, struct co
 {
 	int ret = 0;
 
-	for (size_t i = 0; i < moves->nr_moves && !ret && !batch->cannot_clone; i++)
+	for (size_t i = 0; i < moves->nr_moves && !ret && batch->reflink != COW_REFLINK_NEVER; i++)
 		ret = move_clone(batch, &moves->moves[i], err);
 	return ret;
 }

@@ -23,13 +23,13 @@ struct batch {
 	uint64_t total_bytes; /* of the whole job */
 	uint64_t read_bytes, written_bytes, cloned_bytes;
 	uint64_t nr_runs; /* contiguous ranges that were written */
-	bool cannot_clone;
+	int reflink;	  /* COW_REFLINK_*; AUTO becomes NEVER where sharing fails */
 };
 
 /* Prepares an empty batch with a buffer of buf_bytes, or less where the whole
  * job is less. callbacks (may be NULL) hear of phase "move" once a megabyte.
  * Errors: -ENOMEM. */
-int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes,
+int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes, int reflink,
 		   const struct cow_callbacks *callbacks, struct cow_err *err);
 void cow_batch_free(struct batch *batch);
 

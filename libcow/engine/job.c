@@ -30,17 +30,34 @@ static int head_digest(struct cow_image *target, uint8_t ret_digest[COW_DIGEST_B
 	return ret;
 }
 
-static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow_label *ret_label,
+/* label: what an earlier run left, or zeros. */
+static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow_label *label,
 		     struct cow_err *err)
 {
-	memset(ret_label, 0, sizeof(*ret_label));
-	ret_label->job = LABEL_JOB_MERGE;
-	ret_label->target_bytes = store->origin->size_bytes;
-	ret_label->nr_chunks = nr_exceptions;
-	if (getrandom(ret_label->job_id, sizeof(ret_label->job_id), 0) !=
-	    (ssize_t)sizeof(ret_label->job_id))
+	const struct cow_label old = *label;
+
+	memset(label, 0, sizeof(*label));
+	label->job = LABEL_JOB_MERGE;
+	label->target_bytes = store->origin->size_bytes;
+	label->nr_chunks = nr_exceptions;
+	if (old.job == LABEL_JOB_MERGE && old.phase == LABEL_PHASE_PRESERVE)
+		memcpy(label->job_id, old.job_id, sizeof(label->job_id));
+	else if (getrandom(label->job_id, sizeof(label->job_id), 0) !=
+		 (ssize_t)sizeof(label->job_id))
 		return cow_fail(err, -EIO, "the system gives no random numbers");
-	return head_digest(store->origin, ret_label->target_head, err);
+	return head_digest(store->origin, label->target_head, err);
+}
+
+int cow_job_check_siblings(const struct cow_label *label, size_t nr_siblings, struct cow_err *err)
+{
+	if (label->phase == LABEL_PHASE_PRESERVE && label->nr_siblings > nr_siblings)
+		return cow_refuse(
+			err, -EPERM, "siblings", NULL,
+			"an earlier run was keeping %" PRIu32
+			" siblings true and had not finished with that; this one names %zu: "
+			"name them all again, or give one up with --drop-sibling",
+			label->nr_siblings, nr_siblings);
+	return 0;
 }
 
 static int label_check(const struct cow_store *store, const struct cow_label *label,
@@ -51,14 +68,7 @@ static int label_check(const struct cow_store *store, const struct cow_label *la
 				  "%s is the undo file of a merge: use --take-back, which looks at "
 				  "the origin first",
 				  store->metadata->name);
-	if (label->phase == LABEL_PHASE_PRESERVE && label->nr_siblings > nr_siblings)
-		return cow_refuse(
-			err, -EPERM, "siblings", NULL,
-			"an earlier run was keeping %" PRIu32
-			" siblings true and had not finished with that; this one names %zu: "
-			"name them all again, or give one up with --drop-sibling",
-			label->nr_siblings, nr_siblings);
-	return 0;
+	return cow_job_check_siblings(label, nr_siblings, err);
 }
 
 int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_siblings,

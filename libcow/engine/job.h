@@ -22,13 +22,18 @@ struct job {
 };
 
 /*
- * Reads the label and prepares the one of this run; writes nothing.
- * nr_siblings: stores this run keeps true. Errors: -EPERM (id "undo-file") the
+ * Reads the label and prepares the one of this run; writes nothing. A job that
+ * had not begun to move goes on under its id, so that it knows its undo file.
+ * nr_siblings: stores this run keeps true or gives up. Errors: -EPERM (id "undo-file") the
  * store is the undo of another merge; (id "siblings") an earlier run had not
  * completed its siblings and this one names fewer; -EIO, -ENOMEM.
  */
 int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_siblings,
 		 struct job *ret_job, struct cow_err *err);
+
+/* Refuses a run that would forget a sibling: the label says that some were not
+ * complete yet. Errors: -EPERM (id "siblings"). */
+int cow_job_check_siblings(const struct cow_label *label, size_t nr_siblings, struct cow_err *err);
 
 /* Writes the label with a phase, durably. */
 int cow_job_write(struct cow_store *store, struct job *job, enum label_phase phase,

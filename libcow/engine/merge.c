@@ -253,6 +253,8 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 		if (!ret)
 			ret = cow_job_write(merge->store, job, LABEL_PHASE_MOVE, err);
 		if (!ret)
+			merge->result.nr_begun = job->label.nr_chunks;
+		if (!ret)
 			ret = merge_move(merge, err);
 	}
 	if (!ret)
@@ -265,6 +267,7 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 static void merge_finish(struct merge *merge, struct cow_merge_result *ret_result)
 {
 	merge->result.bytes = merge->batch.written_bytes;
+	merge->result.cloned_bytes = merge->batch.cloned_bytes;
 	merge->result.nr_runs = merge->batch.nr_runs;
 	merge->result.size = ret_result->size;
 	*ret_result = merge->result;
@@ -302,7 +305,8 @@ static int merge_start(struct merge *merge, const struct cow_merge_params *param
 	int ret;
 
 	cow_store_rewind(merge->store);
-	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total, params->callbacks, err);
+	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total, params->reflink,
+			     params->callbacks, err);
 	if (!ret)
 		ret = merge_run(merge, params, job, err);
 	merge->result.nr_flushes = merge_nr_flushes(merge) - flushes_before;
@@ -327,7 +331,8 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 	merge.result.nr_left = info.nr_exceptions;
 	ret = merge_preflight(store, &info, will_write, err);
 	if (!ret && !job->has_label && store->ops->label_read)
-		ret = cow_job_open(store, info.nr_exceptions, params->nr_siblings, job, err);
+		ret = cow_job_open(store, info.nr_exceptions,
+				   params->nr_siblings + params->nr_dropped, job, err);
 	if (!ret)
 		ret = cow_preserve_check(store, params, job, err);
 	if (job->is_continued)

@@ -17,7 +17,7 @@ size_t cow_preserve_count(const struct cow_merge_params *params)
 }
 
 static int check_sibling(const struct cow_store *store, const struct cow_store *sibling,
-			 struct cow_err *err)
+			 bool will_write, struct cow_err *err)
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	int ret;
@@ -33,10 +33,9 @@ static int check_sibling(const struct cow_store *store, const struct cow_store *
 	if (sibling->is_damaged || !info.valid)
 		return cow_refuse(
 			err, -EPERM, sibling->is_damaged ? "damaged" : "invalid", NULL,
-			"the sibling %s is %s: its view cannot be kept true; leave it out "
-			"",
+			"the sibling %s is %s: its view cannot be kept true; leave it out",
 			sibling->data->name, sibling->is_damaged ? "damaged" : "marked invalid");
-	if (sibling->data->is_writable)
+	if (!will_write || sibling->data->is_writable)
 		return 0;
 	ret = cow_fail(err, -EROFS, "the sibling %s is open for reading only", sibling->data->name);
 	cow_err_place(err, sibling->data->name, COW_OFFSET_NONE);
@@ -69,7 +68,7 @@ static int check_room(struct cow_store *store, struct cow_store *sibling, const 
 
 /* Is undo the complete one of this job? false: it is empty and new. */
 static int undo_state(struct cow_store *undo, const struct job *job, bool *ret_is_complete,
-		      struct cow_err *err)
+		      struct cow_label *ret_label, struct cow_err *err)
 {
 	uint8_t raw[LABEL_BYTES];
 	struct cow_label label;
@@ -82,10 +81,10 @@ static int undo_state(struct cow_store *undo, const struct job *job, bool *ret_i
 	if (!cow_label_decode(raw, &label)) {
 		if (!cow_exmap_nr_chunks(undo->map))
 			return 0;
-	} else if (job->is_continued && label.job == LABEL_JOB_UNDO &&
-		   label.phase == LABEL_PHASE_DONE &&
+	} else if (label.job == LABEL_JOB_UNDO && label.phase == LABEL_PHASE_DONE &&
 		   !memcmp(label.job_id, job->label.job_id, sizeof(label.job_id))) {
 		*ret_is_complete = true;
+		*ret_label = label;
 		return 0;
 	}
 	return cow_refuse(err, -EPERM, "other-job", NULL,
@@ -93,17 +92,39 @@ static int undo_state(struct cow_store *undo, const struct job *job, bool *ret_i
 			  undo->data->name);
 }
 
-static int check_undo(struct cow_store *store, struct cow_store *undo, const struct job *job,
-		      struct cow_err *err)
+/*
+ * An earlier run had completed it and not begun to move. Since then anybody
+ * may have written to origin and store, as to any others.
+ */
+static int check_early_undo(struct cow_store *store, struct cow_store *undo,
+			    const struct cow_label *label, const struct cow_callbacks *callbacks,
+			    struct cow_err *err)
 {
-	bool is_complete;
+	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+
+	if (cow_copyout_count(undo, store->origin->size_bytes, &ranges))
+		return cow_refuse(err, -EPERM, "other-job", NULL,
+				  "%s was made by an earlier run, and the snapshot has grown "
+				  "since: name a new file",
+				  undo->data->name);
+	return cow_undo_check_fresh(undo, label, store, callbacks, err);
+}
+
+static int check_undo(struct cow_store *store, const struct cow_merge_params *params,
+		      const struct job *job, struct cow_err *err)
+{
+	bool will_write = !(params->flags & COW_MERGE_DRY_RUN), is_complete;
+	struct cow_store *undo = params->undo;
+	struct cow_label label;
 	int ret;
 
-	ret = check_sibling(store, undo, err);
+	ret = check_sibling(store, undo, will_write, err);
 	if (!ret)
-		ret = undo_state(undo, job, &is_complete, err);
-	if (ret || is_complete)
+		ret = undo_state(undo, job, &is_complete, &label, err);
+	if (ret || (is_complete && job->is_continued))
 		return ret;
+	if (is_complete)
+		return check_early_undo(store, undo, &label, params->callbacks, err);
 	if (job->is_continued)
 		return cow_refuse(
 			err, -EPERM, "other-job", NULL,
@@ -124,13 +145,14 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 				return cow_refuse(err, -EPERM, "overlap", NULL,
 						  "the sibling %s is named twice",
 						  params->siblings[i]->data->name);
-		ret = check_sibling(store, params->siblings[i], err);
+		ret = check_sibling(store, params->siblings[i],
+				    !(params->flags & COW_MERGE_DRY_RUN), err);
 		if (!ret)
 			ret = check_room(store, params->siblings[i], job, err);
 		if (ret)
 			return ret;
 	}
-	return params->undo ? check_undo(store, params->undo, job, err) : 0;
+	return params->undo ? check_undo(store, params, job, err) : 0;
 }
 
 static int preserve_undo(struct cow_store *store, const struct cow_merge_params *params,
@@ -138,10 +160,11 @@ static int preserve_undo(struct cow_store *store, const struct cow_merge_params 
 			 struct copyout_stats *stats, struct cow_err *err)
 {
 	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	struct cow_label label;
 	bool is_complete;
 	int ret;
 
-	ret = undo_state(params->undo, job, &is_complete, err);
+	ret = undo_state(params->undo, job, &is_complete, &label, err);
 	if (ret || is_complete)
 		return ret;
 	ret = cow_copyout_preserve(store->origin, &params->undo, 1, &ranges, how, stats, err);

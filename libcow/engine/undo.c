@@ -235,35 +235,75 @@ static int is_old(const struct cow_store *undo, const struct entry *entry, const
 	return ret;
 }
 
-static int entry_verify(struct cow_store *undo, const struct entry *entry, uint8_t *data,
-			uint8_t *buf, struct cow_err *err)
+/* One look at a whole undo file. */
+struct verify {
+	struct cow_store *undo;
+	struct cow_image *view; /* what the merge will leave; NULL: it is done */
+	uint8_t *data, *buf;
+	const struct cow_callbacks *callbacks;
+};
+
+/* Does image hold what the entry says? Its bytes stay in data. */
+static int entry_matches(const struct verify *verify, struct cow_image *image,
+			 const struct entry *entry, bool *ret_matches, struct cow_err *err)
 {
 	uint8_t digest[COW_DIGEST_BYTES];
-	bool was_there;
+	int ret;
+
+	ret = cow_image_pread(image, verify->data, entry->len_bytes, entry->offset_bytes, err);
+	if (ret)
+		return ret;
+	cow_digest_of(verify->data, entry->len_bytes, digest);
+	*ret_matches = !memcmp(digest, entry->digest, sizeof(digest));
+	return 0;
+}
+
+static int refuse_changed(const struct verify *verify, const struct entry *entry,
+			  struct cow_err *err)
+{
+	const char *name = verify->undo->origin->name;
+	uint64_t last = entry->offset_bytes + entry->len_bytes - 1;
+	int ret;
+
+	if (verify->view)
+		ret = cow_refuse(err, -EPERM, "other-job", NULL,
+				 "%s was made by an earlier run, and bytes %" PRIu64 " to %" PRIu64
+				 " of %s have changed since: name a new file",
+				 verify->undo->data->name, entry->offset_bytes, last, name);
+	else
+		ret = cow_refuse(err, -EPERM, "changed", "changed",
+				 "%s was changed after the merge: bytes %" PRIu64 " to %" PRIu64
+				 " are neither what the merge left nor what was there before; a "
+				 "merge that was interrupted is to be finished first",
+				 name, entry->offset_bytes, last);
+	cow_err_place(err, name, entry->offset_bytes);
+	return ret;
+}
+
+/* After the merge a range is new, or old where it never got to. Before it,
+ * the range is old, and new in the view. */
+static int entry_verify(const struct verify *verify, const struct entry *entry, struct cow_err *err)
+{
+	struct cow_store *undo = verify->undo;
+	bool is_new = false, was_there;
 	int ret;
 
 	if (entry->len_bytes > RANGE_BYTES ||
 	    !range_fits(entry->offset_bytes, entry->len_bytes, undo->origin->size_bytes))
 		return cow_fail(err, -EBADMSG, "the undo file %s names a range outside the origin",
 				undo->data->name);
-	ret = cow_image_pread(undo->origin, data, entry->len_bytes, entry->offset_bytes, err);
-	if (ret)
+	if (verify->view) {
+		ret = entry_matches(verify, verify->view, entry, &is_new, err);
+		if (!ret && !is_new)
+			ret = refuse_changed(verify, entry, err);
+		if (ret)
+			return ret;
+	}
+	ret = entry_matches(verify, undo->origin, entry, &is_new, err);
+	if (ret || (is_new && !verify->view))
 		return ret;
-	cow_digest_of(data, entry->len_bytes, digest);
-	if (!memcmp(digest, entry->digest, sizeof(digest)))
-		return 0;
-	ret = is_old(undo, entry, data, buf, &was_there, err);
-	if (ret || was_there)
-		return ret;
-	ret = cow_refuse(
-		err, -EPERM, "changed", "changed",
-		"%s was changed after the merge: bytes %" PRIu64 " to %" PRIu64
-		" are neither what the merge left nor what was there before; a merge that was "
-		"interrupted is to be finished first",
-		undo->origin->name, entry->offset_bytes,
-		entry->offset_bytes + entry->len_bytes - 1);
-	cow_err_place(err, undo->origin->name, entry->offset_bytes);
-	return ret;
+	ret = is_old(undo, entry, verify->data, verify->buf, &was_there, err);
+	return ret || was_there ? ret : refuse_changed(verify, entry, err);
 }
 
 static int outcome_check_digest(struct cow_store *undo, const struct cow_label *label,
@@ -297,17 +337,19 @@ static int outcome_check_digest(struct cow_store *undo, const struct cow_label *
 		undo->data->name, undo->origin->name);
 }
 
-int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
-		    const struct cow_callbacks *callbacks, struct cow_err *err)
+static int outcome_verify(struct verify *verify, const struct cow_label *label, struct cow_err *err)
 {
 	AUTO_FREE uint8_t *data = malloc(RANGE_BYTES);
 	AUTO_FREE uint8_t *buf = malloc(RANGE_BYTES);
 	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
+	struct cow_store *undo = verify->undo;
 	uint64_t done, len, done_bytes = 0;
 	int ret;
 
 	if (!data || !buf || !entries)
 		return cow_fail(err, -ENOMEM, "no memory to verify the undo file");
+	verify->data = data;
+	verify->buf = buf;
 	ret = outcome_check_digest(undo, label, entries, err);
 	for (done = 0; !ret && done < label->outcome_len_bytes; done += len) {
 		len = min_u64(COW_PIECE_BYTES, label->outcome_len_bytes - done);
@@ -316,14 +358,34 @@ int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
 			struct entry entry;
 
 			entry_decode(entries + i, &entry);
-			ret = entry_verify(undo, &entry, data, buf, err);
+			ret = entry_verify(verify, &entry, err);
 			done_bytes += entry.len_bytes;
 			if (!ret)
-				ret = cow_callbacks_progress(callbacks, "verify", done_bytes, 0,
-							     err);
+				ret = cow_callbacks_progress(verify->callbacks, "verify",
+							     done_bytes, 0, err);
 		}
 	}
 	return ret;
+}
+
+int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
+		    const struct cow_callbacks *callbacks, struct cow_err *err)
+{
+	struct verify verify = { .undo = undo, .callbacks = callbacks };
+
+	return outcome_verify(&verify, label, err);
+}
+
+int cow_undo_check_fresh(struct cow_store *undo, const struct cow_label *label,
+			 struct cow_store *store, const struct cow_callbacks *callbacks,
+			 struct cow_err *err)
+{
+	struct verify verify = { .undo = undo, .callbacks = callbacks };
+	AUTO_HANDLE(image) struct cow_image *view = NULL;
+	int ret = cow_view_new(store->origin, store, &view, err);
+
+	verify.view = view;
+	return ret ? ret : outcome_verify(&verify, label, err);
 }
 
 /* -------------------------------------------------------------- take-back */
@@ -362,13 +424,17 @@ int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge
 	if (flags & ~COW_TAKE_BACK_CHANGED || params->undo)
 		return cow_fail(err, -EINVAL, "unknown flags, or an undo of an undo");
 	ret = take_back_check(undo, &label, err);
+	if (!ret)
+		ret = cow_job_check_siblings(&label, params->nr_siblings + params->nr_dropped, err);
 	/* Phase MOVE: this was verified when the take-back began, and the origin
 	 * is a mixture since. */
-	if (!ret && label.phase == LABEL_PHASE_DONE && !(flags & COW_TAKE_BACK_CHANGED))
+	if (!ret && label.phase != LABEL_PHASE_MOVE && !(flags & COW_TAKE_BACK_CHANGED))
 		ret = cow_undo_verify(undo, &label, params->callbacks, err);
 	if (ret)
 		return ret;
-	struct job job = { .label = label, .has_label = true };
+	struct job job = { .label = label,
+			   .has_label = true,
+			   .is_continued = label.phase == LABEL_PHASE_MOVE };
 
 	return cow_merge_with_job(undo, params, &job, ret_result, err);
 }

@@ -29,6 +29,15 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 		    const struct cow_callbacks *callbacks, struct cow_err *err);
 
 /*
+ * Tells whether a complete undo is right for a merge of store that has not
+ * begun to move: what it saved is on the origin, and what the merge will leave
+ * is its outcome. Errors: -EPERM (id "other-job") it is not; -EIO, -ENOMEM.
+ */
+int cow_undo_check_fresh(struct cow_store *undo, const struct cow_label *label,
+			 struct cow_store *store, const struct cow_callbacks *callbacks,
+			 struct cow_err *err);
+
+/*
  * Tells whether every range of the outcome is on the origin as the merge left
  * it, or as it was before (it never got there). Errors: -EPERM
  * (id "changed") it is not; -EBADMSG the outcome is damaged; -EIO, -ENOMEM.

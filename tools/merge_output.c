@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <string.h>
+
+#include "tools/json.h"
+#include "tools/merge.h"
+#include "tools/progress.h"
+#include "tools/size.h"
+
+int merge_reflink(const struct merge_options *options)
+{
+	if (!options->reflink || !strcmp(options->reflink, "auto"))
+		return COW_REFLINK_AUTO;
+	return strcmp(options->reflink, "never") ? COW_REFLINK_ALWAYS : COW_REFLINK_NEVER;
+}
+
+static void report(const struct cow_copy_result *result)
+{
+	struct json_object *at = json_put_object(json_root(), "output");
+
+	json_put_u64(at, "copied_bytes", result->copied_bytes);
+	json_put_u64(at, "cloned_bytes", result->cloned_bytes);
+	json_put_u64(at, "zero_bytes", result->zero_bytes);
+}
+
+static int copy(const struct merge_options *options, struct cow_image *view,
+		struct cow_output *output, struct cow_copy_result *result, struct cow_err *err)
+{
+	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
+	struct cow_callbacks callbacks;
+	struct progress progress;
+	int ret;
+
+	progress_start(&progress, options->common.progress, options->common.quiet);
+	callbacks = progress_callbacks(&progress);
+	params.callbacks = &callbacks;
+	params.reflink = merge_reflink(options);
+	if (!cow_image_is_block_device(cow_output_image(output)))
+		params.flags = COW_COPY_HOLES;
+	ret = cow_copy(view, cow_output_image(output), &params, result, err);
+	if (!ret)
+		ret = cow_output_publish(output, err);
+	cli_status_line(NULL);
+	return ret;
+}
+
+static void say_plan(const struct merge_options *options, const struct operands *operands)
+{
+	struct json_object *at = json_put_object(json_root(), "plan");
+	struct json_object *cows = json_put_array(at, "cows");
+	char size[SIZE_TEXT_BYTES];
+
+	json_put_text(at, "origin", cow_image_name(operands->origin));
+	for (size_t i = 0; i < operands->nr_layers; i++)
+		json_put_text(cows, NULL, cow_image_name(operands->layers[i].cow));
+	json_put_text(at, "output", options->output);
+	cli_note("plan: write the merged image to %s (%s); %s and its COW images stay as they are",
+		 options->output, size_text(cow_image_size(operands->view), size),
+		 cow_image_name(operands->origin));
+}
+
+static int write_output(const struct merge_options *options, struct operands *operands)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct cow_copy_result result = COW_COPY_RESULT_INIT;
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_output *output = NULL;
+	char copied[SIZE_TEXT_BYTES], cloned[SIZE_TEXT_BYTES];
+	int ret;
+
+	ret = cow_output_open(operands->set, options->output, cow_image_size(operands->view), flags,
+			      &output, &err);
+	if (ret)
+		return cli_fail(&err);
+	say_plan(options, operands);
+	if (!options->common.dry_run)
+		ret = copy(options, operands->view, output, &result, &err);
+	cow_output_close(output);
+	report(&result);
+	if (ret) {
+		int status = cli_fail(&err);
+
+		/* There is nothing to go on from. */
+		if (status == CLI_INTERRUPTED)
+			cli_next_again();
+		return status;
+	}
+	if (options->common.dry_run)
+		cli_note("nothing was written");
+	else
+		cli_note("wrote %s: %s copied, %s shared; %s and its COW images are untouched",
+			 options->output, size_round(result.copied_bytes, copied),
+			 size_round(result.cloned_bytes, cloned), cow_image_name(operands->origin));
+	return operands->is_doubtful ? CLI_DAMAGE : CLI_DONE;
+}
+
+int merge_to_output(const struct merge_options *options)
+{
+	const struct operands_params params = {
+		.specs = cli_operands(),
+		.nr_specs = (size_t)cli_nr_operands(),
+		.wants_view = true,
+		.kind = options->common.type,
+	};
+	struct cow_err err = COW_ERR_INIT;
+	struct operands operands;
+	int status;
+
+	if (operands_open(&operands, &params, &err))
+		return cli_fail(&err);
+	status = write_output(options, &operands);
+	operands_close(&operands);
+	return status;
+}
