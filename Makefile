@@ -117,12 +117,13 @@ $(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_obj) $(if $(SHARED_TOOLS),$(share
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
-$(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(aid_obj) $(static_lib)
-	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
-$(fuzzers): $(B)/%_fuzzer: %.c $(lib_src) $(aid_src) $(B)/flags
-	$(call quiet,FUZZ)mkdir -p $(@D); clang $(cow_cppflags) -std=gnu11 -g -O1 \
+# Fuzz targets reach the readers of the tools, too.
+$(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(cli_obj) $(aid_obj) $(static_lib)
+	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
+$(fuzzers): $(B)/%_fuzzer: %.c $(lib_src) $(cli_src) $(aid_src) $(B)/flags
+	$(call quiet,FUZZ)mkdir -p $(@D); clang $(cow_cppflags) $(tool_cflags) -std=gnu11 -g -O1 \
 		-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION \
-		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(lib_libs)
+		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(lib_libs) $(tool_libs)
 
 test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(FIXTURES)' \

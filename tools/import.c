@@ -238,19 +238,31 @@ static int import_members(struct export *export, struct cow_err *err)
 	return 0;
 }
 
+int import_stream(struct import *import, struct tar_reader *tar, const char *before,
+		  struct cow_err *err)
+{
+	struct export export = {
+		.import = import,
+		.tar = tar,
+		.name = tar_reader_name(tar),
+		.before = before,
+	};
+	int ret = import_members(&export, err);
+
+	delta_clear(&export.delta);
+	manifest_clear(&export.said);
+	return ret;
+}
+
 static int import_one(struct import *import, const char *path, const char *before,
 		      struct cow_err *err)
 {
-	struct export export = { .import = import, .before = before };
-	int ret = tar_reader_open(path, &export.tar, err);
+	struct tar_reader *tar = NULL;
+	int ret = tar_reader_open(path, &tar, err);
 
-	if (ret)
-		return ret;
-	export.name = tar_reader_name(export.tar);
-	ret = import_members(&export, err);
-	tar_reader_close(export.tar);
-	delta_clear(&export.delta);
-	manifest_clear(&export.said);
+	if (!ret)
+		ret = import_stream(import, tar, before, err);
+	tar_reader_close(tar);
 	return ret;
 }
 

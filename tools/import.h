@@ -9,6 +9,7 @@
 #define TOOLS_IMPORT_H
 
 #include "tools/manifest.h"
+#include "tools/tar_read.h"
 
 struct import {
 	struct cow_image *origin;
@@ -29,6 +30,10 @@ struct import {
  * and those of cow_patch_write(). */
 int import_run(struct import *import, const char *const *paths, size_t nr_paths,
 	       struct cow_err *err);
+/* One of them, from a tar that is open; before: the name of the one before it,
+ * or NULL. */
+int import_stream(struct import *import, struct tar_reader *tar, const char *before,
+		  struct cow_err *err);
 void import_clear(struct import *import);
 
 #endif

@@ -48,6 +48,19 @@ static void advance(struct input *input, off_t at, off_t size)
 	input->end = lseek(input->fd, input->data, SEEK_HOLE);
 }
 
+/* Where the data that begins before end stops, in whole chunks. */
+static off_t data_end(const struct input *a, const struct input *b, off_t at, off_t end)
+{
+	off_t stop = at;
+
+	if (a->data < end && a->end > stop)
+		stop = a->end;
+	if (b->data < end && b->end > stop)
+		stop = b->end;
+	stop = (stop + CHUNK - 1) / CHUNK * CHUNK;
+	return stop < end ? stop : end;
+}
+
 static void fill(struct input *input, off_t at, size_t len)
 {
 	if (input->data >= at + (off_t)len)
@@ -111,6 +124,7 @@ int main(int argc, char **argv)
 			break;
 		if (st.st_size - at < PIECE)
 			len = (size_t)(st.st_size - at);
+		len = (size_t)(data_end(&base, &image, at, at + (off_t)len) - at);
 		fill(&base, at, len);
 		fill(&image, at, len);
 		compare(out, base.buf, image.buf, len, &to);
