@@ -595,6 +595,11 @@ COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_che
 
 #define COW_MERGE_DRY_RUN (1u << 0) /* everything up to the first write */
 #define COW_MERGE_KEEP (1u << 1)    /* leave the exceptions in the store */
+#define COW_MERGE_SPARSE (1u << 2)  /* zeros become holes of the origin, in units of 4 KiB */
+/* In the end, durably, also where there was nothing to merge; not with KEEP.
+ * What no record refers to is given back to the device, or overwritten. */
+#define COW_MERGE_DISCARD (1u << 3)
+#define COW_MERGE_SCRUB (1u << 4)
 
 struct cow_merge_params {
 	size_t size;
@@ -634,6 +639,8 @@ struct cow_merge_result {
 	uint64_t preserved_bytes; /* copied out to siblings and undo */
 	uint64_t bytes;		  /* written to the origin */
 	uint64_t cloned_bytes;	  /* of them shared, not copied */
+	uint64_t zeroed_bytes;	  /* of them made holes (COW_MERGE_SPARSE) */
+	uint64_t unused_bytes;	  /* discarded, scrubbed */
 	uint64_t nr_runs;	  /* writes to the origin, after coalescing */
 	uint64_t nr_epochs;
 	uint64_t nr_flushes; /* of origin and COW image together */

@@ -19,7 +19,7 @@ struct merge_options {
 	const char *save_undo; /* NULL: none */
 	const char *reflink;
 	struct opt_list siblings, dropped;
-	bool keep, take_back;
+	bool keep, take_back, sparse, discard, scrub;
 };
 
 /* Other stores of the origin, open: kept true, or given up. */

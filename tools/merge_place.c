@@ -40,7 +40,10 @@ static int run_library(struct merge_job *job, uint32_t flags, struct cow_merge_r
 	callbacks = progress_callbacks(&progress);
 	params.callbacks = &callbacks;
 	params.batch_bytes = options->batch_bytes;
-	params.flags = flags | (options->keep ? COW_MERGE_KEEP : 0);
+	params.flags = flags | (options->keep ? COW_MERGE_KEEP : 0) |
+		       (options->sparse ? COW_MERGE_SPARSE : 0) |
+		       (options->discard ? COW_MERGE_DISCARD : 0) |
+		       (options->scrub ? COW_MERGE_SCRUB : 0);
 	params.reflink = merge_reflink(options);
 	params.siblings = job->kept.stores;
 	params.nr_siblings = job->kept.nr_stores;

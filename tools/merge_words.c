@@ -103,6 +103,8 @@ void merge_report(const struct merge_options *options, const struct cow_merge_re
 	json_put_u64(at, "preserved_bytes", result->preserved_bytes);
 	json_put_u64(at, "bytes", result->bytes);
 	json_put_u64(at, "cloned_bytes", result->cloned_bytes);
+	json_put_u64(at, "zeroed_bytes", result->zeroed_bytes);
+	json_put_u64(at, "unused_bytes", result->unused_bytes);
 	json_put_u64(at, "runs", result->nr_runs);
 	json_put_u64(at, "epochs", result->nr_epochs);
 	json_put_u64(at, "flushes", result->nr_flushes);
@@ -121,11 +123,24 @@ static void say_way_back(const struct merge_job *job)
 	free(line);
 }
 
+static void say_treated(const struct merge_job *job, const struct cow_merge_result *result)
+{
+	const struct merge_options *options = job->options;
+	char size[SIZE_TEXT_BYTES];
+
+	if (result->unused_bytes)
+		cli_note("%s: %s %s%s%s", cow_name(job), size_round(result->unused_bytes, size),
+			 options->scrub ? "overwritten with zeros" : "",
+			 options->scrub && options->discard ? ", then " : "",
+			 options->discard ? "discarded" : "");
+}
+
 void merge_say_success(const struct merge_job *job, const struct cow_merge_result *result)
 {
 	const char *origin = origin_name(job), *cow = cow_name(job);
 	char size[SIZE_TEXT_BYTES];
 
+	say_treated(job, result);
 	if (!result->nr_chunks) {
 		cli_note("nothing to %s: %s is empty; it can be removed",
 			 job->options->take_back ? "take back" : "merge", cow);
@@ -152,7 +167,10 @@ int merge_say_failure(const struct merge_job *job, const struct cow_merge_result
 	bool has_begun = result->nr_begun, has_written = has_begun || result->preserved_bytes;
 	int status = cli_fail(err);
 
-	if (has_begun)
+	if (has_begun && !result->nr_left)
+		cli_warn("%s is complete; what is left to do is on %s", origin_name(job),
+			 cow_name(job));
+	else if (has_begun)
 		cli_warn("%" PRIu64 " of %" PRIu64 " chunks are left; %s is a mixture until this "
 			 "finishes: do not mount it",
 			 result->nr_left, result->nr_begun, origin_name(job));

@@ -23,6 +23,11 @@ static const struct opt option_table[] = {
 	{ 0, "reflink", "auto|always|never",
 	  "share extents where files can (default: auto, where that is faster)", OPT_CHOICE,
 	  &options.reflink, NULL },
+	{ 0, "sparse", NULL, "zeros become holes of ORIGIN", OPT_FLAG, &options.sparse, NULL },
+	{ 0, "discard", NULL, "in the end, give the space of the merged data back", OPT_FLAG,
+	  &options.discard, NULL },
+	{ 0, "scrub", NULL, "in the end, overwrite the merged data with zeros", OPT_FLAG,
+	  &options.scrub, NULL },
 	{ 0, "batch", "SIZE", "memory for the data on its way (default: 64M)", OPT_SIZE,
 	  &options.batch_bytes, NULL },
 	OPTS_COMMON(&options.common),
@@ -45,14 +50,17 @@ static struct opts_spec spec = {
 
 static int check_options(void)
 {
+	bool treats_cow = options.discard || options.scrub;
 	bool has_side = options.siblings.nr_words || options.dropped.nr_words ||
-			options.save_undo || options.keep;
+			options.save_undo || options.keep || treats_cow;
 
 	if (options.batch_bytes < BATCH_BYTES_MIN)
 		return cli_usage("--batch: at least 1M");
 	if (options.output && (has_side || options.take_back))
 		return cli_usage("-o leaves everything else alone: no --sibling, --drop-sibling, "
-				 "--save-undo, --take-back or --keep with it");
+				 "--save-undo, --take-back, --keep, --discard or --scrub with it");
+	if (options.keep && treats_cow)
+		return cli_usage("--keep: what is kept can be neither discarded nor scrubbed");
 	if (options.take_back && (options.save_undo || options.keep))
 		return cli_usage("--take-back: no --save-undo or --keep with it");
 	if (!options.output && cli_nr_operands() > 2)

@@ -71,4 +71,24 @@ static inline bool is_all_zero(const void *buf, size_t len_bytes)
 	return true;
 }
 
+/* How far a buffer goes on with units that are all zero, or that all are not;
+ * the last unit may be short. */
+static inline uint64_t zero_stretch(const uint8_t *buf, uint64_t len_bytes, uint64_t unit_bytes,
+				    bool *ret_is_zero)
+{
+	uint64_t at = 0, unit;
+
+	*ret_is_zero = true;
+	for (; at < len_bytes; at += unit) {
+		bool is_zero;
+
+		unit = len_bytes - at < unit_bytes ? len_bytes - at : unit_bytes;
+		is_zero = is_all_zero(buf + at, unit);
+		if (at && is_zero != *ret_is_zero)
+			break;
+		*ret_is_zero = is_zero;
+	}
+	return at;
+}
+
 #endif

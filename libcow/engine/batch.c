@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/core/report.h"
@@ -30,6 +31,8 @@
  * shorter moves are cheaper to copy. Extents are shared in whole blocks. */
 #define CLONE_BYTES_MIN (UINT64_C(256) << 10)
 #define CLONE_ALIGN_BYTES UINT64_C(4096)
+/* Smallest hole. */
+#define HOLE_BYTES UINT64_C(4096)
 
 struct batch_piece {
 	struct cow_image *from, *to;
@@ -98,6 +101,9 @@ static bool can_clone(const struct batch *batch, const struct store_move *move)
 {
 	uint64_t min = batch->reflink == COW_REFLINK_ALWAYS ? CLONE_ALIGN_BYTES : CLONE_BYTES_MIN;
 
+	/* What is shared is not looked at, so nothing in it becomes a hole. */
+	if (batch->is_sparse && batch->reflink == COW_REFLINK_AUTO)
+		return false;
 	return batch->reflink != COW_REFLINK_NEVER && move->len_bytes >= min &&
 	       !((move->from_bytes | move->to_bytes) % CLONE_ALIGN_BYTES);
 }
@@ -263,6 +269,38 @@ static int gather_add(struct batch *batch, struct gather *g, uint8_t *buf, uint6
 	return 0;
 }
 
+static int gather_zeroes(struct batch *batch, struct gather *g, uint64_t len_bytes,
+			 struct cow_err *err)
+{
+	int ret = gather_write(batch, g, err);
+
+	if (!ret)
+		ret = cow_image_write_zeroes(g->to, g->to_bytes, len_bytes, err);
+	if (ret)
+		return ret;
+	g->to_bytes += len_bytes;
+	batch->written_bytes += len_bytes;
+	batch->zeroed_bytes += len_bytes;
+	return batch_progress(batch, err);
+}
+
+static int piece_write(struct batch *batch, struct gather *g, const struct batch_piece *piece,
+		       struct cow_err *err)
+{
+	uint64_t len;
+	bool is_zero;
+	int ret = 0;
+
+	if (!batch->is_sparse)
+		return gather_add(batch, g, piece->buf, piece->len_bytes, err);
+	for (uint64_t at = 0; !ret && at < piece->len_bytes; at += len) {
+		len = zero_stretch(piece->buf + at, piece->len_bytes - at, HOLE_BYTES, &is_zero);
+		ret = is_zero ? gather_zeroes(batch, g, len, err)
+			      : gather_add(batch, g, piece->buf + at, len, err);
+	}
+	return ret;
+}
+
 static int round_write(struct batch *batch, struct cow_err *err)
 {
 	struct gather g = { .to = NULL };
@@ -277,7 +315,7 @@ static int round_write(struct batch *batch, struct cow_err *err)
 			batch->nr_runs++;
 		}
 		if (!ret)
-			ret = gather_add(batch, &g, piece->buf, piece->len_bytes, err);
+			ret = piece_write(batch, &g, piece, err);
 	}
 	return ret ? ret : gather_write(batch, &g, err);
 }

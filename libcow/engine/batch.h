@@ -21,8 +21,9 @@ struct batch {
 
 	const struct cow_callbacks *callbacks;
 	uint64_t total_bytes; /* of the whole job */
-	uint64_t read_bytes, written_bytes, cloned_bytes;
+	uint64_t read_bytes, written_bytes, cloned_bytes, zeroed_bytes;
 	uint64_t nr_runs; /* contiguous ranges that were written */
+	bool is_sparse;	  /* zeros become holes */
 	int reflink;	  /* COW_REFLINK_*; AUTO becomes NEVER where sharing fails */
 };
 

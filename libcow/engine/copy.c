@@ -56,22 +56,6 @@ static int copy_zeroes(struct copy *copy, uint64_t offset, uint64_t len, struct 
 	return 0;
 }
 
-/* How far the buffer goes on with units that are all zero, or all not. */
-static uint64_t stretch(const uint8_t *buf, uint64_t len, bool *ret_is_zero)
-{
-	uint64_t at = min_u64(UNIT_BYTES, len);
-
-	*ret_is_zero = is_all_zero(buf, at);
-	while (at < len) {
-		uint64_t unit = min_u64(UNIT_BYTES, len - at);
-
-		if (is_all_zero(buf + at, unit) != *ret_is_zero)
-			break;
-		at += unit;
-	}
-	return at;
-}
-
 static int copy_piece(struct copy *copy, uint64_t offset, uint64_t len, struct cow_err *err)
 {
 	uint64_t at, part;
@@ -80,7 +64,7 @@ static int copy_piece(struct copy *copy, uint64_t offset, uint64_t len, struct c
 
 	ret = cow_image_pread(copy->source, copy->buf, len, offset, err);
 	for (at = 0; !ret && at < len; at += part) {
-		part = stretch(copy->buf + at, len - at, &is_zero);
+		part = zero_stretch(copy->buf + at, len - at, UNIT_BYTES, &is_zero);
 		if (is_zero) {
 			ret = copy_zeroes(copy, offset + at, part, err);
 			continue;

@@ -29,6 +29,7 @@
 #include "libcow/engine/batch.h"
 #include "libcow/engine/merge.h"
 #include "libcow/engine/preserve.h"
+#include "libcow/engine/unused.h"
 
 #define BATCH_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define BATCH_BYTES_MIN UINT64_C(4096)
@@ -261,13 +262,18 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 		ret = cow_job_clear(merge->store, err);
 	/* Also when there was nothing to merge: an earlier run may have been cut
 	 * off in its last settlement (I5). */
-	return ret ? ret : cow_store_tidy(merge->store, err);
+	if (!ret)
+		ret = cow_store_tidy(merge->store, err);
+	return ret ? ret
+		   : cow_unused_treat(merge->store, params->flags, params->callbacks,
+				      &merge->result.unused_bytes, err);
 }
 
 static void merge_finish(struct merge *merge, struct cow_merge_result *ret_result)
 {
 	merge->result.bytes = merge->batch.written_bytes;
 	merge->result.cloned_bytes = merge->batch.cloned_bytes;
+	merge->result.zeroed_bytes = merge->batch.zeroed_bytes;
 	merge->result.nr_runs = merge->batch.nr_runs;
 	merge->result.size = ret_result->size;
 	*ret_result = merge->result;
@@ -278,10 +284,14 @@ static void merge_finish(struct merge *merge, struct cow_merge_result *ret_resul
 static int merge_check_params(const struct cow_merge_params *params,
 			      const struct cow_merge_result *result, struct cow_err *err)
 {
-	int ret = cow_params_check(params->size, sizeof(*params), params->flags,
-				   COW_MERGE_DRY_RUN | COW_MERGE_KEEP, "struct cow_merge_params",
-				   err);
+	const uint32_t known = COW_MERGE_DRY_RUN | COW_MERGE_KEEP | COW_MERGE_SPARSE |
+			       COW_MERGE_DISCARD | COW_MERGE_SCRUB;
+	int ret = cow_params_check(params->size, sizeof(*params), params->flags, known,
+				   "struct cow_merge_params", err);
 
+	if (!ret && params->flags & COW_MERGE_KEEP &&
+	    params->flags & (COW_MERGE_DISCARD | COW_MERGE_SCRUB))
+		ret = cow_fail(err, -EINVAL, "what is kept can be neither discarded nor scrubbed");
 	return ret ? ret
 		   : cow_params_check(result->size, sizeof(*result), 0, 0,
 				      "struct cow_merge_result", err);
@@ -307,6 +317,7 @@ static int merge_start(struct merge *merge, const struct cow_merge_params *param
 	cow_store_rewind(merge->store);
 	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total, params->reflink,
 			     params->callbacks, err);
+	merge->batch.is_sparse = params->flags & COW_MERGE_SPARSE;
 	if (!ret)
 		ret = merge_run(merge, params, job, err);
 	merge->result.nr_flushes = merge_nr_flushes(merge) - flushes_before;

@@ -250,6 +250,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.settle = cow_persistent_settle,
 	.rewind = cow_persistent_rewind,
 	.tidy = cow_persistent_tidy,
+	.unused_from = cow_persistent_unused_from,
 	.reserve = cow_persistent_reserve,
 	.append = cow_persistent_append,
 	.publish = cow_persistent_publish,

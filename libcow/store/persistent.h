@@ -92,6 +92,8 @@ int cow_persistent_publish(struct cow_store *store, struct cow_err *err);
 int cow_persistent_next_moves(struct cow_store *store, uint64_t budget_bytes,
 			      struct store_moves *moves, struct cow_err *err);
 int cow_persistent_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
+int cow_persistent_unused_from(const struct cow_store *store, uint64_t *ret_bytes,
+			       struct cow_err *err);
 void cow_persistent_rewind(struct cow_store *store);
 
 /* persistent_check.c */

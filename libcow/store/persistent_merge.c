@@ -181,3 +181,16 @@ int cow_persistent_settle(struct cow_store *store, uint64_t token, struct cow_er
 		p->next_free = SNAP_FIRST_DATA_CHUNK;
 	return 0;
 }
+
+/* The list ends in area 0; the areas above are as unreachable as the data. */
+int cow_persistent_unused_from(const struct cow_store *store, uint64_t *ret_bytes,
+			       struct cow_err *err)
+{
+	const struct persistent *p = (const struct persistent *)store;
+
+	if (p->nr_records)
+		return cow_fail(err, -EBUSY, "%s still holds %" PRIu64 " exceptions",
+				store->metadata->name, p->nr_records);
+	*ret_bytes = (uint64_t)SNAP_FIRST_DATA_CHUNK << p->layout.chunk_shift;
+	return 0;
+}

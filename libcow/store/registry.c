@@ -246,6 +246,13 @@ int cow_store_tidy(struct cow_store *store, struct cow_err *err)
 	return store->ops->tidy ? store->ops->tidy(store, err) : 0;
 }
 
+int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err)
+{
+	if (!store->ops->unused_from)
+		return unsupported(store, "say what is unused", err);
+	return store->ops->unused_from(store, ret_bytes, err);
+}
+
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err)
 {
 	return store->ops->unchanged ? store->ops->unchanged(store, err) : 0;

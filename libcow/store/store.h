@@ -67,6 +67,9 @@ struct store_ops {
 	/* Zeroes what stands behind the end of the list in the last area, as a
 	 * torn settlement leaves it (I5), durably. Nothing to do: no write. */
 	int (*tidy)(struct cow_store *store, struct cow_err *err);
+	/* Of an empty store: from where on the bytes of its data image mean
+	 * nothing. Errors: -EBUSY it is not empty. */
+	int (*unused_from)(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err);
 
 	/* Copy-out; contracts in libcow.h. */
 	int (*reserve)(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err);
@@ -117,6 +120,7 @@ int cow_store_next_moves(struct cow_store *store, uint64_t budget_bytes, struct 
 int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
 void cow_store_rewind(struct cow_store *store);
 int cow_store_tidy(struct cow_store *store, struct cow_err *err);
+int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
 int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
 			 struct cow_err *err);
