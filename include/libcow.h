@@ -593,6 +593,49 @@ COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_che
 #define COW_REFLINK_ALWAYS 1 /* wherever alignment allows; an error where not possible */
 #define COW_REFLINK_NEVER 2
 
+#define COW_REPAIR_SAFE (1u << 0)	/* only what is safe without asking */
+#define COW_REPAIR_LOST (1u << 1)	/* drop exceptions beyond a truncated end, too */
+#define COW_REPAIR_REVALIDATE (1u << 2) /* mark an invalid store valid */
+
+struct cow_repair_params {
+	size_t size;
+	uint32_t flags; /* COW_REPAIR_* */
+	const struct cow_callbacks *callbacks;
+	void *user;
+	/* Asked for each finding that would be mended, before anything is
+	 * written; false: leave it. NULL: mend all. */
+	bool (*approve)(void *user, const struct cow_finding *finding);
+};
+#define COW_REPAIR_PARAMS_INIT                                                                     \
+	{                                                                                          \
+		.size = sizeof(struct cow_repair_params)                                           \
+	}
+
+struct cow_repair_result {
+	size_t size;
+	uint64_t nr_mended;  /* findings */
+	uint64_t nr_left;    /* findings of damage or lost data that remain */
+	uint64_t nr_dropped; /* records taken out of the list, second copies included */
+	uint64_t nr_copied;  /* chunks that were given a copy of their own */
+};
+#define COW_REPAIR_RESULT_INIT                                                                     \
+	{                                                                                          \
+		.size = sizeof(struct cow_repair_result)                                           \
+	}
+
+/*
+ * Mends a store, also one that cannot be opened; the COW image must be
+ * writable (an overlay, for a preview). Of two exceptions of one chunk the one
+ * that the kernel reads is kept. Exceptions beyond the end of the image, or
+ * beyond the end of a given origin, are dropped only with COW_REPAIR_LOST. A
+ * crash at any point leaves what the same call finishes; a second call writes
+ * nothing. ret_result is written on failure too. Errors: -EROFS, -EIO,
+ * -ENOMEM, -ECANCELED (nothing is half done), -EMEDIUMTYPE as cow_check(),
+ * -EINVAL chunk_bytes contradicts the header (id "chunk-size").
+ */
+COW_EXPORT int cow_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
+			  struct cow_repair_result *ret_result, struct cow_err *err);
+
 #define COW_MERGE_DRY_RUN (1u << 0) /* everything up to the first write */
 #define COW_MERGE_KEEP (1u << 1)    /* leave the exceptions in the store */
 #define COW_MERGE_SPARSE (1u << 2)  /* zeros become holes of the origin, in units of 4 KiB */

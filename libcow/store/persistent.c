@@ -246,6 +246,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.close = persistent_close,
 	.info = persistent_info,
 	.check = cow_persistent_check,
+	.repair = cow_persistent_repair,
 	.next_moves = cow_persistent_next_moves,
 	.settle = cow_persistent_settle,
 	.rewind = cow_persistent_rewind,

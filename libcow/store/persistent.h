@@ -101,4 +101,8 @@ int cow_persistent_check(const struct cow_store_args *args, const struct cow_che
 			 struct cow_report *report, struct cow_verdict *verdict,
 			 struct cow_err *err);
 
+/* persistent_repair.c */
+int cow_persistent_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
+			  struct cow_repair_result *result, struct cow_err *err);
+
 #endif

@@ -55,6 +55,10 @@ struct store_ops {
 	int (*check)(const struct cow_store_args *args, const struct cow_check_params *params,
 		     struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 
+	/* Works on images that open() refuses; durable when it returns. */
+	int (*repair)(const struct cow_store_args *args, const struct cow_repair_params *params,
+		      struct cow_repair_result *result, struct cow_err *err);
+
 	/* Merge. next_moves: further moves, about budget_bytes of them, from the
 	 * end of the list towards its start, behind what earlier calls gave.
 	 * settle: the data of everything up to token is durable on the origin

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_repair.c - mends what the check found. In rounds: check, ask,
+ * plan, write; until a check finds nothing more that may be mended, because a
+ * hole that is closed can show what was behind it. Nothing is written before
+ * the plan of a round is complete (I7). The list comes first, the header, as
+ * one sector (I9), last: with it the store is what it says.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/store/persistent_repair.h"
+
+/* A round mends so many findings of each kind; the next goes on. */
+#define ROUND_FINDINGS_MAX 65536
+#define ROUNDS_MAX 1000
+#define DECLINED_MAX 64
+
+struct repair {
+	const struct cow_store_args *args;
+	const struct cow_repair_params *params;
+	struct cow_repair_result *result;
+	struct cow_image *cow, *origin;
+	const struct cow_problem *declined[DECLINED_MAX];
+	size_t nr_declined;
+	uint8_t header[SNAP_HEADER_BYTES]; /* as it will be */
+	bool is_header_changed;
+	struct cow_err *err;
+};
+
+/* -------------------------------------------------------------- findings */
+
+struct collector {
+	struct snap_mends mends;
+	bool has_failed;
+};
+
+static void collect(void *user, const struct cow_finding *finding)
+{
+	struct collector *collector = user;
+	struct snap_mends *mends = &collector->mends;
+
+	if (mends->nr == mends->capacity) {
+		size_t capacity = mends->capacity + mends->capacity / 2 + 64;
+		struct snap_mend *rows = reallocarray(mends->rows, capacity, sizeof(*rows));
+
+		if (!rows) {
+			collector->has_failed = true;
+			return;
+		}
+		mends->rows = rows;
+		mends->capacity = capacity;
+	}
+	mends->rows[mends->nr++] = (struct snap_mend){
+		.problem = finding->problem,
+		.offset_bytes = finding->offset_bytes,
+		.len_bytes = finding->len_bytes,
+		.chunk = finding->chunk,
+		.sentence = strdup(finding->sentence),
+	};
+}
+
+static void mends_free(struct snap_mends *mends)
+{
+	for (size_t i = 0; i < mends->nr; i++)
+		free(mends->rows[i].sentence);
+	free(mends->rows);
+	memset(mends, 0, sizeof(*mends));
+}
+
+/* The args with another image in the place of the COW image. */
+static struct cow_store_args args_over(const struct repair *repair, struct cow_image *cow,
+				       struct cow_role_image roles[2])
+{
+	struct cow_store_args args = *repair->args;
+
+	roles[0] = (struct cow_role_image){ .role = COW_ROLE_COW, .image = cow };
+	roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = repair->origin };
+	args.images = roles;
+	args.nr_images = repair->origin ? 2 : 1;
+	if (cow != repair->cow)
+		args.chunk_bytes = 0; /* the new header has it */
+	return args;
+}
+
+static int look(const struct repair *repair, struct cow_image *cow, struct snap_mends *ret_mends,
+		struct cow_verdict *verdict)
+{
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	AUTO_HANDLE(report) struct cow_report *report = NULL;
+	struct collector collector = { 0 };
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_over(repair, cow, roles);
+	int ret;
+
+	params.callbacks = repair->params->callbacks;
+	callbacks.user = &collector;
+	callbacks.finding = collect;
+	ret = cow_report_new(&callbacks, ROUND_FINDINGS_MAX, &report, repair->err);
+	if (!ret)
+		ret = cow_persistent_check(&args, &params, report, verdict, repair->err);
+	if (!ret && collector.has_failed)
+		ret = cow_fail(repair->err, -ENOMEM, "no memory for the findings");
+	*ret_mends = collector.mends;
+	return ret;
+}
+
+/* ------------------------------------------------------------- what to do */
+
+static bool is_header_problem(const char *id)
+{
+	static const char *const ids[] = {
+		"persistent.chunk-size-contradicted",
+		"persistent.chunk-size-impossible",
+		"persistent.header-magic",
+		"persistent.header-magic-zero",
+		"persistent.header-version",
+		"persistent.invalid",
+	};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		if (!strcmp(id, ids[i]))
+			return true;
+	return false;
+}
+
+/* The bytes are there, or may be, but not on this image or this origin. */
+static bool is_lost(const struct repair *repair, const char *id)
+{
+	return !strcmp(id, "persistent.image-cut-data") ||
+	       !strcmp(id, "persistent.image-cut-next-area") ||
+	       !strcmp(id, "persistent.new-chunk-beyond-end") ||
+	       (repair->origin && !strcmp(id, "persistent.old-chunk-beyond-origin"));
+}
+
+static bool is_allowed(const struct repair *repair, const struct cow_problem *problem)
+{
+	uint32_t flags = repair->params->flags;
+
+	if (!strcmp(problem->id, "persistent.invalid"))
+		return flags & COW_REPAIR_REVALIDATE;
+	if (!(problem->flags & COW_PROBLEM_FIXABLE) ||
+	    ((flags & COW_REPAIR_SAFE) && !(problem->flags & COW_PROBLEM_SAFE)))
+		return false;
+	return !is_lost(repair, problem->id) || (flags & COW_REPAIR_LOST);
+}
+
+static bool is_declined(const struct repair *repair, const struct cow_problem *problem)
+{
+	for (size_t i = 0; i < repair->nr_declined; i++)
+		if (repair->declined[i] == problem)
+			return true;
+	return false;
+}
+
+static bool ask(struct repair *repair, const struct snap_mend *mend, bool was_declined)
+{
+	struct cow_finding finding = {
+		.size = sizeof(finding),
+		.problem = mend->problem,
+		.image = cow_image_name(repair->cow),
+		.offset_bytes = mend->offset_bytes,
+		.len_bytes = mend->len_bytes,
+		.chunk = mend->chunk,
+		.sentence = mend->sentence ? mend->sentence : mend->problem->summary,
+	};
+
+	if (!is_allowed(repair, mend->problem) || was_declined)
+		return false;
+	if (!repair->params->approve || repair->params->approve(repair->params->user, &finding))
+		return true;
+	if (!is_declined(repair, mend->problem) && repair->nr_declined < DECLINED_MAX)
+		repair->declined[repair->nr_declined++] = mend->problem;
+	return false;
+}
+
+/* A kind of finding that was declined in an earlier round is not asked again:
+ * places move. */
+static void ask_all(struct repair *repair, struct snap_mends *mends, bool about_header)
+{
+	size_t nr_before = repair->nr_declined;
+
+	for (size_t i = 0; i < mends->nr; i++) {
+		const struct cow_problem *problem = mends->rows[i].problem;
+		bool was_declined = false;
+
+		if (is_header_problem(problem->id) != about_header)
+			continue;
+		for (size_t d = 0; d < nr_before; d++)
+			was_declined = was_declined || repair->declined[d] == problem;
+		mends->rows[i].is_wanted = ask(repair, &mends->rows[i], was_declined);
+	}
+}
+
+/* ----------------------------------------------------------------- header */
+
+/* magic lost: is the rest what a header has? */
+static bool has_sane_rest(const struct snap_header *header)
+{
+	return header->version == SNAP_VERSION && header->valid <= 1 &&
+	       cow_snap_chunk_sectors_ok(header->chunk_sectors);
+}
+
+static int chunk_bytes_mend(struct repair *repair, const struct cow_verdict *verdict,
+			    const char *id, struct snap_header *header)
+{
+	uint64_t chunk_bytes = verdict->info.chunk_bytes, nr;
+	int ret = 0;
+
+	if (!strcmp(id, "persistent.chunk-size-contradicted"))
+		ret = cow_snap_evidence_best(repair->cow, repair->origin, chunk_bytes, &chunk_bytes,
+					     &nr, repair->err);
+	if (!ret && chunk_bytes)
+		header->chunk_sectors = (uint32_t)bytes_to_sectors(chunk_bytes);
+	return ret;
+}
+
+static int header_mend_one(struct repair *repair, const struct cow_verdict *verdict, const char *id,
+			   struct snap_header *header)
+{
+	struct cow_label label;
+
+	if (!strcmp(id, "persistent.invalid")) {
+		header->valid = 1;
+		return 0;
+	}
+	if (!strcmp(id, "persistent.header-version")) {
+		header->version = SNAP_VERSION;
+		return 0;
+	}
+	if (strncmp(id, "persistent.header-magic", strlen("persistent.header-magic")))
+		return chunk_bytes_mend(repair, verdict, id, header);
+	/* an invalid store stays one, if that can be told */
+	if (!has_sane_rest(header))
+		header->valid = 1;
+	header->magic = SNAP_MAGIC;
+	header->version = SNAP_VERSION;
+	if (!cow_label_decode(repair->header + SNAP_LABEL_OFFSET, &label))
+		memset(repair->header + SNAP_LABEL_OFFSET, 0, LABEL_BYTES);
+	return chunk_bytes_mend(repair, verdict, id, header);
+}
+
+static int header_plan(struct repair *repair, struct snap_mends *mends,
+		       const struct cow_verdict *verdict)
+{
+	uint8_t before[SNAP_HEADER_BYTES];
+	struct snap_header header;
+	int ret;
+
+	ret = cow_snap_header_read(repair->cow, repair->header, repair->err);
+	if (ret)
+		return ret;
+	memcpy(before, repair->header, sizeof(before));
+	cow_snap_header_decode(repair->header, &header);
+	if (verdict->known)
+		ask_all(repair, mends, true);
+	for (size_t i = 0; i < mends->nr && !ret; i++)
+		if (mends->rows[i].is_wanted)
+			ret = header_mend_one(repair, verdict, mends->rows[i].problem->id, &header);
+	cow_snap_header_encode(&header, repair->header);
+	repair->is_header_changed = memcmp(before, repair->header, sizeof(before));
+	return ret;
+}
+
+/* ------------------------------------------------------------------ rounds */
+
+static uint64_t count_wanted(const struct snap_mends *mends)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < mends->nr; i++)
+		nr += mends->rows[i].is_wanted;
+	return nr;
+}
+
+static uint64_t count_left(const struct snap_mends *mends)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < mends->nr; i++)
+		nr += mends->rows[i].problem->klass >= COW_CLASS_DAMAGE;
+	return nr;
+}
+
+/* over: the COW image with the header that it will have. */
+static int list_mend(struct repair *repair, struct cow_image *over, struct snap_mends *mends,
+		     const struct cow_verdict *verdict, bool *ret_changed)
+{
+	struct snap_plan plan = { .cow = repair->cow, .callbacks = repair->params->callbacks };
+	AUTO_HANDLE(store) struct cow_store *kernel = NULL;
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_over(repair, over, roles);
+	int ret;
+
+	ask_all(repair, mends, false);
+	if (!verdict->known)
+		return 0;
+	args.kind = cow_store_persistent_ops.name;
+	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
+	if (cow_store_persistent_ops.open(&args, &kernel, NULL))
+		kernel = NULL;
+	plan.kernel = kernel;
+	plan.nr_records = verdict->info.nr_exceptions;
+	cow_snap_layout_init(&plan.layout, verdict->info.chunk_bytes, cow_image_size(repair->cow));
+	cow_snap_bounds_init(&plan.bounds, &plan.layout, repair->origin);
+	ret = cow_snap_plan_make(&plan, mends, repair->err);
+	if (!ret && !cow_snap_plan_is_empty(&plan)) {
+		ret = cow_snap_plan_apply(&plan, repair->err);
+		*ret_changed = true;
+	}
+	if (!ret) {
+		repair->result->nr_dropped += plan.drops.nr;
+		repair->result->nr_copied += plan.copies.nr;
+	}
+	cow_snap_plan_free(&plan);
+	return ret;
+}
+
+static int header_write(const struct repair *repair, struct cow_image *to)
+{
+	int ret = cow_image_pwrite(to, repair->header, sizeof(repair->header), 0, repair->err);
+
+	return ret ? ret : cow_image_flush(to, repair->err);
+}
+
+static int round_over(struct repair *repair, struct snap_mends *mends, struct cow_verdict *verdict,
+		      bool *ret_changed)
+{
+	AUTO_HANDLE(image) struct cow_image *over = NULL;
+	uint64_t nr_header = 0;
+	int ret;
+
+	ret = header_plan(repair, mends, verdict);
+	if (ret)
+		return ret;
+	if (repair->is_header_changed) {
+		nr_header = count_wanted(mends);
+		mends_free(mends);
+		ret = cow_image_overlay_new(repair->cow, &over, repair->err);
+		if (!ret)
+			ret = header_write(repair, over);
+		if (!ret)
+			ret = look(repair, over, mends, verdict);
+	}
+	for (size_t i = 0; i < mends->nr; i++)
+		mends->rows[i].is_wanted = false;
+	if (!ret)
+		ret = list_mend(repair, over ? over : repair->cow, mends, verdict, ret_changed);
+	if (!ret && *ret_changed)
+		repair->result->nr_mended += count_wanted(mends);
+	if (ret || !repair->is_header_changed)
+		return ret;
+	*ret_changed = true;
+	repair->result->nr_mended += nr_header;
+	return header_write(repair, repair->cow);
+}
+
+static int repair_round(struct repair *repair, bool *ret_changed)
+{
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct snap_mends mends = { 0 };
+	int ret;
+
+	*ret_changed = false;
+	ret = look(repair, repair->cow, &mends, &verdict);
+	if (!ret) {
+		repair->result->nr_left = count_left(&mends);
+		ret = round_over(repair, &mends, &verdict, ret_changed);
+	}
+	mends_free(&mends);
+	return ret;
+}
+
+int cow_persistent_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
+			  struct cow_repair_result *result, struct cow_err *err)
+{
+	struct repair repair = {
+		.args = args,
+		.params = params,
+		.result = result,
+		.cow = cow_store_args_image(args, COW_ROLE_COW, 0),
+		.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0),
+		.err = err,
+	};
+	struct cow_store_args again = *args;
+	bool is_changed = true;
+	int ret = 0;
+
+	again.chunk_bytes = 0;
+	if (!repair.cow)
+		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
+	for (int i = 0; i < ROUNDS_MAX && !ret && is_changed; i++) {
+		ret = repair_round(&repair, &is_changed);
+		/* from now on the header has the chunk size, or nothing has */
+		repair.args = is_changed ? &again : args;
+	}
+	return ret;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_repair_apply.c - writes a plan, so that a crash at any point
+ * leaves something that the same repair finishes:
+ *
+ * copies	data for records that get a chunk of their own; no record
+ *		names the chunk yet. FLUSH
+ * sets		records written over: the loser of two becomes a second copy of
+ *		the winner, which reads and merges tolerate (I13). In waves, see
+ *		persistent_repair.h; FLUSH after each
+ * end		where there is a hole: zeros behind the last live record, which
+ *		nobody sees yet. FLUSH
+ * fills	what is kept of the tail, over what goes further in front. Behind
+ *		a hole first (nobody sees it), FLUSH, then up to the hole. FLUSH
+ * cut		zeros from the new end of the list on; its own sector last.
+ *		What goes stands there twice or was to go. FLUSH
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/persistent_repair.h"
+
+static uint64_t sector_of(uint64_t index)
+{
+	return index / SNAP_RECORDS_PER_SECTOR;
+}
+
+static int copies_write(const struct snap_plan *plan, struct cow_err *err)
+{
+	AUTO_FREE uint8_t *buf = NULL;
+	uint64_t piece = min_u64(plan->layout.chunk_bytes, COW_PIECE_BYTES);
+	int ret;
+
+	if (!plan->copies.nr)
+		return 0;
+	buf = malloc(piece);
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a chunk");
+	for (size_t i = 0; i < plan->copies.nr; i++) {
+		const struct snap_record *copy = &plan->copies.rows[i].record;
+
+		for (uint64_t at = 0; at < plan->layout.chunk_bytes; at += piece) {
+			ret = cow_image_pread(plan->cow, buf, piece,
+					      (copy->old_chunk << plan->layout.chunk_shift) + at,
+					      err);
+			if (!ret)
+				ret = cow_image_pwrite(
+					plan->cow, buf, piece,
+					(copy->new_chunk << plan->layout.chunk_shift) + at, err);
+			if (ret)
+				return ret;
+		}
+	}
+	return cow_image_flush(plan->cow, err);
+}
+
+/* Writes sorted rows, sector by sector (I9). */
+static int rows_write(const struct snap_plan *plan, const struct snap_edit *rows, size_t nr,
+		      struct cow_err *err)
+{
+	uint8_t raw[COW_SECTOR_BYTES];
+
+	for (size_t i = 0; i < nr;) {
+		uint64_t sector = sector_of(rows[i].index);
+		uint64_t offset =
+			cow_snap_record_offset(&plan->layout, sector * SNAP_RECORDS_PER_SECTOR);
+		int ret = cow_image_pread(plan->cow, raw, sizeof(raw), offset, err);
+
+		if (ret)
+			return ret;
+		for (; i < nr && sector_of(rows[i].index) == sector; i++)
+			cow_snap_record_encode(&rows[i].record,
+					       raw + rows[i].index % SNAP_RECORDS_PER_SECTOR *
+							       SNAP_RECORD_BYTES);
+		ret = cow_image_pwrite(plan->cow, raw, sizeof(raw), offset, err);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+static int sets_write(const struct snap_plan *plan, struct cow_err *err)
+{
+	const struct snap_edits *sets = &plan->sets;
+	int ret = 0;
+
+	for (size_t i = 0, nr; i < sets->nr && !ret; i += nr) {
+		for (nr = 1; i + nr < sets->nr && sets->rows[i + nr].wave == sets->rows[i].wave;)
+			nr++;
+		ret = rows_write(plan, &sets->rows[i], nr, err);
+		if (!ret)
+			ret = cow_image_flush(plan->cow, err);
+	}
+	return ret;
+}
+
+static int fills_write(const struct snap_plan *plan, const struct snap_edits *edits,
+		       struct cow_err *err)
+{
+	size_t nr_seen = 0;
+	int ret;
+
+	if (!edits->nr)
+		return 0;
+	while (nr_seen < edits->nr &&
+	       (plan->first_hole == UINT64_MAX ||
+		sector_of(edits->rows[nr_seen].index) <= sector_of(plan->first_hole)))
+		nr_seen++;
+	ret = rows_write(plan, edits->rows + nr_seen, edits->nr - nr_seen, err);
+	if (!ret && nr_seen < edits->nr)
+		ret = cow_image_flush(plan->cow, err);
+	if (!ret)
+		ret = rows_write(plan, edits->rows, nr_seen, err);
+	return ret ? ret : cow_image_flush(plan->cow, err);
+}
+
+static int record_read(const struct snap_plan *plan, uint64_t index, struct snap_record *ret_record,
+		       struct cow_err *err)
+{
+	uint8_t raw[SNAP_RECORD_BYTES];
+	int ret = cow_image_pread(plan->cow, raw, sizeof(raw),
+				  cow_snap_record_offset(&plan->layout, index), err);
+
+	if (!ret)
+		cow_snap_record_decode(raw, ret_record);
+	return ret;
+}
+
+/* Which kept record of the tail goes where. */
+static int fills_find(const struct snap_plan *plan, struct snap_edits *fills, struct cow_err *err)
+{
+	uint64_t end = plan->nr_records - plan->drops.nr, from = end;
+	struct snap_record record;
+	int ret;
+
+	for (size_t i = 0; i < plan->drops.nr && plan->drops.rows[i].index < end; i++) {
+		while (cow_snap_edits_find(&plan->drops, from))
+			from++;
+		ret = record_read(plan, from++, &record, err);
+		if (!ret)
+			ret = cow_snap_edits_add(fills, plan->drops.rows[i].index, &record, err);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* From record number end on, up to the end of its area or of the list. */
+static int cut(const struct snap_plan *plan, uint64_t end, struct cow_err *err)
+{
+	uint64_t per_area = plan->layout.records_per_area;
+	uint64_t stop = (end / per_area + 1) * per_area, kept = end % SNAP_RECORDS_PER_SECTOR;
+	uint64_t offset, next;
+	uint8_t raw[COW_SECTOR_BYTES];
+	int ret;
+
+	if (plan->keeps_tail)
+		stop = min_u64(stop, plan->nr_records);
+	if (end / per_area >= plan->layout.nr_areas || end >= stop)
+		return 0;
+	offset = cow_snap_record_offset(&plan->layout, end - kept);
+	next = min_u64(end - kept + SNAP_RECORDS_PER_SECTOR, stop);
+	if (next < stop) {
+		uint64_t len = (stop - next) * SNAP_RECORD_BYTES, whole;
+
+		/* a list that ends within a sector, with something to keep behind */
+		whole = floor_to(len, COW_SECTOR_BYTES);
+		ret = whole ? cow_image_write_zeroes(plan->cow, offset + COW_SECTOR_BYTES, whole,
+						     err)
+			    : 0;
+		if (!ret && whole < len) {
+			ret = cow_image_pread(plan->cow, raw, sizeof(raw),
+					      offset + COW_SECTOR_BYTES + whole, err);
+			memset(raw, 0, len - whole);
+			if (!ret)
+				ret = cow_image_pwrite(plan->cow, raw, sizeof(raw),
+						       offset + COW_SECTOR_BYTES + whole, err);
+		}
+		if (ret)
+			return ret;
+	}
+	ret = cow_image_pread(plan->cow, raw, sizeof(raw), offset, err);
+	if (ret)
+		return ret;
+	memset(raw + kept * SNAP_RECORD_BYTES, 0, (next - (end - kept) - kept) * SNAP_RECORD_BYTES);
+	ret = cow_image_pwrite(plan->cow, raw, sizeof(raw), offset, err);
+	return ret ? ret : cow_image_flush(plan->cow, err);
+}
+
+int cow_snap_plan_apply(const struct snap_plan *plan, struct cow_err *err)
+{
+	struct snap_edits fills = { 0 };
+	int ret;
+
+	ret = copies_write(plan, err);
+	if (!ret)
+		ret = sets_write(plan, err);
+	if (!ret && plan->first_hole != UINT64_MAX)
+		ret = cut(plan, plan->nr_records, err);
+	if (!ret)
+		ret = fills_find(plan, &fills, err);
+	if (!ret)
+		ret = fills_write(plan, &fills, err);
+	free(fills.rows);
+	if (ret || (!plan->drops.nr && !plan->cuts_tail))
+		return ret;
+	return cut(plan, plan->nr_records - plan->drops.nr, err);
+}

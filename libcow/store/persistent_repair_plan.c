@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_repair_plan.c - what is to be done about findings that concern
+ * the list. Of two records of one chunk of the origin the one is kept that
+ * the kernel's reads return; the other becomes a second copy of it, which
+ * decides nothing, before anything moves. Memory goes with the damage.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/persistent_kernel.h"
+#include "libcow/store/persistent_repair.h"
+
+/* A record of which the chunk, old or new, is one of those that repeat. */
+struct occurrence {
+	uint64_t chunk, index;
+	struct snap_record record;
+};
+
+struct occurrences {
+	struct snap_edits wanted; /* index: the chunk; sorted */
+	struct occurrence *rows;
+	size_t nr, capacity;
+};
+
+struct planner {
+	struct snap_plan *plan;
+	struct occurrences olds, news;
+	bool drops_beyond_end;
+	uint64_t highest_new;	/* of sound records */
+	struct snap_edits used; /* index: each chunk that a sound record names */
+	uint64_t next_lower;	/* below this, none is free */
+	struct cow_err *err;
+};
+
+static int drop(struct planner *planner, uint64_t index)
+{
+	return cow_snap_edits_add(&planner->plan->drops, index, NULL, planner->err);
+}
+
+/* The kernel may read the chunk from another record, and must go on doing so:
+ * until this one is gone, it says the same. */
+static int record_drop(struct planner *planner, const struct snap_record *record, uint64_t index)
+{
+	const struct snap_plan *plan = planner->plan;
+	struct snap_record other;
+	struct exmap_run run;
+	int ret = 0;
+
+	if (plan->kernel && cow_exmap_lookup(plan->kernel->map, record->old_chunk, &run)) {
+		other = (struct snap_record){ record->old_chunk, run.new_chunk };
+		if (other.new_chunk != record->new_chunk &&
+		    !cow_snap_record_problem(&plan->bounds, &other))
+			ret = cow_snap_edits_add(&planner->plan->sets, index, &other, planner->err);
+	}
+	return ret ? ret : drop(planner, index);
+}
+
+/* ------------------------------------------------------- single findings */
+
+/* The number of the record at an offset; offsets come from the check. */
+static uint64_t index_at(const struct snap_layout *layout, uint64_t offset_bytes)
+{
+	uint64_t area =
+		((offset_bytes >> layout->chunk_shift) - 1) / (layout->records_per_area + 1);
+
+	return area * layout->records_per_area +
+	       (offset_bytes & (layout->chunk_bytes - 1)) / SNAP_RECORD_BYTES;
+}
+
+static int record_read(const struct planner *planner, uint64_t index,
+		       struct snap_record *ret_record)
+{
+	uint8_t raw[SNAP_RECORD_BYTES];
+	int ret = cow_image_pread(planner->plan->cow, raw, sizeof(raw),
+				  cow_snap_record_offset(&planner->plan->layout, index),
+				  planner->err);
+
+	if (!ret)
+		cow_snap_record_decode(raw, ret_record);
+	return ret;
+}
+
+static int top_byte_mend(struct planner *planner, uint64_t index)
+{
+	struct snap_plan *plan = planner->plan;
+	struct snap_record record;
+	int ret = record_read(planner, index, &record);
+
+	if (ret)
+		return ret;
+	record.new_chunk &= SNAP_NEW_CHUNK_MASK;
+	if (cow_snap_record_problem(&plan->bounds, &record))
+		return record_drop(planner, &record, index);
+	return cow_snap_edits_add(&plan->sets, index, &record, planner->err);
+}
+
+static int twice_note(struct planner *planner, uint64_t index, bool is_old)
+{
+	struct snap_record record;
+	int ret = record_read(planner, index, &record);
+
+	if (ret)
+		return ret;
+	return cow_snap_edits_add(is_old ? &planner->olds.wanted : &planner->news.wanted,
+				  is_old ? record.old_chunk : record.new_chunk, NULL, planner->err);
+}
+
+static int numbered_drop(struct planner *planner, uint64_t index)
+{
+	struct snap_record record;
+	int ret = record_read(planner, index, &record);
+
+	return ret ? ret : record_drop(planner, &record, index);
+}
+
+enum action { DROP, CLEAR_TOP_BYTE, OLD_TWICE, NEW_TWICE, DROP_BEYOND, GARBAGE, HOLE, STALE };
+
+static const struct {
+	const char *id;
+	enum action action;
+} actions[] = {
+	{ "persistent.area-garbage", GARBAGE },
+	{ "persistent.duplicate-new-chunk", NEW_TWICE },
+	{ "persistent.duplicate-old-chunk", OLD_TWICE },
+	{ "persistent.duplicate-record", DROP },
+	{ "persistent.hole", HOLE },
+	{ "persistent.image-cut-data", DROP_BEYOND },
+	{ "persistent.image-cut-next-area", DROP_BEYOND },
+	{ "persistent.new-chunk-beyond-end", DROP },
+	{ "persistent.new-chunk-header", DROP },
+	{ "persistent.new-chunk-metadata", DROP },
+	{ "persistent.new-chunk-top-byte", CLEAR_TOP_BYTE },
+	{ "persistent.old-chunk-beyond-origin", DROP },
+	{ "persistent.stale-records", STALE },
+};
+
+static int mend_plan(struct planner *planner, enum action action, const struct snap_mend *mend)
+{
+	struct snap_plan *plan = planner->plan;
+	uint64_t index = index_at(&plan->layout, mend->offset_bytes);
+
+	if (!mend->is_wanted) {
+		plan->keeps_tail = plan->keeps_tail || action == HOLE || action == STALE;
+		return 0;
+	}
+	switch (action) {
+	case DROP:
+		return numbered_drop(planner, index);
+	case CLEAR_TOP_BYTE:
+		return top_byte_mend(planner, index);
+	case OLD_TWICE:
+	case NEW_TWICE:
+		return twice_note(planner, index, action == OLD_TWICE);
+	case DROP_BEYOND:
+		planner->drops_beyond_end = true;
+		return 0;
+	case GARBAGE:
+		plan->nr_records = min_u64(plan->nr_records, index);
+		plan->cuts_tail = true;
+		return 0;
+	case HOLE:
+		plan->first_hole = plan->nr_records;
+		return 0;
+	case STALE:
+		plan->cuts_tail = true;
+		return 0;
+	}
+	return 0;
+}
+
+static int mends_plan(struct planner *planner, const struct snap_mends *mends)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < mends->nr && !ret; i++)
+		for (size_t a = 0; a < sizeof(actions) / sizeof(actions[0]); a++)
+			if (!strcmp(mends->rows[i].problem->id, actions[a].id))
+				ret = mend_plan(planner, actions[a].action, &mends->rows[i]);
+	return ret;
+}
+
+/* ------------------------------------------------------------------- hole */
+
+/* A record behind a hole that goes away: until it does, it becomes a copy of
+ * one that decides nothing, because closing the hole makes it visible. */
+static int hidden_drop(struct planner *planner, uint64_t index, const struct snap_record *harmless)
+{
+	int ret = cow_snap_edits_add(&planner->plan->sets, index, harmless, planner->err);
+
+	return ret ? ret : drop(planner, index);
+}
+
+/* Was this record live, and does the visible list not have its chunk? */
+static bool is_hidden_live(const struct planner *planner, const struct snap_record *record,
+			   uint64_t index)
+{
+	const struct snap_plan *plan = planner->plan;
+	struct exmap_run run;
+
+	return record->new_chunk && !cow_snap_record_problem(&plan->bounds, record) &&
+	       record->new_chunk >= cow_snap_position_chunk(&plan->layout, index) &&
+	       !(plan->kernel && cow_exmap_lookup(plan->kernel->map, record->old_chunk, &run));
+}
+
+static int hidden_sector(struct planner *planner, const uint8_t *raw, uint64_t index, uint64_t end,
+			 struct snap_record *last)
+{
+	int ret = 0;
+
+	for (uint64_t at = index; at < end && !ret; at++) {
+		struct snap_record record;
+
+		cow_snap_record_decode(raw + at % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES,
+				       &record);
+		if (is_hidden_live(planner, &record, at))
+			*last = record;
+		else if (!record.new_chunk)
+			ret = drop(planner, at);
+		else
+			ret = hidden_drop(planner, at, last);
+	}
+	return ret;
+}
+
+/* Where the live records of a sector end; from: the first to look at. */
+static uint64_t live_end(const struct planner *planner, const uint8_t *raw, uint64_t from)
+{
+	uint64_t sector_end = floor_to(from, SNAP_RECORDS_PER_SECTOR) + SNAP_RECORDS_PER_SECTOR;
+	struct snap_record record;
+
+	for (uint64_t at = sector_end; at > from; at--) {
+		cow_snap_record_decode(raw + (at - 1) % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES,
+				       &record);
+		if (is_hidden_live(planner, &record, at - 1))
+			return at;
+	}
+	return from;
+}
+
+/* The list goes on behind its hole, for as long as sectors begin with live
+ * records; what was stale there is left behind. */
+static int hole_follow(struct planner *planner)
+{
+	struct snap_plan *plan = planner->plan;
+	struct snap_record last = { 0, 0 }, first;
+	uint8_t raw[COW_SECTOR_BYTES];
+	uint64_t index = plan->first_hole, end;
+	int ret;
+
+	for (;;) {
+		uint64_t begin = floor_to(index, SNAP_RECORDS_PER_SECTOR);
+
+		if (index / plan->layout.records_per_area >= plan->layout.nr_areas)
+			return 0;
+		ret = cow_image_pread(plan->cow, raw, sizeof(raw),
+				      cow_snap_record_offset(&plan->layout, begin), planner->err);
+		if (ret)
+			return ret;
+		cow_snap_record_decode(raw, &first);
+		if (index == begin && index != plan->first_hole &&
+		    !is_hidden_live(planner, &first, index))
+			return 0;
+		end = live_end(planner, raw, index);
+		for (uint64_t at = end; at > index && !last.new_chunk; at--) {
+			cow_snap_record_decode(raw + (at - 1) % SNAP_RECORDS_PER_SECTOR *
+							       SNAP_RECORD_BYTES,
+					       &first);
+			if (is_hidden_live(planner, &first, at - 1))
+				last = first;
+		}
+		ret = hidden_sector(planner, raw, index, end, &last);
+		if (ret)
+			return ret;
+		plan->nr_records = max_u64(plan->nr_records, end);
+		index = end;
+		if (end != begin + SNAP_RECORDS_PER_SECTOR)
+			return 0;
+	}
+}
+
+/* ------------------------------------------------------------- duplicates */
+
+static int occurrence_add(struct planner *planner, struct occurrences *to, uint64_t chunk,
+			  uint64_t index, const struct snap_record *record)
+{
+	if (!cow_snap_edits_find(&to->wanted, chunk))
+		return 0;
+	if (to->nr == to->capacity) {
+		size_t capacity = to->capacity + to->capacity / 2 + 64;
+		struct occurrence *rows = reallocarray(to->rows, capacity, sizeof(*rows));
+
+		if (!rows)
+			return cow_fail(planner->err, -ENOMEM, "no memory for %zu records",
+					capacity);
+		to->rows = rows;
+		to->capacity = capacity;
+	}
+	to->rows[to->nr++] = (struct occurrence){ chunk, index, *record };
+	return 0;
+}
+
+static int record_look(struct planner *planner, const struct snap_record *record, uint64_t index)
+{
+	const char *problem = cow_snap_record_problem(&planner->plan->bounds, record);
+	int ret;
+
+	if (problem) {
+		if (planner->drops_beyond_end && record->new_chunk &&
+		    !strcmp(problem, "persistent.new-chunk-beyond-end"))
+			return record_drop(planner, record, index);
+		return 0;
+	}
+	planner->highest_new = max_u64(planner->highest_new, record->new_chunk);
+	if (planner->news.wanted.nr) {
+		ret = cow_snap_edits_add(&planner->used, record->new_chunk, NULL, planner->err);
+		if (ret)
+			return ret;
+	}
+	ret = occurrence_add(planner, &planner->olds, record->old_chunk, index, record);
+	return ret ? ret
+		   : occurrence_add(planner, &planner->news, record->new_chunk, index, record);
+}
+
+static int list_look(struct planner *planner)
+{
+	const struct snap_plan *plan = planner->plan;
+	struct snap_reader reader;
+	const uint8_t *raw;
+	uint64_t index, nr;
+	int ret;
+
+	ret = cow_snap_reader_init(&reader, plan->cow, &plan->layout, planner->err);
+	for (uint64_t at = 0; !ret && at < plan->nr_records; at += nr) {
+		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, planner->err);
+		if (ret || !nr)
+			break;
+		for (uint64_t i = 0; !ret && i < nr && index + i < plan->nr_records; i++) {
+			struct snap_record record;
+
+			cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
+			ret = record_look(planner, &record, index + i);
+		}
+		if (!ret)
+			ret = cow_callbacks_progress(
+				plan->callbacks, "plan", at * SNAP_RECORD_BYTES,
+				plan->nr_records * SNAP_RECORD_BYTES, planner->err);
+	}
+	cow_snap_reader_close(&reader);
+	return ret;
+}
+
+static int compare_occurrences(const void *a, const void *b)
+{
+	const struct occurrence *x = a, *y = b;
+
+	if (x->chunk != y->chunk)
+		return x->chunk < y->chunk ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Of the records of one old chunk: the first that the kernel's reads follow;
+ * where they follow none of these, the first. */
+static size_t winner_find(const struct snap_plan *plan, const struct occurrence *rows, size_t nr)
+{
+	struct exmap_run run;
+
+	if (!plan->kernel || !cow_exmap_lookup(plan->kernel->map, rows[0].chunk, &run))
+		return 0;
+	for (size_t i = 0; i < nr; i++)
+		if (rows[i].record.new_chunk == run.new_chunk)
+			return i;
+	return 0;
+}
+
+static int olds_plan(struct planner *planner, const struct occurrence *rows, size_t nr)
+{
+	size_t winner = winner_find(planner->plan, rows, nr);
+	int ret = 0;
+
+	for (size_t i = 0; i < nr && !ret; i++) {
+		if (i == winner)
+			continue;
+		if (rows[i].record.new_chunk != rows[winner].record.new_chunk)
+			ret = cow_snap_edits_add(&planner->plan->sets, rows[i].index,
+						 &rows[winner].record, planner->err);
+		if (!ret)
+			ret = drop(planner, rows[i].index);
+	}
+	return ret;
+}
+
+/* Behind all that are used, as the kernel would; then one that was leaked. */
+static bool fresh_find(struct planner *planner, uint64_t *ret_chunk)
+{
+	const struct snap_layout *layout = &planner->plan->layout;
+	uint64_t chunk = cow_snap_skip_area(layout, planner->highest_new + 1);
+
+	if (chunk < layout->nr_chunks) {
+		*ret_chunk = planner->highest_new = chunk;
+		return true;
+	}
+	chunk = max_u64(planner->next_lower, SNAP_FIRST_DATA_CHUNK);
+	while (chunk < layout->nr_chunks &&
+	       (cow_snap_is_area(layout, chunk) || cow_snap_edits_find(&planner->used, chunk)))
+		chunk++;
+	planner->next_lower = chunk + 1;
+	*ret_chunk = chunk;
+	return chunk < layout->nr_chunks;
+}
+
+/* All but the first that stays get a chunk of their own. */
+static int news_plan(struct planner *planner, const struct occurrence *rows, size_t nr)
+{
+	struct snap_plan *plan = planner->plan;
+	const struct occurrence *owner = NULL;
+	int ret = 0;
+
+	for (size_t i = 0; i < nr && !ret; i++) {
+		struct snap_record record = rows[i].record, copy = { rows[i].chunk, 0 };
+
+		if (cow_snap_edits_find(&plan->drops, rows[i].index))
+			continue;
+		if (!owner) {
+			owner = &rows[i];
+			continue;
+		}
+		if (rows[i].record.old_chunk == owner->record.old_chunk)
+			continue;
+		if (!fresh_find(planner, &record.new_chunk))
+			return 0;
+		copy.new_chunk = record.new_chunk;
+		ret = cow_snap_edits_add(&plan->copies, rows[i].index, &copy, planner->err);
+		if (!ret)
+			ret = cow_snap_edits_add(&plan->sets, rows[i].index, &record, planner->err);
+	}
+	return ret;
+}
+
+static int groups_plan(struct planner *planner, struct occurrences *of,
+		       int (*plan_one)(struct planner *planner, const struct occurrence *rows,
+				       size_t nr))
+{
+	size_t nr;
+	int ret = 0;
+
+	if (of->nr)
+		qsort(of->rows, of->nr, sizeof(*of->rows), compare_occurrences);
+	for (size_t i = 0; i < of->nr && !ret; i += nr) {
+		for (nr = 1; i + nr < of->nr && of->rows[i + nr].chunk == of->rows[i].chunk;)
+			nr++;
+		ret = plan_one(planner, &of->rows[i], nr);
+	}
+	cow_snap_edits_sort(&planner->plan->drops);
+	return ret;
+}
+
+static int twice_plan(struct planner *planner)
+{
+	int ret = 0;
+
+	cow_snap_edits_sort(&planner->olds.wanted);
+	cow_snap_edits_sort(&planner->news.wanted);
+	if (planner->olds.wanted.nr || planner->news.wanted.nr || planner->drops_beyond_end)
+		ret = list_look(planner);
+	cow_snap_edits_sort(&planner->plan->drops);
+	cow_snap_edits_sort(&planner->used);
+	if (!ret)
+		ret = groups_plan(planner, &planner->olds, olds_plan);
+	/* A record that moves to another chunk leaves its run, and with it may
+	 * go what decided between two: that comes first, in a round of its own. */
+	if (ret || planner->plan->sets.nr || planner->plan->first_hole != UINT64_MAX)
+		return ret;
+	return groups_plan(planner, &planner->news, news_plan);
+}
+
+/* ------------------------------------------------------------------- plan */
+
+/* What lies behind the new end of the list needs no drop of its own. */
+static void drops_clip(struct snap_plan *plan)
+{
+	struct snap_edits *all[] = { &plan->drops, &plan->sets };
+
+	for (size_t i = 0; i < 2; i++)
+		while (all[i]->nr && all[i]->rows[all[i]->nr - 1].index >= plan->nr_records)
+			all[i]->nr--;
+}
+
+int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, struct cow_err *err)
+{
+	struct planner planner = { .plan = plan, .highest_new = 1, .err = err };
+	int ret;
+
+	plan->first_hole = UINT64_MAX;
+	ret = mends_plan(&planner, mends);
+	if (!ret && plan->first_hole != UINT64_MAX)
+		ret = hole_follow(&planner);
+	/* all that is behind it stands in front of it, too */
+	if (plan->first_hole == plan->nr_records)
+		plan->cuts_tail = true;
+	if (!ret)
+		ret = twice_plan(&planner);
+	cow_snap_edits_sort(&plan->sets);
+	drops_clip(plan);
+	cow_snap_edits_waves(&plan->sets);
+	free(planner.olds.wanted.rows);
+	free(planner.news.wanted.rows);
+	free(planner.olds.rows);
+	free(planner.news.rows);
+	free(planner.used.rows);
+	return ret;
+}
+
+void cow_snap_plan_free(struct snap_plan *plan)
+{
+	free(plan->sets.rows);
+	free(plan->drops.rows);
+	free(plan->copies.rows);
+}
+
+bool cow_snap_plan_is_empty(const struct snap_plan *plan)
+{
+	return !plan->sets.nr && !plan->drops.nr && !plan->copies.nr && !plan->cuts_tail;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * crash_repair.c - the repair of damaged stores, cut off anywhere. At every
+ * state each exception that the kernel could read before reads the same, as a
+ * naive model of the kernel sees it; the same repair, run again, ends where
+ * the first would have ended: nothing is left to mend.
+ * usage: crash_repair [number of states]
+ */
+#include "libcow/core/report.h"
+#include "tests/unit/crash.h"
+#include "tests/unit/damage.h"
+#include "tests/unit/kernel_model.h"
+#include "tests/unit/test.h"
+
+struct repair_job {
+	const struct damage *damage;
+	struct kernel_model before;
+	uint64_t nr_left; /* by a repair that is not cut off */
+};
+
+static int repair(struct cow_image *cow, struct cow_repair_result *result, struct cow_err *err)
+{
+	struct cow_role_image role = { COW_ROLE_COW, 0, cow };
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	args.images = &role;
+	args.nr_images = 1;
+	args.kind = "persistent";
+	params.flags = COW_REPAIR_LOST;
+	return cow_repair(&args, &params, result, err);
+}
+
+static int repair_run(void *user, struct cow_image **images, struct crash_run *run,
+		      struct cow_err *err)
+{
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+
+	(void)user;
+	(void)run;
+	return repair(images[0], &result, err);
+}
+
+static void repair_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	const struct repair_job *job = user;
+	const struct kernel_model *before = &job->before;
+	uint64_t size = cow_image_size(images[0]);
+	struct kernel_model now;
+	uint8_t *bytes = malloc(size);
+
+	(void)mark;
+	CHECK(bytes != NULL);
+	OK(cow_image_pread(images[0], bytes, size, 0, err));
+	kernel_model_load(&now, bytes, size, 0);
+	for (uint64_t i = 0; i < before->nr_records; i++) {
+		uint64_t old_chunk = before->records[i].old_chunk, from, to;
+
+		if (old_chunk > UINT64_MAX / 4 / before->chunk_bytes ||
+		    !kernel_model_lookup(before, old_chunk, &from) ||
+		    !kernel_model_is_data(before, from))
+			continue;
+		if (kernel_model_lookup(&now, old_chunk, &to) && kernel_model_is_data(&now, to) &&
+		    !memcmp(before->cow + from * before->chunk_bytes, bytes + to * now.chunk_bytes,
+			    before->chunk_bytes))
+			continue;
+		fprintf(stderr, "chunk %" PRIu64 " is not what it was:%s\n", old_chunk,
+			job->damage->story);
+		exit(1);
+	}
+	kernel_model_free(&now);
+	free(bytes);
+}
+
+static void repair_check_done(void *user, struct cow_image **images)
+{
+	const struct repair_job *job = user;
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+
+	repair_check_state(user, images, 0);
+	OK(repair(images[0], &result, err));
+	CHECK_EQ(result.nr_mended, 0);
+	if (result.nr_left != job->nr_left)
+		fprintf(stderr, "%s\n", job->damage->story);
+	CHECK_EQ(result.nr_left, job->nr_left);
+}
+
+static void note_garbage(void *user, const struct cow_finding *finding)
+{
+	bool *has_garbage = user;
+
+	if (!strcmp(finding->problem->id, "persistent.area-garbage"))
+		*has_garbage = true;
+}
+
+/* An area of rubbish is cut away, with what may look like a record in it. */
+static bool has_garbage(struct cow_image *cow)
+{
+	struct cow_role_image role = { COW_ROLE_COW, 0, cow };
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_report *report;
+	bool is_so = false;
+
+	callbacks.user = &is_so;
+	callbacks.finding = note_garbage;
+	args.images = &role;
+	args.nr_images = 1;
+	args.kind = "persistent";
+	OK(cow_report_new(&callbacks, 0, &report, err));
+	is_so = cow_check(&args, &params, report, &verdict, NULL) || is_so;
+	cow_report_free(report);
+	return is_so;
+}
+
+static void explore_one(uint64_t *random, struct crash_counts *counts)
+{
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	struct repair_job repair_job = { 0 };
+	struct crash_job job = {
+		.name = "repair",
+		.nr_images = 1,
+		.user = &repair_job,
+		.run = repair_run,
+		.check_state = repair_check_state,
+		.check_done = repair_check_done,
+	};
+	struct cow_image *cow;
+	struct damage damage;
+	uint8_t *bytes;
+	bool is_garbage;
+
+	damage_make(&damage, random);
+	for (uint64_t i = 1 + test_random(random) % 5; i; i--)
+		damage_mutate(&damage, random);
+	bytes = malloc(damage.cow_bytes);
+	CHECK(bytes != NULL);
+	memcpy(bytes, damage.cow, damage.cow_bytes);
+	repair_job.damage = &damage;
+	kernel_model_load(&repair_job.before, damage.cow, damage.cow_bytes, 0);
+	OK(crash_flat_new(bytes, damage.cow_bytes, "cow", &cow, err));
+	is_garbage = has_garbage(cow);
+	if (!is_garbage && !repair_job.before.has_top_byte && repair_job.before.loads)
+		OK(repair(cow, &result, err));
+	repair_job.nr_left = result.nr_left;
+	cow_image_close(cow);
+	free(bytes);
+	if (result.nr_mended)
+		crash_explore(&job, (uint8_t *[]){ damage.cow }, (uint64_t[]){ damage.cow_bytes },
+			      &limits, test_random(random), counts);
+	kernel_model_free(&repair_job.before);
+	damage_free(&damage);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000;
+	struct crash_counts counts = { 0 };
+	uint64_t random = test_seed();
+
+	test_name = "repair";
+	while (counts.nr_states < wanted)
+		explore_one(&random, &counts);
+	crash_print("repair", &counts);
+	return 0;
+}
