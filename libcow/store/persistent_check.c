@@ -198,7 +198,7 @@ static int other_size_check(struct snap_check *check, struct cow_err *err)
 static void order_check(struct snap_check *check)
 {
 	const struct snap_layout *layout = &check->layout;
-	uint64_t next = check->highest_new + 1, used;
+	uint64_t next = check->highest_new + 1, used, nr;
 
 	if (check->is_list_damaged)
 		return;
@@ -208,11 +208,12 @@ static void order_check(struct snap_check *check)
 				   "record, as they do since Linux 3.14");
 	used = cow_snap_data_chunks_from(layout, SNAP_FIRST_DATA_CHUNK) -
 	       cow_snap_data_chunks_from(layout, next);
-	if (used > cow_exmap_nr_chunks(check->map))
+	nr = cow_chunkset_nr_distinct(check->olds);
+	if (used > nr)
 		cow_snap_check_add(check, "persistent.leaked-chunks", COW_OFFSET_NONE, 0,
 				   "%" PRIu64 " of %" PRIu64 " data chunks below chunk %" PRIu64
 				   " belong to no exception",
-				   used - cow_exmap_nr_chunks(check->map), used, next);
+				   used - nr, used, next);
 }
 
 static void size_check(struct snap_check *check)
@@ -317,7 +318,7 @@ int cow_persistent_check(const struct cow_store_args *args, const struct cow_che
 	if (cow_image_size(check.cow) < SNAP_HEADER_BYTES)
 		return cow_fail(err, -EMEDIUMTYPE, "%s is empty", check.cow->name);
 	ret = check_run(&check, params->flags & COW_CHECK_HEADER_ONLY, verdict, err);
-	cow_exmap_free(check.map);
+	cow_chunkset_free(check.olds);
 	if (ret)
 		return ret;
 	/* magic 0 loads: as a new store, which is not what was written */

@@ -9,6 +9,7 @@
 #ifndef COW_STORE_PERSISTENT_CHECK_H
 #define COW_STORE_PERSISTENT_CHECK_H
 
+#include "libcow/core/chunkset.h"
 #include "libcow/core/report.h"
 #include "libcow/store/persistent_judge.h"
 
@@ -26,14 +27,14 @@ struct snap_check {
 	bool is_damaged;     /* a finding of that class or worse */
 
 	/* The list. */
-	struct cow_exmap *map;	/* of the sound records */
-	uint64_t nr_records;	/* live ones, as the kernel counts */
-	uint64_t nr_bad;	/* of them: break a rule */
-	uint64_t nr_beyond_end; /* of these: new chunk beyond the image */
-	uint64_t garbage_index; /* from here on it is garbage; UINT64_MAX: nowhere */
-	uint64_t highest_new;	/* as the kernel takes it, top byte included */
-	uint64_t last_new;
-	bool is_ascending; /* new chunks */
+	struct cow_chunkset *olds;    /* of the sound records */
+	uint64_t nr_records;	      /* live ones, as the kernel counts */
+	uint64_t nr_bad;	      /* of them: break a rule */
+	uint64_t nr_beyond_end;	      /* of these: new chunk beyond the image */
+	uint64_t garbage_index;	      /* from here on it is garbage; UINT64_MAX: nowhere */
+	uint64_t highest_new;	      /* as the kernel takes it, top byte included */
+	uint64_t last_new, next_area; /* no area is between the two */
+	bool is_ascending;	      /* new chunks */
 	bool has_end;
 	bool is_list_damaged; /* counts of its chunks mean nothing */
 	bool is_cut;	      /* the image is too short for its own list */

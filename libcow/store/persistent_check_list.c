@@ -2,8 +2,8 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * persistent_check_list.c - findings about the records and about what stands
- * behind the end of the list. Reads pieces of 1 MiB; memory is the exception
- * map, 16 bytes a record at most.
+ * behind the end of the list. Reads pieces of 1 MiB; memory is the set of the
+ * origin's chunks, 16 bytes a record at most.
  *
  * What stands behind the end is stale, and harmless until the list grows over
  * it; or it was live, and the end is a hole: cow_snap_hole_count().
@@ -23,39 +23,53 @@ static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
 {
 	struct snap_record record;
 	unsigned int nr_bad = 0, nr = 0;
-	bool is_first_bad = false;
 	uint64_t last = check->last_new;
 
 	for (; nr < SNAP_RECORDS_PER_SECTOR; nr++) {
 		cow_snap_record_decode(raw + nr * SNAP_RECORD_BYTES, &record);
 		if (!record.new_chunk)
 			break;
-		if (!cow_snap_record_problem(&check->bounds, &record))
+		if (!cow_snap_record_problem(&check->bounds, &record)) {
+			if (!nr)
+				return false;
 			continue;
-		is_first_bad = is_first_bad || !nr;
+		}
 		/* the list of an image that was cut is no garbage */
 		nr_bad += record.new_chunk > last + NEAR_CHUNKS || record.new_chunk <= last;
 		last = record.new_chunk;
 	}
-	return is_first_bad && nr_bad > 1 && nr_bad * 2 > nr;
+	return nr_bad > 1 && nr_bad * 2 > nr;
+}
+
+/* Is it sound, as most are? Without the division that finds areas. */
+static bool is_next(const struct snap_check *check, const struct snap_record *record)
+{
+	return record->new_chunk > check->last_new && record->new_chunk < check->next_area &&
+	       record->new_chunk < check->layout.nr_chunks &&
+	       record->old_chunk < check->bounds.nr_origin_chunks;
 }
 
 static int record_check(struct snap_check *check, const struct snap_record *record, uint64_t index,
 			struct cow_err *err)
 {
-	const struct exmap_run run = { record->old_chunk, record->new_chunk, 1 };
-	const char *problem = cow_snap_record_problem(&check->bounds, record);
+	const char *problem;
 	char sentence[SNAP_SENTENCE_BYTES];
 
 	check->nr_records++;
 	check->highest_new = max_u64(check->highest_new, record->new_chunk);
 	if (check->garbage_index != UINT64_MAX)
 		return 0;
+	if (is_next(check, record)) {
+		check->last_new = record->new_chunk;
+		return cow_chunkset_add(check->olds, record->old_chunk, err);
+	}
+	problem = cow_snap_record_problem(&check->bounds, record);
 	if (!problem) {
 		if (record->new_chunk <= check->last_new)
 			check->is_ascending = false;
 		check->last_new = record->new_chunk;
-		return cow_exmap_add(check->map, &run, err);
+		check->next_area = cow_snap_area_behind(&check->layout, record->new_chunk);
+		return cow_chunkset_add(check->olds, record->old_chunk, err);
 	}
 	check->nr_bad++;
 	/* whether the image was cut is known at the end of the list */
@@ -232,7 +246,8 @@ int cow_snap_check_list(struct snap_check *check, struct cow_err *err)
 	check->is_ascending = true;
 	check->garbage_index = UINT64_MAX;
 	check->last_new = check->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
-	ret = cow_exmap_new(&check->map, err);
+	check->next_area = cow_snap_area_behind(&check->layout, check->last_new);
+	ret = cow_chunkset_new(&check->olds, err);
 	if (!ret)
 		ret = records_check(check, err);
 	if (ret)

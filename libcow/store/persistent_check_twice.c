@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_check_twice.c - chunks that occur twice. The exception map finds
- * old chunks; new chunks can repeat only where they do not ascend. The map
- * does not know which records these are, so the list is read once more, where
- * there is something to name. Which of two records the kernel reads is asked
+ * persistent_check_twice.c - chunks that occur twice. Old chunks are in a set
+ * already; new chunks can repeat only where they do not ascend. A set does not
+ * know which records these are, so the list is read once more, where there is
+ * something to name. Which of two records the kernel reads is asked
  * of the store as the kernel would have loaded it.
  */
 #include <inttypes.h>
@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "libcow/base/err.h"
-#include "libcow/core/chunkset.h"
 #include "libcow/store/persistent_check.h"
 
 #define INDEX_NONE UINT64_MAX
@@ -72,11 +71,16 @@ static struct twice *table_find(const struct twice_table *table, uint64_t chunk)
 	return NULL;
 }
 
-static int old_chunk_note(void *user, const struct exmap_duplicate *duplicate)
+/* Seals a set and puts what occurs twice in it into a table. */
+static int table_fill(struct twice_table *table, struct cow_chunkset *set, struct cow_err *err)
 {
-	struct twice_check *twice = user;
+	uint64_t chunk = 0;
+	int ret;
 
-	return table_add(&twice->olds, duplicate->old_chunk, twice->err);
+	ret = cow_chunkset_seal(set, err);
+	for (; !ret && cow_chunkset_next_duplicate(set, chunk, &chunk); chunk++)
+		ret = table_add(table, chunk, err);
+	return ret;
 }
 
 /* Calls back for each record of the list that is none of the garbage. */
@@ -124,17 +128,14 @@ static int new_chunks_find(struct twice_check *twice)
 {
 	AUTO_HANDLE(chunkset) struct cow_chunkset *set = NULL;
 	const struct snap_check *check = twice->check;
-	uint64_t chunk = 0;
 	int ret;
 
 	if (check->is_ascending)
 		return 0;
-	ret = cow_chunkset_new(check->layout.nr_chunks, check->nr_records, &set, twice->err);
+	ret = cow_chunkset_new(&set, twice->err);
 	if (!ret)
 		ret = records_each(twice, new_chunk_note, set);
-	for (; !ret && cow_chunkset_next_duplicate(set, chunk, &chunk); chunk++)
-		ret = table_add(&twice->news, chunk, twice->err);
-	return ret;
+	return ret ? ret : table_fill(&twice->news, set, twice->err);
 }
 
 /* Which chunk the kernel reads, as far as it can be asked. */
@@ -232,7 +233,7 @@ static int twice_run(struct twice_check *twice)
 	struct cow_store_args args = *check->args;
 	int ret;
 
-	ret = cow_exmap_seal(check->map, old_chunk_note, twice, twice->err);
+	ret = table_fill(&twice->olds, check->olds, twice->err);
 	if (!ret)
 		ret = new_chunks_find(twice);
 	if (ret || (!twice->olds.nr && !twice->news.nr && (check->is_cut || !check->nr_beyond_end)))

@@ -20,12 +20,6 @@ void cow_snap_header_encode(const struct snap_header *header, uint8_t raw[SNAP_H
 	put_le32(raw + 12, header->chunk_sectors);
 }
 
-void cow_snap_record_decode(const uint8_t raw[SNAP_RECORD_BYTES], struct snap_record *ret_record)
-{
-	ret_record->old_chunk = get_le64(raw);
-	ret_record->new_chunk = get_le64(raw + 8);
-}
-
 void cow_snap_record_encode(const struct snap_record *record, uint8_t raw[SNAP_RECORD_BYTES])
 {
 	put_le64(raw, record->old_chunk);
@@ -79,6 +73,11 @@ uint64_t cow_snap_skip_area(const struct snap_layout *layout, uint64_t chunk)
 static uint64_t areas_before(const struct snap_layout *layout, uint64_t chunk)
 {
 	return chunk < 2 ? 0 : (chunk - 2) / stride(layout) + 1;
+}
+
+uint64_t cow_snap_area_behind(const struct snap_layout *layout, uint64_t chunk)
+{
+	return cow_snap_area_chunk(layout, areas_before(layout, chunk + 1));
 }
 
 uint64_t cow_snap_data_chunks_from(const struct snap_layout *layout, uint64_t chunk)

@@ -30,6 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "libcow/base/bytes.h"
 #include "libcow/base/units.h"
 
 #define SNAP_MAGIC UINT32_C(0x70416e53)
@@ -59,7 +60,14 @@ struct snap_record {
 	uint64_t new_chunk; /* as on disk, top byte included */
 };
 
-void cow_snap_record_decode(const uint8_t raw[SNAP_RECORD_BYTES], struct snap_record *ret_record);
+/* Here because it is the inner loop of everything that reads a list. */
+static inline void cow_snap_record_decode(const uint8_t raw[SNAP_RECORD_BYTES],
+					  struct snap_record *ret_record)
+{
+	ret_record->old_chunk = get_le64(raw);
+	ret_record->new_chunk = get_le64(raw + 8);
+}
+
 void cow_snap_record_encode(const struct snap_record *record, uint8_t raw[SNAP_RECORD_BYTES]);
 
 /* The numbers that follow from chunk size and image size. */
@@ -78,6 +86,8 @@ void cow_snap_layout_init(struct snap_layout *layout, uint64_t chunk_bytes, uint
 /* Which chunk holds area k; k < 2^50, so it cannot overflow. */
 uint64_t cow_snap_area_chunk(const struct snap_layout *layout, uint64_t area);
 bool cow_snap_is_area(const struct snap_layout *layout, uint64_t chunk);
+/* The first place of an area behind chunk, which is on the image. */
+uint64_t cow_snap_area_behind(const struct snap_layout *layout, uint64_t chunk);
 /* Where record number index of the whole list lies on the image. */
 uint64_t cow_snap_record_offset(const struct snap_layout *layout, uint64_t index);
 /* Skips an area: the next chunk that can hold data (skip_metadata). */

@@ -192,7 +192,7 @@ static int check_new_chunks(struct load *load)
 
 	if (load->is_ascending)
 		return 0;
-	ret = cow_chunkset_new(p->layout.nr_chunks, p->nr_records, &set, load->err);
+	ret = cow_chunkset_new(&set, load->err);
 	if (ret)
 		return ret;
 	for (; cow_exmap_next(p->store.map, from, &run); from = run.old_chunk + run.nr_chunks)
@@ -201,8 +201,9 @@ static int check_new_chunks(struct load *load)
 			if (ret)
 				return ret;
 		}
-	if (!cow_chunkset_next_duplicate(set, 0, &twice))
-		return 0;
+	ret = cow_chunkset_seal(set, load->err);
+	if (ret || !cow_chunkset_next_duplicate(set, 0, &twice))
+		return ret;
 	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 			  "two records share chunk %" PRIu64
 			  " of %s; one of them must be wrong; snapcheck tells more",
