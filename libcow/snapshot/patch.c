@@ -236,7 +236,8 @@ int cow_patch_write(struct cow_patch *patch, uint64_t offset_bytes, const void *
 	for (; len_bytes && !ret; len_bytes -= done) {
 		ret = patch_step(patch, offset_bytes, from, len_bytes, &done, err);
 		offset_bytes += done;
-		from += from ? done : 0;
+		if (from)
+			from += done;
 	}
 	patch->next_bytes = offset_bytes;
 	return ret;
