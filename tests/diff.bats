@@ -51,7 +51,7 @@ image() {
 @test "only chunks that differ are stored, and zeros as holes" {
 	head -c 1M /dev/urandom >o
 	cp o v
-	poke v 8192 x
+	poke v 8192 differs!
 	dd if=/dev/zero of=v bs=64K seek=2 count=4 conv=notrunc status=none
 	snapcreate -q o c --from v
 	run -0 snapdump --map o c
