@@ -162,3 +162,66 @@ setup() {
 	run -0 fish -c 'source $COW_SOURCE/completions/libcow.fish; complete -C "snapmerge --ba"'
 	[[ $output == *--batch* ]]
 }
+
+@test "--json=FILE replaces a report, an empty file, and nothing else" {
+	truncate -s 1M base.img
+	snapcreate -q base.img cow.img
+	before=$(cat base.img cow.img | sum /dev/stdin)
+	for tool in "${tools[@]}"; do
+		for file in cow.img base.img ./cow.img; do
+			run -64 --separate-stderr "$tool" --json="$file" base.img cow.img
+			one_sentence
+			[[ $stderr == *"$file exists and is no report of an earlier run"* ]]
+			run -64 "$tool" --bogus --json="$file"
+			run -64 "$tool" --js="$file" base.img cow.img
+		done
+	done
+	ln -s cow.img link
+	run -64 snapcheck --json=link base.img cow.img
+	run -8 snapcheck --json=. base.img cow.img
+	[ "$(cat base.img cow.img | sum /dev/stdin)" = "$before" ]
+	: >report
+	for _ in 1 2; do
+		run -0 snapcheck --json=report base.img cow.img
+		[ "$(member report 'j["exit"]')" = 0 ]
+	done
+	run -0 --separate-stderr snapcheck --js base.img cow.img
+	python3 -m json.tool <<<"$output" >/dev/null
+	# What -o has made meanwhile is no report either.
+	run -8 snapdump --raw --json=out.img -o out.img base.img
+	cmp out.img base.img
+}
+
+@test "a short name that also stands in the sentence is said all the same" {
+	mkdir dir
+	run -64 --separate-stderr snapcheck dir
+	[[ $stderr == "snapcheck: dir: it is a directory;"* ]]
+	: >empty
+	run -64 --separate-stderr snapcheck empty
+	[[ $stderr == "snapcheck: empty: it is empty"* ]]
+}
+
+@test "the command that is printed next works as it stands" {
+	truncate -s 1M base.img
+	for cow in -x.img "a b.img" "it's.img" $'new\nline\\n\'.img' file:name@1M.img; do
+		run -0 --separate-stderr snapcreate base.img -- "$cow"
+		next=$(sed -n 's/^snapcreate: next: //p' <<<"$stderr")
+		run -0 bash -c "$next"
+		[[ $output == *"view trustworthy: yes"* ]]
+	done
+	[ -e name@1M.img ]
+	run -64 --separate-stderr snapdump --raw -q -o out.img -- -x.img base.img
+	next=$(sed -n 's/.*looks swapped; try: \(.*\) (cannot.*/\1/p' <<<"$stderr")
+	run -0 bash -c "$next"
+	cmp out.img base.img
+}
+
+@test "snapcreate makes no file out of words that are no path" {
+	truncate -s 1M base.img
+	run -64 --separate-stderr snapcreate base.img zero:5M
+	one_sentence
+	run -16 --separate-stderr snapcreate base.img -
+	one_sentence
+	run -16 snapcreate base.img lvm:pv:vg/lv
+	[ ! -e zero:5M ] && [ ! -e - ] && [ ! -e lvm:pv:vg/lv ]
+}

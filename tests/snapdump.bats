@@ -266,7 +266,7 @@ digest() {
 		one_sentence
 	done
 	run -64 --separate-stderr snapdump --raw -o out cow.img origin.img
-	[[ $stderr == *"looks swapped; try: snapdump origin.img cow.img"* ]]
+	[[ $stderr == *"looks swapped; try: snapdump --raw -o out origin.img cow.img"* ]]
 	run -8 --separate-stderr snapdump --raw -o out missing
 	one_sentence
 	[ ! -e out ]

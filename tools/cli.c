@@ -144,10 +144,20 @@ static void put_error(const struct cow_err *err)
 	json_put_text(at, "force", can_force(err->force) ? err->force : NULL);
 }
 
+/* Does the sentence begin with the name, as a word? Anywhere else a short name
+ * may stand by chance ("dir" in "directory"), or mean another image. */
+static bool begins_with_name(const struct cow_err *err)
+{
+	const char *text = err->message + (*err->message == '"');
+	size_t len = strlen(err->image);
+
+	return !strncmp(text, err->image, len) && text[len] && strchr(" \":,", text[len]);
+}
+
 int cli_fail(const struct cow_err *err)
 {
 	/* Lower layers do not always know the name; say it once. */
-	bool says_name = !*err->image || strstr(err->message, err->image);
+	bool says_name = !*err->image || begins_with_name(err);
 	const char *name = says_name ? "" : err->image, *colon = says_name ? "" : ": ";
 	int bit = cli_exit_bit(err);
 
@@ -196,18 +206,39 @@ int cli_usage(const char *format, ...)
 	return CLI_USAGE;
 }
 
-/* A wrong call ends in a JSON object too, so --json is looked for first. */
-static void start_json(void)
+/* Where the JSON object goes; NULL: nowhere. A wrong call ends in one, too, so
+ * it is looked for before the options are understood. */
+static const char *find_json(void)
 {
 	for (int i = 1; i < cli.argc && strcmp(cli.argv[i], "--"); i++) {
 		if (!strcmp(cli.argv[i], "--json"))
-			json_start("-", cli.spec->tool);
-		else if (!strncmp(cli.argv[i], "--json=", 7) && cli.argv[i][7])
-			json_start(cli.argv[i] + 7, cli.spec->tool);
-		else
-			continue;
-		break;
+			return "-";
+		if (!strncmp(cli.argv[i], "--json=", 7) && cli.argv[i][7])
+			return cli.argv[i] + 7;
 	}
+	return NULL;
+}
+
+static int start_json(const char *target)
+{
+	struct cow_err err;
+	int code;
+
+	if (!target || json_root())
+		return CLI_DONE;
+	code = json_check_target(target);
+	if (!code) {
+		json_start(target, cli.spec->tool);
+		return CLI_DONE;
+	}
+	code = code == -EEXIST
+		       ? cli_refuse(&err, code, "exists", NULL,
+				    "--json: %s exists and is no report of an earlier run: remove "
+				    "it first, or name another file",
+				    target)
+		       : cli_refuse(&err, code, "json", NULL, "--json: %s: cannot be made: %s",
+				    target, strerror(-code));
+	return cli_fail(&err);
 }
 
 static int check_force_ids(const char *ids)
@@ -242,6 +273,21 @@ static void fill_standard_files(void)
 			_exit(CLI_FAILED);
 }
 
+/* "--" made "-x" an operand; it stays one in every command that is printed. */
+static int mend_operands(void)
+{
+	for (int i = cli.first_operand; i < cli.argc; i++) {
+		char *word = cli.argv[i];
+
+		if (word[0] != '-' || !word[1])
+			continue;
+		if (asprintf(&word, "./%s", cli.argv[i]) < 0)
+			return CLI_FAILED;
+		cli.argv[i] = word;
+	}
+	return CLI_DONE;
+}
+
 int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_ended)
 {
 	const struct cli_common *common = spec->common;
@@ -253,10 +299,15 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 	cli.argv = argv;
 	setlocale(LC_ALL, "C");
 	signals_install();
-	start_json();
-	status = opts_parse(spec, argc, argv, &cli.first_operand);
+	status = start_json(find_json());
+	if (status == CLI_DONE)
+		status = opts_parse(spec, argc, argv, &cli.first_operand);
+	if (status == CLI_DONE) /* it may have been abbreviated */
+		status = start_json(common->json);
 	if (status == CLI_DONE)
 		status = check_force_ids(common->force);
+	if (status == CLI_DONE)
+		status = mend_operands();
 	*ret_ended = true;
 	if (status != CLI_DONE)
 		return status;
@@ -319,6 +370,31 @@ void cli_next_again(void)
 	next_add(cli.spec->tool);
 	for (int i = 1; i < cli.argc; i++)
 		next_add(cli.argv[i]);
+}
+
+/* With --origin=ORIGIN there is only one operand, and no option matters. */
+static const char *swapped_word(int i, const char *a, const char *b)
+{
+	if (cli_nr_operands() < 2)
+		return i == 1 ? b : i == 2 ? a : NULL;
+	if (i < cli.first_operand || i == cli.argc)
+		return cli.argv[i];
+	if (!strcmp(cli.argv[i], a))
+		return b;
+	return strcmp(cli.argv[i], b) ? cli.argv[i] : a;
+}
+
+char *cli_line_swapped(const char *a, const char *b)
+{
+	const char *words[NEXT_WORDS_MAX + 1] = { cli.spec->tool };
+	int nr_words = 1;
+	const char *word;
+
+	do {
+		word = swapped_word(nr_words, a, b);
+		words[nr_words++] = word;
+	} while (word && nr_words < NEXT_WORDS_MAX);
+	return text_quote_words(words);
 }
 
 static void say_next(void)

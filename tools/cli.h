@@ -73,6 +73,10 @@ void cli_next(const char *word, ...) __attribute__((sentinel));
 /* The same command again. */
 void cli_next_again(void);
 
+/* The command as it was typed, but with the words a and b in each other's
+ * place, quoted for a shell; NULL: no memory. */
+char *cli_line_swapped(const char *a, const char *b);
+
 /* A yes/no question on the terminal; without one, or with -y, the answer is
  * yes. Returns false for no. */
 bool cli_confirm(const char *question);

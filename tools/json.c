@@ -166,14 +166,57 @@ static int write_all(int fd, const char *text, size_t len)
 	return 0;
 }
 
+/* Is it empty, or a report of an earlier run? */
+static bool may_replace(const char *path)
+{
+	static const char beginning[] = "{\n  \"schema\":\"libcow.run/";
+	char bytes[sizeof(beginning)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t len = fd < 0 ? -1 : read(fd, bytes, sizeof(beginning) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return !len || (len == sizeof(beginning) - 1 && !memcmp(bytes, beginning, (size_t)len));
+}
+
+/*
+ * I7 for the report: a slip of the hand (--json=COW) must not replace the only
+ * copy of an image, be it an operand or not. *ret_is_special: not replaced, but
+ * written to.
+ */
+static int check_target(const char *path, bool *ret_is_special)
+{
+	struct stat st;
+
+	*ret_is_special = false;
+	if (stat(path, &st))
+		return errno == ENOENT || errno == ELOOP ? 0 : -errno;
+	*ret_is_special = S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode);
+	if (*ret_is_special)
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	return S_ISREG(st.st_mode) && may_replace(path) ? 0 : -EEXIST;
+}
+
+int json_check_target(const char *target)
+{
+	bool is_special;
+
+	return strcmp(target, "-") ? check_target(target, &is_special) : 0;
+}
+
 /* A regular file is replaced as a whole; anything else is written to. */
 static int write_file(const char *path, const char *text, size_t len)
 {
-	struct stat st;
-	bool is_special = !stat(path, &st) && !S_ISREG(st.st_mode);
+	bool is_special;
 	char *temporary = NULL;
 	int fd, ret;
 
+	/* Once more: -o may have made it meanwhile. */
+	ret = check_target(path, &is_special);
+	if (ret)
+		return ret;
 	if (!is_special && asprintf(&temporary, "%s.XXXXXX", path) < 0)
 		return -ENOMEM;
 	fd = is_special ? open(path, O_WRONLY | O_CLOEXEC) : mkstemp(temporary);

@@ -18,13 +18,12 @@ static bool is_store(struct cow_image *image)
 
 int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct cow_err *err)
 {
-	const char *words[] = { cli_tool(), cow_image_name(cow), cow_image_name(origin), NULL };
 	char *line;
 	int ret;
 
 	if (!is_store(origin) || is_store(cow))
 		return 0;
-	line = text_quote_words(words);
+	line = cli_line_swapped(cow_image_name(origin), cow_image_name(cow));
 	ret = cli_refuse(err, -EPERM, "swapped", NULL,
 			 "%s is a COW image and %s is not: looks swapped; try: %s",
 			 cow_image_name(origin), cow_image_name(cow), line ? line : "");

@@ -72,10 +72,10 @@ static int preallocate(const struct target *target, struct cow_err *err)
 			  target->size_bytes, strerror(code));
 }
 
-static int open_new(struct target *target, uint32_t flags, struct cow_err *err)
+static int open_new(struct target *target, const char *path, uint32_t flags, struct cow_err *err)
 {
-	int ret = cow_output_open(target->params.set, target->params.path, target->size_bytes,
-				  flags, &target->output, err);
+	int ret = cow_output_open(target->params.set, path, target->size_bytes, flags,
+				  &target->output, err);
 
 	if (!ret)
 		target->image = cow_output_image(target->output);
@@ -145,9 +145,17 @@ static int open_in_place(struct target *target, bool is_device, struct cow_err *
 	return ret ? ret : check_size(target, err);
 }
 
+/* Words that are no path ("zero:", "lvm:", "-"): the library has the sentence. */
+static bool is_no_path(const char *path)
+{
+	return !strncmp(path, "zero:", 5) || !strncmp(path, "lvm:", 4) || !strcmp(path, "-");
+}
+
 int target_open(struct target *target, const struct target_params *params, struct cow_err *err)
 {
-	bool is_plain = !strchr(params->path, '@'), exists;
+	bool is_literal = !strncmp(params->path, "file:", 5);
+	const char *path = params->path + (is_literal ? 5 : 0);
+	bool is_plain = is_literal || !strchr(path, '@'), exists;
 	struct stat st;
 	int ret;
 
@@ -156,13 +164,15 @@ int target_open(struct target *target, const struct target_params *params, struc
 	ret = choose_size(target, err);
 	if (ret)
 		return ret;
-	exists = !lstat(params->path, &st) || errno != ENOENT;
+	if (!is_literal && is_no_path(path))
+		return cow_imageset_open(params->set, path, COW_OPEN_WRITE, &target->lower, err);
+	exists = !lstat(path, &st) || errno != ENOENT;
 	if (!exists && is_plain)
-		return open_new(target, 0, err);
-	if (stat(params->path, &st))
+		return open_new(target, path, 0, err);
+	if (stat(path, &st))
 		st.st_mode = 0;
 	if (params->replaces && S_ISREG(st.st_mode) && cli_forced("overwrite"))
-		return open_new(target, COW_OUTPUT_OVERWRITE, err);
+		return open_new(target, path, COW_OUTPUT_OVERWRITE, err);
 	return open_in_place(target, S_ISBLK(st.st_mode), err);
 }
 

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *text_escape(const char *text)
+/* Bytes in specials get a backslash. */
+static char *escape(const char *text, const char *specials)
 {
 	char *escaped = malloc(4 * strlen(text) + 1), *to = escaped;
 
@@ -18,6 +19,8 @@ char *text_escape(const char *text)
 		bool is_c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
 
 		if (*p >= 0x20 && *p != 0x7f && !is_c1) {
+			if (strchr(specials, *p))
+				*to++ = '\\';
 			*to++ = (char)*p;
 			continue;
 		}
@@ -29,6 +32,31 @@ char *text_escape(const char *text)
 	return escaped;
 }
 
+char *text_escape(const char *text)
+{
+	return escape(text, "");
+}
+
+/* $'...' of bash, zsh, ksh: what no terminal should get stands as \xNN. */
+static char *quote_control(const char *word)
+{
+	char *escaped = escape(word, "\\'"), *quoted = NULL;
+
+	if (escaped && asprintf(&quoted, "$'%s'", escaped) < 0)
+		quoted = NULL;
+	free(escaped);
+	return quoted;
+}
+
+static bool has_control(const char *word)
+{
+	char *escaped = text_escape(word);
+	bool differs = escaped && strcmp(escaped, word);
+
+	free(escaped);
+	return differs;
+}
+
 char *text_quote(const char *word)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -37,6 +65,8 @@ char *text_quote(const char *word)
 
 	if (*word && !word[strspn(word, plain)])
 		return strdup(word);
+	if (has_control(word))
+		return quote_control(word);
 	quoted = to = malloc(4 * strlen(word) + 3);
 	if (!quoted)
 		return NULL;
