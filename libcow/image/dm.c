@@ -82,8 +82,8 @@ static int refuse_target(const char *name, const char *type, const char *params,
 	name_devices(params, devices, sizeof(devices));
 	return cow_refuse(err, -EPERM, "dm-snapshot", NULL,
 			  "it is the device-mapper device \"%s\" of type %s; use what lies below, "
-			  "%s, after \"umount\" and \"dmsetup remove %s\" (an LV: \"lvchange "
-			  "-an\") have freed it",
+			  "%s, after \"umount\" and \"dmsetup remove %s\" have freed it (not "
+			  "\"lvchange -an\", which takes those away too)",
 			  name, type, devices[0] ? devices : params, name);
 }
 
