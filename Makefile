@@ -127,7 +127,7 @@ $(fuzzers): $(B)/%_fuzzer: %.c $(lib_src) $(cli_src) $(aid_src) $(B)/flags
 
 test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(FIXTURES)' \
-	CHECK_WRAPPER='$(CHECK_WRAPPER)'
+	COW_SANITIZE='$(SANITIZE)' CHECK_WRAPPER='$(CHECK_WRAPPER)'
 
 # ---- tests, smallest first; "check" is all of them
 deps:  ## install what build and tests need (Debian: apt-get)

@@ -40,6 +40,7 @@ image() {
 	done
 }
 
+# bats test_tags=limit
 @test "a gigabyte as the chunk size takes no gigabyte of memory" {
 	image o 1
 	image v 2
