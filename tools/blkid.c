@@ -53,29 +53,35 @@ static int copy_edges(struct cow_image *image, int fd, struct cow_err *err)
 	return ret;
 }
 
-static void name_value(blkid_probe probe, char ret_name[BLKID_NAME_BYTES])
+static void name_value(blkid_probe probe, char ret_name[BLKID_NAME_BYTES],
+		       char ret_uuid[BLKID_NAME_BYTES])
 {
 	const char *value = NULL;
 
+	if (!blkid_probe_lookup_value(probe, "UUID", &value, NULL) && value)
+		snprintf(ret_uuid, BLKID_NAME_BYTES, "%s", value);
+	value = NULL;
 	if (!blkid_probe_lookup_value(probe, "TYPE", &value, NULL) && value)
 		snprintf(ret_name, BLKID_NAME_BYTES, "%s", value);
 	else if (!blkid_probe_lookup_value(probe, "PTTYPE", &value, NULL) && value)
 		snprintf(ret_name, BLKID_NAME_BYTES, "%s partition table", value);
 }
 
-static int probe_fd(int fd, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
+static int probe_fd(int fd, char ret_name[BLKID_NAME_BYTES], char ret_uuid[BLKID_NAME_BYTES],
+		    struct cow_err *err)
 {
 	blkid_probe probe = blkid_new_probe();
 	int found = -1;
 
 	if (probe && !blkid_probe_set_device(probe, fd, 0, 0)) {
 		blkid_probe_enable_superblocks(probe, 1);
-		blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_BADCSUM);
+		blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
+								 BLKID_SUBLKS_BADCSUM);
 		blkid_probe_enable_partitions(probe, 1);
 		found = blkid_do_probe(probe);
 	}
 	if (!found)
-		name_value(probe, ret_name);
+		name_value(probe, ret_name, ret_uuid);
 	blkid_free_probe(probe);
 	if (found < 0)
 		return cli_refuse(err, -EIO, "io", NULL, "cannot look for signatures");
@@ -84,15 +90,23 @@ static int probe_fd(int fd, char ret_name[BLKID_NAME_BYTES], struct cow_err *err
 
 int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
 {
+	char uuid[BLKID_NAME_BYTES];
+
+	return blkid_find_uuid(image, ret_name, uuid, err);
+}
+
+int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
+		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err)
+{
 	int fd = memfd_create("signatures", MFD_CLOEXEC), ret;
 
-	ret_name[0] = '\0';
+	ret_name[0] = ret_uuid[0] = '\0';
 	if (fd < 0)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
 				  "no memory to look for signatures");
 	ret = copy_edges(image, fd, err);
 	if (!ret)
-		ret = probe_fd(fd, ret_name, err);
+		ret = probe_fd(fd, ret_name, ret_uuid, err);
 	close(fd);
 	return ret;
 }

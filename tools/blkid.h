@@ -13,4 +13,8 @@
  * Reads the first and the last 2 MiB. Errors: -EIO, -ENOMEM. */
 int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct cow_err *err);
 
+/* The same for a file system, and its UUID; "": none, or it has none. */
+int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
+		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err);
+
 #endif

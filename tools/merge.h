@@ -74,6 +74,10 @@ int merge_undo_create(struct merge_undo *undo, const struct operands *operands,
 int merge_undo_publish(struct merge_undo *undo, struct cow_err *err);
 void merge_undo_close(struct merge_undo *undo);
 
+/* merge_uuid.c: does the snapshot show another file system than the origin
+ * holds? Refused (id "uuid", force "uuid"). */
+int merge_check_uuid(const struct operands *operands, struct cow_err *err);
+
 /* merge_words.c */
 void merge_say_plan(const struct merge_job *job);
 void merge_say_mixture(const struct merge_job *job);

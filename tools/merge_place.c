@@ -100,6 +100,9 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 	ret = run_library(job, COW_MERGE_DRY_RUN, &job->planned, err);
 	if (ret == -ENOSPC)
 		err->code = -EPERM; /* nothing was written: a refusal */
+	/* A mixture may hold half of each, and the undo knows its origin. */
+	if (!ret && !job->planned.nr_begun && !job->options->take_back)
+		ret = merge_check_uuid(&job->operands, err);
 	if (ret || !job->planned.nr_begun || !job->undo.path || job->undo.store)
 		return ret;
 	return cli_refuse(err, -EPERM, "other-job", NULL,

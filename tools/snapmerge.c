@@ -78,7 +78,7 @@ static void set_force_ids(void)
 	else if (options.take_back)
 		spec.force_ids = "changed";
 	else
-		spec.force_ids = "volatile";
+		spec.force_ids = "uuid,volatile";
 }
 
 int main(int argc, char **argv)
