@@ -242,6 +242,50 @@ static void a_take_back_refuses_an_origin_that_moved_on(void)
 	}
 }
 
+/* Cut off before it wrote to the origin, a take-back looks at it again. */
+static void a_take_back_that_begins_again_looks_again(void)
+{
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	static struct world world;
+	struct cow_extent extent;
+	int left, nr = 0, ret;
+
+	callbacks.user = &left;
+	callbacks.progress = stop_later;
+	world_make(&world);
+	world_attach(&world, false, true);
+	CHECK(cow_store_next_extent(world.store, 0, &extent));
+	OK(cow_merge(world.store, &world.params, &world.result, err));
+	world_detach(&world);
+	/* As late as possible: the label says that siblings are completed. */
+	do {
+		struct cow_err why = COW_ERR_INIT;
+		struct cow_store_info info = COW_STORE_INFO_INIT;
+
+		left = nr++;
+		world_attach(&world, true, false);
+		world.params.callbacks = &callbacks;
+		ret = cow_take_back(world.undo_store, 0, &world.params, &world.result, &why);
+		CHECK(ret == -ECANCELED);
+		CHECK(!cow_store_get_info(world.sibling_store[0], &info));
+		ret = info.nr_exceptions ? 0 : ret;
+		world_detach(&world);
+	} while (ret);
+	CHECK(!memcmp(world.rs.origin, world.rs.view, world.rs.origin_bytes));
+	world.rs.origin[extent.old_bytes] ^= 1;
+	world_attach(&world, true, false);
+	FAILS(-EPERM, cow_take_back(world.undo_store, 0, &world.params, &world.result, err));
+	world_detach(&world);
+	world.rs.origin[extent.old_bytes] ^= 1;
+	/* Without its siblings it is refused. */
+	FAILS(-EPERM, take_back(&world, 0, err));
+	world_attach(&world, true, false);
+	OK(cow_take_back(world.undo_store, 0, &world.params, &world.result, err));
+	world_detach(&world);
+	CHECK(!memcmp(world.rs.origin, world.before, world.rs.origin_bytes));
+	world_free(&world);
+}
+
 static void too_little_room_in_a_sibling_is_refused_before_anything_is_written(void)
 {
 	static struct world world;
@@ -312,6 +356,7 @@ int main(void)
 	RUN(a_merge_with_siblings_and_undo_can_be_taken_back);
 	RUN(an_interrupted_merge_goes_on_without_its_options);
 	RUN(a_take_back_refuses_an_origin_that_moved_on);
+	RUN(a_take_back_that_begins_again_looks_again);
 	RUN(too_little_room_in_a_sibling_is_refused_before_anything_is_written);
 	RUN(an_undo_file_is_for_one_merge_and_one_origin);
 	RUN(keep_leaves_the_exceptions);
