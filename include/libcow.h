@@ -515,6 +515,15 @@ COW_EXPORT int cow_copyout_write(struct cow_image *origin, struct cow_store *con
 				 size_t nr_stores, const void *buf, size_t len_bytes,
 				 uint64_t offset_bytes, struct cow_err *err);
 
+/*
+ * Creates an image that shows origin and writes to it as cow_copyout_write()
+ * does, so that any job on it can be taken back. origin and stores stay the
+ * caller's and must outlive it. Errors: -ENOMEM.
+ */
+COW_EXPORT int cow_copyout_image_new(struct cow_image *origin, struct cow_store *const *stores,
+				     size_t nr_stores, struct cow_image **ret_image,
+				     struct cow_err *err);
+
 /* ------------------------------------------------------------------ jobs */
 
 struct cow_create_params {
@@ -572,6 +581,9 @@ struct cow_verdict {
 	bool merge_right;  /* snapshot-merge would give that view */
 	bool valid;	   /* not marked invalid */
 	bool known;	   /* the numbers below were found */
+	/* The list has no end because the image ends first: so large it must be
+	 * made, with zeros. 0: large enough, or more is missing than that. */
+	uint64_t needed_bytes;
 	struct cow_store_info info;
 };
 #define COW_VERDICT_INIT                                                                           \

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "tools/check.h"
+#include "tools/check_repair.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 #include "tools/operands.h"
@@ -17,13 +21,22 @@ static struct options {
 	struct cli_common common;
 	const char *origin;
 	uint64_t chunk_bytes, max_findings;
-	bool header_only;
+	bool header_only, preen, revalidate;
+	const char *output, *save_undo;
 } options;
 
 static const struct opt option_table[] = {
 	{ 0, "origin", "ORIGIN", "the same as the first operand", OPT_TEXT, &options.origin, NULL },
-	{ 'c', "chunk-size", "SIZE", "it must be this, or it is damage", OPT_SIZE,
-	  &options.chunk_bytes, NULL },
+	{ 'p', "preen", NULL, "repair what is safe, without asking", OPT_FLAG, &options.preen,
+	  NULL },
+	{ 'o', "output", "NEW", "write the repaired store to NEW, leave COW alone", OPT_TEXT,
+	  &options.output, NULL },
+	{ 0, "save-undo", "FILE", "first save in FILE what will be overwritten", OPT_TEXT,
+	  &options.save_undo, NULL },
+	{ 0, "revalidate", NULL, "make a store valid that is marked invalid", OPT_FLAG,
+	  &options.revalidate, NULL },
+	{ 'c', "chunk-size", "SIZE", "what it is, where the header is lost; else it must be this",
+	  OPT_SIZE, &options.chunk_bytes, NULL },
 	{ 0, "header-only", NULL, "look at the header alone", OPT_FLAG, &options.header_only,
 	  NULL },
 	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
@@ -36,27 +49,15 @@ static const struct opts_spec spec = {
 	.operands = "[ORIGIN] COW",
 	.summary =
 		"Says what is wrong with the snapshot COW, in words: will the kernel load it, is\n"
-		"its view right, would a merge be right. Nothing is written.",
-	.notes = "ORIGIN adds the checks that need it.",
-	.force_ids = "busy",
+		"its view right, would a merge be right. Nothing is written without -p, -y, -o\n"
+		"or an answer.",
+	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
+		 "be, -n with one of them shows what would be left.",
+	.force_ids = "busy,lost,overwrite",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
 	.max_operands = 2,
-};
-
-static const char *const class_names[] = { "info", "note", "damage", "lost" };
-#define NR_CLASSES 4
-
-struct check {
-	struct cow_imageset *set;
-	struct cow_image *origin; /* NULL: not given */
-	struct cow_image *cow;
-	struct cow_report *report;
-	struct cow_verdict verdict;
-	struct progress progress;
-	FILE *text; /* the report, printed as a whole */
-	struct json_object *findings;
 };
 
 static int on_progress(void *user, const struct cow_progress *now)
@@ -64,113 +65,6 @@ static int on_progress(void *user, const struct cow_progress *now)
 	struct check *check = user;
 
 	return progress_update(&check->progress, now);
-}
-
-static void put_place(struct json_object *at, const char *key, uint64_t value)
-{
-	if (value == COW_OFFSET_NONE)
-		json_put_null(at, key);
-	else
-		json_put_u64(at, key, value);
-}
-
-static void print_finding(FILE *text, const struct cow_finding *finding)
-{
-	char *sentence = text_escape(finding->sentence);
-
-	fprintf(text, "%s: %s", class_names[finding->problem->klass], finding->problem->id);
-	if (finding->offset_bytes != COW_OFFSET_NONE)
-		fprintf(text, ", byte %" PRIu64, finding->offset_bytes);
-	if (finding->chunk != COW_OFFSET_NONE)
-		fprintf(text, " (chunk %" PRIu64 ")", finding->chunk);
-	fprintf(text, ": %s\n", sentence ? sentence : finding->sentence);
-	if (finding->problem->klass > COW_CLASS_INFO) {
-		fprintf(text, "  kernel: %s\n", finding->problem->kernel);
-		fprintf(text, "  next: %s\n", finding->problem->fix);
-	}
-	free(sentence);
-}
-
-static void on_finding(void *user, const struct cow_finding *finding)
-{
-	struct check *check = user;
-	struct json_object *at = json_put_object(check->findings, NULL);
-
-	json_put_text(at, "id", finding->problem->id);
-	json_put_text(at, "class", class_names[finding->problem->klass]);
-	json_put_text(at, "path", finding->image);
-	put_place(at, "offset", finding->offset_bytes);
-	put_place(at, "length", finding->len_bytes);
-	put_place(at, "chunk", finding->chunk);
-	json_put_text(at, "sentence", finding->sentence);
-	json_put_text(at, "kernel", finding->problem->kernel);
-	json_put_text(at, "fix", finding->problem->fix);
-	print_finding(check->text, finding);
-}
-
-static bool is_full(const struct cow_store_info *info)
-{
-	return info->allocated_sectors + info->chunk_bytes / 512 > info->total_sectors;
-}
-
-static void print_numbers(FILE *text, const char *name, const struct cow_store_info *info)
-{
-	char size[SIZE_TEXT_BYTES];
-
-	fprintf(text, "%s: %s store, chunks of %s, %" PRIu64 " exceptions\n", name, info->kind,
-		size_round(info->chunk_bytes, size), info->nr_exceptions);
-	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 " %" PRIu64 "\n",
-		name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
-	if (is_full(info))
-		fprintf(text,
-			"%s: full: the next write that needs a chunk invalidates it; merge it, or "
-			"make the image larger (truncate -s +SIZE, lvextend) first\n",
-			name);
-}
-
-static const char *yes_no(bool is_so)
-{
-	return is_so ? "yes" : "no";
-}
-
-static void print_summary(struct check *check)
-{
-	const struct cow_verdict *verdict = &check->verdict;
-	char *name = text_escape(cow_image_name(check->cow));
-
-	fprintf(check->text, "findings:");
-	for (int klass = NR_CLASSES - 1; klass >= 0; klass--)
-		fprintf(check->text, " %" PRIu64 " %s%s", cow_report_count(check->report, klass),
-			class_names[klass], klass ? "," : "\n");
-	if (verdict->known)
-		print_numbers(check->text, name ? name : "COW", &verdict->info);
-	fprintf(check->text, "will the kernel load this store: %s\n",
-		verdict->known && !verdict->valid ? "only as invalid: every read fails"
-						  : yes_no(verdict->kernel_loads));
-	fprintf(check->text, "is its view trustworthy: %s\n", yes_no(verdict->view_right));
-	fprintf(check->text, "would a merge be right: %s\n", yes_no(verdict->merge_right));
-	free(name);
-}
-
-static void put_verdict(const struct check *check)
-{
-	struct json_object *counts = json_put_object(json_root(), "counts");
-	struct json_object *at = json_put_object(json_root(), "verdict");
-	const struct cow_verdict *verdict = &check->verdict;
-
-	for (int klass = 0; klass < NR_CLASSES; klass++)
-		json_put_u64(counts, class_names[klass], cow_report_count(check->report, klass));
-	json_put_bool(at, "kernel_loads", verdict->kernel_loads);
-	json_put_bool(at, "view_trustworthy", verdict->view_right);
-	json_put_bool(at, "merge_right", verdict->merge_right);
-	json_put_bool(at, "valid", verdict->valid);
-	at = verdict->known ? json_put_object(json_root(), "store") : NULL;
-	json_put_text(at, "kind", verdict->info.kind);
-	json_put_u64(at, "chunk_bytes", verdict->info.chunk_bytes);
-	json_put_u64(at, "exceptions", verdict->info.nr_exceptions);
-	json_put_u64(at, "allocated_sectors", verdict->info.allocated_sectors);
-	json_put_u64(at, "total_sectors", verdict->info.total_sectors);
-	json_put_u64(at, "metadata_sectors", verdict->info.metadata_sectors);
 }
 
 /* The next safe step; nothing that writes to what was checked. */
@@ -181,6 +75,10 @@ static void choose_next(const struct check *check, bool is_damaged)
 
 	if (options.header_only)
 		cli_next("snapcheck", cow, NULL);
+	else if (check->verdict.needed_bytes && !options.output)
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+	else if (check->has_repaired && !options.common.dry_run && options.output)
+		cli_next("snapcheck", options.output, NULL);
 	else if (check->verdict.known && !check->verdict.valid)
 		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
 			 NULL);
@@ -193,59 +91,169 @@ static void choose_next(const struct check *check, bool is_damaged)
 		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
 }
 
-static int look(struct check *check, struct cow_err *err)
+/* The args of a store on this image. */
+static struct cow_store_args args_of(const struct check *check, struct cow_role_image roles[2],
+				     struct cow_image *cow)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	roles[0] = (struct cow_role_image){ .role = COW_ROLE_COW, .image = cow };
+	roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = check->origin };
+	args.kind = options.common.type;
+	/* a store without a header is one if the caller says what it looks like */
+	if (!args.kind && options.chunk_bytes)
+		args.kind = cow_store_kind(0);
+	args.images = roles;
+	args.nr_images = check->origin ? 2 : 1;
+	args.chunk_bytes = options.chunk_bytes;
+	return args;
+}
+
+static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
 	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	const struct cow_role_image roles[] = {
-		{ .role = COW_ROLE_COW, .image = check->cow },
-		{ .role = COW_ROLE_ORIGIN, .image = check->origin },
-	};
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_of(check, roles, cow);
 	int ret;
 
 	callbacks.user = check;
 	callbacks.progress = on_progress;
-	callbacks.finding = on_finding;
+	callbacks.finding = check_on_finding;
+	cow_report_free(check->report);
+	check->report = NULL;
+	check->verdict = (struct cow_verdict)COW_VERDICT_INIT;
 	ret = cow_report_new(&callbacks, options.max_findings, &check->report, err);
 	if (ret)
 		return ret;
-	args.kind = options.common.type;
-	args.images = roles;
-	args.nr_images = check->origin ? 2 : 1;
-	args.chunk_bytes = options.chunk_bytes;
 	params.flags = options.header_only ? COW_CHECK_HEADER_ONLY : 0;
 	params.callbacks = &callbacks;
 	return cow_check(&args, &params, check->report, &check->verdict, err);
 }
 
+/* May be asked, because somebody is there. */
+static bool is_asking(void)
+{
+	return !options.common.yes && !options.preen && !options.common.dry_run &&
+	       !options.output && isatty(STDIN_FILENO) && cli_stderr_is_terminal();
+}
+
+static bool wants_repair(void)
+{
+	return options.common.yes || options.preen || options.output || is_asking();
+}
+
 static int open_images(struct check *check, struct cow_err *err)
 {
-	uint32_t flags = cli_forced("busy") ? COW_OPEN_BUSY : 0;
+	bool writes = wants_repair() && !options.output && !options.common.dry_run;
+	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
 	const char *origin = cli_nr_operands() == 2 ? cli_operands()[0] : options.origin;
+	const char *cow = cli_operands()[cli_nr_operands() - 1];
 	int ret;
 
 	ret = cow_imageset_new(&check->set, err);
-	if (!ret && origin)
-		ret = cow_imageset_open(check->set, origin, flags, &check->origin, err);
 	if (!ret)
-		ret = cow_imageset_open(check->set, cli_operands()[cli_nr_operands() - 1], flags,
+		ret = cow_imageset_open(check->set, cow, writes ? COW_OPEN_WRITE : busy,
 					&check->cow, err);
+	/* who can only look may look */
+	check->only_looks = ret && is_asking();
+	if (check->only_looks)
+		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);
+	if (!ret && origin)
+		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
 	if (!ret && origin)
 		ret = operands_check_order(check->origin, check->cow, err);
 	return ret;
 }
 
+static bool has_damage(const struct check *check)
+{
+	return cow_report_count(check->report, COW_CLASS_DAMAGE) ||
+	       cow_report_count(check->report, COW_CLASS_LOST);
+}
+
+static void put_repair(const struct check *check, const char *where)
+{
+	const struct cow_repair_result *result = &check->repaired;
+	struct json_object *at = json_put_object(json_root(), "repair");
+
+	json_put_text(at, "target", where);
+	json_put_bool(at, "written", !options.common.dry_run);
+	json_put_u64(at, "mended", result->nr_mended);
+	json_put_u64(at, "left", result->nr_left);
+	json_put_u64(at, "records_dropped", result->nr_dropped);
+	json_put_u64(at, "chunks_copied", result->nr_copied);
+	fprintf(check->text,
+		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
+		" records dropped, %" PRIu64 " chunks copied\n",
+		options.common.dry_run ? "repair, in memory only" : "repair", result->nr_mended,
+		result->nr_left, result->nr_dropped, result->nr_copied);
+	if (options.revalidate && result->nr_mended)
+		fprintf(check->text,
+			"the store is taken as valid: every write to the origin since it was "
+			"invalidated is missing from it, and nobody can tell how many\n");
+}
+
+/* Repairs, then looks again at what came out. */
+static int repair_and_look(struct check *check, struct check_repair *repair, struct cow_err *err)
+{
+	struct cow_role_image roles[2];
+	struct cow_store_args args;
+	int ret;
+
+	repair->needed_bytes = check->verdict.needed_bytes;
+	ret = check_repair_open(repair, check->set, check->cow, err);
+	if (ret)
+		return ret;
+	args = args_of(check, roles, repair->target);
+	ret = check_repair_run(repair, &args, &check->repaired, err);
+	cli_status_line(NULL);
+	if (ret)
+		return ret;
+	check->has_repaired = check->repaired.nr_mended || repair->needed_bytes;
+	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
+	check->findings = json_put_array(json_root(), "findings_left");
+	ret = look(check, repair->target, err);
+	if (!ret && repair->is_stopped)
+		cli_note("stopped: what was answered with yes is repaired");
+	return ret ? ret : check_repair_publish(repair, err);
+}
+
+static int repair(struct check *check, struct cow_err *err)
+{
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct check_repair job = {
+		.is_safe_only = options.preen,
+		.asks = is_asking(),
+		.is_dry_run = options.common.dry_run,
+		.revalidates = options.revalidate,
+		.output = options.output,
+		.save_undo = options.save_undo,
+		.callbacks = &callbacks,
+	};
+	int ret;
+
+	callbacks.user = check;
+	callbacks.progress = on_progress;
+	if (!wants_repair() || check->only_looks || options.header_only ||
+	    (!options.output && !check_repair_is_due(&job, check->report)))
+		return 0;
+	ret = repair_and_look(check, &job, err);
+	check_repair_close(&job);
+	return ret;
+}
+
 static int conclude(struct check *check, const char *report)
 {
-	bool is_damaged = cow_report_count(check->report, COW_CLASS_DAMAGE) ||
-			  cow_report_count(check->report, COW_CLASS_LOST);
+	bool is_damaged = has_damage(check);
+	/* a preview ends as the real run would */
+	int done = check->has_repaired ? CLI_REPAIRED : CLI_DONE;
 
-	put_verdict(check);
+	check_put_verdict(check);
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
 	choose_next(check, is_damaged);
-	return is_damaged ? CLI_DAMAGE : CLI_DONE;
+	return is_damaged ? CLI_DAMAGE : done;
 }
 
 static int run(struct check *check)
@@ -262,9 +270,11 @@ static int run(struct check *check)
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
 	ret = open_images(check, &err);
 	if (!ret)
-		ret = look(check, &err);
+		ret = look(check, check->cow, &err);
 	if (!ret)
-		print_summary(check);
+		ret = repair(check, &err);
+	if (!ret)
+		check_print_summary(check);
 	fclose(check->text);
 	status = ret ? cli_fail(&err) : conclude(check, report);
 	free(report);
@@ -275,20 +285,32 @@ static int run(struct check *check)
 	return status;
 }
 
+static int options_check(void)
+{
+	if (options.origin && cli_nr_operands() == 2)
+		return cli_usage("--origin and two operands: which one is the origin?");
+	if (options.preen && options.common.yes)
+		return cli_usage("-p repairs what is safe, -y all: which one?");
+	if (options.output && options.save_undo)
+		return cli_usage("-o leaves COW alone, --save-undo has nothing to save then");
+	if (options.revalidate && !options.output && !options.save_undo)
+		return cli_usage("--revalidate: only with -o or --save-undo");
+	if (options.save_undo && !wants_repair())
+		return cli_usage("--save-undo: nothing is repaired without -p or -y");
+	return CLI_DONE;
+}
+
 int main(int argc, char **argv)
 {
-	struct check check = { .verdict = COW_VERDICT_INIT };
+	struct check check = { .verdict = COW_VERDICT_INIT, .repaired = COW_REPAIR_RESULT_INIT };
 	bool is_ended;
 	int status;
 
 	status = cli_start(&spec, argc, argv, &is_ended);
 	if (is_ended)
 		return cli_finish(status);
-	if (options.origin && cli_nr_operands() == 2)
-		status = cli_usage("--origin and two operands: which one is the origin?");
-	else if (options.common.yes)
-		status = cli_usage("--yes: this version only looks, it repairs nothing");
-	else
+	status = options_check();
+	if (status == CLI_DONE)
 		status = run(&check);
 	return cli_finish(status);
 }

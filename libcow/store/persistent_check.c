@@ -237,6 +237,9 @@ static void verdict_fill(const struct snap_check *check, struct cow_verdict *ver
 	struct cow_store_info *info = &verdict->info;
 
 	verdict->known = true;
+	if (!check->has_end && !check->nr_beyond_end)
+		verdict->needed_bytes = (cow_snap_area_chunk(layout, layout->nr_areas) + 1)
+					<< layout->chunk_shift;
 	info->kind = cow_store_persistent_ops.name;
 	info->valid = verdict->valid;
 	info->chunk_bytes = layout->chunk_bytes;

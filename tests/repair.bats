@@ -1,0 +1,177 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# snapcheck repairs: in place, in a new image, with an undo, in memory.
+bats_require_minimum_version 1.8.0
+load common
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# store TEXT: cow.img out of text.
+store() {
+	printf '%b' "$1" >store.txt
+	rm -f cow.img
+	"$COW_BUILD/tests/examples/mkstore" cow.img <store.txt
+}
+
+# The image has two damages: a duplicate, and stale records behind the end.
+twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\nat 0 64\nrecord 7 66\n"
+
+@test "-y repairs in place: exit 1, the second check exits 0 and writes nothing" {
+	store "$twice_and_stale"
+	run -4 snapcheck cow.img
+	run -1 snapcheck -y cow.img
+	[[ $output == *"2 findings mended, 0 left"* ]]
+	after=$(sum cow.img)
+	run -0 snapcheck cow.img
+	[[ $output == *"0 lost, 0 damage, 0 note"* ]]
+	run -0 snapcheck -y cow.img
+	[ "$(sum cow.img)" = "$after" ]
+}
+
+@test "-p repairs what is safe and leaves the rest: exit 4; alone: exit 1" {
+	store "$twice_and_stale"
+	run -4 snapcheck -p cow.img
+	[[ $output == *"1 findings mended, 1 left"* ]]
+	store "size 4M\nheader\nauto 10 3\nat 0 64\nrecord 7 66\n"
+	run -0 snapcheck cow.img
+	run -1 snapcheck -p cow.img
+	run -0 snapcheck -p cow.img
+}
+
+@test "-n with -y shows what would be left, exits as the real run, and changes no byte" {
+	store "$twice_and_stale"
+	chmod 0444 cow.img
+	before=$(sum cow.img)
+	run -1 snapcheck -n -y cow.img
+	[[ $output == *"in memory only"*"2 findings mended"* ]]
+	run -4 snapcheck -n -p cow.img
+	run -4 snapcheck -n cow.img
+	[ "$(sum cow.img)" = "$before" ]
+}
+
+@test "-o writes the repaired store to a new image and leaves the evidence alone" {
+	store "$twice_and_stale"
+	chmod 0444 cow.img
+	before=$(sum cow.img)
+	run -1 --separate-stderr snapcheck --json=j -y -o new.img cow.img
+	[ "$(sum cow.img)" = "$before" ]
+	[ "$(member j 'j["repair"]["mended"], j["repair"]["left"], j["repair"]["target"], j["exit"]')" = "(2, 0, 'new.img', 1)" ]
+	run -0 snapcheck new.img
+	run -64 --separate-stderr snapcheck -y -o new.img cow.img
+	[[ $stderr == *"--force=overwrite"* ]]
+	run -1 snapcheck -y --force=overwrite -o new.img cow.img
+	run -16 snapcheck -y -o new2.img --save-undo=u cow.img
+	run -16 snapcheck -p -y cow.img
+}
+
+@test "a preview with -o makes no file" {
+	store "$twice_and_stale"
+	run -1 snapcheck -n -o new.img cow.img
+	[ ! -e new.img ]
+}
+
+@test "the undo file of a repair is merged back: every byte is as before" {
+	# the image is no multiple of the chunk of the undo file
+	store "size 2001s\nchunk 1\nheader\nauto 10 40\nrecord 12 90\nrecord 90 5000\ndata 2 100\n"
+	before=$(sum cow.img)
+	run -1 snapcheck -y --save-undo=undo.img cow.img
+	run -0 snapcheck cow.img
+	[ "$(sum cow.img)" != "$before" ]
+	run -0 snapcheck cow.img undo.img
+	run -0 snapmerge -y cow.img undo.img
+	[ "$(sum cow.img)" = "$before" ]
+	run -16 snapcheck --save-undo=u2.img cow.img </dev/null
+	[ ! -e u2.img ]
+}
+
+@test "a store with nothing to mend gets no undo file" {
+	store "header\nauto 10 3\n"
+	run -0 snapcheck -y --save-undo=undo.img cow.img
+	[ ! -e undo.img ]
+}
+
+@test "exceptions beyond a truncated end are dropped only when that is allowed" {
+	store "size 20s\nchunk 1\nheader\nauto 5 31\ndata 2 10\n"
+	before=$(sum cow.img)
+	run -4 snapcheck -y cow.img
+	[ "$(sum cow.img)" = "$before" ]
+	run -1 snapcheck -y -o new.img cow.img
+	[[ $output == *"13 records dropped"* ]]
+	run -1 snapcheck -y --force=lost cow.img
+	run -0 snapcheck cow.img
+}
+
+@test "an exception beyond the origin that was named is not dropped in place" {
+	store "header\nauto 98 4\n"
+	truncate -s 400K origin.img
+	run -4 snapcheck -y origin.img cow.img
+	run -1 snapcheck -y -o new.img origin.img cow.img
+	[[ $output == *"2 records dropped"* ]]
+	run -0 snapcheck origin.img new.img
+}
+
+@test "a list without an end is mended by room, in the new image" {
+	store "size 34s\nchunk 1\nheader\nauto 5 32\n"
+	run -4 --separate-stderr snapcheck -y cow.img
+	[[ $stderr == *"next: snapcheck -y -o"* ]]
+	run -1 snapcheck -y -o new.img cow.img
+	run -0 snapcheck new.img
+	[[ $output == *"32 exceptions"* ]]
+}
+
+@test "--revalidate: only with -o or --save-undo, and it says what is missing" {
+	store "header valid=0\nauto 5 20\nat 0 64\nrecord 7 66\n"
+	run -4 snapcheck cow.img
+	run -16 snapcheck -y --revalidate cow.img
+	run -4 snapcheck -y -o left.img cow.img
+	run -1 snapcheck -y --revalidate -o new.img cow.img
+	[[ $output == *"every write to the origin since"*"is missing"* ]]
+	run -0 snapcheck new.img
+	[[ $output == *"20 exceptions"* ]]
+}
+
+@test "a lost header: found by the layout, or --chunk-size decides" {
+	store "chunk 16\nheader\nauto 100 20\npoke 0 00000000000000000000000000000000\n"
+	run -1 snapcheck -y -t persistent -o new.img cow.img
+	run -0 snapcheck new.img
+	[[ $output == *"chunks of 8"*"20 exceptions"* ]]
+	run -1 snapcheck -y -c 8K -o new2.img cow.img
+	cmp new.img new2.img
+}
+
+@test "on a terminal it asks: y, n, a, q" {
+	command -v script >/dev/null || skip "script(1) is missing"
+	store "header\nauto 5 4\nrecord 91 1\nrecord 92 1\nrecord 93 1\n"
+	cp cow.img good.img
+	ask() { # ANSWERS: on a terminal
+		printf '%b' "$1" | script -qec "snapcheck cow.img" /dev/null || status=$?
+	}
+	status=0 && ask 'a\n' >out
+	[ "$status" = 1 ]
+	cp good.img cow.img
+	status=0 && ask 'y\nn\nq\n' >out
+	[ "$status" = 4 ]
+	run -4 --separate-stderr snapcheck cow.img
+	[[ $output == *"6 exceptions"* ]]
+	cp good.img cow.img
+	status=0 && ask 'q\n' >out
+	[ "$status" = 4 ]
+	cmp cow.img good.img
+}
+
+@test "every damaged fixture: repaired into a new image, the second check is clean" {
+	unpack damaged/origin.img origin.img
+	for dir in "$COW_FIXTURES"/damaged/m*; do
+		name=${dir##*/}
+		rm -f cow.img new.img
+		unpack "damaged/$name/cow.img" cow.img
+		before=$(sum cow.img)
+		snapcheck -y -o new.img origin.img cow.img >first 2>&1 && status=0 || status=$?
+		[ "$(sum cow.img)" = "$before" ]
+		[ "$name" != m52-only-header ] || { [ "$status" = 4 ] && continue; }
+		[[ $status == [01] ]] || { echo "$name: $status"; cat first; return 1; }
+		snapcheck origin.img new.img >second || { echo "$name"; cat first second; return 1; }
+	done
+}

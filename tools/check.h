@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* check.h - one run of snapcheck, and how it is told. */
+#ifndef TOOLS_CHECK_H
+#define TOOLS_CHECK_H
+
+#include <stdio.h>
+
+#include "libcow.h"
+#include "tools/json.h"
+#include "tools/progress.h"
+
+struct check {
+	struct cow_imageset *set;
+	struct cow_image *origin; /* NULL: not given */
+	struct cow_image *cow;
+	struct cow_report *report;
+	struct cow_verdict verdict;
+	struct progress progress;
+	FILE *text; /* the report, printed as a whole */
+	struct json_object *findings;
+	struct cow_repair_result repaired;
+	bool only_looks, has_repaired;
+};
+
+/* Callback of a check: one finding, in words and as JSON. */
+void check_on_finding(void *user, const struct cow_finding *finding);
+/* The verdict in words, and as JSON. */
+void check_print_summary(const struct check *check);
+void check_put_verdict(const struct check *check);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/check_repair.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tools/cli.h"
+
+#define UNDO_CHUNK_BYTES 4096
+
+bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report)
+{
+	const struct cow_problem *problem;
+
+	for (size_t i = 0; (problem = cow_problem_get(i)); i++) {
+		bool is_mended = problem->flags & COW_PROBLEM_FIXABLE;
+
+		if (repair->is_safe_only)
+			is_mended = problem->flags & COW_PROBLEM_SAFE;
+		if (repair->revalidates && !strcmp(problem->id, "persistent.invalid"))
+			is_mended = true;
+		if (is_mended && cow_report_count_id(report, problem->id))
+			return true;
+	}
+	return false;
+}
+
+static int open_output(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		       struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
+	struct cow_copy_result result = COW_COPY_RESULT_INIT;
+	uint64_t size = cow_image_size(cow);
+	int ret;
+
+	size = repair->needed_bytes > size ? repair->needed_bytes : size;
+	ret = cow_output_open(set, repair->output, size, flags, &repair->out, err);
+	if (ret)
+		return ret;
+	repair->target = cow_output_image(repair->out);
+	if (!cow_image_is_block_device(repair->target))
+		params.flags = COW_COPY_HOLES;
+	params.callbacks = repair->callbacks;
+	return cow_copy(cow, repair->target, &params, &result, err);
+}
+
+/* The undo file is a snapshot of the COW image, whose origin that image is. */
+static int open_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		     struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct cow_role_image roles[] = { { .role = COW_ROLE_ORIGIN, .image = cow },
+					  { .role = COW_ROLE_COW } };
+	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	uint64_t block_bytes = cow_image_logical_block_size(cow), size;
+	int ret;
+
+	create.origin_bytes = cow_image_size(cow);
+	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
+	ret = cow_create_size(&create, &size, err);
+	if (!ret)
+		ret = cow_output_open(set, repair->save_undo, size, flags, &repair->undo, err);
+	if (ret)
+		return ret;
+	roles[1].image = cow_output_image(repair->undo);
+	args.images = roles;
+	args.nr_images = 2;
+	ret = cow_create(roles[1].image, &create, err);
+	if (!ret)
+		ret = cow_store_open(&args, &repair->undo_store, err);
+	/* from now on a crash must not take away what is saved */
+	if (!ret)
+		ret = cow_output_publish(repair->undo, err);
+	if (!ret)
+		ret = cow_copyout_image_new(cow, &repair->undo_store, 1, &repair->guard, err);
+	repair->target = repair->guard;
+	return ret;
+}
+
+int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		      struct cow_err *err)
+{
+	int ret = 0;
+
+	repair->target = cow;
+	if (repair->is_dry_run) {
+		ret = cow_image_overlay_new(cow, &repair->preview, err);
+		repair->target = repair->preview;
+	} else if (repair->output) {
+		ret = open_output(repair, set, cow, err);
+	} else if (repair->save_undo) {
+		ret = open_undo(repair, set, cow, err);
+	}
+	return ret;
+}
+
+/* y, n, a(ll of this id), q(uit). */
+static bool approve(void *user, const struct cow_finding *finding)
+{
+	struct check_repair *repair = user;
+	const char *question = finding->problem->question;
+	char answer[16];
+
+	if (!repair->asks)
+		return true;
+	for (size_t i = 0; i < repair->nr_all; i++)
+		if (repair->all[i] == finding->problem)
+			return true;
+	while (!repair->is_stopped) {
+		cli_status_line(NULL);
+		fprintf(stderr, "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(), finding->sentence,
+			cli_tool(), question ? question : "mark the store valid");
+		fflush(stderr);
+		if (!fgets(answer, sizeof(answer), stdin))
+			answer[0] = 'q';
+		switch (answer[0]) {
+		case 'a':
+			if (repair->nr_all < sizeof(repair->all) / sizeof(repair->all[0]))
+				repair->all[repair->nr_all++] = finding->problem;
+			return true;
+		case 'y':
+			return true;
+		case 'n':
+			return false;
+		case 'q':
+			repair->is_stopped = true;
+		}
+	}
+	return false;
+}
+
+int check_repair_run(struct check_repair *repair, const struct cow_store_args *args,
+		     struct cow_repair_result *ret_result, struct cow_err *err)
+{
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+
+	if (repair->is_safe_only)
+		params.flags |= COW_REPAIR_SAFE;
+	if (repair->output || repair->save_undo || cli_forced("lost"))
+		params.flags |= COW_REPAIR_LOST;
+	if (repair->revalidates)
+		params.flags |= COW_REPAIR_REVALIDATE;
+	params.callbacks = repair->callbacks;
+	params.user = repair;
+	params.approve = approve;
+	return cow_repair(args, &params, ret_result, err);
+}
+
+int check_repair_publish(struct check_repair *repair, struct cow_err *err)
+{
+	return repair->out ? cow_output_publish(repair->out, err) : 0;
+}
+
+void check_repair_close(struct check_repair *repair)
+{
+	cow_image_close(repair->guard);
+	cow_store_close(repair->undo_store);
+	cow_output_close(repair->undo);
+	cow_output_close(repair->out);
+	cow_image_close(repair->preview);
+}

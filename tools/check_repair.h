@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_repair.h - where snapcheck repairs: in place, in place with an undo
+ * file, in a new image, or in memory for a preview; and what it asks.
+ */
+#ifndef TOOLS_CHECK_REPAIR_H
+#define TOOLS_CHECK_REPAIR_H
+
+#include <stdbool.h>
+
+#include "libcow.h"
+
+struct check_repair {
+	/* set by the caller */
+	bool is_safe_only, asks, is_dry_run, revalidates;
+	const char *output, *save_undo;
+	uint64_t needed_bytes; /* size of the output at least */
+	const struct cow_callbacks *callbacks;
+
+	struct cow_image *target; /* what is repaired; belongs to one of these */
+	struct cow_output *out, *undo;
+	struct cow_store *undo_store;
+	struct cow_image *preview, *guard;
+	const struct cow_problem *all[64]; /* answered with "all" */
+	size_t nr_all;
+	bool is_stopped; /* answered with "quit" */
+};
+
+/* Would these options mend anything of what was found? */
+bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report);
+/* Makes the target: copies, or makes the undo file and gives it its name. */
+int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		      struct cow_err *err);
+/* args: of the target. */
+int check_repair_run(struct check_repair *repair, const struct cow_store_args *args,
+		     struct cow_repair_result *ret_result, struct cow_err *err);
+/* Gives the new image its name. */
+int check_repair_publish(struct check_repair *repair, struct cow_err *err);
+void check_repair_close(struct check_repair *repair);
+
+#endif
