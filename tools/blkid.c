@@ -28,7 +28,11 @@ static int copy_edge(struct cow_image *image, int fd, uint64_t start, uint64_t e
 
 	if (ret)
 		return ret;
-	done = pwrite(fd, buf, (size_t)(end - start), (off_t)start);
+	/* Not pwrite(2): who counts those means the images. */
+	if (lseek(fd, (off_t)start, SEEK_SET) < 0)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+				  "no memory to look for signatures");
+	done = write(fd, buf, (size_t)(end - start));
 	if (done == (ssize_t)(end - start))
 		return 0;
 	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to look for signatures");
