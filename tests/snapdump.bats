@@ -44,6 +44,25 @@ digest() {
 	[ "$(digest disk.img)" = "$view" ]
 }
 
+@test "raw: a device that holds something known is not overwritten unasked" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	truncate -s 8M disk.img
+	mkswap -q disk.img
+	before=$(sum disk.img)
+	loop=$(losetup -f --show disk.img) || skip "no loop device"
+	run -64 --separate-stderr snapdump --raw -o "$loop" origin.img cow.img
+	refusal=$stderr
+	run -64 snapdump -n --raw -o "$loop" origin.img cow.img
+	after=$(sum disk.img)
+	wipefs -qa "$loop"
+	run snapdump --raw -o "$loop" origin.img cow.img
+	losetup -d "$loop"
+	[[ $refusal == *"$loop holds something already: swap"*"--force=overwrite" ]]
+	[ "$after" = "$before" ]
+	[ "$status" -eq 0 ]
+	[ "$(digest disk.img)" = "$view" ]
+}
+
 @test "tar: GNU tar, bsdtar and Python read the view out of it" {
 	snapdump -o view.tar origin.img cow.img
 	[ "$(tar -tf view.tar | paste -sd' ')" = "view.img manifest.json" ]

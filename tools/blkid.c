@@ -114,3 +114,41 @@ int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
 	close(fd);
 	return ret;
 }
+
+/* The output itself reads as the zeros that it would be filled with. */
+static int find_on_device(const char *path, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
+{
+	struct cow_imageset *set = NULL;
+	struct cow_image *device = NULL;
+	char *spec = NULL;
+	int ret = cow_imageset_new(&set, err);
+
+	ret_name[0] = '\0';
+	if (!ret && asprintf(&spec, "file:%s", path) < 0) {
+		spec = NULL;
+		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+	}
+	/* Busy, with the output itself. */
+	if (!ret)
+		ret = cow_imageset_open(set, spec, COW_OPEN_BUSY, &device, err);
+	if (!ret)
+		ret = blkid_find(device, ret_name, err);
+	cow_image_close(device);
+	cow_imageset_free(set);
+	free(spec);
+	return ret;
+}
+
+int blkid_check_output(struct cow_output *output, const char *path, struct cow_err *err)
+{
+	char name[BLKID_NAME_BYTES];
+	int ret;
+
+	if (!cow_image_is_block_device(cow_output_image(output)) || cli_forced("overwrite"))
+		return 0;
+	ret = find_on_device(path, name, err);
+	if (ret || !*name)
+		return ret;
+	return cli_refuse(err, -EEXIST, "signature", "overwrite", "%s holds something already: %s",
+			  path, name);
+}

@@ -17,4 +17,8 @@ int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct 
 int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
 		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err);
 
+/* Refuses a device at path, just opened for output, that holds something known,
+ * unless --force=overwrite. Errors: -EEXIST (id "signature"), -EIO, -ENOMEM. */
+int blkid_check_output(struct cow_output *output, const char *path, struct cow_err *err);
+
 #endif

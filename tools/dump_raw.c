@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/blkid.h"
 #include "tools/sink.h"
 
 /* Smallest hole that is left out of a file. */
@@ -151,7 +152,8 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 		return ret;
 	target.image = cow_output_image(output);
 	target.keeps_holes = !cow_image_is_block_device(target.image);
-	if (!dump->is_dry_run)
+	ret = blkid_check_output(output, dump->output, err);
+	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);
 	if (!ret && !dump->is_dry_run)
 		ret = cow_output_publish(output, err);
