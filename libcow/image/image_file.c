@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "libcow/base/err.h"
@@ -24,6 +25,9 @@
 /* Folios of the page cache are at most that large, and aligned; one that
  * sticks out of the range is not dropped. */
 #define FOLIO_BYTES (UINT64_C(2) << 20)
+#define PAGE_BYTES 4096
+/* Of one question whether pages are cached: 1 MiB, wherever it begins. */
+#define MINCORE_PAGES 257
 
 struct image_file {
 	struct cow_image image;
@@ -278,12 +282,48 @@ static int file_flush(struct cow_image *image, struct cow_err *err)
 	return 0;
 }
 
+/* Is nothing of whole pages in the cache? "No" also where the system would not
+ * say: mincore() answers owners and those who may write. */
+static bool is_uncached(int fd, uint64_t first_bytes, size_t len_bytes)
+{
+	unsigned char present[MINCORE_PAGES];
+	size_t nr = len_bytes / PAGE_BYTES;
+	bool is_free;
+	void *map;
+
+	if (nr > MINCORE_PAGES || sysconf(_SC_PAGESIZE) != PAGE_BYTES)
+		return false;
+	map = mmap(NULL, len_bytes, PROT_READ, MAP_SHARED, fd, (off_t)first_bytes);
+	if (map == MAP_FAILED)
+		return false;
+	is_free = !mincore(map, len_bytes, present);
+	for (size_t i = 0; is_free && i < nr; i++)
+		is_free = !(present[i] & 1);
+	munmap(map, len_bytes);
+	return is_free;
+}
+
+/* Drops the pages themselves and no others, so that data next to metadata stay
+ * in the cache. false: they may be part of a larger folio. */
+static bool pages_drop(int fd, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	uint64_t first = floor_to(offset_bytes, PAGE_BYTES), end;
+
+	if (!len_bytes || len_bytes > (MINCORE_PAGES - 1) * PAGE_BYTES ||
+	    align_up_overflows(offset_bytes + len_bytes, PAGE_BYTES, &end) || end > INT64_MAX)
+		return false;
+	return !posix_fadvise(fd, (off_t)first, (off_t)(end - first), POSIX_FADV_DONTNEED) &&
+	       is_uncached(fd, first, end - first);
+}
+
 static int file_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			   struct cow_err *err)
 {
 	uint64_t first = floor_to(offset_bytes, FOLIO_BYTES), end;
 	int error;
 
+	if (pages_drop(file_fd(image), offset_bytes, len_bytes))
+		return 0;
 	/* Outwards, so that no page at the rim stays; length 0: to the end. */
 	if (align_up_overflows(offset_bytes + len_bytes, FOLIO_BYTES, &end) || end > INT64_MAX)
 		end = first;
