@@ -175,3 +175,9 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 		snapcheck origin.img new.img >second || { echo "$name"; cat first second; return 1; }
 	done
 }
+
+# bats test_tags=slow
+@test "10,000 random damages: check and model agree, nothing readable is lost, twice is once" {
+	run -0 "$COW_BUILD/tests/unit/test_repair" 10000
+	[[ $output == *"10000 stores: "* ]]
+}
