@@ -91,6 +91,25 @@ setup() {
 }
 
 # bats test_tags=slow
+@test "a device that holds something known is not overwritten unasked" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	pair both-c32
+	truncate -s "$(stat -c %s origin.img)" disk.bin
+	mke2fs -q -F disk.bin
+	before=$(sum disk.bin)
+	loop=$(losetup -f --show disk.bin) || skip "no loop device"
+	run --separate-stderr snapmerge -y -o "$loop" origin.img cow.img
+	refused_status=$status refused_words=$stderr refused_sum=$(sum "$loop")
+	run snapmerge -y --force=overwrite -o "$loop" origin.img cow.img
+	forced_status=$status
+	losetup -d "$loop"
+	[ "$refused_status" -eq 64 ]
+	[[ $refused_words == *"ext2"*"--force=overwrite"* ]]
+	[ "$refused_sum" = "$before" ]
+	[ "$forced_status" -eq 0 ]
+}
+
+# bats test_tags=slow
 @test "extents are shared where the file system can, in place and with -o" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	truncate -s 600M fs.bin

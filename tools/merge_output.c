@@ -2,6 +2,7 @@
 /* Copyright (C) 2026 the libcow authors */
 #include <string.h>
 
+#include "tools/blkid.h"
 #include "tools/json.h"
 #include "tools/merge.h"
 #include "tools/progress.h"
@@ -70,8 +71,12 @@ static int write_output(const struct merge_options *options, struct operands *op
 
 	ret = cow_output_open(operands->set, options->output, cow_image_size(operands->view), flags,
 			      &output, &err);
-	if (ret)
+	if (!ret)
+		ret = blkid_check_output(output, options->output, &err);
+	if (ret) {
+		cow_output_close(output);
 		return cli_fail(&err);
+	}
 	say_plan(options, operands);
 	if (!options->common.dry_run)
 		ret = copy(options, operands->view, output, &result, &err);

@@ -223,9 +223,10 @@ static int source_read(void *user, void *buf, size_t len_bytes, size_t *ret_len_
 	}
 	if (len_bytes > reader->rest_bytes)
 		len_bytes = reader->rest_bytes;
-	if (len_bytes)
+	if (len_bytes) {
 		memcpy(buf, reader->rest, len_bytes);
-	reader->rest += len_bytes;
+		reader->rest += len_bytes;
+	}
 	reader->rest_bytes -= len_bytes;
 	*ret_len_bytes = len_bytes;
 	return 0;
