@@ -180,6 +180,14 @@ quickstart: deps  ## the main job on real input, shown step by step
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
 
 fuzz: $(fuzzers)  ## libFuzzer programs (clang)
+# New inputs go below $(B), so that the kept corpus stays small.
+fuzz_run = for t in $(fuzzers); do n=$$(basename $$t _fuzzer); mkdir -p $(B)/corpus/$$n; \
+	$$t -max_total_time=$(1) -max_len=16384 -timeout=2 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+check-fuzz: $(fuzzers)  ## 10 s of fresh fuzzing for each target
+	@$(call fuzz_run,10)
+fuzz-soak: $(fuzzers)  ## N seconds (600) for each target
+	@$(call fuzz_run,$(or $(N),600))
 
 crash: $(crashers)  ## every state that a power cut can leave, some 125,000 of them
 	@for t in $(crashers); do $(test_env) $$t || exit 1; done
@@ -229,6 +237,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all deps tests-bin check-unit check-replay check-bats check-headers check-symbols check-layers \
-	check-fast lint quick check kernel kernel-soak quickstart fuzz coverage valgrind install uninstall clean dist help FORCE
+	check-fast lint quick check kernel kernel-soak quickstart fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
