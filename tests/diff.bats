@@ -196,3 +196,9 @@ image() {
 	one_sentence
 	[ ! -e c ]
 }
+
+@test "a manifest under the name of the store is a wrong call, and makes nothing" {
+	truncate -s 1M o n
+	run -16 snapcreate --from=n --manifest=x o x
+	[ ! -e x ]
+}

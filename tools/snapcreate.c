@@ -192,6 +192,8 @@ static int check_options(void)
 		return cli_usage("--from, --from-view and --import: only one of them");
 	if (options.manifest && !is_filled)
 		return cli_usage("--manifest goes with --from, --from-view and --import");
+	if (options.manifest && !strcmp(options.manifest, cli_operands()[1]))
+		return cli_usage("the manifest cannot have the name of COW, %s", options.manifest);
 	if (options.manifest && json_is_on_stdout() && !strcmp(options.manifest, "-"))
 		return cli_usage("--json and the manifest cannot both go to stdout: give "
 				 "--json=FILE");
