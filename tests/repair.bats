@@ -97,9 +97,9 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	before=$(sum cow.img)
 	run -4 snapcheck -y cow.img
 	[ "$(sum cow.img)" = "$before" ]
-	run -1 snapcheck -y -o new.img cow.img
-	[[ $output == *"13 records dropped"* ]]
-	run -1 snapcheck -y --force=lost cow.img
+	run -4 snapcheck -y -o new.img cow.img
+	[[ $output == *"13 records dropped"*"data is gone with what was dropped"*"trustworthy: no"* ]]
+	run -4 snapcheck -y --force=lost cow.img
 	run -0 snapcheck cow.img
 }
 
@@ -171,7 +171,12 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 		snapcheck -y -o new.img origin.img cow.img >first 2>&1 && status=0 || status=$?
 		[ "$(sum cow.img)" = "$before" ]
 		[ "$name" != m52-only-header ] || { [ "$status" = 4 ] && continue; }
-		[[ $status == [01] ]] || { echo "$name: $status"; cat first; return 1; }
+		case $name in # their data is not on the image: mended, but not what it was
+		m20-* | m24-* | m50-* | m54-*) expected=4 ;;
+		*) expected=[01] ;;
+		esac
+		# shellcheck disable=SC2053
+		[[ $status == $expected ]] || { echo "$name: $status"; cat first; return 1; }
 		snapcheck origin.img new.img >second || { echo "$name"; cat first second; return 1; }
 	done
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/blkid.h"
 #include "tools/cli.h"
 
 #define UNDO_CHUNK_BYTES 4096
@@ -38,6 +39,8 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 
 	size = repair->needed_bytes > size ? repair->needed_bytes : size;
 	ret = cow_output_open(set, repair->output, size, flags, &repair->out, err);
+	if (!ret)
+		ret = blkid_check_output(repair->out, repair->output, err);
 	if (ret)
 		return ret;
 	repair->target = cow_output_image(repair->out);

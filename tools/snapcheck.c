@@ -67,6 +67,18 @@ static int on_progress(void *user, const struct cow_progress *now)
 	return progress_update(&check->progress, now);
 }
 
+/* May be asked, because somebody is there. */
+static bool is_asking(void)
+{
+	return !options.common.yes && !options.preen && !options.common.dry_run &&
+	       !options.output && isatty(STDIN_FILENO) && cli_stderr_is_terminal();
+}
+
+static bool wants_repair(void)
+{
+	return options.common.yes || options.preen || options.output || is_asking();
+}
+
 /* The next safe step; nothing that writes to what was checked. */
 static void choose_next(const struct check *check, bool is_damaged)
 {
@@ -82,6 +94,8 @@ static void choose_next(const struct check *check, bool is_damaged)
 	else if (check->verdict.known && !check->verdict.valid)
 		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
 			 NULL);
+	else if (is_damaged && !wants_repair())
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
 	else if (is_damaged)
 		cli_next("snapdump", "--tar", "--force=damaged", "-o", "rescue.tar", origin, cow,
 			 NULL);
@@ -131,18 +145,6 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	return cow_check(&args, &params, check->report, &check->verdict, err);
 }
 
-/* May be asked, because somebody is there. */
-static bool is_asking(void)
-{
-	return !options.common.yes && !options.preen && !options.common.dry_run &&
-	       !options.output && isatty(STDIN_FILENO) && cli_stderr_is_terminal();
-}
-
-static bool wants_repair(void)
-{
-	return options.common.yes || options.preen || options.output || is_asking();
-}
-
 static int open_images(struct check *check, struct cow_err *err)
 {
 	bool writes = wants_repair() && !options.output && !options.common.dry_run;
@@ -183,11 +185,15 @@ static void put_repair(const struct check *check, const char *where)
 	json_put_u64(at, "left", result->nr_left);
 	json_put_u64(at, "records_dropped", result->nr_dropped);
 	json_put_u64(at, "chunks_copied", result->nr_copied);
+	json_put_bool(at, "data_lost", result->nr_lost != 0);
 	fprintf(check->text,
 		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
 		" records dropped, %" PRIu64 " chunks copied\n",
 		options.common.dry_run ? "repair, in memory only" : "repair", result->nr_mended,
 		result->nr_left, result->nr_dropped, result->nr_copied);
+	if (result->nr_lost)
+		fprintf(check->text, "data is gone with what was dropped: there the view shows the "
+				     "origin now, and a merge would keep it\n");
 	if (options.revalidate && result->nr_mended)
 		fprintf(check->text,
 			"the store is taken as valid: every write to the origin since it was "
@@ -214,6 +220,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, repair->target, err);
+	if (check->repaired.nr_lost) /* sound now, but not what it was */
+		check->verdict.view_right = check->verdict.merge_right = false;
 	if (!ret && repair->is_stopped)
 		cli_note("stopped: what was answered with yes is repaired");
 	return ret ? ret : check_repair_publish(repair, err);
@@ -253,7 +261,7 @@ static int conclude(struct check *check, const char *report)
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
 	choose_next(check, is_damaged);
-	return is_damaged ? CLI_DAMAGE : done;
+	return is_damaged || check->repaired.nr_lost ? CLI_DAMAGE : done;
 }
 
 static int run(struct check *check)

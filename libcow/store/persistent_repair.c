@@ -278,6 +278,18 @@ static uint64_t count_wanted(const struct snap_mends *mends)
 	return nr;
 }
 
+/* Findings that cost data: what the exceptions held shows the origin again. */
+static uint64_t count_lost(const struct snap_mends *mends)
+{
+	uint64_t nr = 0;
+
+	for (size_t i = 0; i < mends->nr; i++)
+		nr += mends->rows[i].is_wanted &&
+		      (!strcmp(mends->rows[i].problem->id, "persistent.image-cut-data") ||
+		       !strcmp(mends->rows[i].problem->id, "persistent.new-chunk-beyond-end"));
+	return nr;
+}
+
 static uint64_t count_left(const struct snap_mends *mends)
 {
 	uint64_t nr = 0;
@@ -353,6 +365,7 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 		ret = list_mend(repair, over ? over : repair->cow, mends, verdict, ret_changed);
 	if (!ret && *ret_changed)
 		repair->result->nr_mended += count_wanted(mends);
+	repair->result->nr_lost += count_lost(mends);
 	if (ret || !repair->is_header_changed)
 		return ret;
 	*ret_changed = true;
