@@ -201,8 +201,9 @@ coverage:  ## line coverage of libcow/ by unit tests and bats
 		{ cat $(B)-coverage/log; exit 1; }
 	@tests/coverage.sh $(B)-coverage
 
+# Leaks are found by "make check" (ASan); a forked child would count as one here.
 valgrind: $(units)  ## unit tests under memcheck
-	@$(MAKE) --no-print-directory check-unit CHECK_WRAPPER='valgrind -q --error-exitcode=9 --leak-check=full'
+	@$(MAKE) --no-print-directory check-unit CHECK_WRAPPER='valgrind -q --error-exitcode=9 --leak-check=no'
 
 install: all  ## below $(DESTDIR)$(prefix)
 	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libdir)/pkgconfig' '$(DESTDIR)$(includedir)' '$(DESTDIR)$(bashcompdir)'

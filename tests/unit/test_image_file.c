@@ -94,7 +94,7 @@ static size_t cached_pages(const char *path, size_t len_bytes)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), nr = 0;
 	unsigned char resident[1024];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	void *map = mmap(NULL, len_bytes, PROT_READ, MAP_SHARED, fd, 0);
+	void *map = mmap(NULL, len_bytes, PROT_NONE, MAP_SHARED, fd, 0);
 
 	CHECK(fd >= 0 && map != MAP_FAILED && len_bytes / page <= sizeof(resident));
 	CHECK(!mincore(map, len_bytes, resident));

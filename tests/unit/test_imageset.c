@@ -192,11 +192,15 @@ static int opened_elsewhere(const char *spec, uint32_t flags)
 	CHECK(child >= 0);
 	if (!child) {
 		struct cow_imageset *other;
-		struct cow_image *image;
+		struct cow_image *image = NULL;
+		int ret;
 
 		if (cow_imageset_new(&other, NULL))
 			_exit(255);
-		_exit(-cow_imageset_open(other, spec, flags, &image, NULL));
+		ret = cow_imageset_open(other, spec, flags, &image, NULL);
+		cow_image_close(image);
+		cow_imageset_free(other);
+		_exit(-ret);
 	}
 	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
 	return WEXITSTATUS(status);
