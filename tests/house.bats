@@ -10,7 +10,7 @@ bats_require_minimum_version 1.8.0
 		int main(void) { return puts(cow_version()) < 0; }
 	END
 	for lib in "$COW_BUILD/libcow.a" "$COW_BUILD/libcow.so"; do
-		cc ${COW_SANITIZE:+-fsanitize=$COW_SANITIZE} -I"$COW_SOURCE/include" -o "$BATS_TEST_TMPDIR/p" "$BATS_TEST_TMPDIR/p.c" "$lib" -lxxhash
+		cc $COW_CFLAGS -I"$COW_SOURCE/include" -o "$BATS_TEST_TMPDIR/p" "$BATS_TEST_TMPDIR/p.c" "$lib" -lxxhash
 		run -0 "$BATS_TEST_TMPDIR/p"
 		[ "$output" = 0.1.0 ]
 	done

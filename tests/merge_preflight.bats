@@ -48,6 +48,7 @@ refused() {
 	run -16 snapmerge --batch=1 origin.img cow.img
 }
 
+# bats test_tags=limit
 @test "an image that cannot be written" {
 	pair both-c32
 	chmod 0444 origin.img

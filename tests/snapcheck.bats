@@ -126,6 +126,7 @@ clean_pair() {
 	[[ $stderr == *missing* ]]
 }
 
+# bats test_tags=limit
 @test "an unreadable image is an error of the system: exit 8" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root, to become somebody else"
 	clean_pair
