@@ -88,6 +88,7 @@ replays    := $(fuzz_src:%.c=$(B)/%_replay)
 fuzzers    := $(fuzz_src:%.c=$(B)/%_fuzzer)
 static_lib := $(B)/libcow.a
 shared_lib := $(B)/libcow.so.$(SOVERSION)
+shared_file := libcow.so.$(VERSION)
 c_files    := $(wildcard include/*.h libcow/*/*.[ch] tools/*.[ch] tests/*/*.[ch])
 scripts    := $(wildcard .ci/run tests/*.bash tests/*/*.sh completions/*.bash)
 
@@ -137,6 +138,8 @@ tests-bin: $(units) $(replays) $(progs)
 
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
+check-threads:  ## the thread rule of libcow.h, under TSan
+	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/test_threads' check-unit
 check-replay: $(replays)  ## fuzz targets over their kept corpus
 	@for t in $(replays); do n=$$(basename $$t _replay); [ ! -d tests/fuzz/corpus/$$n ] || \
 		$(test_env) $$t tests/fuzz/corpus/$$n || exit 1; done
@@ -150,7 +153,7 @@ check-symbols: $(static_lib) $(shared_lib)  ## no global symbol without the cow_
 	@! nm -g --defined-only $(static_lib) | awk 'NF == 3 && $$3 !~ /^(cow_|__)/ { print; bad = 1 } END { exit !bad }'
 	@nm -D --defined-only $(shared_lib) | sed 's/@.*//' | awk 'NF == 3 && $$2 != "A" { print $$3 }' | sort >$(B)/exported
 	@sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' include/libcow.h | sort >$(B)/declared
-	@! comm -13 $(B)/declared $(B)/exported | grep .
+	@! comm -3 $(B)/declared $(B)/exported | grep .
 check-layers:  ## libcow/ includes only downwards, tools/ only the public header
 	@awk 'BEGIN { n = split("base image core store snapshot engine", l, " "); for (i = 1; i <= n; i++) rank[l[i]] = i } \
 		FNR == 1 { split(FILENAME, f, "/"); mine = f[1] == "tools" ? 0 : rank[f[2]] } \
@@ -207,25 +210,28 @@ valgrind: $(units)  ## unit tests under memcheck
 	@$(MAKE) --no-print-directory check-unit CHECK_WRAPPER='valgrind -q --error-exitcode=9 --leak-check=no'
 
 install: all  ## below $(DESTDIR)$(prefix)
-	$(INSTALL) -d '$(DESTDIR)$(bindir)' '$(DESTDIR)$(libdir)/pkgconfig' '$(DESTDIR)$(includedir)' '$(DESTDIR)$(bashcompdir)'
+	$(INSTALL) -d $(foreach d,$(bindir) $(libdir)/pkgconfig $(includedir) $(bashcompdir) $(zshcompdir) $(fishcompdir),'$(DESTDIR)$(d)')
 	$(INSTALL) -m755 $(tools) '$(DESTDIR)$(bindir)'
 	$(INSTALL) -m644 include/libcow.h '$(DESTDIR)$(includedir)'
 	$(INSTALL) -m644 $(static_lib) '$(DESTDIR)$(libdir)'
-	$(INSTALL) -m755 $(shared_lib) '$(DESTDIR)$(libdir)'
+	$(INSTALL) -m644 $(shared_lib) '$(DESTDIR)$(libdir)/$(shared_file)'
+	ln -sf $(shared_file) '$(DESTDIR)$(libdir)/$(notdir $(shared_lib))'
 	ln -sf $(notdir $(shared_lib)) '$(DESTDIR)$(libdir)/libcow.so'
 	sed -e 's|@prefix@|$(prefix)|; s|@libdir@|$(libdir)|; s|@includedir@|$(includedir)|' \
 		-e 's|@version@|$(VERSION)|; s|@requires@|$(LIB_PKGS)|' libcow/libcow.pc.in \
 		>'$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
+	chmod 644 '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
 	for m in $(notdir $(wildcard man/*.[0-9])); do \
 		$(INSTALL) -D -m644 man/$$m '$(DESTDIR)$(mandir)'/man$${m##*.}/$$m || exit 1; done
-	for t in $(tool_names); do $(INSTALL) -m644 completions/libcow.bash '$(DESTDIR)$(bashcompdir)'/$$t || exit 1; done
-	$(INSTALL) -D -m644 completions/_libcow '$(DESTDIR)$(zshcompdir)/_libcow'
-	for t in $(tool_names); do $(INSTALL) -D -m644 completions/libcow.fish '$(DESTDIR)$(fishcompdir)'/$$t.fish || exit 1; done
+	for t in $(tool_names); do \
+		$(INSTALL) -m644 completions/libcow.bash '$(DESTDIR)$(bashcompdir)'/$$t && \
+		$(INSTALL) -m644 completions/libcow.fish '$(DESTDIR)$(fishcompdir)'/$$t.fish || exit 1; done
+	$(INSTALL) -m644 completions/_libcow '$(DESTDIR)$(zshcompdir)/_libcow'
 
 uninstall:  ## remove what install put there
-	rm -f $(foreach t,$(tool_names),'$(DESTDIR)$(bindir)/$(t)' '$(DESTDIR)$(bashcompdir)/$(t)')
-	rm -f '$(DESTDIR)$(zshcompdir)/_libcow' $(foreach t,$(tool_names),'$(DESTDIR)$(fishcompdir)/$(t).fish')
-	rm -f '$(DESTDIR)$(includedir)/libcow.h' '$(DESTDIR)$(libdir)'/libcow.* '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
+	rm -f $(foreach t,$(tool_names),'$(DESTDIR)$(bindir)/$(t)' '$(DESTDIR)$(bashcompdir)/$(t)' '$(DESTDIR)$(fishcompdir)/$(t).fish')
+	rm -f '$(DESTDIR)$(zshcompdir)/_libcow' '$(DESTDIR)$(includedir)/libcow.h' '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
+	rm -f '$(DESTDIR)$(libdir)/libcow.a' '$(DESTDIR)$(libdir)'/libcow.so*
 	rm -f $(foreach m,$(notdir $(wildcard man/*.[0-9])),'$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(m)))/$(m)')
 
 clean:  ## all build directories
@@ -238,7 +244,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all deps tests-bin check-unit check-replay check-bats check-headers check-symbols check-layers \
+.PHONY: all deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
 	check-fast lint quick check kernel kernel-soak quickstart fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
