@@ -11,7 +11,9 @@
  *  - Offsets and lengths are in bytes. "sector" is 512 bytes, whatever the
  *    device's logical block size is.
  *  - One handle is used by one thread at a time; different handles are
- *    independent, except that images of one imageset count as one handle.
+ *    independent, except that images of one imageset count as one handle,
+ *    together with the stores, views and outputs that stand on them. Two
+ *    threads with a set each may read the same files at the same time.
  *  - The library never prints, never exits, installs no signal handler and
  *    has no global state.
  *  - A structure of parameters starts with its own size, set by the matching

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_some ORIGIN COW MAX: merges the snapshot into its origin, but stops
+ * when MAX bytes have been moved; exit 32 then. Run it again and it goes on
+ * where it stopped, as would snapmerge, or the kernel.
+ *
+ * Shows: a job with the program's own progress and its own reason to stop, and
+ * the result, which is filled in when the job was stopped, too.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <libcow.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Called at least once a megabyte. What is not zero stops the job at the next
+ * safe point: what was complete is settled, the pair still shows the view. */
+static int progress(void *user, const struct cow_progress *now)
+{
+	const uint64_t *max_bytes = user;
+
+	fprintf(stderr, "%s: %" PRIu64 " of %" PRIu64 " bytes\n", now->phase, now->done_bytes,
+		now->total_bytes);
+	return !strcmp(now->phase, "move") && now->done_bytes >= *max_bytes;
+}
+
+static int merge(struct cow_store *store, uint64_t max_bytes, struct cow_err *err)
+{
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
+	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
+	int ret;
+
+	callbacks.progress = progress;
+	callbacks.user = &max_bytes;
+	params.callbacks = &callbacks;
+	params.batch_bytes = 256 << 10;
+	ret = cow_merge(store, &params, &result, err);
+	printf("%" PRIu64 " chunks merged, %" PRIu64 " left, %" PRIu64 " flushes\n",
+	       result.nr_chunks, result.nr_left, result.nr_flushes);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_role_image images[] = { { .role = COW_ROLE_ORIGIN }, { .role = COW_ROLE_COW } };
+	struct cow_imageset *set = NULL;
+	struct cow_store *store = NULL;
+	uint64_t max_bytes;
+	int ret;
+
+	if (argc != 4)
+		return 16;
+	args.images = images;
+	args.nr_images = 2;
+	ret = cow_size_parse(argv[3], &max_bytes, &err);
+	if (!ret)
+		ret = cow_imageset_new(&set, &err);
+	for (int i = 0; i < 2 && !ret; i++)
+		ret = cow_imageset_open(set, argv[i + 1], COW_OPEN_WRITE, &images[i].image, &err);
+	if (!ret)
+		ret = cow_store_open(&args, &store, &err);
+	if (!ret)
+		ret = merge(store, max_bytes, &err);
+	if (ret)
+		fprintf(stderr, "merge_some: %s\n", err.message);
+	cow_store_close(store);
+	cow_image_close(images[1].image);
+	cow_image_close(images[0].image);
+	cow_imageset_free(set);
+	return ret == -ECANCELED ? 32 : ret ? 8 : 0;
+}
