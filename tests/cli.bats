@@ -31,7 +31,7 @@ setup() {
 @test "every long and short option is in --help, and no other" {
 	for tool in "${tools[@]}"; do
 		in_help=$("$tool" --help | grep -o '^ \{2,6\}\(-[a-zA-Z], \)\?--[a-z-]*' | grep -o -- '--[a-z-]*' | sort)
-		asked=$("$tool" --long-options | sed 's/\[\?=.*//' | sort)
+		asked=$("$tool" --long-options | cut -f1 | sed 's/\[\?=.*//' | sort)
 		[ "$in_help" = "$asked" ]
 		in_help=$("$tool" --help | grep -o '^  -[a-zA-Z],' | grep -o -- '-[a-zA-Z]' | sort)
 		[ "$in_help" = "$("$tool" --short-options | sort)" ]
@@ -143,24 +143,6 @@ setup() {
 	LC_ALL=de_DE.UTF-8 LANG=de_DE.UTF-8 snapcheck base.img cow.img >german
 	snapcheck base.img cow.img >plain
 	cmp plain german
-}
-
-@test "bash completes options, their values and files" {
-	touch somefile.img
-	complete() {
-		bash -c 'source "$COW_SOURCE/completions/libcow.bash"
-			COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _libcow "$1"; printf "%s\n" "${COMPREPLY[@]}"' _ "$@"
-	}
-	[ "$(complete snapmerge --ba)" = "--batch=" ]
-	[ "$(complete snapdump --progress = a | paste -sd' ')" = "auto always" ]
-	[ "$(complete snapcheck some)" = "somefile.img" ]
-	[ "$(complete snapcheck --header)" = "--header-only" ]
-}
-
-@test "zsh and fish load their completions" {
-	run -0 zsh -n "$COW_SOURCE/completions/_libcow"
-	run -0 fish -c 'source $COW_SOURCE/completions/libcow.fish; complete -C "snapmerge --ba"'
-	[[ $output == *--batch* ]]
 }
 
 @test "--json=FILE replaces a report, an empty file, and nothing else" {

@@ -9,11 +9,23 @@ bats_require_minimum_version 1.8.0
 	[ -z "$output" ]
 }
 
-@test "each option of --help is on the manual page, and the other way round" {
+@test "table, --help and manual page have the same options, with the same arguments" {
+	cd "$BATS_TEST_TMPDIR"
 	for tool in snapcreate snapcheck snapmerge snapdump; do
-		"$tool" --long-options | sed 's/[= [].*//; s/^--//' | sort -u >"$BATS_TEST_TMPDIR/help"
-		sed -n 's/^\.It .*Fl -\([a-z-]*\).*/\1/p' "$COW_SOURCE/man/$tool.8" | sort -u >"$BATS_TEST_TMPDIR/page"
-		diff "$BATS_TEST_TMPDIR/help" "$BATS_TEST_TMPDIR/page"
+		"$tool" --long-options | awk -F'\t' '{ print tolower($1) "\t" $2 }' | sort >table
+		"$COW_SOURCE/tests/pages.py" options "$COW_SOURCE/man/$tool.8" | sort | diff table -
+		"$tool" --help | sed -n 's/^  \(-.\|  \)[, ] \(--[^ ]*\).*/\2\t\1/p' | sed 's/\t  $/\t-/' |
+			awk -F'\t' '{ print tolower($1) "\t" $2 }' | sort | diff table -
+	done
+}
+
+@test "each --force id of a tool is on its page" {
+	for tool in snapcreate snapcheck snapmerge snapdump; do
+		ids=$("$tool" --long-options | sed -n 's/^--force=.*\tlist \([^\t]*\).*/\1/p' | tr '|' ' ')
+		[ -n "$ids" ]
+		for id in $ids; do
+			grep -qE "^\.(Fl.*)?Cm.*\b$id\b" "$COW_SOURCE/man/$tool.8" || { echo "$tool: $id"; return 1; }
+		done
 	done
 }
 

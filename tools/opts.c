@@ -243,13 +243,67 @@ void opts_print_help(const struct opts_spec *spec)
 	       "8 failed, 16 wrong call, 32 interrupted, 64 refused (nothing was written)\n");
 }
 
+/* Placeholders of arguments that name a file; any other is a word that nobody
+ * can guess. */
+static const char *const file_arguments[] = { "FILE",	"NEW",	"IMAGE",    "TAR",
+					      "ORIGIN", "COW2", "MANIFEST", "MAPFILE" };
+
+static void print_kinds(void)
+{
+	const char *kind;
+
+	for (size_t i = 0; (kind = cow_store_kind(i)); i++)
+		printf("%s%s", i ? "|" : "words ", kind);
+}
+
+/* What may stand in the place of an argument: "none", "any", "file", "files"
+ * (with commas), "words a|b|c", "list a|b|c" (with commas). */
+static void print_offer(const struct opts_spec *spec, const struct opt *opt)
+{
+	const char *argument = opt->argument;
+
+	if (!argument) {
+		printf("none");
+		return;
+	}
+	if (is_optional(opt))
+		argument += 2;
+	if (*argument >= 'a' && *argument <= 'z') {
+		printf("words %.*s", (int)strcspn(argument, "[]"), argument);
+		return;
+	}
+	if (!strcmp(argument, "KIND")) {
+		print_kinds();
+		return;
+	}
+	if (!strcmp(argument, "ID[,ID]")) {
+		printf("list ");
+		for (const char *id = spec->force_ids; *id; id++)
+			putchar(*id == ',' ? '|' : *id);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(file_arguments) / sizeof(file_arguments[0]); i++) {
+		if (strlen(file_arguments[i]) == strcspn(argument, "]") &&
+		    !strncmp(argument, file_arguments[i], strlen(file_arguments[i]))) {
+			printf("file");
+			return;
+		}
+	}
+	printf("%s", !strcmp(argument, "COW[,COW]") ? "files" : "any");
+}
+
 void opts_print_long(const struct opts_spec *spec)
 {
-	for (const struct opt *opt = spec->options; opt->long_name; opt++)
-		if (opt->help)
-			printf("--%s%s%s\n", opt->long_name,
-			       opt->argument && !is_optional(opt) ? "=" : "",
-			       opt->argument ? opt->argument : "");
+	for (const struct opt *opt = spec->options; opt->long_name; opt++) {
+		if (!opt->help)
+			continue;
+		printf("--%s%s%s\t", opt->long_name, opt->argument && !is_optional(opt) ? "=" : "",
+		       opt->argument ? opt->argument : "");
+		printf(opt->short_name ? "-%c\t" : "-\t", opt->short_name);
+		print_offer(spec, opt);
+		printf("\t%s\t%s\n",
+		       opt->type == OPT_LIST || opt->type == OPT_JOIN ? "many" : "once", opt->help);
+	}
 }
 
 void opts_print_short(const struct opts_spec *spec)

@@ -30,8 +30,10 @@ struct opt_list {
 struct opt {
 	int short_name;	       /* 0: none */
 	const char *long_name; /* NULL ends the table */
-	const char *argument;  /* NULL: none; "[=FILE]": optional */
-	const char *help;      /* NULL: hidden */
+	/* NULL: none; "[=FILE]": optional. Small letters are typed as they are
+	 * ("a|b"), large ones stand for something, see opts_print_long(). */
+	const char *argument;
+	const char *help; /* NULL: hidden */
 	enum opt_type type;
 	void *target;
 	const char *without; /* optional argument left out: this value */
@@ -82,6 +84,9 @@ struct opts_spec {
 int opts_parse(const struct opts_spec *spec, int argc, char **argv, int *ret_first);
 /* Print to stdout. */
 void opts_print_help(const struct opts_spec *spec);
+/* One line an option, for completions and tests; columns divided by tabs:
+ * --name[=ARGUMENT]; -x, or - alone; what the argument may be; "once" or
+ * "many" times; the help line. */
 void opts_print_long(const struct opts_spec *spec);
 void opts_print_short(const struct opts_spec *spec);
 

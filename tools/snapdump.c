@@ -42,9 +42,9 @@ static const struct opt option_table[] = {
 	{ 'o', "output", "FILE",
 	  "where to (default: stdout); a file appears complete or not at all", OPT_TEXT,
 	  &options.output, NULL },
-	{ 0, "compress", "NAME[:LEVEL]",
-	  "none, gzip, xz, zstd or lz4, for a tar (default: by the suffix of FILE)", OPT_TEXT,
-	  &options.compress, NULL },
+	{ 0, "compress", "none|gzip|xz|zstd|lz4[:LEVEL]",
+	  "how to compress a tar (default: by the suffix of FILE)", OPT_TEXT, &options.compress,
+	  NULL },
 	{ 0, "mtime", "TIME",
 	  "time of the members of a tar: seconds since 1970 or YYYY-MM-DDTHH:MM:SSZ (default: "
 	  "SOURCE_DATE_EPOCH, else 0)",

@@ -4,6 +4,11 @@
 
 #include "tools/merge.h"
 
+/* What reads only may go on where what writes may not. */
+#define FORCE_OUTPUT "overwrite,invalid,damaged,busy"
+#define FORCE_TAKE_BACK "changed"
+#define FORCE_IN_PLACE "uuid,volatile"
+
 #define BATCH_BYTES_MIN (UINT64_C(1) << 20)
 
 static struct merge_options options;
@@ -41,7 +46,7 @@ static struct opts_spec spec = {
 	.notes =
 		"While it runs, and until it has finished, ORIGIN alone is a mixture. Several COW\n"
 		"images are layers of a stack, lowest first, and go with -o only.",
-	.force_ids = "", /* set_force_ids() */
+	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 2,
@@ -70,15 +75,15 @@ static int check_options(void)
 	return CLI_DONE;
 }
 
-/* What reads only may go on where what writes may not. */
+/* --long-options lists them all; a run takes those of its job. */
 static void set_force_ids(void)
 {
 	if (options.output)
-		spec.force_ids = "overwrite,invalid,damaged,busy";
+		spec.force_ids = FORCE_OUTPUT;
 	else if (options.take_back)
-		spec.force_ids = "changed";
+		spec.force_ids = FORCE_TAKE_BACK;
 	else
-		spec.force_ids = "uuid,volatile";
+		spec.force_ids = FORCE_IN_PLACE;
 }
 
 int main(int argc, char **argv)

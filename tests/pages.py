@@ -1,0 +1,78 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the libcow authors
+"""What tests want to know of a manual page (mdoc).
+
+pages.py options PAGE        each option as --long-options prints it, in small
+                             letters: --name[=argument] TAB -x (or - alone)
+pages.py section PAGE NAME   the lines of one section, macros and all
+pages.py literal PAGE NAME   the literal blocks of one section, as shell text
+"""
+import sys
+
+
+def section(lines, name):
+    """The lines of section NAME."""
+    inside = False
+    for line in lines:
+        if line.startswith(".Sh "):
+            inside = line[4:].strip().strip('"') == name
+        elif inside:
+            yield line
+
+
+def join(words):
+    """The words of a macro line as they are typed."""
+    text, is_flag, nr_open = "", False, 0
+    for word in words:
+        if word in ("Ns", "Ar", "Cm"):
+            continue
+        if word == "Fl":
+            is_flag = True
+        elif word == "Op":
+            text += "["
+            nr_open += 1
+        else:
+            text += "-" + word if is_flag else word
+            is_flag = False
+    return text + "]" * nr_open
+
+
+def options(lines):
+    """(--name[=argument], -x or -) of each option in a list of options."""
+    for line in lines:
+        if not line.startswith(".It Fl "):
+            continue
+        words = line.split()[1:]
+        short = "-"
+        if len(words[1]) == 1 and words[2:3] == [","]:
+            short = "-" + words[1]
+            words = words[3:]
+        yield join(words), short
+
+
+def literal(lines):
+    """The text between .Bd -literal and .Ed, unescaped."""
+    inside = False
+    for line in lines:
+        if line.startswith(".Bd -literal"):
+            inside = True
+        elif line.startswith(".Ed"):
+            inside = False
+        elif inside:
+            yield line.replace("\\e", "\\").replace("\\-", "-").replace("\\&", "")
+
+
+def main(job, page, name=None):
+    with open(page) as f:
+        lines = f.read().splitlines()
+    if job == "options":
+        for option, short in options(lines):
+            print("%s\t%s" % (option.lower(), short))
+    else:
+        picked = section(lines, name)
+        print("\n".join(literal(picked) if job == "literal" else picked))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
