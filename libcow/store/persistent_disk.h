@@ -41,6 +41,7 @@
 #define SNAP_CHUNK_SECTORS_MAX (UINT32_C(1) << 21) /* INT_MAX >> 9, as a power of two */
 #define SNAP_FIRST_DATA_CHUNK 2
 #define SNAP_RUN_SHIFT 56 /* DM_CHUNK_NUMBER_BITS */
+#define SNAP_RUN_MAX 255  /* further chunks, in the top byte */
 #define SNAP_NEW_CHUNK_MASK ((UINT64_C(1) << SNAP_RUN_SHIFT) - 1)
 #define SNAP_RECORDS_PER_SECTOR (512 / SNAP_RECORD_BYTES)
 

@@ -29,6 +29,7 @@ struct planner {
 	struct snap_plan *plan;
 	struct occurrences olds, news;
 	bool drops_beyond_end;
+	struct snap_edits runs; /* index: old chunk; with a top byte that will go */
 	uint64_t highest_new;	/* of sound records */
 	struct snap_edits used; /* index: each chunk that a sound record names */
 	uint64_t next_lower;	/* below this, none is free */
@@ -89,6 +90,8 @@ static int top_byte_mend(struct planner *planner, uint64_t index)
 	struct snap_record record;
 	int ret = record_read(planner, index, &record);
 
+	if (!ret)
+		ret = cow_snap_edits_add(&planner->runs, record.old_chunk, &record, planner->err);
 	if (ret)
 		return ret;
 	record.new_chunk &= SNAP_NEW_CHUNK_MASK;
@@ -193,16 +196,56 @@ static int hidden_drop(struct planner *planner, uint64_t index, const struct sna
 	return ret ? ret : drop(planner, index);
 }
 
+/* Does the kernel read this chunk only because of a top byte, which it takes
+ * for the length of a run (dm_insert_exception())? */
+static bool is_phantom(const struct planner *planner, const struct snap_record *record)
+{
+	const struct snap_edit *head;
+
+	if (!planner->runs.nr)
+		return false;
+	for (uint64_t i = 1; i <= SNAP_RUN_MAX && i <= record->old_chunk; i++) {
+		head = cow_snap_edits_find(&planner->runs, record->old_chunk - i);
+		if (head && record->new_chunk == (head->record.new_chunk & SNAP_NEW_CHUNK_MASK) + i)
+			return true;
+	}
+	return false;
+}
+
+/* Is a sound record of this chunk in the visible list? */
+static bool is_visible(const struct planner *planner, uint64_t old_chunk,
+		       struct snap_record *ret_record)
+{
+	const struct snap_plan *plan = planner->plan;
+	struct exmap_run run;
+
+	if (!plan->kernel || !cow_exmap_lookup(plan->kernel->map, old_chunk, &run))
+		return false;
+	*ret_record = (struct snap_record){ old_chunk, run.new_chunk };
+	return !cow_snap_record_problem(&plan->bounds, ret_record) &&
+	       !is_phantom(planner, ret_record);
+}
+
 /* Was this record live, and does the visible list not have its chunk? */
 static bool is_hidden_live(const struct planner *planner, const struct snap_record *record,
 			   uint64_t index)
 {
 	const struct snap_plan *plan = planner->plan;
-	struct exmap_run run;
+	struct snap_record visible;
 
 	return record->new_chunk && !cow_snap_record_problem(&plan->bounds, record) &&
 	       record->new_chunk >= cow_snap_position_chunk(&plan->layout, index) &&
-	       !(plan->kernel && cow_exmap_lookup(plan->kernel->map, record->old_chunk, &run));
+	       !is_visible(planner, record->old_chunk, &visible);
+}
+
+/* Does the visible list hold this very record? A repair that was cut off has
+ * moved it there; what follows it is no less live for that (I6). */
+static bool is_moved(const struct planner *planner, const struct snap_record *record)
+{
+	struct snap_record visible;
+
+	return record->new_chunk && is_visible(planner, record->old_chunk, &visible) &&
+	       visible.new_chunk == record->new_chunk;
 }
 
 static int hidden_sector(struct planner *planner, const uint8_t *raw, uint64_t index, uint64_t end,
@@ -261,7 +304,7 @@ static int hole_follow(struct planner *planner)
 			return ret;
 		cow_snap_record_decode(raw, &first);
 		if (index == begin && index != plan->first_hole &&
-		    !is_hidden_live(planner, &first, index))
+		    !is_hidden_live(planner, &first, index) && !is_moved(planner, &first))
 			return 0;
 		end = live_end(planner, raw, index);
 		for (uint64_t at = end; at > index && !last.new_chunk; at--) {
@@ -495,6 +538,7 @@ int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, s
 
 	plan->first_hole = UINT64_MAX;
 	ret = mends_plan(&planner, mends);
+	cow_snap_edits_sort(&planner.runs);
 	if (!ret && plan->first_hole != UINT64_MAX)
 		ret = hole_follow(&planner);
 	/* all that is behind it stands in front of it, too */
@@ -510,6 +554,7 @@ int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, s
 	free(planner.olds.rows);
 	free(planner.news.rows);
 	free(planner.used.rows);
+	free(planner.runs.rows);
 	return ret;
 }
 
