@@ -88,6 +88,10 @@ replays    := $(fuzz_src:%.c=$(B)/%_replay)
 fuzzers    := $(fuzz_src:%.c=$(B)/%_fuzzer)
 static_lib := $(B)/libcow.a
 shared_lib := $(B)/libcow.so.$(SOVERSION)
+# What the tools share: an archive, so that each is linked to what it uses and
+# needs no library besides.
+cli_lib    := $(B)/tools/shared.a
+statics    := $(B)/static/snapmerge $(B)/static/snapcheck
 shared_file := libcow.so.$(VERSION)
 c_files    := $(wildcard include/*.h libcow/*/*.[ch] tools/*.[ch] tests/*/*.[ch])
 scripts    := $(wildcard .ci/run tests/*.bash tests/*/*.sh completions/*.bash)
@@ -97,6 +101,8 @@ scripts    := $(wildcard .ci/run tests/*.bash tests/*/*.sh completions/*.bash)
 .SECONDARY:
 
 all: $(static_lib) $(shared_lib) $(tools)  ## libraries and tools
+
+static: $(statics)  ## snapmerge and snapcheck for an initramfs: no loader, no library
 
 # Rebuild when the compiler, a flag or the list of sources changes.
 $(B)/flags: FORCE
@@ -113,9 +119,14 @@ $(shared_lib): $(pic_obj) libcow/libcow.map
 	$(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
 		-Wl,--version-script=libcow/libcow.map -o $@ $(pic_obj) $(lib_libs) $(LDLIBS)
 	@ln -sf $(@F) $(B)/libcow.so
-$(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_obj) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
-	$(call quiet,LD)$(link) -o $@ $(filter %.o,$^) \
+$(cli_lib): $(cli_obj)
+	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
+$(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
+	$(call quiet,LD)$(link) -Wl,--as-needed -o $@ $< $(cli_lib) \
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
+$(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
+	$(call quiet,LD)mkdir -p $(@D); $(link) -static -s -Wl,--gc-sections -o $@ $< $(cli_lib) $(static_lib) \
+		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
 # Fuzz targets reach the readers of the tools, too.
@@ -244,7 +255,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
+.PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
 	check-fast lint quick check kernel kernel-soak quickstart fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -62,6 +62,13 @@ cow_version() {
 		sort | diff - names
 }
 
+@test "snapmerge and snapcheck need no more libraries than a rescue system has" {
+	for tool in snapmerge snapcheck; do
+		[ "$(readelf -dW "$root/sbin/$tool" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | sort | paste -sd' ')" = \
+			"libblkid.so.1 libc.so.6 libjson-c.so.5 libxxhash.so.0" ]
+	done
+}
+
 @test "a program of ten lines builds with what pkg-config says: shared, static, as C++" {
 	program=$COW_SOURCE/tests/examples/version.c
 	cc -Wall -Wextra -Werror -std=c99 -o shared "$program" $(pkg-config --cflags --libs libcow)

@@ -29,3 +29,46 @@ setup() {
 	truncate -s 128M "$TMPDIR/disk"
 	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm.sh" "$TMPDIR/work" "$TMPDIR/disk"
 }
+
+@test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {
+	make -s --no-print-directory -C "$COW_SOURCE" static
+	for tool in snapmerge snapcheck; do
+		[ "$(stat -c %s "$COW_BUILD/static/$tool")" -lt $((2 << 20)) ]
+		! readelf -lW "$COW_BUILD/static/$tool" | grep INTERP
+	done
+	cd "$TMPDIR"
+	mkdir -p tree/bin tree/sbin tree/etc
+	cp "$(command -v busybox)" tree/bin
+	echo "version 1" >tree/etc/release
+	printf '#!/bin/busybox sh\necho "BOOTED $(/bin/busybox cat /etc/release)"; echo JOB_RC=0\n/bin/busybox poweroff -f\n' >tree/sbin/init
+	chmod +x tree/sbin/init
+	truncate -s 48M old.img
+	mke2fs -q -t ext4 -d tree old.img
+	# The upgrade, after which nothing starts.
+	cp --sparse=always old.img root.img
+	head -c 6M /dev/urandom >new
+	printf '%s\n' 'rm /sbin/init' 'rm /etc/release' "write new /sbin/new" "write new /etc/new" >commands
+	debugfs -w -f commands root.img >/dev/null 2>&1
+	snapcreate -q --from=old.img root.img cow.img
+	! cmp -s old.img root.img
+	{
+		echo '#mtree'
+		printf './%s type=dir mode=755\n' bin dev root
+		echo './dev/console type=char mode=600 device=linux,5,1'
+		echo './dev/ubda type=block mode=600 device=linux,98,0'
+		echo './dev/ubdb type=block mode=600 device=linux,98,16'
+		echo "./init type=file mode=755 contents=$lab/initramfs.sh"
+		echo "./bin/busybox type=file mode=755 contents=$(command -v busybox)"
+		for tool in snapmerge snapcheck; do
+			echo "./bin/$tool type=file mode=755 contents=$COW_BUILD/static/$tool"
+		done
+	} >list
+	bsdtar --format=newc -cf initrd.img @list
+	run -0 "$lab/lab.py" "$TMPDIR/boot" --initrd "$TMPDIR/initrd.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
+	[[ $output == *"BOOTED version 1"* ]]
+	cmp old.img root.img
+	e2fsck -fn root.img
+	run -0 snapcheck -q root.img cow.img
+	snapcheck --json=j root.img cow.img
+	[ "$(python3 -c 'import json; print(json.load(open("j"))["store"]["exceptions"])')" = 0 ]
+}

@@ -34,7 +34,7 @@ def memory_dir(work):
 class Boot:
     """One boot: start() it, then wait() for its end or kill() it."""
 
-    def __init__(self, directory, job, jobarg, timeout=240, memory="256M", disks=()):
+    def __init__(self, directory, job, jobarg, timeout=240, memory="256M", disks=(), initrd=None):
         self.directory = directory
         self.timeout = timeout
         self.console = os.path.join(directory, "console.txt")
@@ -42,7 +42,11 @@ class Boot:
         words = [KERNEL, "mem=" + memory, "root=/dev/root", "rootfstype=hostfs", "rootflags=/",
                  "rw", "init=" + os.path.join(HERE, "init.sh"), "job=" + job, "jobarg=" + jobarg,
                  "con=null", "con0=null,fd:1", "quiet"]
-        words += ["ubd%s=%s" % (chr(ord("b") + i), path) for i, path in enumerate(disks)]
+        if initrd:  # a machine of its own: no host's files, no job
+            words = [KERNEL, "mem=" + memory, "initrd=" + initrd, "con=null",
+                     "con0=null,fd:1", "quiet"]
+        first = ord("a" if initrd else "b")
+        words += ["ubd%s=%s" % (chr(first + i), path) for i, path in enumerate(disks)]
         for word in words:
             if any(c.isspace() for c in word):
                 raise LabError("the kernel's command line cannot hold a blank: " + repr(word))
@@ -150,8 +154,12 @@ class Lab:
 
 def main(argv):
     """lab.py DIRECTORY JOB JOBARG [DISK...]: one boot for one program; its
-    output; exit 0 if the program did."""
-    boot = Boot(argv[1], argv[2], argv[3], disks=argv[4:])
+    output; exit 0 if the program did. JOB --initrd: JOBARG is an initramfs,
+    which is all there is besides the disks (/dev/ubda, ...)."""
+    if argv[2] == "--initrd":
+        boot = Boot(argv[1], "", "", disks=argv[4:], initrd=argv[3])
+    else:
+        boot = Boot(argv[1], argv[2], argv[3], disks=argv[4:])
     try:
         boot.start()
         boot.wait()
