@@ -144,3 +144,16 @@ clean_pair() {
 	one_sentence
 	[[ $stderr == *"looks swapped; try: snapcheck origin.img cow.img"* ]]
 }
+
+@test "how to make room in a full store, if it works; the report before the next step" {
+	cd "$BATS_TEST_TMPDIR"
+	unpack overflow-PO-snapwrite/cow.img cow.img
+	run -0 snapcheck cow.img
+	[[ $output == *": full: "*"make the image larger"* ]]
+	[[ ${lines[-1]} == *"next: snapcheck ORIGIN cow.img"* ]]
+	rm cow.img
+	unpack full-P-snapwrite/cow.img cow.img
+	run -4 snapcheck cow.img
+	[[ $output != *": full: "* ]]
+	[[ ${lines[-1]} == *"next: snapdump --tar --force=invalid"* ]]
+}

@@ -58,15 +58,17 @@ static bool is_full(const struct cow_store_info *info)
 	return info->allocated_sectors + info->chunk_bytes / 512 > info->total_sectors;
 }
 
-static void print_numbers(FILE *text, const char *name, const struct cow_store_info *info)
+static void print_numbers(FILE *text, const char *name, const struct cow_verdict *verdict)
 {
+	const struct cow_store_info *info = &verdict->info;
 	char size[SIZE_TEXT_BYTES];
 
 	fprintf(text, "%s: %s store, chunks of %s, %" PRIu64 " exceptions\n", name, info->kind,
 		size_round(info->chunk_bytes, size), info->nr_exceptions);
 	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 " %" PRIu64 "\n",
 		name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
-	if (is_full(info))
+	/* advice for a store that works; what is damaged has other needs */
+	if (is_full(info) && verdict->merge_right)
 		fprintf(text,
 			"%s: full: the next write that needs a chunk invalidates it; merge it, or "
 			"make the image larger (truncate -s +SIZE, lvextend) first\n",
@@ -88,7 +90,7 @@ void check_print_summary(const struct check *check)
 		fprintf(check->text, " %" PRIu64 " %s%s", cow_report_count(check->report, klass),
 			class_names[klass], klass ? "," : "\n");
 	if (verdict->known)
-		print_numbers(check->text, name ? name : "COW", &verdict->info);
+		print_numbers(check->text, name ? name : "COW", verdict);
 	fprintf(check->text, "will the kernel load this store: %s\n",
 		verdict->known && !verdict->valid ? "only as invalid: every read fails"
 						  : yes_no(verdict->kernel_loads));

@@ -430,8 +430,9 @@ int cli_finish(int status)
 	int stdout_code, code;
 
 	cli_status_line(NULL);
-	say_next();
+	/* first the report, then what to do about it: also where both go to one pipe */
 	stdout_code = fflush(stdout) ? errno : 0;
+	say_next();
 	if (stdout_code)
 		status |= CLI_FAILED;
 	json_put_u64(json_root(), "exit", (uint64_t)status);
