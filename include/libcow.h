@@ -210,6 +210,33 @@ COW_EXPORT int cow_image_window_new(struct cow_image *base, const struct cow_seg
 				    size_t nr_segments, struct cow_image **ret_image,
 				    struct cow_err *err);
 
+/*
+ * Creates an image that shows lower, but of which these ranges, rounded to
+ * whole sectors, count as unreadable: reading them gives -EIO. What lies
+ * beyond the end is ignored. lower stays the caller's and must outlive it; the
+ * ranges are copied. Errors: -ENOMEM.
+ */
+COW_EXPORT int cow_image_bad_new(struct cow_image *lower, const struct cow_segment *ranges,
+				 size_t nr_ranges, struct cow_image **ret_image,
+				 struct cow_err *err);
+
+/*
+ * Creates an image for reading that goes on where lower cannot be read: a
+ * sector that fails with -EIO is shown as it is in fill, or as zeros (fill
+ * NULL), and not tried again. What fill cannot read is -EIO. lower and fill
+ * stay the caller's and must outlive it, callbacks (NULL allowed) too: their
+ * progress is called for every failure, phase "skip". Errors: -ENOMEM, -EINVAL
+ * fill is smaller than lower.
+ */
+COW_EXPORT int cow_image_skip_new(struct cow_image *lower, struct cow_image *fill,
+				  const struct cow_callbacks *callbacks,
+				  struct cow_image **ret_image, struct cow_err *err);
+/* Finds the first range at or behind offset_bytes of such an image that was
+ * found unreadable so far, clipped to begin there; false: none, or another
+ * kind of image. Cannot fail. */
+COW_EXPORT bool cow_image_skip_next(const struct cow_image *image, uint64_t offset_bytes,
+				    struct cow_segment *ret_range);
+
 /* Reads: the name it was opened by ("base.img@1M"); never NULL. */
 COW_EXPORT const char *cow_image_name(const struct cow_image *image);
 /* Reads the size in bytes, a multiple of 512. */
@@ -473,6 +500,15 @@ struct cow_extent {
  * false: no exception from there on. Cannot fail. */
 COW_EXPORT bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 				      struct cow_extent *ret_extent);
+
+/*
+ * Lists the ranges of the COW image that matter: header, metadata areas in use,
+ * chunks that exceptions name; ascending, neighbours joined. A range that
+ * returns a negative errno ends the job with it. Errors: -ENOMEM.
+ */
+COW_EXPORT int cow_store_used(const struct cow_store *store,
+			      int (*range)(void *user, uint64_t offset_bytes, uint64_t len_bytes),
+			      void *user, struct cow_err *err);
 
 /* Marks a store invalid, durably. Errors: -EROFS, -EIO, -EOPNOTSUPP. */
 COW_EXPORT int cow_store_invalidate(struct cow_store *store, struct cow_err *err);

@@ -5,6 +5,7 @@
 #define TOOLS_DUMP_H
 
 #include "tools/operands.h"
+#include "tools/printer.h"
 #include "tools/progress.h"
 
 /* Views are copied in pieces of this size. */
@@ -20,11 +21,13 @@ struct dump {
 	const char *path;	     /* --path; NULL: all files */
 	const char *const *excludes; /* --exclude */
 	size_t nr_excludes;
-	const char *against; /* --against; NULL: the origin */
+	const char *against;		/* --against; NULL: the origin */
+	struct cow_callbacks callbacks; /* of the progress */
 	/* Filled in, for the last line and the JSON object. */
 	uint64_t data_bytes; /* not holes */
 	uint64_t nr_ranges;
-	uint64_t nr_damaged; /* files left out or doubtful: exit status 4 */
+	uint64_t nr_damaged;	/* files left out or doubtful: exit status 4 */
+	uint64_t skipped_bytes; /* unreadable in the first pass */
 };
 
 /* The view as bytes: stream, sparse file, or every byte of a block device. */
@@ -36,8 +39,22 @@ int dump_delta(struct dump *dump, struct cow_err *err);
 /* The ranges that some layer holds, as text (or in the JSON object). */
 int dump_map(struct dump *dump, struct cow_err *err);
 
+/* Text that goes where the map goes: also to a terminal, and with --json on
+ * stdout nowhere, because the object has it. */
+typedef int dump_text_writer(struct dump *dump, struct printer *text, struct cow_err *err);
+int dump_text(struct dump *dump, dump_text_writer *write, struct cow_err *err);
+/* The ranges of the COW image that are worth rescuing, as a mapfile. */
+int dump_rescue(struct dump *dump, struct cow_err *err);
+
 /* The files of an ext2/3/4 file system in the view, as a pax tar. */
 int dump_files(struct dump *dump, struct cow_err *err);
+
+/* Between two passes over the view, and behind the second: what was read the
+ * first time must not be unreadable the second. Errors: -EIO. */
+void dump_first_pass(struct dump *dump);
+int dump_second_pass(const struct dump *dump, struct cow_err *err);
+/* Is what is given out not what the snapshot was? */
+bool dump_is_doubtful(const struct dump *dump);
 
 /* Tells how far it is; -ECANCELED after SIGINT. */
 int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,

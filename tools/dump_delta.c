@@ -68,6 +68,7 @@ static int scan_difference(struct delta_dump *job, const struct cow_callbacks *c
 	params.user = job;
 	params.range = on_difference;
 	ret = cow_diff(operands->origin, operands->view, &params, err);
+	dump_first_pass(job->dump);
 	if (!ret)
 		ret = manifest_scan(&job->parent, operands->origin, &scan, err);
 	if (ret)
@@ -131,6 +132,7 @@ static int scan_against(struct delta_dump *job, const struct cow_callbacks *call
 				  ": only views of one size have a difference",
 				  job->dump->against, job->parent.view_bytes, size);
 	ret = manifest_scan(&job->manifest, view, &scan, err);
+	dump_first_pass(job->dump);
 	for (; !ret && manifest_next_change(&job->parent, &job->manifest, index, &index); index++) {
 		uint64_t start = index * COW_MANIFEST_RANGE_BYTES;
 		uint64_t len = size - start < COW_MANIFEST_RANGE_BYTES ? size - start
@@ -154,7 +156,7 @@ static int scan(struct delta_dump *job, struct cow_err *err)
 				 : scan_difference(job, &callbacks, err);
 	if (ret)
 		return ret;
-	job->manifest.is_doubtful = job->dump->operands.is_doubtful;
+	job->manifest.is_doubtful = dump_is_doubtful(job->dump);
 	job->manifest.has_parent = true;
 	memcpy(job->manifest.parent, job->parent.digest, COW_DIGEST_BYTES);
 	job->delta.view_bytes = job->manifest.view_bytes;
@@ -257,6 +259,8 @@ static int write_tar(struct delta_dump *job, struct sink *sink, struct cow_err *
 		ret = tar_put_text(tar, DELTA_RANGES_MEMBER, print_ranges, &job->delta, err);
 	if (!ret)
 		ret = put_data(tar, job, err);
+	if (!ret)
+		ret = dump_second_pass(job->dump, err);
 	if (!ret)
 		ret = tar_put_text(tar, MANIFEST_MEMBER, print_manifest, &job->manifest, err);
 	if (!ret)

@@ -92,7 +92,7 @@ static int write_map(struct dump *dump, struct printer *text, struct cow_err *er
 	return ret ? ret : printer_flush(text, err);
 }
 
-int dump_map(struct dump *dump, struct cow_err *err)
+int dump_text(struct dump *dump, dump_text_writer *write, struct cow_err *err)
 {
 	bool is_in_json = json_is_on_stdout() && !dump->output;
 	struct sink sink = SINK_INIT;
@@ -107,9 +107,14 @@ int dump_map(struct dump *dump, struct cow_err *err)
 	if (!is_in_json && !dump->is_dry_run)
 		text.write = sink_write;
 	if (!ret)
-		ret = write_map(dump, &text, err);
+		ret = write(dump, &text, err);
 	if (!ret && !dump->is_dry_run)
 		ret = sink_publish(&sink, err);
 	sink_close(&sink);
 	return ret;
+}
+
+int dump_map(struct dump *dump, struct cow_err *err)
+{
+	return dump_text(dump, write_map, err);
 }

@@ -55,7 +55,8 @@ static int scan(struct dump *dump, struct contents *contents, struct cow_err *er
 	};
 	int ret = manifest_scan(&contents->manifest, dump->operands.view, &scan, err);
 
-	contents->manifest.is_doubtful = dump->operands.is_doubtful;
+	dump_first_pass(dump);
+	contents->manifest.is_doubtful = dump_is_doubtful(dump);
 	return ret;
 }
 
@@ -128,6 +129,8 @@ static int write_tar(struct dump *dump, struct sink *sink, const struct contents
 	if (ret)
 		return ret;
 	ret = put_view(tar, dump, contents, err);
+	if (!ret)
+		ret = dump_second_pass(dump, err);
 	if (!ret)
 		ret = tar_put_text(tar, MANIFEST_MEMBER, print_manifest, &contents->manifest, err);
 	if (!ret)

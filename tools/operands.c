@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/bad.h"
 #include "tools/cli.h"
 #include "tools/text.h"
 
@@ -51,6 +52,34 @@ static int open_images(struct operands *operands, const struct operands_params *
 	return 0;
 }
 
+/* From here on everything sees the bad blocks. */
+static int apply_maps(struct operands *operands, const struct operands_params *params,
+		      struct cow_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < params->nr_bad_maps; i++) {
+		struct layer *layer = &operands->layers[i];
+
+		layer->file = layer->cow;
+		layer->cow = NULL;
+		ret = bad_image_open(layer->file, params->bad_maps[i], &layer->cow, err);
+	}
+	return ret;
+}
+
+/* What the layers stand on, where its bad sectors are to be zeros. */
+static int skip_origin(struct operands *operands, const struct operands_params *params,
+		       struct cow_err *err)
+{
+	if (!params->skips || !params->fills_zero)
+		return 0;
+	operands->origin_file = operands->origin;
+	operands->origin = NULL;
+	return cow_image_skip_new(operands->origin_file, NULL, params->callbacks, &operands->origin,
+				  err);
+}
+
 static uint32_t forced_flags(void)
 {
 	return (cli_forced("invalid") ? COW_STORE_INVALID : 0) |
@@ -75,6 +104,20 @@ static int open_store(struct operands *operands, struct layer *layer, struct cow
 	return cow_store_open(args, &layer->store, err);
 }
 
+/* Stacked on the view so far. */
+static int open_view(struct operands *operands, struct layer *layer,
+		     const struct operands_params *params, struct cow_err *err)
+{
+	int ret = cow_view_new(operands->view, layer->store, &layer->view, err);
+
+	if (!ret && params->skips)
+		ret = cow_image_skip_new(layer->view, params->fills_zero ? NULL : operands->view,
+					 params->callbacks, &layer->skip, err);
+	if (!ret)
+		operands->view = layer->skip ? layer->skip : layer->view;
+	return ret;
+}
+
 static int open_layers(struct operands *operands, const struct operands_params *params,
 		       struct cow_err *err)
 {
@@ -97,10 +140,9 @@ static int open_layers(struct operands *operands, const struct operands_params *
 			return ret;
 		if (!params->wants_view)
 			continue;
-		ret = cow_view_new(operands->view, layer->store, &layer->view, err);
+		ret = open_view(operands, layer, params, err);
 		if (ret)
 			return ret;
-		operands->view = layer->view;
 	}
 	return 0;
 }
@@ -122,7 +164,10 @@ static int open_all(struct operands *operands, const struct operands_params *par
 		cli_note("%zu COW images are taken as layers, %s lowest; siblings of one origin "
 			 "would be wrong here",
 			 operands->nr_layers, params->specs[1]);
-	return open_layers(operands, params, err);
+	ret = apply_maps(operands, params, err);
+	if (!ret)
+		ret = skip_origin(operands, params, err);
+	return ret ? ret : open_layers(operands, params, err);
 }
 
 int operands_open(struct operands *operands, const struct operands_params *params,
@@ -132,6 +177,7 @@ int operands_open(struct operands *operands, const struct operands_params *param
 
 	memset(operands, 0, sizeof(*operands));
 	operands->nr_layers = params->nr_specs - 1;
+	operands->fills_zero = params->fills_zero;
 	operands->layers = calloc(operands->nr_layers + 1, sizeof(*operands->layers));
 	if (!operands->layers)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu images",
@@ -149,12 +195,15 @@ void operands_close(struct operands *operands)
 	for (size_t i = operands->layers ? operands->nr_layers : 0; i-- > 0;) {
 		struct layer *layer = &operands->layers[i];
 
+		cow_image_close(layer->skip);
 		cow_image_close(layer->view);
 		cow_store_close(layer->store);
 		cow_image_close(layer->cow);
+		cow_image_close(layer->file);
 	}
 	free(operands->layers);
 	cow_image_close(operands->origin);
+	cow_image_close(operands->origin_file);
 	cow_imageset_free(operands->set);
 	memset(operands, 0, sizeof(*operands));
 }

@@ -13,17 +13,21 @@
 #include "libcow.h"
 
 struct layer {
-	struct cow_image *cow;
+	struct cow_image *cow;	/* with a map of bad blocks above it, if one was given */
+	struct cow_image *file; /* what is below that map; else NULL */
 	struct cow_store *store;
 	struct cow_image *view; /* through this layer; NULL: not asked for */
+	struct cow_image *skip; /* the view, without its bad sectors; NULL: not asked for */
 };
 
 struct operands {
 	struct cow_imageset *set;
 	struct cow_image *origin;
+	struct cow_image *origin_file; /* what is below a fill with zeros; else NULL */
 	struct layer *layers;
 	size_t nr_layers;
 	struct cow_image *view; /* topmost, or the origin; belongs to operands */
+	bool fills_zero;	/* as asked for */
 	bool is_doubtful;	/* --force=invalid or damaged was needed */
 	struct cow_err doubt;	/* why */
 };
@@ -34,6 +38,14 @@ struct operands_params {
 	bool is_writable; /* origin and COW images */
 	bool wants_view;  /* views are for reading */
 	const char *kind; /* of the stores; NULL: probe */
+	/* Maps of ddrescue, one for each COW image, or none. */
+	const char *const *bad_maps;
+	size_t nr_bad_maps;
+	/* The view shows the origin (fills_zero: zeros, also for the origin)
+	 * where COW images cannot be read; callbacks hear of it and outlive the
+	 * operands. */
+	bool skips, fills_zero;
+	const struct cow_callbacks *callbacks;
 };
 
 /* Opens all of it; what was opened before a failure is closed again. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/bad.h"
 #include "tools/cli.h"
 #include "tools/dump.h"
 #include "tools/json.h"
@@ -16,9 +17,10 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, delta, map, files;
-	const char *output, *compress, *mtime, *path, *against;
+	bool tar, raw, delta, files;
+	const char *map, *output, *compress, *mtime, *path, *against;
 	struct opt_list excludes;
+	struct bad_options bad;
 } options;
 
 static const struct opt option_table[] = {
@@ -31,14 +33,20 @@ static const struct opt option_table[] = {
 	{ 0, "against", "MANIFEST",
 	  "with --delta: what changed since the export with this manifest, not since ORIGIN",
 	  OPT_TEXT, &options.against, NULL },
-	{ 0, "map", NULL, "the ranges that the COW images hold, as text", OPT_FLAG, &options.map,
-	  NULL },
+	{ 0, "map", "[=ddrescue]",
+	  "the ranges that the COW images hold, as text; =ddrescue: what of COW is worth rescuing",
+	  OPT_TEXT, &options.map, "text" },
 	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
 	  OPT_FLAG, &options.files, NULL },
 	{ 0, "path", "DIR", "with --files: only DIR and what is below it", OPT_TEXT, &options.path,
 	  NULL },
 	{ 0, "exclude", "GLOB", "with --files: leave out what matches, repeatable", OPT_LIST,
 	  &options.excludes, NULL },
+	OPT_SKIP_UNREADABLE(&options.bad),
+	{ 0, "fill", "origin|zero",
+	  "what stands in for such sectors (default: origin; zero: also for those of ORIGIN)",
+	  OPT_CHOICE, &options.bad.fill, NULL },
+	OPT_BAD_BLOCKS(&options.bad),
 	{ 'o', "output", "FILE",
 	  "where to (default: stdout); a file appears complete or not at all", OPT_TEXT,
 	  &options.output, NULL },
@@ -94,7 +102,7 @@ static int check_options(struct dump *dump)
 {
 	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
 
-	if (options.tar + options.raw + options.delta + options.map + options.files > 1)
+	if (options.tar + options.raw + options.delta + !!options.map + options.files > 1)
 		return cli_usage("--tar, --raw, --delta, --map and --files: only one of them");
 	if (!options.tar && !options.raw && !options.delta && !options.map && !options.files)
 		options.tar = options.output && tar_is_name(options.output);
@@ -111,11 +119,17 @@ static int check_options(struct dump *dump)
 				 "from itself");
 	if (options.map && cli_nr_operands() < 2)
 		return cli_usage("--map needs a COW image");
+	if (options.map && strcmp(options.map, "text") && strcmp(options.map, "ddrescue"))
+		return cli_usage("--map=%s: --map or --map=ddrescue", options.map);
+	if (options.map && !strcmp(options.map, "ddrescue") && cli_nr_operands() > 2)
+		return cli_usage("--map=ddrescue: one COW image at a time");
+	if (options.bad.skips && options.map)
+		return cli_usage("--skip-unreadable: --map reads no data");
 	if (json_is_on_stdout() && is_to_stdout && !options.map)
 		return cli_usage("--json and the data cannot both go to stdout: give --json=FILE");
 	if (json_is_on_stdout() && options.output && is_to_stdout)
 		return cli_usage("--json and -o - cannot both go to stdout: give --json=FILE");
-	return parse_mtime(&dump->mtime);
+	return bad_check_usage(&options.bad, cli_nr_operands() - 1) | parse_mtime(&dump->mtime);
 }
 
 static void say_result(const struct dump *dump)
@@ -126,7 +140,7 @@ static void say_result(const struct dump *dump)
 	json_put_u64(json_root(), "view_bytes", view_bytes);
 	json_put_u64(json_root(), "data_bytes", dump->data_bytes);
 	json_put_u64(json_root(), "layers", dump->operands.nr_layers);
-	json_put_bool(json_root(), "doubtful", dump->operands.is_doubtful);
+	json_put_bool(json_root(), "doubtful", dump_is_doubtful(dump));
 	if (options.common.dry_run)
 		cli_note("would write a view of %s; nothing was written",
 			 size_text(view_bytes, size));
@@ -136,6 +150,8 @@ static void say_result(const struct dump *dump)
 	else if (options.output)
 		cli_note("%s written: view of %s, %s of it data", options.output,
 			 size_text(view_bytes, size), size_round(dump->data_bytes, data));
+	if (options.bad.skips)
+		bad_say_skipped(&dump->operands);
 	if (dump->operands.is_doubtful)
 		cli_warn("doubtful: %s", dump->operands.doubt.message);
 }
@@ -148,7 +164,9 @@ static int export(struct dump *dump, struct cow_err *err)
 		return dump_files(dump, err);
 	if (options.delta)
 		return dump_delta(dump, err);
-	return options.raw ? dump_raw(dump, err) : dump_map(dump, err);
+	if (options.raw)
+		return dump_raw(dump, err);
+	return strcmp(options.map, "text") ? dump_rescue(dump, err) : dump_map(dump, err);
 }
 
 static int run(struct dump *dump)
@@ -158,13 +176,19 @@ static int run(struct dump *dump)
 		.nr_specs = (size_t)cli_nr_operands(),
 		.wants_view = true,
 		.kind = options.common.type,
+		.bad_maps = options.bad.maps.words,
+		.nr_bad_maps = options.bad.maps.nr_words,
+		.skips = options.bad.skips,
+		.fills_zero = options.bad.fill && !strcmp(options.bad.fill, "zero"),
+		.callbacks = &dump->callbacks,
 	};
 	struct cow_err err = COW_ERR_INIT;
 	int status;
 
+	progress_start(&dump->progress, options.common.progress, options.common.quiet);
+	dump->callbacks = progress_callbacks(&dump->progress);
 	if (operands_open(&dump->operands, &params, &err))
 		return cli_fail(&err);
-	progress_start(&dump->progress, options.common.progress, options.common.quiet);
 	dump->output = options.output;
 	dump->compress = options.compress;
 	dump->against = options.against;
@@ -176,7 +200,7 @@ static int run(struct dump *dump)
 		status = cli_fail(&err);
 	} else {
 		say_result(dump);
-		status = dump->operands.is_doubtful || dump->nr_damaged ? CLI_DAMAGE : CLI_DONE;
+		status = dump_is_doubtful(dump) || dump->nr_damaged ? CLI_DAMAGE : CLI_DONE;
 	}
 	operands_close(&dump->operands);
 	return status;

@@ -243,6 +243,23 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 	return image;
 }
 
+/* Is there an image on the way down that must be read through? */
+static bool shares_nothing(struct cow_image *image, uint64_t offset_bytes)
+{
+	struct cow_image *below = image;
+
+	do {
+		uint64_t len_bytes = 1;
+
+		image = below;
+		if (image->ops->shares_nothing)
+			return true;
+		if (image->ops->resolve)
+			below = image->ops->resolve(image, offset_bytes, &len_bytes, &offset_bytes);
+	} while (below != image);
+	return false;
+}
+
 /* One piece after the other, each from one lowest image. */
 static int image_clone_pieces(struct cow_image *image, uint64_t offset_bytes,
 			      struct cow_image *source, uint64_t source_offset_bytes,
@@ -255,6 +272,9 @@ static int image_clone_pieces(struct cow_image *image, uint64_t offset_bytes,
 		struct cow_image *low =
 			cow_image_resolve(source, source_offset_bytes, &piece, &low_bytes);
 
+		if (shares_nothing(source, source_offset_bytes))
+			return cow_fail(err, -EOPNOTSUPP,
+					"what may be unreadable shares no extents");
 		ret = image->ops->clone_range(image, offset_bytes, low, low_bytes, piece, err);
 		offset_bytes += piece;
 		source_offset_bytes += piece;
@@ -352,4 +372,10 @@ int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_
 		return ret;
 	return image_answer(image, offset_bytes,
 			    image->ops->drop_cache(image, offset_bytes, len_bytes, err), err);
+}
+
+bool cow_image_next_bad(struct cow_image *image, uint64_t offset_bytes,
+			struct cow_segment *ret_range)
+{
+	return image->ops->next_bad && image->ops->next_bad(image, offset_bytes, ret_range);
 }

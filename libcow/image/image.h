@@ -67,6 +67,12 @@ struct image_ops {
 	 * NULL: this image is the lowest. */
 	struct cow_image *(*resolve)(struct cow_image *image, uint64_t offset_bytes,
 				     uint64_t *len_bytes, uint64_t *ret_offset_bytes);
+	/* Extents of what is read through this image must not be shared. */
+	bool shares_nothing;
+	/* Names the first range at or behind offset_bytes that is known to be
+	 * unreadable, without reading; false: none is known. NULL: the same. */
+	bool (*next_bad)(struct cow_image *image, uint64_t offset_bytes,
+			 struct cow_segment *ret_range);
 	/* Releases what is behind the image; the wrapper frees the struct. */
 	void (*close)(struct cow_image *image);
 };
@@ -100,6 +106,10 @@ int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t n
  * of 1 MiB. The range has been checked. */
 int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			       struct cow_err *err);
+
+/* See image_ops.next_bad; never fails. */
+bool cow_image_next_bad(struct cow_image *image, uint64_t offset_bytes,
+			struct cow_segment *ret_range);
 
 /* See image_ops.drop_cache. Errors: -EIO, -ERANGE. */
 int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,

@@ -237,6 +237,28 @@ static int persistent_unchanged(struct cow_store *store, struct cow_err *err)
 	return ret;
 }
 
+/* Of the header chunk only the beginning says something; 4 KiB, because disks
+ * do not read less. The list ends in the last of the areas. */
+#define HEADER_BYTES 4096
+
+static bool persistent_metadata_range(const struct cow_store *store, uint64_t index,
+				      struct cow_segment *ret_range)
+{
+	const struct persistent *p = (const struct persistent *)store;
+	uint64_t area = index - 1;
+
+	if (!index) {
+		*ret_range = (struct cow_segment){ 0, min_u64(store->chunk_bytes, HEADER_BYTES) };
+		return true;
+	}
+	if (area >= p->layout.nr_areas || area > p->nr_records / p->layout.records_per_area)
+		return false;
+	*ret_range = (struct cow_segment){ cow_snap_area_chunk(&p->layout, area)
+						   << p->layout.chunk_shift,
+					   store->chunk_bytes };
+	return true;
+}
+
 const struct store_ops cow_store_persistent_ops = {
 	.name = "persistent",
 	.summary = "device-mapper snapshot, persistent exception store (\"SnAp\")",
@@ -252,6 +274,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.rewind = cow_persistent_rewind,
 	.tidy = cow_persistent_tidy,
 	.unused_from = cow_persistent_unused_from,
+	.metadata_range = persistent_metadata_range,
 	.reserve = cow_persistent_reserve,
 	.append = cow_persistent_append,
 	.publish = cow_persistent_publish,

@@ -253,6 +253,12 @@ int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, st
 	return store->ops->unused_from(store, ret_bytes, err);
 }
 
+bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,
+			      struct cow_segment *ret_range)
+{
+	return store->ops->metadata_range && store->ops->metadata_range(store, index, ret_range);
+}
+
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err)
 {
 	return store->ops->unchanged ? store->ops->unchanged(store, err) : 0;

@@ -75,6 +75,11 @@ struct store_ops {
 	 * nothing. Errors: -EBUSY it is not empty. */
 	int (*unused_from)(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err);
 
+	/* Number index of the ranges of the metadata image that hold metadata in
+	 * use; false: there are no more. NULL: none. */
+	bool (*metadata_range)(const struct cow_store *store, uint64_t index,
+			       struct cow_segment *ret_range);
+
 	/* Copy-out; contracts in libcow.h. */
 	int (*reserve)(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err);
 	int (*append)(struct cow_store *store, uint64_t old_bytes, const void *buf,
@@ -125,6 +130,8 @@ int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *er
 void cow_store_rewind(struct cow_store *store);
 int cow_store_tidy(struct cow_store *store, struct cow_err *err);
 int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err);
+bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,
+			      struct cow_segment *ret_range);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
 int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
 			 struct cow_err *err);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/image/ranges.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+
+#define ROOM_FIRST 64
+
+static uint64_t end_of(const struct cow_segment *range)
+{
+	return range->offset_bytes + range->len_bytes;
+}
+
+/* The place of the first range that ends behind offset_bytes. */
+static size_t find(const struct cow_ranges *ranges, uint64_t offset_bytes)
+{
+	size_t low = 0, high = ranges->nr_items;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (end_of(&ranges->items[middle]) <= offset_bytes)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int make_room(struct cow_ranges *ranges, struct cow_err *err)
+{
+	size_t capacity = ranges->capacity ? ranges->capacity * 2 : ROOM_FIRST;
+	struct cow_segment *items;
+
+	if (ranges->nr_items < ranges->capacity)
+		return 0;
+	items = (struct cow_segment *)reallocarray(ranges->items, capacity, sizeof(*items));
+	if (!items)
+		return cow_fail(err, -ENOMEM, "no memory for more than %zu bad ranges",
+				ranges->nr_items);
+	ranges->items = items;
+	ranges->capacity = capacity;
+	return 0;
+}
+
+int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
+		   struct cow_err *err)
+{
+	uint64_t start = offset_bytes, end = offset_bytes + len_bytes;
+	size_t first, next;
+	int ret;
+
+	if (!len_bytes)
+		return 0;
+	ret = make_room(ranges, err);
+	if (ret)
+		return ret;
+	/* one that ends where this begins is joined, too */
+	first = find(ranges, start ? start - 1 : 0);
+	for (next = first; next < ranges->nr_items && ranges->items[next].offset_bytes <= end;
+	     next++) {
+		start = min_u64(start, ranges->items[next].offset_bytes);
+		end = max_u64(end, end_of(&ranges->items[next]));
+		ranges->total_bytes -= ranges->items[next].len_bytes;
+	}
+	memmove(&ranges->items[first + 1], &ranges->items[next],
+		(ranges->nr_items - next) * sizeof(*ranges->items));
+	ranges->nr_items = ranges->nr_items - (next - first) + 1;
+	ranges->items[first] = (struct cow_segment){ start, end - start };
+	ranges->total_bytes += end - start;
+	return 0;
+}
+
+bool cow_ranges_next(const struct cow_ranges *ranges, uint64_t offset_bytes,
+		     struct cow_segment *ret_range)
+{
+	size_t at = find(ranges, offset_bytes);
+	uint64_t start;
+
+	if (at == ranges->nr_items)
+		return false;
+	start = max_u64(ranges->items[at].offset_bytes, offset_bytes);
+	*ret_range = (struct cow_segment){ start, end_of(&ranges->items[at]) - start };
+	return true;
+}
+
+bool cow_ranges_touch(const struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	struct cow_segment range;
+
+	return cow_ranges_next(ranges, offset_bytes, &range) &&
+	       range.offset_bytes - offset_bytes < len_bytes;
+}
+
+void cow_ranges_clear(struct cow_ranges *ranges)
+{
+	free(ranges->items);
+	*ranges = (struct cow_ranges){ .items = NULL };
+}
