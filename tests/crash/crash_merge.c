@@ -6,10 +6,12 @@
  * keep the kernel from taking over; the same merge, run again, finishes
  * (I6), and leaves a store that is valid and empty down to the last byte of
  * its first area (I5).
- * usage: crash_merge [number of states]
+ * usage: crash_merge [number of states [DIRECTORY NUMBER]]
+ * With a directory, NUMBER states of each kind are kept in there.
  */
 #include "tests/unit/crash.h"
 #include "tests/unit/randstore.h"
+#include "tests/unit/sample.h"
 #include "tests/unit/test.h"
 
 #define IMAGE_ORIGIN 0
@@ -18,6 +20,7 @@
 struct merge_job {
 	const struct randstore *rs;
 	uint64_t batch_bytes, epoch_bytes;
+	struct sample *sample;
 };
 
 static int merge_run(void *user, struct cow_image **images, struct crash_run *run,
@@ -41,6 +44,24 @@ static int merge_run(void *user, struct cow_image **images, struct crash_run *ru
 	return ret;
 }
 
+/* For the real kernel. */
+static void state_keep(const struct merge_job *job, struct cow_image **images,
+		       uint64_t nr_exceptions)
+{
+	const char *torn = pair_is_torn(images[IMAGE_COW]) ? "torn" : "whole";
+	const char *phase = nr_exceptions == job->rs->nr_exceptions ? "begun"
+			    : nr_exceptions			    ? "moving"
+								    : "merged";
+	char kind[40], path[256];
+
+	snprintf(kind, sizeof(kind), "merge-%s-%s", phase, torn);
+	if (!sample_wants(job->sample, kind, path))
+		return;
+	sample_image(path, "origin", images[IMAGE_ORIGIN]);
+	sample_image(path, "cow", images[IMAGE_COW]);
+	sample_bytes(path, "view", job->rs->view, job->rs->origin_bytes);
+}
+
 static void merge_check_state(void *user, struct cow_image **images, uint64_t mark)
 {
 	const struct merge_job *job = (const struct merge_job *)user;
@@ -54,6 +75,7 @@ static void merge_check_state(void *user, struct cow_image **images, uint64_t ma
 	CHECK(info.valid);
 	CHECK(info.nr_exceptions <= (mark ? 0 : job->rs->nr_exceptions));
 	cow_store_close(store);
+	state_keep(job, images, info.nr_exceptions);
 }
 
 static void merge_check_done(void *user, struct cow_image **images)
@@ -75,11 +97,13 @@ int main(int argc, char **argv)
 	struct crash_limits limits = CRASH_LIMITS_INIT;
 	struct crash_counts counts = { 0 };
 	uint64_t random = test_seed();
+	struct sample sample = { .directory = argc > 3 ? argv[2] : NULL,
+				 .nr_per_kind = argc > 3 ? (unsigned int)atoi(argv[3]) : 0 };
 
 	test_name = "merge";
 	while (counts.nr_states < wanted) {
 		struct randstore rs;
-		struct merge_job merge = { .rs = &rs };
+		struct merge_job merge = { .rs = &rs, .sample = &sample };
 		struct crash_job job = {
 			.name = "merge",
 			.nr_images = 2,
@@ -98,5 +122,6 @@ int main(int argc, char **argv)
 		randstore_free(&rs);
 	}
 	crash_print("merge", &counts);
+	sample_print(&sample);
 	return 0;
 }

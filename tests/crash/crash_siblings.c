@@ -8,13 +8,15 @@
  * label says that all of it is preserved; before, it is refused and writes
  * nothing. At the end the siblings are true and the origin can be taken back
  * bit for bit.
- * usage: crash_siblings [number of states]
+ * usage: crash_siblings [number of states [DIRECTORY NUMBER]]
+ * With a directory, NUMBER states of each kind are kept in there.
  */
 #include <errno.h>
 
 #include "libcow/core/label.h"
 #include "tests/unit/crash.h"
 #include "tests/unit/randstore.h"
+#include "tests/unit/sample.h"
 #include "tests/unit/test.h"
 
 enum { ORIGIN, COW, UNDO, SIBLING, NR_SIBLINGS = 2, NR_IMAGES = SIBLING + NR_SIBLINGS };
@@ -31,6 +33,7 @@ struct side_job {
 	uint64_t batch_bytes, epoch_bytes;
 	uint64_t random;
 	bool is_take_back;
+	struct sample *sample;
 };
 
 /* The stores of one run. */
@@ -180,6 +183,32 @@ static uint64_t count(struct cow_image *image)
 	return info.nr_exceptions;
 }
 
+/* For the real kernel. cow: the store that is being merged, view: into what. */
+static void state_keep(const struct side_job *job, struct cow_image **images, const char *what,
+		       int cow, const uint8_t *view)
+{
+	static const char *const phases[] = { "before", "preserve", "move", "done" };
+	const char *phase = count(images[cow]) ? phases[phase_of(images[cow])] : "merged";
+	char kind[40], path[256], name[16];
+
+	snprintf(kind, sizeof(kind), "%s-%s-%s", what, phase,
+		 pair_is_torn(images[cow]) ? "torn" : "whole");
+	if (!sample_wants(job->sample, kind, path))
+		return;
+	sample_image(path, "origin", images[ORIGIN]);
+	sample_image(path, "cow", images[cow]);
+	sample_bytes(path, "view", view, job->rs.origin_bytes);
+	for (int i = 0; i < NR_SIBLINGS; i++) {
+		snprintf(name, sizeof(name), "sibling%d", i);
+		sample_image(path, name, images[SIBLING + i]);
+		snprintf(name, sizeof(name), "shown%d", i);
+		sample_bytes(path, name, job->shown[i], job->rs.origin_bytes);
+	}
+	if (cow != UNDO)
+		sample_image(path, "undo", images[UNDO]);
+	sample_bytes(path, "before", job->before, job->rs.origin_bytes);
+}
+
 static void merge_check_state(void *user, struct cow_image **images, uint64_t mark)
 {
 	const struct side_job *job = (const struct side_job *)user;
@@ -196,6 +225,7 @@ static void merge_check_state(void *user, struct cow_image **images, uint64_t ma
 		pair_check_view(images[ORIGIN], images[UNDO], job->before);
 	else if (phase_of(images[COW]) == LABEL_PHASE_PRESERVE)
 		check_origin(job, images[ORIGIN], job->before);
+	state_keep(job, images, "sides", COW, job->rs.view);
 }
 
 static int take_back_once(const struct side_job *job, struct cow_image **images, bool with,
@@ -266,6 +296,7 @@ static void take_back_check_state(void *user, struct cow_image **images, uint64_
 	(void)mark;
 	pair_check_view(images[ORIGIN], images[UNDO], job->before);
 	check_siblings(job, images);
+	state_keep(job, images, "back", UNDO, job->before);
 }
 
 static void take_back_check_done(void *user, struct cow_image **images)
@@ -383,6 +414,8 @@ int main(int argc, char **argv)
 	struct crash_limits limits = CRASH_LIMITS_INIT;
 	struct crash_counts counts = { 0 }, back_counts = { 0 };
 	uint64_t random = test_seed();
+	struct sample sample = { .directory = argc > 3 ? argv[2] : NULL,
+				 .nr_per_kind = argc > 3 ? (unsigned int)atoi(argv[3]) : 0 };
 
 	test_name = "siblings";
 	while (counts.nr_states + back_counts.nr_states < wanted) {
@@ -405,6 +438,7 @@ int main(int argc, char **argv)
 		};
 
 		side_make(&job, &random);
+		job.sample = &sample;
 		crash_explore(&merge, job.bytes, job.sizes, &limits, test_random(&random), &counts);
 		side_merge(&job);
 		job.is_take_back = true;
@@ -414,5 +448,6 @@ int main(int argc, char **argv)
 	}
 	crash_print("merge with siblings and undo", &counts);
 	crash_print("take-back", &back_counts);
+	sample_print(&sample);
 	return 0;
 }

@@ -88,6 +88,28 @@ void pair_check_empty(struct cow_image *cow, uint64_t chunk_bytes)
 	free(area);
 }
 
+bool pair_is_torn(struct cow_image *cow)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_store *store;
+	uint64_t per_area, within;
+	uint8_t *area;
+	bool is_torn;
+
+	OK(pair_open(NULL, cow, &store, err));
+	CHECK(!cow_store_get_info(store, &info));
+	cow_store_close(store);
+	per_area = info.chunk_bytes / 16;
+	within = info.nr_exceptions % per_area * 16;
+	area = (uint8_t *)must(malloc(info.chunk_bytes));
+	OK(cow_image_pread(cow, area, info.chunk_bytes,
+			   (1 + info.nr_exceptions / per_area * (per_area + 1)) * info.chunk_bytes,
+			   err));
+	is_torn = !is_all_zero(area + within, info.chunk_bytes - within);
+	free(area);
+	return is_torn;
+}
+
 int chunk_append(const struct randstore *rs, struct cow_store *store, uint64_t chunk,
 		 const uint8_t *view, struct cow_err *err)
 {

@@ -51,6 +51,9 @@ void pair_check_view(struct cow_image *origin, struct cow_image *cow, const uint
  * kernel loads, reads and merges the store right; origin may be NULL. */
 void pair_check_sound(struct cow_image *origin, struct cow_image *cow);
 
+/* Are there records behind the end of the list, in the same area? */
+bool pair_is_torn(struct cow_image *cow);
+
 /* Ends the program unless the store is valid, empty, and its first metadata
  * area is all zeros. */
 void pair_check_empty(struct cow_image *cow, uint64_t chunk_bytes);

@@ -1,0 +1,15 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What other tests made, judged by the real kernel: many small cases in one
+# boot, by tests/kernel/proofs.py, which says how to run one of them.
+# bats file_tags=kernel,slow
+bats_require_minimum_version 1.8.0
+
+setup() {
+	export TMPDIR=$BATS_TEST_TMPDIR
+	lab=$COW_SOURCE/tests/kernel
+}
+
+@test "crash states of merges, with siblings, undo and take-back: the kernel completes 200 of them" {
+	"$lab/proofs.py" --seed 1 states
+}
