@@ -13,3 +13,7 @@ setup() {
 @test "crash states of merges, with siblings, undo and take-back: the kernel completes 200 of them" {
 	"$lab/proofs.py" --seed 1 states
 }
+
+@test "snapshot-origin: two snapshots of different chunk sizes, by the kernel and by us, are equal" {
+	"$lab/proofs.py" origin 24
+}

@@ -17,8 +17,7 @@
 
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
-
-#define SECTOR_BYTES 512u
+#include "tests/unit/pattern.h"
 
 COW_DEFINE_AUTO(set, struct cow_imageset *, cow_imageset_free);
 COW_DEFINE_AUTO(img, struct cow_image *, cow_image_close);
@@ -29,18 +28,6 @@ struct target {
 	uint64_t chunk_bytes;
 	uint64_t origin_bytes;
 };
-
-static void fill(char *buf, uint64_t offset_bytes, uint64_t len_bytes, uint64_t generation)
-{
-	char line[33];
-	uint64_t at;
-
-	for (at = 0; at < len_bytes; at += 32) {
-		snprintf(line, sizeof(line), "%015" PRIx64 " %015" PRIx64 "\n", generation,
-			 (offset_bytes + at) / SECTOR_BYTES);
-		memcpy(buf + at, line, 32);
-	}
-}
 
 static int append_data(const struct target *target, const uint64_t *words, struct cow_err *err)
 {
@@ -57,7 +44,7 @@ static int append_data(const struct target *target, const uint64_t *words, struc
 	buf = malloc(len_bytes);
 	if (!buf)
 		return -ENOMEM;
-	fill(buf, old_bytes, len_bytes, words[2]);
+	pattern_fill(buf, old_bytes, len_bytes, words[2]);
 	for (at = 0; at < len_bytes && !ret; at += piece_bytes) {
 		if (piece_bytes > len_bytes - at)
 			piece_bytes = len_bytes - at;

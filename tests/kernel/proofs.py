@@ -26,8 +26,8 @@ from lab import Lab, LabError  # noqa: E402
 from snap import FormatError  # noqa: E402
 from tools import ToolError, Tools  # noqa: E402
 
-STORIES = ("states",)
-BATCH = 400  # cases that share a boot
+STORIES = ("states", "origin")
+BATCH = 600  # cases that share a boot
 
 
 def why_it_failed(case, answers):
@@ -47,7 +47,11 @@ def run(args, work):
     began = time.monotonic()
     lab, nr_failed = Lab(work), 0
     story = importlib.import_module(args.story)
-    cases = [c for c in story.cases(work, Tools(), args) if args.only in (None, c.name)]
+    try:
+        cases = [c for c in story.cases(work, Tools(), args) if args.only in (None, c.name)]
+    except (Failure, FormatError, ToolError) as e:
+        print("FAILED before the kernel saw it: %s" % e)
+        return 1
     made = time.monotonic() - began
     for start in range(0, len(cases), BATCH):
         batch = cases[start:start + BATCH]
