@@ -39,7 +39,7 @@ B ?= build$(if $(filter clang%,$(CC)),-clang)$(if $(SANITIZE),-$(subst $(comma),
 LIB_PKGS  := libxxhash
 TOOL_PKGS := libarchive ext2fs com_err blkid json-c
 # These goals work before the packages are there.
-bare_goals := deps check quickstart clean help dist
+bare_goals := deps check quickstart clean help dist deb
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(bare_goals),$(MAKECMDGOALS)),all),)
 lib_cflags  := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS))
 lib_libs    := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS) || echo MISSING)
@@ -233,7 +233,8 @@ install: all  ## below $(DESTDIR)$(prefix)
 		>'$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
 	chmod 644 '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
 	for m in $(notdir $(wildcard man/*.[0-9])); do \
-		$(INSTALL) -D -m644 man/$$m '$(DESTDIR)$(mandir)'/man$${m##*.}/$$m || exit 1; done
+		to='$(DESTDIR)$(mandir)'/man$${m##*.}/$$m; $(INSTALL) -D -m644 man/$$m "$$to" && \
+		sed -i 's/^\.Os$$/.Os libcow $(VERSION)/' "$$to" || exit 1; done
 	for t in $(tool_names); do \
 		$(INSTALL) -m644 completions/libcow.bash '$(DESTDIR)$(bashcompdir)'/$$t && \
 		$(INSTALL) -m644 completions/libcow.fish '$(DESTDIR)$(fishcompdir)'/$$t.fish || exit 1; done
@@ -248,14 +249,26 @@ uninstall:  ## remove what install put there
 clean:  ## all build directories
 	rm -rf build build-*
 
-dist:  ## source archive of HEAD
-	git archive --prefix=libcow-$(VERSION)/ -o libcow-$(VERSION).tar.gz HEAD
+# Without git (in an unpacked archive) it is what lies here.
+archive := libcow-$(VERSION)
+dist:  ## source archive of HEAD (or of TREE=...), in DISTDIR (.)
+	@out='$(or $(DISTDIR),.)/$(archive).tar.gz'; if [ -e .git ]; \
+	then git archive --prefix=$(archive)/ -o "$$out" $(or $(TREE),HEAD); \
+	else tar --exclude='./build*' --exclude='./*.tar.gz' --transform='s|^\.|$(archive)|' -czf "$$out" .; fi
+
+deb:  ## Debian packages libcow0, libcow-dev, snaptools, below $(B)/deb, without a word of lintian
+	rm -rf $(B)/deb && mkdir -p $(B)/deb
+	@$(MAKE) --no-print-directory dist DISTDIR=$(B)/deb
+	tar -C $(B)/deb -xzf $(B)/deb/$(archive).tar.gz
+	cd $(B)/deb/$(archive) && unset MAKEFLAGS MAKEOVERRIDES MFLAGS && \
+		DEB_BUILD_OPTIONS="parallel=2 $$DEB_BUILD_OPTIONS" dpkg-buildpackage -b -us -uc
+	cd $(B)/deb && lintian --allow-root --fail-on error,warning --info --suppress-tags initial-upload-closes-no-bugs *.changes
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast lint quick check kernel kernel-soak quickstart fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist help FORCE
+	check-fast lint quick check kernel kernel-soak quickstart fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

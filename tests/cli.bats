@@ -23,7 +23,7 @@ setup() {
 @test "--version names the tool and the version" {
 	for tool in "${tools[@]}"; do
 		run -0 --separate-stderr "$tool" --version
-		[ "$output" = "$tool 0.1.0" ]
+		[ "$output" = "$tool $(sed -n 's/^#define COW_VERSION_[A-Z]*[[:space:]]*//p' "$COW_SOURCE/include/libcow.h" | paste -sd.)" ]
 		run -0 --separate-stderr "$tool" -V
 	done
 }

@@ -50,6 +50,21 @@ cow_version() {
 	sed -n 's/^#define COW_VERSION_[A-Z]*[[:space:]]*//p' "$root/include/libcow.h" | paste -sd.
 }
 
+@test "the version stands in one place: tools, pkg-config, pages, news and packages agree with it" {
+	v=$(cow_version)
+	[[ $v =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]]
+	[ "$(pkg-config --modversion libcow)" = "$v" ]
+	for page in "$root"/share/man/man*/*; do
+		[[ $(mandoc "$page" | col -b | tail -n 1) == "libcow $v"* ]] || { echo "$page"; return 1; }
+	done
+	[[ $(grep -m 1 '^## ' "$COW_SOURCE/NEWS.md") == "## $v"* ]]
+	[[ $(head -n 1 "$COW_SOURCE/debian/changelog") == "libcow ($v) "* ]]
+	grep -q "^LIBCOW_${v%.*} {" "$COW_SOURCE/libcow/libcow.map"
+	# And nowhere else, but where it says since when something is there.
+	cd "$COW_SOURCE"
+	! grep -rnF "$v" Makefile libcow tools tests/*.* tests/unit tests/examples completions man README.md HACKING.md
+}
+
 @test "the shared object has its soname, needs little, and gives versioned names only" {
 	run -0 readelf -dW "$root/lib/libcow.so"
 	[[ $output == *"soname: [libcow.so.0]"* ]]

@@ -1,0 +1,63 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The source archive, and the Debian packages built from it: the archive builds
+# and passes its unit tests (debian/rules runs them), lintian has nothing to
+# say, and the packages install, work and go away again in a root of their own.
+# bats file_tags=slow,limit
+bats_require_minimum_version 1.8.0
+
+setup_file() {
+	cd "$COW_SOURCE"
+	# What is tested is the tree as it is, committed or not.
+	tree=
+	[ ! -e .git ] || tree=$(git -c user.name=test -c user.email=test@localhost stash create)
+	make --no-print-directory deb TREE="$tree" >"$BATS_FILE_TMPDIR/log" 2>&1 || {
+		cat "$BATS_FILE_TMPDIR/log"
+		return 1
+	}
+	export debs=$COW_BUILD/deb
+}
+
+# From the header: the one place.
+version() {
+	sed -n 's/^#define COW_VERSION_[A-Z]*[[:space:]]*//p' "$COW_SOURCE/include/libcow.h" | paste -sd.
+}
+
+@test "the archive holds the source alone, and its unit tests pass" {
+	run -0 tar -tzf "$debs"/libcow-*.tar.gz
+	[[ $output == *"libcow-$(version)/tests/quickstart.sh"* ]]
+	! grep -E '\.(o|a|so|img)$|/build' <<<"$output"
+	[ "$(grep -c ' tests ok$' "$BATS_FILE_TMPDIR/log")" -ge 20 ]
+}
+
+@test "three packages hold everything that is installed, each thing once, and nothing else" {
+	for package in libcow0 libcow-dev snaptools; do
+		dpkg-deb -c "$debs/$package"_*.deb | awk '!/^d/ { print $6 }' | grep -v ^./usr/share/doc/
+	done| sed 's/\.gz$//; s|/[a-z0-9_]*-linux-gnu[a-z0-9]*/|/ARCH/|' | sort >have
+	make -s --no-print-directory -C "$COW_SOURCE" install DESTDIR="$BATS_TEST_TMPDIR/d" prefix=/usr \
+		libdir=/usr/lib/ARCH zshcompdir=/usr/share/zsh/vendor-completions
+	(cd d && find . ! -type d | sort) | diff - have
+}
+
+@test "the packages install into an empty root, work there, and leave nothing when they go" {
+	root=$BATS_TEST_TMPDIR/root
+	mkdir -p "$root"/var/lib/dpkg/info "$root"/var/lib/dpkg/updates "$root"/var/lib/dpkg/triggers
+	touch "$root/var/lib/dpkg/status"
+	in_root() { dpkg --root="$root" --force-depends --force-not-root --log=/dev/null "$@"; }
+	in_root -i "$debs"/libcow0_*.deb "$debs"/libcow-dev_*.deb "$debs"/snaptools_*.deb
+	export LD_LIBRARY_PATH=$(dirname "$root"/usr/lib/*/libcow.so.0)
+	[[ $(ldd "$root/usr/sbin/snapmerge") == *"$LD_LIBRARY_PATH/libcow.so.0"* ]]
+	truncate -s 1M base.img
+	"$root/usr/sbin/snapcreate" -q base.img cow.img
+	run -0 "$root/usr/sbin/snapcheck" base.img cow.img
+	run -0 "$root/usr/sbin/snapmerge" -y base.img cow.img
+	cc -I"$root/usr/include" -o p "$COW_SOURCE/tests/examples/version.c" -L"$LD_LIBRARY_PATH" -lcow
+	[ "$(./p)" = "$(version)" ]
+	[ "$(in_root -s snaptools | sed -n 's/^Version: //p')" = "$(version)" ]
+	in_root -P snaptools libcow-dev libcow0
+	[ -z "$(find "$root/usr" ! -type d 2>/dev/null)" ]
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
