@@ -9,6 +9,7 @@
  * it; or it was live, and the end is a hole: cow_snap_hole_count().
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "libcow/base/bytes.h"
@@ -137,13 +138,50 @@ static int stale_find(struct snap_check *check, uint8_t *buf, uint64_t *offset, 
 	return 0;
 }
 
+/* How many records of a piece are sound and where allocation would have put
+ * them: perhaps they were live, and a sector in front of them was lost. */
+static uint64_t count_alike(const struct snap_check *check, const uint8_t *raw, uint64_t nr,
+			    uint64_t index)
+{
+	struct snap_record record;
+	uint64_t nr_alike = 0;
+
+	for (uint64_t i = 0; i < nr; i++) {
+		cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
+		nr_alike += record.new_chunk && !cow_snap_record_problem(&check->bounds, &record) &&
+			    record.new_chunk >= cow_snap_position_chunk(&check->layout, index + i);
+	}
+	return nr_alike;
+}
+
+static void stale_add(struct snap_check *check, const uint8_t *raw, uint64_t offset, uint64_t len,
+		      uint64_t end)
+{
+	uint64_t per_area = check->layout.records_per_area, nr = check->nr_records, skip = 0;
+	uint64_t index =
+		nr + (offset - cow_snap_record_offset(&check->layout, nr)) / SNAP_RECORD_BYTES;
+	uint64_t nr_alike = count_alike(check, raw, len / SNAP_RECORD_BYTES, index);
+	char alike[80] = "";
+
+	while (is_all_zero(raw + skip, SNAP_RECORD_BYTES))
+		skip += SNAP_RECORD_BYTES;
+	if (nr_alike)
+		snprintf(alike, sizeof(alike), "; %" PRIu64 " of them look like live exceptions",
+			 nr_alike);
+	cow_snap_check_add(check, "persistent.stale-records", offset + skip, end - offset - skip,
+			   "the list ends at record %" PRIu64 " of area %" PRIu64
+			   ", but from byte %" PRIu64
+			   " on there are bytes that the kernel may take for records later%s",
+			   nr % per_area, nr / per_area, offset + skip, alike);
+}
+
 /* Everything from the end of the list to the end of its area. */
 static int tail_check(struct snap_check *check, struct cow_err *err)
 {
 	uint64_t within = check->nr_records % check->layout.records_per_area;
 	uint64_t offset = cow_snap_record_offset(&check->layout, check->nr_records);
 	uint64_t end = offset - within * SNAP_RECORD_BYTES + check->layout.chunk_bytes;
-	uint64_t in_sector = within % SNAP_RECORDS_PER_SECTOR, len, skip = 0;
+	uint64_t in_sector = within % SNAP_RECORDS_PER_SECTOR, len;
 	AUTO_FREE uint8_t *buf = malloc(COW_PIECE_BYTES);
 	int ret;
 
@@ -158,13 +196,7 @@ static int tail_check(struct snap_check *check, struct cow_err *err)
 	ret = stale_find(check, buf, &offset, end, &len, err);
 	if (ret || !len)
 		return ret;
-	while (is_all_zero(buf + skip, SNAP_RECORD_BYTES))
-		skip += SNAP_RECORD_BYTES;
-	cow_snap_check_add(
-		check, "persistent.stale-records", offset + skip, end - offset - skip,
-		"the list ends at record %" PRIu64 " of area %" PRIu64 ", but from byte %" PRIu64
-		" on there are bytes that the kernel may take for records later",
-		within, check->nr_records / check->layout.records_per_area, offset + skip);
+	stale_add(check, buf, offset, len, end);
 	return 0;
 }
 

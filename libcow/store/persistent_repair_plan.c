@@ -283,44 +283,67 @@ static uint64_t live_end(const struct planner *planner, const uint8_t *raw, uint
 	return from;
 }
 
-/* The list goes on behind its hole, for as long as sectors begin with live
- * records; what was stale there is left behind. */
+static int sector_read(const struct planner *planner, uint64_t index, uint8_t raw[COW_SECTOR_BYTES])
+{
+	const struct snap_plan *plan = planner->plan;
+
+	return cow_image_pread(plan->cow, raw, COW_SECTOR_BYTES,
+			       cow_snap_record_offset(&plan->layout, index), planner->err);
+}
+
+/* The last live record of a sector, up to end. */
+static void last_live(const struct planner *planner, const uint8_t *raw, uint64_t index,
+		      uint64_t end, struct snap_record *last)
+{
+	struct snap_record record;
+
+	for (uint64_t at = end; at > index && !last->new_chunk; at--) {
+		cow_snap_record_decode(raw + (at - 1) % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES,
+				       &record);
+		if (is_hidden_live(planner, &record, at - 1))
+			*last = record;
+	}
+}
+
+/*
+ * The list goes on behind its hole, sector by sector: into the next one if
+ * this one is used to its end and that one holds live records, wherever in it.
+ * A sector that is empty at its end may have been the last: what stands behind
+ * it may be stale (I9), and is left there.
+ */
 static int hole_follow(struct planner *planner)
 {
 	struct snap_plan *plan = planner->plan;
+	uint8_t sectors[2][COW_SECTOR_BYTES], *raw = sectors[0], *before = sectors[1];
 	struct snap_record last = { 0, 0 }, first;
-	uint8_t raw[COW_SECTOR_BYTES];
-	uint64_t index = plan->first_hole, end;
+	uint64_t index = plan->first_hole, done = index, end, begin;
 	int ret;
 
-	for (;;) {
-		uint64_t begin = floor_to(index, SNAP_RECORDS_PER_SECTOR);
-
-		if (index / plan->layout.records_per_area >= plan->layout.nr_areas)
+	for (;; index = begin + SNAP_RECORDS_PER_SECTOR) {
+		begin = floor_to(index, SNAP_RECORDS_PER_SECTOR);
+		if (begin / plan->layout.records_per_area >= plan->layout.nr_areas)
 			return 0;
-		ret = cow_image_pread(plan->cow, raw, sizeof(raw),
-				      cow_snap_record_offset(&plan->layout, begin), planner->err);
+		ret = sector_read(planner, begin, raw);
 		if (ret)
 			return ret;
-		cow_snap_record_decode(raw, &first);
-		if (index == begin && index != plan->first_hole &&
-		    !is_hidden_live(planner, &first, index) && !is_moved(planner, &first))
-			return 0;
 		end = live_end(planner, raw, index);
-		for (uint64_t at = end; at > index && !last.new_chunk; at--) {
-			cow_snap_record_decode(raw + (at - 1) % SNAP_RECORDS_PER_SECTOR *
-							       SNAP_RECORD_BYTES,
-					       &first);
-			if (is_hidden_live(planner, &first, at - 1))
-				last = first;
-		}
-		ret = hidden_sector(planner, raw, index, end, &last);
+		cow_snap_record_decode(raw, &first);
+		if (end == index && (index == plan->first_hole || !is_moved(planner, &first)))
+			return 0;
+		last_live(planner, raw, index, end, &last);
+		/* what the sector before has behind its last live record */
+		ret = hidden_sector(planner, before, done, index, &last);
+		if (!ret)
+			ret = hidden_sector(planner, raw, index, end, &last);
 		if (ret)
 			return ret;
 		plan->nr_records = max_u64(plan->nr_records, end);
-		index = end;
-		if (end != begin + SNAP_RECORDS_PER_SECTOR)
+		done = end;
+		cow_snap_record_decode(raw + COW_SECTOR_BYTES - SNAP_RECORD_BYTES, &first);
+		if (!first.new_chunk)
 			return 0;
+		raw = before;
+		before = raw == sectors[0] ? sectors[1] : sectors[0];
 	}
 }
 
