@@ -7,6 +7,8 @@ pages.py options PAGE        each option as --long-options prints it, in small
                              letters: --name[=argument] TAB -x (or - alone)
 pages.py section PAGE NAME   the lines of one section, macros and all
 pages.py literal PAGE NAME   the literal blocks of one section, as shell text
+pages.py findings PAGE       the page with the list of findings in DIAGNOSTICS made
+                             anew from what tests/examples/list_findings prints
 """
 import sys
 
@@ -63,12 +65,31 @@ def literal(lines):
             yield line.replace("\\e", "\\").replace("\\-", "-").replace("\\&", "")
 
 
+def entry(row):
+    """One finding: a row of list_findings, as lines of a page."""
+    ident, klass, how, summary, kernel, fix = row.split("\t")
+    lines = [".It Li %s Pq %s" % (ident, klass), summary[0].upper() + summary[1:] + ".",
+             "The kernel %s." % kernel]
+    if how == "-":
+        return lines + ["What to do: %s." % fix]
+    return lines + ["Repaired by", ".Fl %s :" % how, fix + "."]
+
+
+def findings(lines, rows):
+    """The lines of the page, its list of findings replaced."""
+    first = next(i for i, line in enumerate(lines) if line.startswith(".It Li "))
+    end = lines.index(".El", first)
+    return lines[:first] + sum((entry(row) for row in rows), []) + lines[end:]
+
+
 def main(job, page, name=None):
     with open(page) as f:
         lines = f.read().splitlines()
     if job == "options":
         for option, short in options(lines):
             print("%s\t%s" % (option.lower(), short))
+    elif job == "findings":
+        print("\n".join(findings(lines, sys.stdin.read().splitlines())))
     else:
         picked = section(lines, name)
         print("\n".join(literal(picked) if job == "literal" else picked))
