@@ -100,6 +100,14 @@ setup() {
 	[[ $stderr == *'\x1b[31m'* ]]
 	run -8 --separate-stderr snapmerge --json "$name" "$name"
 	python3 -m json.tool <<<"$output" >/dev/null
+	# what is text stays text; a lone 0x9b starts a sequence on an 8-bit terminal
+	run -8 --separate-stderr snapmerge $'caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xbe' x
+	[[ $stderr == *$'caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xbe'* ]]
+	for bytes in '\x9b' '\xc2\x9b' '\xe0\x80\x80' '\xed\xa0\x80' '\xf4\x90\x80\x80' '\xc3'; do
+		printf -v name 'x%b' "$bytes"
+		run -8 --separate-stderr snapmerge "$name" x
+		[[ $stderr == *"x$bytes:"* ]]
+	done
 }
 
 @test "a full or closed stdout is noticed: exit 8" {

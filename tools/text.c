@@ -7,6 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How many bytes the character at p has, if a terminal may get it: printable,
+ * well-formed UTF-8 (RFC 3629), no control character (U+0080..U+009F are, and
+ * their second bytes alone, to some). 0: it may not. */
+static size_t printable(const unsigned char *p)
+{
+	size_t len = 0;
+
+	if (*p < 0x80)
+		len = 1;
+	else if (*p >= 0xc2 && *p < 0xf5)
+		len = 2 + (*p >= 0xe0) + (*p >= 0xf0);
+	if (len == 1)
+		return *p >= 0x20 && *p != 0x7f;
+	if (!len || (*p == 0xc2 && p[1] < 0xa0))
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	/* overlong, surrogates, beyond U+10FFFF */
+	if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xf0 && p[1] < 0x90) ||
+	    (*p == 0xed && p[1] > 0x9f) || (*p == 0xf4 && p[1] > 0x8f))
+		return 0;
+	return len;
+}
+
 /* Bytes in specials get a backslash. */
 static char *escape(const char *text, const char *specials)
 {
@@ -14,19 +39,17 @@ static char *escape(const char *text, const char *specials)
 
 	if (!escaped)
 		return NULL;
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		/* U+0080..U+009F are control characters to a terminal. */
-		bool is_c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+	for (const unsigned char *p = (const unsigned char *)text; *p;) {
+		size_t len = printable(p);
 
-		if (*p >= 0x20 && *p != 0x7f && !is_c1) {
-			if (strchr(specials, *p))
-				*to++ = '\\';
-			*to++ = (char)*p;
+		if (!len) {
+			to += sprintf(to, "\\x%02x", *p++);
 			continue;
 		}
-		to += sprintf(to, "\\x%02x", *p);
-		if (is_c1)
-			to += sprintf(to, "\\x%02x", *++p);
+		if (strchr(specials, *p))
+			*to++ = '\\';
+		while (len--)
+			*to++ = (char)*p++;
 	}
 	*to = '\0';
 	return escaped;
