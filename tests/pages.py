@@ -6,7 +6,8 @@
 pages.py options PAGE        each option as --long-options prints it, in small
                              letters: --name[=argument] TAB -x (or - alone)
 pages.py section PAGE NAME   the lines of one section, macros and all
-pages.py literal PAGE NAME   the literal blocks of one section, as shell text
+pages.py examples PAGE STEM  the literal blocks of EXAMPLES, as files STEM-1, ...
+pages.py block FILE TEXT       the first block between ``` behind a line with TEXT
 pages.py findings PAGE       the page with the list of findings in DIAGNOSTICS made
                              anew from what tests/examples/list_findings prints
 """
@@ -54,15 +55,23 @@ def options(lines):
 
 
 def literal(lines):
-    """The text between .Bd -literal and .Ed, unescaped."""
-    inside = False
+    """The blocks between .Bd -literal and .Ed, unescaped."""
+    text = None
     for line in lines:
         if line.startswith(".Bd -literal"):
-            inside = True
+            text = ""
         elif line.startswith(".Ed"):
-            inside = False
-        elif inside:
-            yield line.replace("\\e", "\\").replace("\\-", "-").replace("\\&", "")
+            yield text
+            text = None
+        elif text is not None:
+            text += line.replace("\\e", "\\").replace("\\-", "-").replace("\\&", "") + "\n"
+
+
+def block(lines, text):
+    """The first fenced block of a Markdown text behind a line that holds text."""
+    start = next(i for i, line in enumerate(lines) if text in line)
+    first = lines.index("```", start) + 1
+    return lines[first:lines.index("```", first)]
 
 
 def entry(row):
@@ -88,11 +97,16 @@ def main(job, page, name=None):
     if job == "options":
         for option, short in options(lines):
             print("%s\t%s" % (option.lower(), short))
+    elif job == "block":
+        print("\n".join(block(lines, name)))
     elif job == "findings":
         print("\n".join(findings(lines, sys.stdin.read().splitlines())))
+    elif job == "examples":
+        for nr, text in enumerate(literal(section(lines, "EXAMPLES")), 1):
+            with open("%s-%d" % (name, nr), "w") as f:
+                f.write(text)
     else:
-        picked = section(lines, name)
-        print("\n".join(literal(picked) if job == "literal" else picked))
+        print("\n".join(section(lines, name)))
 
 
 if __name__ == "__main__":

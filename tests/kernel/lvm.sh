@@ -3,7 +3,7 @@
 # Copyright (C) 2026 the libcow authors
 # Inside the user-mode kernel: an upgrade is rolled back from rescue media, the
 # way LVM is used today. $1 is a work directory that holds "path" (where our
-# tools are); the disk is /dev/ubdb.
+# tools are) and "story" (the README's own words for it); the disk is /dev/ubdb.
 set -eux
 dir=$1
 PATH=$(cat "$dir/path"):$PATH
@@ -51,7 +51,8 @@ upgrade() {
 	umount /mnt
 }
 
-roll_back() {
+# After the reboot into rescue media: the tools refuse what is in use.
+refuse() {
 	vgchange -q -an vg
 	vgchange -q -ay vg
 	# The tools refuse what is a snapshot itself, or in use.
@@ -61,21 +62,34 @@ roll_back() {
 	status=0
 	snapmerge -y /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow || status=$?
 	[ "$status" = 64 ]
-	dmsetup remove --noudevsync vg-snap
-	dmsetup remove --noudevsync vg-root
-	snapcheck /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
-	snapmerge -y /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
-	snapcheck /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
-	dmsetup remove --noudevsync vg-snap-cow
-	dmsetup remove --noudevsync vg-root-real
+}
+
+# The story begins, but the merge stops half-way, and the machine goes down.
+cut_off() {
 	vgchange -q -an vg
 	vgchange -q -ay vg
+	dmsetup remove vg-snap vg-root
+	status=0
+	"$(cat "$dir/path")/tests/examples/merge_some" /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow 4M || status=$?
+	[ "$status" = 32 ]
+	dmsetup remove vg-snap-cow vg-root-real
+}
+
+# The README's block, without its last line.
+roll_back() {
+	refuse
+	sed '$d' "$dir/story" >"$dir/but-last"
+	sh -eux "$dir/but-last"
 }
 
 judge() {
 	# 2 chunks: header and an empty area.
 	dmsetup status vg-snap
 	[ "$(dmsetup status vg-snap | awk '{ split($4, used, "/"); print used[1] - $5 }')" = 0 ]
+	judge_root
+}
+
+judge_root() {
 	e2fsck -fn /dev/vg/root
 	mount -o ro /dev/vg/root /mnt
 	list /mnt >"$dir/after"
@@ -86,6 +100,7 @@ judge() {
 rescue
 install_system
 upgrade 4k
+cut_off
 roll_back
 judge
 lvconvert -q --merge vg/snap
@@ -97,8 +112,8 @@ e2fsck -fn /dev/vg/root
 mount /dev/vg/root /mnt
 list /mnt >"$dir/before"
 upgrade 64k
-roll_back
-judge
-lvremove -q -y vg/snap
-e2fsck -fn /dev/vg/root
+refuse
+sh -eux "$dir/story"
+judge_root
+[ "$(lvs --noheadings -o lv_name vg | tr -d ' ')" = root ]
 vgchange -q -an vg

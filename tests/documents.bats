@@ -1,0 +1,100 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the manual pages and the README tell people to type is typed here, each
+# block as it stands, in a directory of its own with the images it names. A line
+# that is to end with another exit status than 0 says so behind "# exit status".
+# bats file_tags=slow
+bats_require_minimum_version 1.8.0
+
+# Images under the names that the examples use: an ext4 file system, its upgrade
+# on a snapshot (cow.img), layers, a sibling, a damaged store, two exports.
+setup_file() {
+	export stock=$BATS_FILE_TMPDIR/stock
+	mkdir "$stock" && cd "$stock"
+	mkdir -p tree/etc
+	echo "version 1" >tree/etc/release
+	head -c 300k /dev/urandom >tree/etc/data
+	truncate -s 8M origin.img
+	mke2fs -q -t ext4 -O ^has_journal -d tree origin.img
+	cp origin.img base.img
+	upgrade origin.img mid.img 2
+	upgrade mid.img changed.img 3
+	snapcreate -q origin.img cow.img --from changed.img
+	snapcreate -q base.img layer1.img --from mid.img
+	snapcreate -q mid.img layer2.img --from changed.img
+	snapcreate -q origin.img weekly.img
+	# The kernel takes the top byte of a chunk number for a length.
+	cp cow.img damaged.img
+	printf '\003' | dd of=damaged.img bs=1 seek=4111 conv=notrunc status=none
+	snapdump -q --delta -o mon.tar base.img layer1.img
+	snapdump -q --delta -o tue.tar mid.img layer2.img
+	cp mon.tar delta.tar
+	rm -r tree mid.img
+}
+
+upgrade() {
+	{ echo "version $3"; seq 9000; } >new
+	cp "$1" "$2"
+	printf '%s\n' 'rm /etc/release' 'write new /etc/release' | debugfs -w -f - "$2" >/dev/null 2>&1
+	rm new
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# paste FILE: each line by itself, as typed; its exit status is what it says.
+paste_block() {
+	local line wanted nr=0
+	while IFS= read -r line; do
+		wanted=0
+		[[ ! $line =~ "# exit status "([0-9]+) ]] || wanted=${BASH_REMATCH[1]}
+		run bash -o pipefail -c "$line" </dev/null
+		[ "$status" -eq "$wanted" ] || { echo "$line: $status: $output"; return 1; }
+		nr=$((nr + 1))
+	done < <(sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' "$1" | grep .)
+	[ "$nr" -gt 0 ]
+}
+
+# try_blocks PREFIX: every file PREFIX-*, in a directory of its own.
+try_blocks() {
+	local file
+	for file in "$1"-*; do
+		mkdir "in-$file" && cp --sparse=always "$stock"/* "in-$file"
+		# One example makes what another reads.
+		grep -q -- --import "$file" || rm "in-$file/mon.tar" "in-$file/tue.tar"
+		(cd "in-$file" && paste_block "../$file") || { cat "$file"; return 1; }
+	done
+}
+
+# blocks PAGE: the examples of a page as files PAGE-1, ...
+blocks() {
+	"$COW_SOURCE/tests/pages.py" examples "$COW_SOURCE/man/$1" "$1"
+	[ -e "$1-1" ]
+}
+
+@test "the examples of the pages do what they say" {
+	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5; do
+		blocks $page
+		try_blocks $page
+	done
+}
+
+@test "the examples of snapmerge's page do what they say; the one with LVM is the README's, which a kernel runs" {
+	blocks snapmerge.8
+	lvm=$(grep -l vgchange snapmerge.8-*)
+	"$COW_SOURCE/tests/pages.py" block "$COW_SOURCE/README.md" "Roll back an upgrade" | diff "$lvm" -
+	rm "$lvm"
+	try_blocks snapmerge.8
+	cmp "$stock/origin.img" in-snapmerge.8-2/origin.img
+	cmp "$stock/changed.img" in-snapmerge.8-4/flat.img
+}
+
+@test "the README's other stories do what they say" {
+	"$COW_SOURCE/tests/pages.py" block "$COW_SOURCE/README.md" "The kernel refuses" >story-1
+	"$COW_SOURCE/tests/pages.py" block "$COW_SOURCE/README.md" "Get the data out" >story-2
+	sed -i 's/cow\.img/damaged.img/' story-1
+	try_blocks story
+	cmp "$stock/changed.img" in-story-2/view.img
+	cmp "$stock/changed.img" in-story-1/origin.img
+}
