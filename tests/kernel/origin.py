@@ -2,9 +2,12 @@
 # Copyright (C) 2026 the libcow authors
 """The same random writes through the kernel's snapshot-origin with two
 snapshots of different chunk sizes, and through ours (cow_copyout_write()): the
-views are equal, and both go on with what the other left."""
+views are equal, and both go on with what the other left. Then one of them is
+merged: the other stays true, and the undo file is a snapshot of the merged
+origin that shows the old one."""
 import os
 import random
+import shutil
 
 from snap import SECTOR, Model, Store, exact_chunks
 from states import equal, read, same, sha
@@ -103,6 +106,7 @@ class Pair:
         self.usage = [m.status(os.path.getsize(self.path("cow%d-u" % i)))
                       for i, m in enumerate(self.models)]
         self.middle = bytes(self.origin.view)
+        merged = self.merge()
         # Then each goes on with what the other made.
         self.more = self.draw_writes(self.rng.randint(1, 6), 50)
         ops = self.loops("k") + self.through("k", self.own, first)
@@ -111,7 +115,26 @@ class Pair:
         self.at_u = len(ops)
         ops += self.look("u") + self.through("u", [], self.more)
         self.at_more = len(ops)
-        return ops + self.look("u")
+        ops += self.look("u")
+        self.at_merged = len(ops)
+        return ops + merged
+
+    def merge(self):
+        """Snapshot 0 of our set, and ops to see what that did to others."""
+        for name in ("origin", "cow0", "cow1"):
+            shutil.copyfile(self.path(name + "-u"), self.path(name + "-m"))
+        self.tools.run("snapmerge", "-q", "-y", "--sibling=" + self.path("cow1-m"),
+                       "--save-undo=" + self.path("undo"), self.path("origin-m"),
+                       self.path("cow0-m"))
+        same("origin after snapshot 0 was merged", read(self.path("origin-m")),
+             self.models[0].view)
+        ops = [["loop", "om", self.path("origin-m")]]
+        for name, path, cs in (("undo", "undo", self.chunk_sectors[0]),
+                               ("other", "cow1-m", self.chunk_sectors[1])):
+            ops += [["loop", "c" + name, self.path(path)],
+                    ["dm", name, self.sectors, "snapshot", "{om} {c%s} P %d" % (name, cs)],
+                    ["sha256", name]]
+        return ops
 
     def same_sets(self, when, who):
         """A set on the disk against the model, by the naive reader."""
@@ -129,6 +152,8 @@ class Pair:
             equal("views of %s stores" % whose, answers[at + 4:at + 6], self.shown)
         equal("views after the kernel went on with ours",
               answers[self.at_more + 4:self.at_more + 6], self.shown)
+        equal("the old origin in the undo file", answers[self.at_merged + 3], sha(self.middle))
+        equal("the sibling of the merge", answers[self.at_merged + 6], self.shown[1])
         equal("writes that failed", [a for op, a in zip(self.ops, answers)
                                      if op[0] == "write" and a], [])
         self.same_sets("after the kernel went on with ours", "u")
