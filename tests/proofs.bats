@@ -17,3 +17,7 @@ setup() {
 @test "snapshot-origin: two snapshots of different chunk sizes, by the kernel and by us, are equal" {
 	"$lab/proofs.py" origin 24
 }
+
+@test "snapcheck -y -o NEW of damaged stores: the kernel loads 300 of them and sees what we see" {
+	"$lab/proofs.py" --seed 1 damaged
+}
