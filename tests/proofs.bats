@@ -21,3 +21,7 @@ setup() {
 @test "snapcheck -y -o NEW of damaged stores: the kernel loads 300 of them and sees what we see" {
 	"$lab/proofs.py" --seed 1 damaged
 }
+
+@test "the computed size, at the edges of areas, for every chunk size: enough, and one chunk less is not" {
+	"$lab/proofs.py" --seed 1 sizes
+}

@@ -8,7 +8,8 @@ boot each.
 
 A story is a module with cases(work, tools, args), objects with a name, ops (see
 guest.py) and judge(answers), which raises Failure; and conclude(cases): were
-they enough? A failure prints the case and its images stay. Exit: 0 all agree, 1 not, 2 the lab itself failed."""
+they enough? A failure prints the case and its images stay. Exit: 0 all agree,
+1 not, 2 the lab itself failed."""
 import argparse
 import importlib
 import os
@@ -26,7 +27,7 @@ from lab import Lab, LabError  # noqa: E402
 from snap import FormatError  # noqa: E402
 from tools import ToolError, Tools  # noqa: E402
 
-STORIES = ("states", "origin", "damaged")
+STORIES = ("states", "origin", "damaged", "sizes")
 BATCH = 600  # cases that share a boot
 
 
