@@ -37,7 +37,7 @@ comma := ,
 B ?= build$(if $(filter clang%,$(CC)),-clang)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
 
 LIB_PKGS  := libxxhash
-TOOL_PKGS := libarchive ext2fs com_err blkid json-c
+TOOL_PKGS := libarchive ext2fs com_err blkid json-c libseccomp
 # These goals work before the packages are there.
 bare_goals := deps check quickstart clean help dist deb
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(bare_goals),$(MAKECMDGOALS)),all),)
@@ -53,7 +53,8 @@ endif
 warnings := -Wall -Wextra -Wshadow -Wvla -Wundef -Wwrite-strings -Wformat=2 \
 	-Wstrict-prototypes -Wmissing-prototypes -Wimplicit-fallthrough
 # Ours first, the user's last: the user can always override.
-cow_cppflags := -Iinclude -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(lib_cflags)
+cow_cppflags := -Iinclude -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(lib_cflags) \
+	$(if $(SANITIZE)$(COVERAGE),-DCOW_NO_SANDBOX)
 cow_cflags   := -std=gnu11 -fvisibility=hidden $(warnings) $(if $(WERROR),-Werror) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
 	$(if $(COVERAGE),--coverage -O0)
@@ -74,6 +75,8 @@ unit_src   := $(wildcard tests/unit/test_*.c)
 aid_src    := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
 # Programs that tests start: one source each, linked with the aids.
 prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/examples/*.c)
+# The same, but linked with what the tools consist of.
+inner_src  := $(wildcard tests/sandbox/*.c)
 fuzz_src   := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 lib_obj    := $(lib_src:%.c=$(B)/%.o)
@@ -83,6 +86,7 @@ aid_obj    := $(aid_src:%.c=$(B)/%.o)
 tools      := $(addprefix $(B)/,$(tool_names))
 units      := $(unit_src:%.c=$(B)/%)
 progs      := $(prog_src:%.c=$(B)/%)
+inners     := $(inner_src:%.c=$(B)/%)
 crashers   := $(filter $(B)/tests/crash/%,$(progs))
 replays    := $(fuzz_src:%.c=$(B)/%_replay)
 fuzzers    := $(fuzz_src:%.c=$(B)/%_fuzzer)
@@ -126,9 +130,11 @@ $(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_lib) $(if $(SHARED_TOOLS),$(share
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
 $(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
 	$(call quiet,LD)mkdir -p $(@D); $(link) -static -s -Wl,--gc-sections -o $@ $< $(cli_lib) $(static_lib) \
-		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c) $(LDLIBS)
+		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
+$(inners): $(B)/%: $(B)/%.o $(cli_obj) $(static_lib)
+	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
 # Fuzz targets reach the readers of the tools, too.
 $(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(cli_obj) $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
@@ -145,7 +151,7 @@ test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 deps:  ## install what build and tests need (Debian: apt-get)
 	@tests/deps.sh
 
-tests-bin: $(units) $(replays) $(progs)
+tests-bin: $(units) $(replays) $(progs) $(inners)
 
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done

@@ -3,7 +3,7 @@
 # Installs what build and tests need, where something is missing (Debian 12).
 set -eu
 packages="gcc g++ clang libclang-rt-14-dev make pkg-config git
-libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev
+libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev libseccomp-dev
 bats parallel python3 zstd xz-utils strace valgrind clang-format shellcheck mandoc
 debhelper dpkg-dev lintian libarchive-tools
 user-mode-linux dmsetup lvm2 e2fsprogs xfsprogs btrfs-progs qemu-utils

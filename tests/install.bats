@@ -80,7 +80,7 @@ cow_version() {
 @test "snapmerge and snapcheck need no more libraries than a rescue system has" {
 	for tool in snapmerge snapcheck; do
 		[ "$(readelf -dW "$root/sbin/$tool" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | sort | paste -sd' ')" = \
-			"libblkid.so.1 libc.so.6 libjson-c.so.5 libxxhash.so.0" ]
+			"libblkid.so.1 libc.so.6 libjson-c.so.5 libseccomp.so.2 libxxhash.so.0" ]
 	done
 }
 

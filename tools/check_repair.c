@@ -8,6 +8,7 @@
 
 #include "tools/blkid.h"
 #include "tools/cli.h"
+#include "tools/sandbox.h"
 
 #define UNDO_CHUNK_BYTES 4096
 
@@ -41,6 +42,7 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	ret = cow_output_open(set, repair->output, size, flags, &repair->out, err);
 	if (!ret)
 		ret = blkid_check_output(repair->out, repair->output, err);
+	sandbox_enter();
 	if (ret)
 		return ret;
 	repair->target = cow_output_image(repair->out);
@@ -67,6 +69,7 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 	ret = cow_create_size(&create, &size, err);
 	if (!ret)
 		ret = cow_output_open(set, repair->save_undo, size, flags, &repair->undo, err);
+	sandbox_enter();
 	if (ret)
 		return ret;
 	roles[1].image = cow_output_image(repair->undo);

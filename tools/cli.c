@@ -13,6 +13,7 @@
 
 #include "tools/json.h"
 #include "tools/opts.h"
+#include "tools/sandbox.h"
 #include "tools/signals.h"
 #include "tools/text.h"
 
@@ -226,11 +227,9 @@ static int start_json(const char *target)
 
 	if (!target || json_root())
 		return CLI_DONE;
-	code = json_check_target(target);
-	if (!code) {
-		json_start(target, cli.spec->tool);
+	code = json_start(target, cli.spec->tool);
+	if (!code)
 		return CLI_DONE;
-	}
 	code = code == -EEXIST
 		       ? cli_refuse(&err, code, "exists", NULL,
 				    "--json: %s exists and is no report of an earlier run: remove "
@@ -321,6 +320,8 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 		opts_print_short(spec);
 	else
 		*ret_ended = false;
+	if (!*ret_ended)
+		sandbox_begin();
 	return CLI_DONE;
 }
 

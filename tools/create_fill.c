@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "tools/cli.h"
-#include "tools/import.h"
 #include "tools/manifest.h"
+#include "tools/sandbox.h"
 #include "tools/size.h"
 
 /* The image that the view is to equal; NULL: no difference is asked for. */
@@ -59,7 +59,7 @@ static int measure(struct create *create, struct cow_image *source, struct cow_e
 static int save_manifest(struct create *create, struct manifest *manifest, struct cow_err *err)
 {
 	manifest->is_doubtful = create->is_doubtful;
-	return manifest_save(manifest, create->operands.set, create->manifest, err);
+	return manifest_save(manifest, &create->manifest_sink, err);
 }
 
 static int fill_from_image(struct create *create, struct cow_store *store, struct cow_image *source,
@@ -94,7 +94,7 @@ static int fill_from_exports(struct create *create, struct cow_store *store, str
 		.chunk_bytes = create->params.create.chunk_bytes,
 		.callbacks = &callbacks,
 	};
-	int ret = import_run(&import, create->imports.words, create->imports.nr_words, err);
+	int ret = import_run(&import, &create->import_files, err);
 
 	create->is_doubtful |= import.is_doubtful;
 	create->stats.data_bytes = import.data_bytes;
@@ -161,18 +161,35 @@ static int rehearse(struct create *create, struct cow_err *err)
 	return cow_create_size(&params, &create->need.required_bytes, err);
 }
 
+static int open_all(struct create *create, struct cow_image **ret_source, struct cow_err *err)
+{
+	const struct opt_list *imports = &create->imports;
+	int ret = open_source(create, ret_source, err);
+
+	if (!ret)
+		ret = target_open(&create->target, &create->params, err);
+	if (!ret && create->manifest && !create->params.is_dry_run)
+		ret = sink_open(&create->manifest_sink, create->operands.set, create->manifest,
+				err);
+	if (!ret)
+		ret = import_files_open(&create->import_files, imports->words, imports->nr_words,
+					err);
+	return ret;
+}
+
 int create_run(struct create *create, struct cow_err *err)
 {
 	struct cow_image *source;
 	int ret;
 
+	create->manifest_sink = (struct sink)SINK_INIT;
 	create->need = (struct cow_diff_size)COW_DIFF_SIZE_INIT;
 	create->stats = (struct cow_patch_stats)COW_PATCH_STATS_INIT;
 	create->is_doubtful = create->operands.is_doubtful;
 	create->params.set = create->operands.set;
-	ret = open_source(create, &source, err);
+	ret = open_all(create, &source, err);
 	if (!ret)
-		ret = target_open(&create->target, &create->params, err);
+		sandbox_enter();
 	if (!ret)
 		ret = measure(create, source, err);
 	if (!ret)
@@ -182,6 +199,8 @@ int create_run(struct create *create, struct cow_err *err)
 
 void create_close(struct create *create)
 {
+	import_files_close(&create->import_files);
+	sink_close(&create->manifest_sink);
 	target_close(&create->target);
 	cow_image_close(create->image);
 	operands_close(&create->operands);

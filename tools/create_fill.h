@@ -5,9 +5,11 @@
 #ifndef TOOLS_CREATE_FILL_H
 #define TOOLS_CREATE_FILL_H
 
+#include "tools/import.h"
 #include "tools/opts.h"
 #include "tools/operands.h"
 #include "tools/progress.h"
+#include "tools/sink.h"
 #include "tools/target.h"
 
 struct create {
@@ -20,6 +22,9 @@ struct create {
 	bool has_view;		 /* --from-view */
 	struct opt_list imports;
 	const char *manifest; /* --manifest; NULL: none */
+	/* Open before anything foreign is read. */
+	struct import_files import_files;
+	struct sink manifest_sink;
 	/* Filled in. */
 	bool is_measured;
 	struct cow_diff_size need;

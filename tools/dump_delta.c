@@ -19,6 +19,7 @@
 #include "tools/delta.h"
 #include "tools/manifest.h"
 #include "tools/printer.h"
+#include "tools/sandbox.h"
 #include "tools/sink.h"
 #include "tools/tar.h"
 
@@ -278,6 +279,7 @@ int dump_delta(struct dump *dump, struct cow_err *err)
 	ret = sink_open(&sink, dump->operands.set, dump->output, err);
 	if (!ret && dump->against)
 		ret = manifest_load(&job.parent, dump->against, err);
+	sandbox_enter();
 	if (!ret)
 		ret = scan(&job, err);
 	if (!ret && !dump->is_dry_run)

@@ -13,6 +13,7 @@
 #include "tools/fs_ext.h"
 #include "tools/json.h"
 #include "tools/pax.h"
+#include "tools/sandbox.h"
 #include "tools/sink.h"
 #include "tools/tar.h"
 
@@ -135,9 +136,10 @@ int dump_files(struct dump *dump, struct cow_err *err)
 	int ret;
 
 	files.list = json_put_array(json_root(), "problems");
-	ret = fs_ext_open(dump->operands.view, &fs, err);
+	ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	sandbox_enter();
 	if (!ret)
-		ret = sink_open(&sink, dump->operands.set, dump->output, err);
+		ret = fs_ext_open(dump->operands.view, &fs, err);
 	if (!ret)
 		ret = dump->is_dry_run ? walk(&files, fs, err)
 				       : write_files(&files, fs, &sink, err);

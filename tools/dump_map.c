@@ -18,6 +18,7 @@
 
 #include "tools/json.h"
 #include "tools/printer.h"
+#include "tools/sandbox.h"
 #include "tools/sink.h"
 
 static bool layer_next(const struct dump *dump, const struct layer *layer, uint64_t at,
@@ -104,6 +105,7 @@ int dump_text(struct dump *dump, dump_text_writer *write, struct cow_err *err)
 		sink = (struct sink){ .fd = STDOUT_FILENO, .name = "stdout" };
 	else if (!is_in_json)
 		ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	sandbox_enter();
 	if (!is_in_json && !dump->is_dry_run)
 		text.write = sink_write;
 	if (!ret)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/blkid.h"
+#include "tools/sandbox.h"
 #include "tools/sink.h"
 
 /* Smallest hole that is left out of a file. */
@@ -153,6 +154,7 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 	target.image = cow_output_image(output);
 	target.keeps_holes = !cow_image_is_block_device(target.image);
 	ret = blkid_check_output(output, dump->output, err);
+	sandbox_enter();
 	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);
 	if (!ret && !dump->is_dry_run)
@@ -169,6 +171,7 @@ int dump_raw(struct dump *dump, struct cow_err *err)
 	if (dump->output && strcmp(dump->output, "-"))
 		return dump_to_file(dump, err);
 	ret = sink_open(&target.sink, dump->operands.set, NULL, err);
+	sandbox_enter();
 	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);
 	sink_close(&target.sink);

@@ -13,6 +13,7 @@
 
 #include "tools/delta.h"
 #include "tools/manifest.h"
+#include "tools/sandbox.h"
 #include "tools/sink.h"
 #include "tools/tar.h"
 
@@ -146,6 +147,7 @@ int dump_tar(struct dump *dump, struct cow_err *err)
 	int ret;
 
 	ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	sandbox_enter();
 	if (!ret)
 		ret = scan(dump, &contents, err);
 	dump->nr_ranges = contents.nr_extents;

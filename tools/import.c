@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/cli.h"
 #include "tools/import_data.h"
@@ -254,11 +255,39 @@ int import_stream(struct import *import, struct tar_reader *tar, const char *bef
 	return ret;
 }
 
-static int import_one(struct import *import, const char *path, const char *before,
+int import_files_open(struct import_files *files, const char *const *paths, size_t nr_paths,
+		      struct cow_err *err)
+{
+	int ret = 0;
+
+	files->paths = paths;
+	files->nr_files = 0;
+	files->fds = calloc(nr_paths + 1, sizeof(*files->fds));
+	if (!files->fds)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu files",
+				  nr_paths);
+	for (size_t i = 0; !ret && i < nr_paths; i++) {
+		ret = tar_reader_open_file(paths[i], &files->fds[i], err);
+		if (!ret)
+			files->nr_files++;
+	}
+	return ret;
+}
+
+void import_files_close(struct import_files *files)
+{
+	for (size_t i = 0; i < files->nr_files; i++)
+		if (files->fds[i] > STDIN_FILENO)
+			close(files->fds[i]);
+	free(files->fds);
+	*files = (struct import_files){ 0 };
+}
+
+static int import_one(struct import *import, const char *path, int fd, const char *before,
 		      struct cow_err *err)
 {
 	struct tar_reader *tar = NULL;
-	int ret = tar_reader_open(path, &tar, err);
+	int ret = tar_reader_open(path, fd, &tar, err);
 
 	if (!ret)
 		ret = import_stream(import, tar, before, err);
@@ -266,13 +295,16 @@ static int import_one(struct import *import, const char *path, const char *befor
 	return ret;
 }
 
-int import_run(struct import *import, const char *const *paths, size_t nr_paths,
-	       struct cow_err *err)
+int import_run(struct import *import, struct import_files *files, struct cow_err *err)
 {
 	int ret = 0;
 
-	for (size_t i = 0; !ret && i < nr_paths; i++)
-		ret = import_one(import, paths[i], i ? paths[i - 1] : NULL, err);
+	for (size_t i = 0; !ret && i < files->nr_files; i++) {
+		int fd = files->fds[i];
+
+		files->fds[i] = -1; /* the reader closes it */
+		ret = import_one(import, files->paths[i], fd, i ? files->paths[i - 1] : NULL, err);
+	}
 	return ret;
 }
 

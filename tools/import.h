@@ -24,12 +24,24 @@ struct import {
 	uint64_t data_bytes; /* that were taken from the exports */
 };
 
+/* The files that are to be imported (or "-"), open. */
+struct import_files {
+	const char *const *paths;
+	int *fds;
+	size_t nr_files; /* open */
+};
+
+/* Opens them without a look into them; close is to be called in any case.
+ * Errors: as open(2), -ENOMEM. */
+int import_files_open(struct import_files *files, const char *const *paths, size_t nr_paths,
+		      struct cow_err *err);
+void import_files_close(struct import_files *files);
+
 /* Imports the files (or "-"), in order. Errors: -EMEDIUMTYPE not an export (id
  * "not-an-export"); -EPERM wrong size (id "size"), wrong origin ("parent"), a
  * gap in the chain ("gap"); -EIO damaged or cut (id "tar", "digest"); -EBADMSG;
  * and those of cow_patch_write(). */
-int import_run(struct import *import, const char *const *paths, size_t nr_paths,
-	       struct cow_err *err);
+int import_run(struct import *import, struct import_files *files, struct cow_err *err);
 /* One of them, from a tar that is open; before: the name of the one before it,
  * or NULL. */
 int import_stream(struct import *import, struct tar_reader *tar, const char *before,

@@ -3,16 +3,14 @@
 #include "tools/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <json-c/json.h>
 
 #include "libcow.h"
+#include "tools/json_file.h"
 
 /* Changes when a member changes its meaning; new members do not count. */
 #define JSON_SCHEMA "libcow.run/1"
@@ -22,8 +20,12 @@ static struct json_document {
 	const char *target;
 } document;
 
-void json_start(const char *target, const char *tool)
+int json_start(const char *target, const char *tool)
 {
+	int ret = json_file_open(target);
+
+	if (ret)
+		return ret;
 	document.target = target;
 	document.root = json_object_new_object();
 	json_put_text(document.root, "schema", JSON_SCHEMA);
@@ -34,6 +36,7 @@ void json_start(const char *target, const char *tool)
 	json_put_bool(document.root, "done", false);
 	json_put_null(document.root, "error");
 	json_put_null(document.root, "next");
+	return 0;
 }
 
 struct json_object *json_root(void)
@@ -151,93 +154,6 @@ struct json_object *json_put_array(struct json_object *at, const char *key)
 	return at ? put_new(at, key, json_object_new_array()) : NULL;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t done = write(fd, text, len);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		text += done;
-		len -= (size_t)done;
-	}
-	return 0;
-}
-
-/* Is it empty, or a report of an earlier run? */
-static bool may_replace(const char *path)
-{
-	static const char beginning[] = "{\n  \"schema\":\"libcow.run/";
-	char bytes[sizeof(beginning)];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = fd < 0 ? -1 : read(fd, bytes, sizeof(beginning) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	return !len || (len == sizeof(beginning) - 1 && !memcmp(bytes, beginning, (size_t)len));
-}
-
-/*
- * I7 for the report: a slip of the hand (--json=COW) must not replace the only
- * copy of an image, be it an operand or not. *ret_is_special: not replaced, but
- * written to.
- */
-static int check_target(const char *path, bool *ret_is_special)
-{
-	struct stat st;
-
-	*ret_is_special = false;
-	if (stat(path, &st))
-		return errno == ENOENT || errno == ELOOP ? 0 : -errno;
-	*ret_is_special = S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode);
-	if (*ret_is_special)
-		return 0;
-	if (S_ISDIR(st.st_mode))
-		return -EISDIR;
-	return S_ISREG(st.st_mode) && may_replace(path) ? 0 : -EEXIST;
-}
-
-int json_check_target(const char *target)
-{
-	bool is_special;
-
-	return strcmp(target, "-") ? check_target(target, &is_special) : 0;
-}
-
-/* A regular file is replaced as a whole; anything else is written to. */
-static int write_file(const char *path, const char *text, size_t len)
-{
-	bool is_special;
-	char *temporary = NULL;
-	int fd, ret;
-
-	/* Once more: -o may have made it meanwhile. */
-	ret = check_target(path, &is_special);
-	if (ret)
-		return ret;
-	if (!is_special && asprintf(&temporary, "%s.XXXXXX", path) < 0)
-		return -ENOMEM;
-	fd = is_special ? open(path, O_WRONLY | O_CLOEXEC) : mkstemp(temporary);
-	if (fd < 0) {
-		ret = -errno;
-		free(temporary);
-		return ret;
-	}
-	ret = write_all(fd, text, len);
-	if (!ret && !is_special && fchmod(fd, 0644))
-		ret = -errno;
-	if (close(fd) && !ret)
-		ret = -errno;
-	if (!ret && !is_special && rename(temporary, path))
-		ret = -errno;
-	if (ret && !is_special)
-		unlink(temporary);
-	free(temporary);
-	return ret;
-}
-
 int json_write(void)
 {
 	const char *text;
@@ -249,12 +165,7 @@ int json_write(void)
 	text = json_object_to_json_string_ext(
 		document.root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 	len = text ? asprintf(&line, "%s\n", text) : -1;
-	if (len < 0)
-		ret = -ENOMEM;
-	else if (json_is_on_stdout())
-		ret = write_all(STDOUT_FILENO, line, (size_t)len);
-	else
-		ret = write_file(document.target, line, (size_t)len);
+	ret = json_file_write(len < 0 ? NULL : line, len < 0 ? 0 : (size_t)len);
 	free(line);
 	json_object_put(document.root);
 	document.root = NULL;

@@ -13,11 +13,10 @@
 
 struct json_object;
 
-/* May the object go there? A file that exists must be empty or a report of an
- * earlier run. Returns 0 or a negative errno: -EEXIST something else is there. */
-int json_check_target(const char *target);
-/* Begins the object; target "-" is stdout, else a file. */
-void json_start(const char *target, const char *tool);
+/* Begins the object; target "-" is stdout, else a file, which must not exist,
+ * be empty or a report of an earlier run. Returns 0 or a negative errno: -EEXIST
+ * something else is there. */
+int json_start(const char *target, const char *tool);
 /* The object itself, or NULL without --json. */
 struct json_object *json_root(void);
 /* Is stdout taken by the object? */

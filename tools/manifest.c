@@ -174,18 +174,10 @@ int manifest_print(const struct manifest *manifest, struct printer *printer, str
 	return ret ? ret : printer_flush(printer, err);
 }
 
-int manifest_save(const struct manifest *manifest, struct cow_imageset *set, const char *path,
-		  struct cow_err *err)
+int manifest_save(const struct manifest *manifest, struct sink *sink, struct cow_err *err)
 {
-	struct sink sink = SINK_INIT;
-	struct printer printer = { .write = sink_write, .user = &sink };
-	int ret;
+	struct printer printer = { .write = sink_write, .user = sink };
+	int ret = manifest_print(manifest, &printer, err);
 
-	ret = sink_open(&sink, set, path, err);
-	if (!ret)
-		ret = manifest_print(manifest, &printer, err);
-	if (!ret)
-		ret = sink_publish(&sink, err);
-	sink_close(&sink);
-	return ret;
+	return ret ? ret : sink_publish(sink, err);
 }

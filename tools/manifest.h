@@ -15,6 +15,8 @@
 #include "tools/json_read.h"
 #include "tools/printer.h"
 
+struct sink;
+
 struct manifest {
 	uint64_t view_bytes;
 	uint8_t digest[COW_DIGEST_BYTES]; /* of the whole */
@@ -48,9 +50,8 @@ int manifest_scan(struct manifest *manifest, struct cow_image *image,
 
 /* The JSON; the printer is flushed. */
 int manifest_print(const struct manifest *manifest, struct printer *printer, struct cow_err *err);
-/* Prints to a new file, published. */
-int manifest_save(const struct manifest *manifest, struct cow_imageset *set, const char *path,
-		  struct cow_err *err);
+/* Prints to a sink, published. */
+int manifest_save(const struct manifest *manifest, struct sink *sink, struct cow_err *err);
 
 /* Reads the JSON, all of it. Errors: -EBADMSG not a manifest, not complete, or
  * it contradicts itself (id "manifest"). */

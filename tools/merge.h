@@ -64,8 +64,9 @@ int merge_siblings_drop(struct merge_siblings *siblings, struct cow_err *err);
 
 /*
  * merge_undo.c. prepare: refuses a bad place, opens an existing file (which
- * only an interrupted run of the same job can have left), computes the size of
- * a new one. create: makes that, without a name. publish: gives it its name.
+ * only an interrupted run of the same job can have left), opens a new one of
+ * the size that it needs, without a name. create: makes a store of that.
+ * publish: gives it its name.
  */
 int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct operands *operands,
 		       bool will_write, struct cow_err *err);

@@ -6,6 +6,7 @@
 #include "tools/json.h"
 #include "tools/merge.h"
 #include "tools/progress.h"
+#include "tools/sandbox.h"
 #include "tools/size.h"
 
 int merge_reflink(const struct merge_options *options)
@@ -77,6 +78,7 @@ static int write_output(const struct merge_options *options, struct operands *op
 		cow_output_close(output);
 		return cli_fail(&err);
 	}
+	sandbox_enter();
 	say_plan(options, operands);
 	if (!options->common.dry_run)
 		ret = copy(options, operands->view, output, &result, &err);

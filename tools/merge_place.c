@@ -7,6 +7,7 @@
 
 #include "tools/merge.h"
 #include "tools/progress.h"
+#include "tools/sandbox.h"
 
 static double seconds_now(void)
 {
@@ -169,7 +170,12 @@ int merge_in_place(const struct merge_options *options)
 	struct cow_err err = COW_ERR_INIT;
 	int status;
 
-	status = open_all(&job, &err) ? cli_fail(&err) : plan_and_merge(&job);
+	if (open_all(&job, &err)) {
+		status = cli_fail(&err);
+	} else {
+		sandbox_enter();
+		status = plan_and_merge(&job);
+	}
 	merge_undo_close(&job.undo);
 	merge_siblings_close(&job.dropped);
 	merge_siblings_close(&job.kept);

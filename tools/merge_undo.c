@@ -155,6 +155,8 @@ int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct o
 	if (!ret)
 		ret = check_room(undo, directory, err);
 	free(directory);
+	if (!ret && will_write)
+		ret = cow_output_open(operands->set, path, undo->size_bytes, 0, &undo->output, err);
 	return ret;
 }
 
@@ -175,9 +177,6 @@ int merge_undo_create(struct merge_undo *undo, const struct operands *operands,
 	int ret;
 
 	params.chunk_bytes = chunk_bytes;
-	ret = cow_output_open(operands->set, undo->path, undo->size_bytes, 0, &undo->output, err);
-	if (ret)
-		return ret;
 	undo->image = cow_output_image(undo->output);
 	ret = reserve(undo, err);
 	if (!ret)

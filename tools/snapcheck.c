@@ -14,6 +14,7 @@
 #include "tools/operands.h"
 #include "tools/opts.h"
 #include "tools/progress.h"
+#include "tools/sandbox.h"
 #include "tools/size.h"
 #include "tools/text.h"
 
@@ -277,6 +278,9 @@ static int run(struct check *check)
 	check->findings = json_put_array(json_root(), "findings");
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
 	ret = open_images(check, &err);
+	/* What they are to hold is known after a look: check_repair_open(). */
+	if (!options.output && !options.save_undo)
+		sandbox_enter();
 	if (!ret)
 		ret = look(check, check->cow, &err);
 	if (!ret)

@@ -90,6 +90,8 @@ static int reader_new(const char *name, int fd, struct tar_reader **ret_reader, 
 		reader->name = name;
 	}
 	if (!reader || set_up(reader)) {
+		if (!reader && fd > STDIN_FILENO)
+			close(fd);
 		tar_reader_close(reader);
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to read a tar");
 	}
@@ -97,15 +99,19 @@ static int reader_new(const char *name, int fd, struct tar_reader **ret_reader, 
 	return 0;
 }
 
-int tar_reader_open(const char *path, struct tar_reader **ret_reader, struct cow_err *err)
+int tar_reader_open_file(const char *path, int *ret_fd, struct cow_err *err)
 {
-	bool is_stdin = !strcmp(path, "-");
-	int ret, fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
+	*ret_fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	if (*ret_fd < 0)
 		return cli_refuse(err, -errno, "system", NULL, "%s: cannot open: %s", path,
 				  strerror(errno));
-	ret = reader_new(is_stdin ? "standard input" : path, fd, ret_reader, err);
+	return 0;
+}
+
+int tar_reader_open(const char *path, int fd, struct tar_reader **ret_reader, struct cow_err *err)
+{
+	int ret = reader_new(strcmp(path, "-") ? path : "standard input", fd, ret_reader, err);
+
 	if (ret)
 		return ret;
 	if (archive_read_open((*ret_reader)->archive, *ret_reader, NULL, on_read, NULL) ==

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * probe.c - tries from the inside what the sandbox of the tools is to prevent,
+ * and what it must not prevent. A line for each: when, what, the answer.
+ * usage: probe [-v] DIRECTORY OTHER   as a tool that writes to DIRECTORY only
+ *        probe without landlock|seccomp|both COMMAND ARG...
+ *          runs a tool on a kernel that lacks them, as far as it can see
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <seccomp.h>
+
+#include "tools/cli.h"
+#include "tools/opts.h"
+#include "tools/sandbox.h"
+
+static struct cli_common common;
+static const struct opt option_table[] = { OPTS_COMMON(&common) };
+static const struct opts_spec spec = {
+	.tool = "probe",
+	.operands = "DIRECTORY OTHER",
+	.summary = "",
+	.force_ids = "",
+	.options = option_table,
+	.common = &common,
+	.min_operands = 2,
+	.max_operands = 2,
+};
+
+static const char *when;
+
+static void say(const char *what, long answer)
+{
+	printf("%s %s: %s\n", when, what, answer < 0 ? strerrorname_np(errno) : "ok");
+	fflush(stdout);
+}
+
+static void *in_thread(void *user)
+{
+	return user;
+}
+
+static void try_thread(void)
+{
+	pthread_t thread;
+
+	errno = pthread_create(&thread, NULL, in_thread, NULL);
+	say("thread", errno ? -1 : 0);
+	if (!errno)
+		pthread_join(thread, NULL);
+}
+
+static void try_ways_out(void)
+{
+	char *const nothing[] = { NULL };
+	long pid;
+
+	say("execve", execve("/bin/true", nothing, nothing));
+	pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+	if (!pid)
+		_exit(0);
+	say("fork", pid);
+	say("socket", socket(AF_INET, SOCK_STREAM, 0));
+	say("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
+	say("kill", kill(getppid(), 0));
+	say("io_uring", syscall(SYS_io_uring_setup, 1, NULL));
+	say("mount", syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL));
+	say("bpf", syscall(SYS_bpf, 0, NULL, 0));
+	say("tiocsti", ioctl(STDIN_FILENO, TIOCSTI, "x"));
+	try_thread();
+}
+
+static void try_files(void)
+{
+	void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	say("open", open("/etc/passwd", O_RDONLY));
+	say("open-new", openat(AT_FDCWD, "new-file", O_CREAT | O_RDWR, 0600));
+	say("open-tree", syscall(SYS_open_tree, AT_FDCWD, "/", 0));
+	say("chmod", chmod("victim", 0777));
+	say("truncate", truncate("victim", 0));
+	say("mkdir", mkdir("new-directory", 0700));
+	say("symlink", symlink("a", "new-link"));
+	say("mprotect-exec", mprotect(page, 4096, PROT_EXEC));
+	say("memfd", memfd_create("memory", MFD_CLOEXEC));
+}
+
+/* fd: of a file without a name, made in the directory. */
+static void try_names(int fd, int directory)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	say("name", linkat(AT_FDCWD, path, directory, "named", AT_SYMLINK_FOLLOW));
+	say("rename", renameat(directory, "named", directory, "renamed"));
+	say("write", write(fd, "x", 1));
+	say("truncate-open", ftruncate(fd, 0));
+	say("flush", fsync(fd));
+	say("unlink", unlinkat(directory, "renamed", 0));
+	say("unlink-elsewhere", unlinkat(AT_FDCWD, "victim", 0));
+	say("rename-elsewhere", renameat(AT_FDCWD, "victim", AT_FDCWD, "moved"));
+	say("name-elsewhere", linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW));
+}
+
+static int probe(void)
+{
+	char *const *names = cli_operands();
+	int directory = open(names[0], O_RDONLY | O_DIRECTORY);
+	int fd = openat(directory, ".", O_TMPFILE | O_RDWR, 0600);
+
+	when = "begun";
+	try_ways_out();
+	/* Not opened: what is open is an output. */
+	if (chdir(names[1]))
+		return cli_usage("%s: no directory", names[1]);
+	say("open", open("/etc/passwd", O_RDONLY));
+	sandbox_enter();
+	when = "entered";
+	try_ways_out();
+	try_files();
+	try_names(fd, directory);
+	raise(SIGUSR1);
+	say("raise", cli_wants_line() ? 0 : -1);
+	return CLI_DONE;
+}
+
+static int run_without(const char *what, char **command)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	bool both = !strcmp(what, "both");
+
+	if (both || !strcmp(what, "landlock"))
+		seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
+				 seccomp_syscall_resolve_name("landlock_create_ruleset"), 0);
+	if (both || !strcmp(what, "seccomp")) {
+		seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 0);
+		seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
+				 SCMP_CMP(0, SCMP_CMP_EQ, PR_SET_SECCOMP));
+	}
+	if (seccomp_load(filter))
+		return 2;
+	execvp(command[0], command);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	bool is_ended;
+	int status;
+
+	if (argc > 3 && !strcmp(argv[1], "without"))
+		return run_without(argv[2], argv + 3);
+	status = cli_start(&spec, argc, argv, &is_ended);
+	return cli_finish(is_ended ? status : probe());
+}

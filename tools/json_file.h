@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * json_file.h - where the object of --json goes. It is opened at the start,
+ * when files can still be opened, and appears whole at the end or not at all;
+ * a FIFO or a character device is written to.
+ */
+#ifndef TOOLS_JSON_FILE_H
+#define TOOLS_JSON_FILE_H
+
+#include <stddef.h>
+
+/* Opens target, "-" is stdout. A file that exists must be empty or a report of
+ * an earlier run, so that a slip of the hand (--json=COW) replaces no image.
+ * Returns 0 or a negative errno: -EEXIST something else is there. */
+int json_file_open(const char *target);
+/* Writes the text and closes; NULL: only closes, -ENOMEM. -EEXIST: somebody has made a file of that
+ * name meanwhile, perhaps this job itself. */
+int json_file_write(const char *text, size_t len_bytes);
+
+#endif

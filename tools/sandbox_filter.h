@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* sandbox_filter.h - which system calls there are, by seccomp; libseccomp knows
+ * their numbers. Called after no_new_privs was set. Each returns 0 or a
+ * negative errno: the kernel or libseccomp cannot do it here. */
+#ifndef TOOLS_SANDBOX_FILTER_H
+#define TOOLS_SANDBOX_FILTER_H
+
+/* All but those that no tool needs at any time. */
+int sandbox_filter_begin(void);
+/* Only those that work on what is open. */
+int sandbox_filter_enter(void);
+
+#endif
