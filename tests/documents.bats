@@ -98,3 +98,23 @@ blocks() {
 	cmp "$stock/changed.img" in-story-2/view.img
 	cmp "$stock/changed.img" in-story-1/origin.img
 }
+
+@test "a program written after the page of the format reads what the kernel wrote" {
+	"$COW_SOURCE/tests/pages.py" examples "$COW_SOURCE/man/cow-persistent.5" reader
+	for folder in "$COW_FIXTURES"/*/; do
+		[ -e "$folder/exceptions.tsv" ] && grep -q '^kernel_view_sha256 [0-9a-f]' "$folder/meta.txt" || continue
+		zstd -dqf --sparse "$folder/cow.img.zst" -o cow.img
+		grep -v '^#' "$folder/exceptions.tsv" | awk '{ print $1, $2 }' >want
+		python3 reader-1 cow.img | diff want - || { echo "$folder"; return 1; }
+		echo "$folder" >>read
+	done
+	[ "$(wc -l <read)" -ge 10 ]
+}
+
+@test "the example of libcow.3 builds as it stands, and gives the digest that snapdump gives" {
+	"$COW_SOURCE/tests/pages.py" examples "$COW_SOURCE/man/libcow.3" digest
+	cc -std=c11 -Wall -Wextra -Werror -I"$COW_SOURCE/include" -o digest -x c digest-1 -x none "$COW_BUILD/libcow.a" -lxxhash
+	snapdump -q -o view.tar "$stock/origin.img" "$stock/cow.img"
+	tar -xOf view.tar manifest.json >manifest
+	[ "$(./digest "$stock/origin.img" "$stock/cow.img")" = "$(python3 -c 'import json; print(json.load(open("manifest"))["digest"])')" ]
+}

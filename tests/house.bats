@@ -63,3 +63,12 @@ golden() {
 		done
 	done
 }
+
+@test "libcow.3 has each public function: its prototype (UPDATE=1 writes it), and what it is for" {
+	page=$COW_SOURCE/man/libcow.3
+	"$COW_SOURCE/tests/pages.py" synopsis "$page" <"$COW_SOURCE/include/libcow.h" | golden "$page"
+	"$COW_SOURCE/tests/pages.py" section "$page" SYNOPSIS | sed -n 's/^\.Fn \([^ ]*\).*/\1/p' | sort >"$BATS_TEST_TMPDIR/declared"
+	sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' "$COW_SOURCE/include/libcow.h" | sort | diff - "$BATS_TEST_TMPDIR/declared"
+	"$COW_SOURCE/tests/pages.py" section "$page" DESCRIPTION | sed -n 's/^\.Fn \([^ ]*\).*/\1/p' | sort |
+		diff "$BATS_TEST_TMPDIR/declared" -
+}

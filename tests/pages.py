@@ -7,10 +7,13 @@ pages.py options PAGE        each option as --long-options prints it, in small
                              letters: --name[=argument] TAB -x (or - alone)
 pages.py section PAGE NAME   the lines of one section, macros and all
 pages.py examples PAGE STEM  the literal blocks of EXAMPLES, as files STEM-1, ...
+pages.py synopsis PAGE       the page with its list of functions made anew from
+                             libcow.h on standard input
 pages.py block FILE TEXT       the first block between ``` behind a line with TEXT
 pages.py findings PAGE       the page with the list of findings in DIAGNOSTICS made
                              anew from what tests/examples/list_findings prints
 """
+import re
 import sys
 
 
@@ -91,6 +94,39 @@ def findings(lines, rows):
     return lines[:first] + sum((entry(row) for row in rows), []) + lines[end:]
 
 
+def split_arguments(text):
+    """The arguments of a declaration; commas in parentheses divide nothing."""
+    parts, depth = [""], 0
+    for c in text:
+        depth += (c == "(") - (c == ")")
+        if c == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return [part.strip() for part in parts]
+
+
+def synopsis(lines, header):
+    """The page's lines with the functions of the header in SYNOPSIS; a blank
+    line between the header's sections."""
+    made = []
+    header = re.sub(r"/\* -{10,} .*?\*/", "COW_EXPORT SECTION;", header)
+    header = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
+    for words in re.findall(r"^\s*COW_EXPORT\s+([^;]*);", header, flags=re.M):
+        words = " ".join(words.split())
+        if words == "SECTION":
+            if made and made[-1] != ".Pp":
+                made.append(".Pp")
+            continue
+        kind, name, arguments = re.match(r"(.*?[ *])(cow_\w+)\((.*)\)$", words).groups()
+        made.append(".Ft " + kind.strip())
+        made.append(" ".join([".Fn", name] + ['"%s"' % a for a in split_arguments(arguments)]))
+    first = lines.index(".In libcow.h") + 1
+    while lines[first].startswith((".Ft ", ".Fn ", ".Pp")):
+        del lines[first]
+    return lines[:first] + [".Pp"] + made + lines[first:]
+
+
 def main(job, page, name=None):
     with open(page) as f:
         lines = f.read().splitlines()
@@ -99,6 +135,8 @@ def main(job, page, name=None):
             print("%s\t%s" % (option.lower(), short))
     elif job == "block":
         print("\n".join(block(lines, name)))
+    elif job == "synopsis":
+        print("\n".join(synopsis(lines, sys.stdin.read())))
     elif job == "findings":
         print("\n".join(findings(lines, sys.stdin.read().splitlines())))
     elif job == "examples":
