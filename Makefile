@@ -199,6 +199,9 @@ quickstart: deps  ## the main job on real input, shown step by step
 	@$(MAKE) --no-print-directory -s all
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
 
+picture: all  ## the README's picture, from a real run
+	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/picture.py man/snapmerge.svg
+
 fuzz: $(fuzzers)  ## libFuzzer programs (clang)
 # New inputs go below $(B), so that the kept corpus stays small.
 fuzz_run = for t in $(fuzzers); do n=$$(basename $$t _fuzzer); mkdir -p $(B)/corpus/$$n; \
@@ -275,6 +278,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast lint quick check kernel kernel-soak quickstart fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast lint quick check kernel kernel-soak quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

@@ -118,3 +118,11 @@ blocks() {
 	tar -xOf view.tar manifest.json >manifest
 	[ "$(./digest "$stock/origin.img" "$stock/cow.img")" = "$(python3 -c 'import json; print(json.load(open("manifest"))["digest"])')" ]
 }
+
+@test "the README's picture is what happens (make picture), but for the numbers" {
+	"$COW_SOURCE/tests/picture.py" now.svg
+	python3 -c 'import sys, xml.etree.ElementTree as e; [e.parse(f) for f in sys.argv[1:]]' now.svg "$COW_SOURCE/man/snapmerge.svg"
+	words() { sed -n 's/.*<text[^>]*>\(.*\)<\/text>/\1/p' "$1" | sed 's/[0-9.]\+/N/g' | paste -sd' '; }
+	[ "$(words now.svg)" = "$(words "$COW_SOURCE/man/snapmerge.svg")" ]
+	grep -q '(man/snapmerge.svg)' "$COW_SOURCE/README.md"
+}
