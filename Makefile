@@ -125,8 +125,10 @@ $(shared_lib): $(pic_obj) libcow/libcow.map
 	@ln -sf $(@F) $(B)/libcow.so
 $(cli_lib): $(cli_obj)
 	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
+$(B)/snapcheck: snapcheck_more := $(B)/tools/check_pack.o
+$(B)/snapcheck: $(B)/tools/check_pack.o
 $(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
-	$(call quiet,LD)$(link) -Wl,--as-needed -o $@ $< $(cli_lib) \
+	$(call quiet,LD)$(link) -Wl,--as-needed -o $@ $< $(snapcheck_more) $(cli_lib) \
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
 $(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
 	$(call quiet,LD)mkdir -p $(@D); $(link) -static -s -Wl,--gc-sections -o $@ $< $(cli_lib) $(static_lib) \

@@ -177,6 +177,12 @@ COW_EXPORT int cow_image_zero_new(uint64_t size_bytes, struct cow_image **ret_im
 COW_EXPORT int cow_image_memory_new(uint64_t size_bytes, struct cow_image **ret_image,
 				    struct cow_err *err);
 
+/* The same for one that stands in for another, of which it has the name and the
+ * logical blocks. Errors: -ENOMEM, -EINVAL no power of two from 512 on. */
+COW_EXPORT int cow_image_standin_new(const char *name, uint64_t size_bytes,
+				     uint32_t logical_block_bytes, struct cow_image **ret_image,
+				     struct cow_err *err);
+
 /* Creates an image that shows lower and keeps what is written in memory.
  * lower stays the caller's, must outlive the overlay and is never written.
  * Flush does nothing. Errors: -ENOMEM. */
@@ -637,6 +643,19 @@ struct cow_verdict {
 COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_check_params *params,
 			 struct cow_report *report, struct cow_verdict *ret_verdict,
 			 struct cow_err *err);
+
+/*
+ * Copies to target what cow_check() reads of the store, and no data: header,
+ * list of exceptions, what stands behind its end. Of target cow_check() says
+ * the same, with the same chunk_bytes in args. Works on stores that cannot be
+ * opened. Where data stands in the place of metadata, only what a report shows
+ * of it is copied: libcow-metadata(5) has the promise. target: as large as the
+ * COW image, and all zeros (cow_image_standin_new(): memory in proportion to
+ * the metadata). Errors: as cow_check(), -EINVAL target has another size.
+ */
+COW_EXPORT int cow_metadata_copy(const struct cow_store_args *args,
+				 const struct cow_callbacks *callbacks, struct cow_image *target,
+				 struct cow_err *err);
 
 /* Whether extents are shared instead of copied. */
 #define COW_REFLINK_AUTO 0   /* where it is possible and faster */

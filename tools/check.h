@@ -21,6 +21,11 @@ struct check {
 	struct json_object *findings;
 	struct cow_repair_result repaired;
 	bool only_looks, has_repaired;
+	bool may_be_pack; /* pack_fd is open; cow may be NULL, and cow_error says why */
+	struct cow_err cow_error;
+	int pack_fd;
+	uint64_t pack_max_bytes;
+	bool is_pack; /* cow stands in for an image that is elsewhere */
 };
 
 /* Callback of a check: one finding, in words and as JSON. */
@@ -28,5 +33,12 @@ void check_on_finding(void *user, const struct cow_finding *finding);
 /* The verdict in words, and as JSON. */
 void check_print_summary(const struct check *check);
 void check_put_verdict(const struct check *check);
+
+/* check_pack.c. Weak: not in every snapcheck. Opens what may be a metadata pack;
+ * reads it, if it is one, into images that take the place of cow and, where none
+ * was given, of origin. writes: refuse it. */
+__attribute__((weak)) bool check_pack_open(struct check *check, const char *path);
+__attribute__((weak)) int check_unpack(struct check *check, const char *path, bool writes,
+				       struct cow_err *err);
 
 #endif

@@ -4,9 +4,11 @@
 #ifndef TOOLS_DUMP_H
 #define TOOLS_DUMP_H
 
+#include "tools/manifest.h"
 #include "tools/operands.h"
 #include "tools/printer.h"
 #include "tools/progress.h"
+#include "tools/tar.h"
 
 /* Views are copied in pieces of this size. */
 #define DUMP_PIECE_BYTES (UINT64_C(1) << 20)
@@ -49,6 +51,30 @@ int dump_rescue(struct dump *dump, struct cow_err *err);
 /* The files of an ext2/3/4 file system in the view, as a pax tar. */
 int dump_files(struct dump *dump, struct cow_err *err);
 
+/* The store of one COW image without its data: see libcow-metadata(5). Opens
+ * the operands itself, because the store need not be one that opens. */
+struct dump_metadata_params {
+	char *const *specs; /* [ORIGIN] COW */
+	size_t nr_specs;
+	const char *kind; /* NULL: probe */
+	uint64_t chunk_bytes;
+};
+int dump_metadata(struct dump *dump, const struct dump_metadata_params *params,
+		  struct cow_err *err);
+
+/* What an image holds besides zeros. Memory: 24 bytes for each megabyte, and
+ * 16 for each extent. */
+struct dump_contents {
+	struct cow_segment *extents;
+	size_t nr_extents, extents_room;
+	struct manifest manifest;
+};
+void dump_contents_clear(struct dump_contents *contents);
+int dump_contents_scan(struct dump *dump, struct cow_image *image, struct dump_contents *contents,
+		       struct cow_err *err);
+/* Writes it as a sparse member. */
+int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, struct cow_image *image,
+		      const struct dump_contents *contents, struct cow_err *err);
 /* Between two passes over the view, and behind the second: what was read the
  * first time must not be unreadable the second. Errors: -EIO. */
 void dump_first_pass(struct dump *dump);

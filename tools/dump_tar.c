@@ -17,13 +17,7 @@
 #include "tools/sink.h"
 #include "tools/tar.h"
 
-struct contents {
-	struct cow_segment *extents;
-	size_t nr_extents, extents_room;
-	struct manifest manifest;
-};
-
-static void contents_clear(struct contents *contents)
+void dump_contents_clear(struct dump_contents *contents)
 {
 	free(contents->extents);
 	manifest_clear(&contents->manifest);
@@ -31,7 +25,7 @@ static void contents_clear(struct contents *contents)
 
 static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	struct contents *contents = user;
+	struct dump_contents *contents = user;
 
 	if (contents->nr_extents == contents->extents_room) {
 		size_t room = contents->extents_room ? contents->extents_room * 2 : 64;
@@ -46,7 +40,8 @@ static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 	return 0;
 }
 
-static int scan(struct dump *dump, struct contents *contents, struct cow_err *err)
+int dump_contents_scan(struct dump *dump, struct cow_image *image, struct dump_contents *contents,
+		       struct cow_err *err)
 {
 	struct cow_callbacks callbacks = progress_callbacks(&dump->progress);
 	const struct manifest_scan scan = {
@@ -54,11 +49,8 @@ static int scan(struct dump *dump, struct contents *contents, struct cow_err *er
 		.user = contents,
 		.extent = on_extent,
 	};
-	int ret = manifest_scan(&contents->manifest, dump->operands.view, &scan, err);
 
-	dump_first_pass(dump);
-	contents->manifest.is_doubtful = dump_is_doubtful(dump);
-	return ret;
+	return manifest_scan(&contents->manifest, image, &scan, err);
 }
 
 static int print_manifest(const void *user, struct printer *printer, struct cow_err *err)
@@ -66,18 +58,17 @@ static int print_manifest(const void *user, struct printer *printer, struct cow_
 	return manifest_print(user, printer, err);
 }
 
-static int put_extent(struct tar *tar, struct dump *dump, const struct cow_segment *extent,
-		      void *buf, struct cow_err *err)
+static int put_extent(struct dump *dump, struct tar *tar, struct cow_image *image,
+		      const struct cow_segment *extent, void *buf, struct cow_err *err)
 {
-	struct cow_image *view = dump->operands.view;
 	uint64_t at = extent->offset_bytes, end = at + extent->len_bytes;
 
 	while (at < end) {
 		size_t piece = end - at < DUMP_PIECE_BYTES ? end - at : DUMP_PIECE_BYTES;
-		int ret = dump_step(dump, "write", at, cow_image_size(view), err);
+		int ret = dump_step(dump, "write", at, cow_image_size(image), err);
 
 		if (!ret)
-			ret = cow_image_pread(view, buf, piece, at, err);
+			ret = cow_image_pread(image, buf, piece, at, err);
 		if (!ret)
 			ret = tar_data(tar, buf, piece, err);
 		if (ret)
@@ -88,23 +79,22 @@ static int put_extent(struct tar *tar, struct dump *dump, const struct cow_segme
 	return 0;
 }
 
-static int put_view(struct tar *tar, struct dump *dump, const struct contents *contents,
-		    struct cow_err *err)
+int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, struct cow_image *image,
+		      const struct dump_contents *contents, struct cow_err *err)
 {
-	uint64_t at = 0, size = cow_image_size(dump->operands.view);
+	uint64_t at = 0, size = cow_image_size(image);
 	void *buf = malloc(DUMP_PIECE_BYTES);
 	int ret;
 
 	if (!buf)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a buffer");
-	ret = tar_begin_sparse(tar, VIEW_MEMBER, size, contents->extents, contents->nr_extents,
-			       err);
+	ret = tar_begin_sparse(tar, name, size, contents->extents, contents->nr_extents, err);
 	for (size_t i = 0; !ret && i < contents->nr_extents; i++) {
 		const struct cow_segment *extent = &contents->extents[i];
 
 		ret = tar_hole(tar, extent->offset_bytes - at, err);
 		if (!ret)
-			ret = put_extent(tar, dump, extent, buf, err);
+			ret = put_extent(dump, tar, image, extent, buf, err);
 		at = extent->offset_bytes + extent->len_bytes;
 	}
 	if (!ret)
@@ -113,7 +103,7 @@ static int put_view(struct tar *tar, struct dump *dump, const struct contents *c
 	return ret;
 }
 
-static int write_tar(struct dump *dump, struct sink *sink, const struct contents *contents,
+static int write_tar(struct dump *dump, struct sink *sink, const struct dump_contents *contents,
 		     struct cow_err *err)
 {
 	const struct tar_params params = {
@@ -129,7 +119,7 @@ static int write_tar(struct dump *dump, struct sink *sink, const struct contents
 	ret = tar_open(&params, &tar, err);
 	if (ret)
 		return ret;
-	ret = put_view(tar, dump, contents, err);
+	ret = dump_contents_put(dump, tar, VIEW_MEMBER, dump->operands.view, contents, err);
 	if (!ret)
 		ret = dump_second_pass(dump, err);
 	if (!ret)
@@ -142,18 +132,20 @@ static int write_tar(struct dump *dump, struct sink *sink, const struct contents
 
 int dump_tar(struct dump *dump, struct cow_err *err)
 {
-	struct contents contents = { 0 };
+	struct dump_contents contents = { 0 };
 	struct sink sink = SINK_INIT;
 	int ret;
 
 	ret = sink_open(&sink, dump->operands.set, dump->output, err);
 	sandbox_enter();
 	if (!ret)
-		ret = scan(dump, &contents, err);
+		ret = dump_contents_scan(dump, dump->operands.view, &contents, err);
+	dump_first_pass(dump);
+	contents.manifest.is_doubtful = dump_is_doubtful(dump);
 	dump->nr_ranges = contents.nr_extents;
 	if (!ret && !dump->is_dry_run)
 		ret = write_tar(dump, &sink, &contents, err);
-	contents_clear(&contents);
+	dump_contents_clear(&contents);
 	sink_close(&sink);
 	return ret;
 }

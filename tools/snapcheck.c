@@ -84,7 +84,8 @@ static bool wants_repair(void)
 static void choose_next(const struct check *check, bool is_damaged)
 {
 	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
-	const char *cow = cow_image_name(check->cow);
+	/* what is packed is mended where it came from */
+	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
 	if (options.header_only)
 		cli_next("snapcheck", cow, NULL);
@@ -146,27 +147,55 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	return cow_check(&args, &params, check->report, &check->verdict, err);
 }
 
-static int open_images(struct check *check, struct cow_err *err)
+static int open_cow(struct check *check, struct cow_err *err)
 {
 	bool writes = wants_repair() && !options.output && !options.common.dry_run;
 	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
-	const char *origin = cli_nr_operands() == 2 ? cli_operands()[0] : options.origin;
 	const char *cow = cli_operands()[cli_nr_operands() - 1];
 	int ret;
 
-	ret = cow_imageset_new(&check->set, err);
-	if (!ret)
-		ret = cow_imageset_open(check->set, cow, writes ? COW_OPEN_WRITE : busy,
-					&check->cow, err);
+	ret = cow_imageset_open(check->set, cow, writes ? COW_OPEN_WRITE : busy, &check->cow, err);
 	/* who can only look may look */
 	check->only_looks = ret && is_asking();
 	if (check->only_looks)
 		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);
+	/* a pack is often shorter than any image */
+	if (!check_pack_open || !check_pack_open(check, cow))
+		return ret;
+	check->cow_error = *err;
+	return 0;
+}
+
+static int open_images(struct check *check, struct cow_err *err)
+{
+	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
+	const char *origin = cli_nr_operands() == 2 ? cli_operands()[0] : options.origin;
+	int ret;
+
+	ret = cow_imageset_new(&check->set, err);
+	if (!ret)
+		ret = open_cow(check, err);
 	if (!ret && origin)
 		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
-	if (!ret && origin)
+	if (!ret && origin && !check->may_be_pack)
 		ret = operands_check_order(check->origin, check->cow, err);
 	return ret;
+}
+
+/* A store without its data stands in for the image. */
+static int unpack(struct check *check, struct cow_err *err)
+{
+	bool writes = options.common.yes || options.preen || options.output || options.save_undo;
+	int ret = check_unpack(check, cli_operands()[cli_nr_operands() - 1],
+			       writes && !options.common.dry_run, err);
+
+	if (!ret && check->is_pack)
+		check->only_looks = !options.common.dry_run;
+	if (!ret && !check->cow) {
+		*err = check->cow_error;
+		ret = err->code;
+	}
+	return ret || !check->origin ? ret : operands_check_order(check->origin, check->cow, err);
 }
 
 static bool has_damage(const struct check *check)
@@ -281,6 +310,8 @@ static int run(struct check *check)
 	/* What they are to hold is known after a look: check_repair_open(). */
 	if (!options.output && !options.save_undo)
 		sandbox_enter();
+	if (!ret && check->may_be_pack)
+		ret = unpack(check, &err);
 	if (!ret)
 		ret = look(check, check->cow, &err);
 	if (!ret)

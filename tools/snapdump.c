@@ -17,7 +17,8 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, delta, files;
+	bool tar, raw, delta, files, metadata;
+	uint64_t chunk_bytes;
 	const char *map, *output, *compress, *mtime, *path, *against;
 	struct opt_list excludes;
 	struct bad_options bad;
@@ -38,6 +39,10 @@ static const struct opt option_table[] = {
 	  OPT_TEXT, &options.map, "text" },
 	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
 	  OPT_FLAG, &options.files, NULL },
+	{ 0, "metadata", NULL, "the store of COW without its data, for snapcheck and bug reports",
+	  OPT_FLAG, &options.metadata, NULL },
+	{ 'c', "chunk-size", "SIZE", "with --metadata: what it is, where the header is lost",
+	  OPT_SIZE, &options.chunk_bytes, NULL },
 	{ 0, "path", "DIR", "with --files: only DIR and what is below it", OPT_TEXT, &options.path,
 	  NULL },
 	{ 0, "exclude", "GLOB", "with --files: leave out what matches, repeatable", OPT_LIST,
@@ -65,8 +70,9 @@ static const struct opts_spec spec = {
 	.operands = "ORIGIN [COW]...",
 	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
 		   "lowest first. Without COW, the ORIGIN itself.",
-	.notes = "One of --tar, --raw, --delta, --map and --files; without: --tar if FILE is\n"
-		 "named .tar or .tar.SUFFIX. --files says what it leaves out (exit status 4 if\n"
+	.notes = "One of --tar, --raw, --delta, --map, --files and --metadata; without: --tar if\n"
+		 "FILE is named .tar or .tar.SUFFIX. --files says what it leaves out (exit status "
+		 "4 if\n"
 		 "by damage); tar --xattrs --xattrs-include='*' --acls -xpf restores everything.\n"
 		 "--force=invalid or --force=damaged reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
@@ -98,18 +104,27 @@ static int parse_mtime(int64_t *ret_seconds)
 	return CLI_DONE;
 }
 
+#define MODES "--tar, --raw, --delta, --map, --files and --metadata"
+
 static int check_options(struct dump *dump)
 {
 	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
 
-	if (options.tar + options.raw + options.delta + !!options.map + options.files > 1)
-		return cli_usage("--tar, --raw, --delta, --map and --files: only one of them");
-	if (!options.tar && !options.raw && !options.delta && !options.map && !options.files)
+	int nr_modes = options.tar + options.raw + options.delta + !!options.map + options.files +
+		       options.metadata;
+
+	if (nr_modes > 1)
+		return cli_usage(MODES ": only one of them");
+	if (!nr_modes)
 		options.tar = options.output && tar_is_name(options.output);
-	if (!options.tar && !options.raw && !options.delta && !options.map && !options.files)
-		return cli_usage("one of --tar, --raw, --delta, --map and --files is needed");
-	if (options.compress && !options.tar && !options.delta && !options.files)
-		return cli_usage("--compress goes with --tar, --delta and --files");
+	if (!nr_modes && !options.tar)
+		return cli_usage("one of " MODES " is needed");
+	if (options.chunk_bytes && !options.metadata)
+		return cli_usage("--chunk-size goes with --metadata");
+	if (options.metadata && cli_nr_operands() > 2)
+		return cli_usage("--metadata is of one store: [ORIGIN] COW");
+	if (options.compress && (options.raw || options.map))
+		return cli_usage("--compress goes with --tar, --delta, --files and --metadata");
 	if ((options.path || options.excludes.nr_words) && !options.files)
 		return cli_usage("--path and --exclude go with --files");
 	if (options.against && !options.delta)
@@ -156,6 +171,43 @@ static void say_result(const struct dump *dump)
 		cli_warn("doubtful: %s", dump->operands.doubt.message);
 }
 
+static void say_metadata(const struct dump *dump)
+{
+	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];
+	uint64_t image_bytes = cow_image_size(dump->operands.layers[0].cow);
+
+	json_put_u64(json_root(), "image_bytes", image_bytes);
+	json_put_u64(json_root(), "metadata_bytes", dump->data_bytes);
+	size_text(image_bytes, size);
+	size_text(dump->data_bytes, data);
+	if (options.common.dry_run)
+		cli_note("would pack %s of metadata of an image of %s; nothing was written", data,
+			 size);
+	else if (options.output)
+		cli_note("%s written: %s of metadata of an image of %s, before compression; read "
+			 "it with snapcheck",
+			 options.output, data, size);
+}
+
+static int pack(struct dump *dump)
+{
+	const struct dump_metadata_params params = {
+		.specs = cli_operands(),
+		.nr_specs = (size_t)cli_nr_operands(),
+		.kind = options.common.type,
+		.chunk_bytes = options.chunk_bytes,
+	};
+	struct cow_err err = COW_ERR_INIT;
+	int status = CLI_DONE;
+
+	if (dump_metadata(dump, &params, &err))
+		status = cli_fail(&err);
+	else
+		say_metadata(dump);
+	operands_close(&dump->operands);
+	return status;
+}
+
 static int export(struct dump *dump, struct cow_err *err)
 {
 	if (options.tar)
@@ -187,8 +239,6 @@ static int run(struct dump *dump)
 
 	progress_start(&dump->progress, options.common.progress, options.common.quiet);
 	dump->callbacks = progress_callbacks(&dump->progress);
-	if (operands_open(&dump->operands, &params, &err))
-		return cli_fail(&err);
 	dump->output = options.output;
 	dump->compress = options.compress;
 	dump->against = options.against;
@@ -196,6 +246,10 @@ static int run(struct dump *dump)
 	dump->path = options.path;
 	dump->excludes = options.excludes.words;
 	dump->nr_excludes = options.excludes.nr_words;
+	if (options.metadata)
+		return pack(dump);
+	if (operands_open(&dump->operands, &params, &err))
+		return cli_fail(&err);
 	if (export(dump, &err)) {
 		status = cli_fail(&err);
 	} else {

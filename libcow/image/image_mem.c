@@ -129,20 +129,32 @@ static const struct image_ops mem_ops = {
 	.close = mem_close,
 };
 
-int cow_image_memory_new(uint64_t size_bytes, struct cow_image **ret_image, struct cow_err *err)
+int cow_image_standin_new(const char *name, uint64_t size_bytes, uint32_t logical_block_bytes,
+			  struct cow_image **ret_image, struct cow_err *err)
 {
 	struct image_mem *mem = (struct image_mem *)calloc(1, sizeof(*mem));
 	int ret;
 
 	if (!mem)
 		return cow_fail(err, -ENOMEM, "no memory for an image in memory");
-	ret = cow_image_init(&mem->image, &mem_ops, "memory", size_bytes, err);
+	ret = cow_image_init(&mem->image, &mem_ops, name, size_bytes, err);
+	if (!ret && (logical_block_bytes < COW_SECTOR_BYTES || !is_pow2(logical_block_bytes))) {
+		free(mem->image.name);
+		ret = cow_fail(err, -EINVAL, "logical blocks of %" PRIu32 " bytes",
+			       logical_block_bytes);
+	}
 	if (ret) {
 		free(mem);
 		return ret;
 	}
 	cow_pages_init(&mem->pages, size_bytes);
 	mem->image.is_writable = true;
+	mem->image.logical_block_bytes = logical_block_bytes;
 	*ret_image = &mem->image;
 	return 0;
+}
+
+int cow_image_memory_new(uint64_t size_bytes, struct cow_image **ret_image, struct cow_err *err)
+{
+	return cow_image_standin_new("memory", size_bytes, COW_SECTOR_BYTES, ret_image, err);
 }

@@ -269,6 +269,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.info = persistent_info,
 	.check = cow_persistent_check,
 	.repair = cow_persistent_repair,
+	.metadata_copy = cow_persistent_metadata_copy,
 	.next_moves = cow_persistent_next_moves,
 	.settle = cow_persistent_settle,
 	.rewind = cow_persistent_rewind,

@@ -105,4 +105,9 @@ int cow_persistent_check(const struct cow_store_args *args, const struct cow_che
 int cow_persistent_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 			  struct cow_repair_result *result, struct cow_err *err);
 
+/* persistent_metadata.c */
+int cow_persistent_metadata_copy(const struct cow_store_args *args,
+				 const struct cow_callbacks *callbacks, struct cow_image *target,
+				 struct cow_err *err);
+
 #endif

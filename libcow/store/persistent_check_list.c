@@ -16,30 +16,17 @@
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_check.h"
 
-/* Neighbours in a list that somebody wrote are not further apart. */
-#define NEAR_CHUNKS 4096
-
 /* Looks at the beginning of an area: are these records at all? */
 static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
 {
 	struct snap_record record;
-	unsigned int nr_bad = 0, nr = 0;
-	uint64_t last = check->last_new;
+	unsigned int nr = 0;
 
-	for (; nr < SNAP_RECORDS_PER_SECTOR; nr++) {
-		cow_snap_record_decode(raw + nr * SNAP_RECORD_BYTES, &record);
-		if (!record.new_chunk)
-			break;
-		if (!cow_snap_record_problem(&check->bounds, &record)) {
-			if (!nr)
-				return false;
-			continue;
-		}
-		/* the list of an image that was cut is no garbage */
-		nr_bad += record.new_chunk > last + NEAR_CHUNKS || record.new_chunk <= last;
-		last = record.new_chunk;
-	}
-	return nr_bad > 1 && nr_bad * 2 > nr;
+	while (nr < SNAP_RECORDS_PER_SECTOR && get_le64(raw + nr * SNAP_RECORD_BYTES + 8))
+		nr++;
+	cow_snap_record_decode(raw, &record);
+	return nr && cow_snap_record_problem(&check->bounds, &record) &&
+	       cow_snap_is_rubbish(&check->bounds, raw, nr, check->last_new);
 }
 
 /* Is it sound, as most are? Without the division that finds areas. */

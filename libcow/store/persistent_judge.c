@@ -87,6 +87,27 @@ uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
 	return nr;
 }
 
+bool cow_snap_is_far(uint64_t last, uint64_t new_chunk)
+{
+	return new_chunk > last + SNAP_NEAR_CHUNKS || new_chunk <= last;
+}
+
+bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector, unsigned int nr,
+			 uint64_t last)
+{
+	struct snap_record record;
+	unsigned int nr_bad = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
+		if (!cow_snap_record_problem(bounds, &record))
+			continue;
+		nr_bad += cow_snap_is_far(last, record.new_chunk);
+		last = record.new_chunk;
+	}
+	return nr_bad > 1 && nr_bad * 2 > nr;
+}
+
 int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,
 		      uint64_t *ret_nr_records, struct cow_err *err)
 {

@@ -40,6 +40,16 @@ uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
 			     const uint8_t sector[COW_SECTOR_BYTES], uint64_t index,
 			     uint64_t *ret_first_index);
 
+/* Neighbours in a list that somebody wrote are not further apart. */
+#define SNAP_NEAR_CHUNKS 4096
+/* Does a bad record with new_chunk, behind one with last, look like no record
+ * at all? The list of an image that was cut is no garbage. */
+bool cow_snap_is_far(uint64_t last, uint64_t new_chunk);
+/* Are most of nr records, of one sector, none? last: the chunk of the COW image
+ * in the sound record before. */
+bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector, unsigned int nr,
+			 uint64_t last);
+
 /* The chunk of record number index of a list without gaps; no record of a
  * kernel that allocates upwards has a lower one. */
 uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t index);

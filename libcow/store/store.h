@@ -59,6 +59,11 @@ struct store_ops {
 	int (*repair)(const struct cow_store_args *args, const struct cow_repair_params *params,
 		      struct cow_repair_result *result, struct cow_err *err);
 
+	/* Contract in libcow.h; target has the size of the image. */
+	int (*metadata_copy)(const struct cow_store_args *args,
+			     const struct cow_callbacks *callbacks, struct cow_image *target,
+			     struct cow_err *err);
+
 	/* Merge. next_moves: further moves, about budget_bytes of them, from the
 	 * end of the list towards its start, behind what earlier calls gave.
 	 * settle: the data of everything up to token is durable on the origin

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_metadata.c - copies what a check reads, and no data: for a store
+ * that is shown to somebody who may see the findings but not the disk.
+ *
+ * In a damaged store data may stand where metadata belongs. So nothing is
+ * copied because of its place alone: a sector of the list in which most
+ * records are none gives way to placeholders of which a check says the same,
+ * and behind the end of the list only what could be records remains. What is
+ * left of such bytes is what a report prints, too: single bad records between
+ * good ones, and the highest chunk number.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/core/report.h"
+#include "libcow/store/persistent_judge.h"
+
+/* Where the kernel sees a run length, of one. */
+#define TOP_BYTE (UINT64_C(1) << SNAP_RUN_SHIFT)
+/* No origin has it, so it is in nobody's way. */
+#define NO_OLD_CHUNK (UINT64_MAX / 2)
+
+struct metadata_copy {
+	const struct cow_callbacks *callbacks;
+	struct cow_image *from, *to;
+	struct snap_layout layout;
+	struct snap_bounds bounds;
+	uint64_t last_new;	 /* of the sound records so far */
+	uint64_t highest_new;	 /* of the whole list so far */
+	uint64_t highest_offset; /* of a record that a placeholder stands for; or COW_OFFSET_NONE */
+	bool has_end, has_stale;
+};
+
+/* ------------------------------------------------------------------ header */
+
+/* Of a header that is none, what a check looks at remains. */
+static void header_sanitise(uint8_t raw[SNAP_HEADER_BYTES])
+{
+	struct snap_header header;
+	struct cow_label label;
+
+	cow_snap_header_decode(raw, &header);
+	if (header.magic != SNAP_MAGIC) {
+		header.valid = min_u64(header.valid, 2);
+		if (header.version != SNAP_VERSION)
+			header.version = 0;
+		if (!cow_snap_chunk_sectors_ok(header.chunk_sectors))
+			header.chunk_sectors = 0;
+		cow_snap_header_encode(&header, raw);
+	}
+	if (is_all_zero(raw + SNAP_LABEL_OFFSET, LABEL_BYTES) ||
+	    cow_label_decode(raw + SNAP_LABEL_OFFSET, &label))
+		return;
+	memset(raw + SNAP_LABEL_OFFSET, 0, LABEL_BYTES);
+	raw[SNAP_LABEL_OFFSET] = 0xff;
+}
+
+/* ----------------------------------------------------------------- records */
+
+/* The same finding, without the numbers. last: the chunk of the COW image in
+ * the record before, as it is copied; counts: as a sign of garbage. */
+static void record_replace(const struct metadata_copy *copy, struct snap_record *record,
+			   const char *problem, uint64_t last, bool counts)
+{
+	struct snap_record plain = *record;
+	uint64_t nr_chunks = copy->layout.nr_chunks;
+
+	plain.new_chunk &= SNAP_NEW_CHUNK_MASK;
+	if (!strcmp(problem, "persistent.new-chunk-metadata") ||
+	    !strcmp(problem, "persistent.old-chunk-beyond-origin")) {
+		record->old_chunk = NO_OLD_CHUNK;
+	} else if (!strcmp(problem, "persistent.new-chunk-header")) {
+		*record = (struct snap_record){ NO_OLD_CHUNK, TOP_BYTE };
+	} else if (!strcmp(problem, "persistent.new-chunk-top-byte")) {
+		if (cow_snap_record_problem(&copy->bounds, &plain))
+			*record = (struct snap_record){ NO_OLD_CHUNK, TOP_BYTE | 1 };
+	} else { /* beyond the end: never more than what was there */
+		uint64_t gap = counts ? SNAP_NEAR_CHUNKS : 0;
+		uint64_t least = max_u64(nr_chunks + gap, last < TOP_BYTE ? last + gap + 1 : 0);
+
+		if (counts && last >= nr_chunks && last <= record->new_chunk)
+			least = last;
+		record->old_chunk = NO_OLD_CHUNK;
+		record->new_chunk = min_u64(record->new_chunk, least);
+	}
+}
+
+static void live_replace(struct metadata_copy *copy, uint8_t *sector, uint64_t offset_bytes,
+			 unsigned int nr)
+{
+	uint64_t last = copy->last_new, last_was = copy->last_new;
+	struct snap_record record;
+
+	for (unsigned int i = 0; i < nr; i++, sector += SNAP_RECORD_BYTES) {
+		const char *problem;
+		uint64_t new_chunk;
+		bool counts;
+
+		cow_snap_record_decode(sector, &record);
+		new_chunk = record.new_chunk;
+		counts = cow_snap_is_far(last_was, new_chunk);
+		problem = cow_snap_record_problem(&copy->bounds, &record);
+		if (problem) {
+			last_was = new_chunk;
+			record_replace(copy, &record, problem, last, counts);
+			last = record.new_chunk;
+		}
+		cow_snap_record_encode(&record, sector);
+		if (new_chunk > copy->highest_new)
+			copy->highest_offset = record.new_chunk == new_chunk
+						       ? COW_OFFSET_NONE
+						       : offset_bytes + i * SNAP_RECORD_BYTES;
+		copy->highest_new = max_u64(copy->highest_new, new_chunk);
+	}
+}
+
+/* The records of a sector that belong to the list. */
+static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t offset_bytes,
+			  unsigned int nr)
+{
+	struct snap_record record;
+
+	if (cow_snap_is_rubbish(&copy->bounds, sector, nr, copy->last_new))
+		live_replace(copy, sector, offset_bytes, nr);
+	for (unsigned int i = 0; i < nr; i++) {
+		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
+		if (record.new_chunk > copy->highest_new) {
+			copy->highest_new = record.new_chunk;
+			copy->highest_offset = COW_OFFSET_NONE;
+		}
+		if (!cow_snap_record_problem(&copy->bounds, &record))
+			copy->last_new = record.new_chunk;
+	}
+}
+
+/* What stands behind the end of the list. */
+static void stale_sanitise(struct metadata_copy *copy, uint8_t *records, unsigned int nr)
+{
+	struct snap_record record;
+
+	for (unsigned int i = 0; i < nr; i++, records += SNAP_RECORD_BYTES) {
+		if (is_all_zero(records, SNAP_RECORD_BYTES))
+			continue;
+		cow_snap_record_decode(records, &record);
+		if (!record.new_chunk || cow_snap_record_problem(&copy->bounds, &record))
+			record = (struct snap_record){ !copy->has_stale, 0 };
+		copy->has_stale = true;
+		cow_snap_record_encode(&record, records);
+	}
+}
+
+/* What was replaced gives way to what another chunk size has found good. */
+static int sector_put(struct metadata_copy *copy, const uint8_t *sector, bool is_replaced,
+		      uint64_t offset_bytes, struct cow_err *err)
+{
+	uint8_t there[COW_SECTOR_BYTES];
+	int ret;
+
+	if (is_all_zero(sector, COW_SECTOR_BYTES))
+		return 0;
+	if (is_replaced) {
+		ret = cow_image_pread(copy->to, there, sizeof(there), offset_bytes, err);
+		if (ret || !is_all_zero(there, sizeof(there)))
+			return ret;
+	}
+	return cow_image_pwrite(copy->to, sector, COW_SECTOR_BYTES, offset_bytes, err);
+}
+
+static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t offset_bytes,
+		       struct cow_err *err)
+{
+	uint8_t sector[COW_SECTOR_BYTES];
+	unsigned int nr = 0;
+
+	if (is_all_zero(from, COW_SECTOR_BYTES)) {
+		copy->has_end = true;
+		return 0;
+	}
+	memcpy(sector, from, sizeof(sector));
+	while (!copy->has_end && nr < SNAP_RECORDS_PER_SECTOR) {
+		copy->has_end = !get_le64(sector + nr * SNAP_RECORD_BYTES + 8);
+		nr += !copy->has_end;
+	}
+	live_sanitise(copy, sector, offset_bytes, nr);
+	if (copy->has_end)
+		stale_sanitise(copy, sector + nr * SNAP_RECORD_BYTES, SNAP_RECORDS_PER_SECTOR - nr);
+	return sector_put(copy, sector, memcmp(sector, from, sizeof(sector)), offset_bytes, err);
+}
+
+static int piece_copy(struct metadata_copy *copy, const uint8_t *raw, uint64_t index, uint64_t nr,
+		      struct cow_err *err)
+{
+	uint64_t offset_bytes = cow_snap_record_offset(&copy->layout, index);
+	int ret = 0;
+
+	for (uint64_t at = 0; !ret && at < nr * SNAP_RECORD_BYTES; at += COW_SECTOR_BYTES)
+		ret = sector_copy(copy, raw + at, offset_bytes + at, err);
+	if (ret)
+		return ret;
+	return cow_callbacks_progress(copy->callbacks, "copy", index * SNAP_RECORD_BYTES, 0, err);
+}
+
+/* Puts back the number that the kernel counts by. */
+static int highest_put(const struct metadata_copy *copy, struct cow_err *err)
+{
+	uint8_t raw[8];
+
+	if (copy->highest_offset == COW_OFFSET_NONE)
+		return 0;
+	put_le64(raw, copy->highest_new);
+	return cow_image_pwrite(copy->to, raw, sizeof(raw), copy->highest_offset + 8, err);
+}
+
+/* The list as this chunk size has it, to the end of the area in which it ends. */
+static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct cow_err *err)
+{
+	struct snap_reader reader;
+	const uint8_t *raw;
+	uint64_t index, nr;
+	int ret;
+
+	cow_snap_layout_init(&copy->layout, chunk_bytes, cow_image_size(copy->from));
+	cow_snap_bounds_init(&copy->bounds, &copy->layout, NULL);
+	copy->last_new = copy->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
+	copy->highest_offset = COW_OFFSET_NONE;
+	copy->has_end = copy->has_stale = false;
+	ret = cow_snap_reader_init(&reader, copy->from, &copy->layout, err);
+	do {
+		if (!ret)
+			ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
+		if (ret || !nr)
+			break;
+		ret = piece_copy(copy, raw, index, nr, err);
+	} while (!copy->has_end || reader.next_index % copy->layout.records_per_area);
+	cow_snap_reader_close(&reader);
+	return ret ? ret : highest_put(copy, err);
+}
+
+/* Every list that a check may look at: the header's, the caller's, and those
+ * that look right. */
+static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uint64_t wanted_bytes,
+		      struct cow_err *err)
+{
+	struct snap_header header;
+	int ret = 0;
+
+	cow_snap_header_decode(header_raw, &header);
+	for (uint64_t sectors = 1; !ret && sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
+		uint64_t chunk_bytes = sectors_to_bytes(sectors), nr = 1;
+
+		if (header.chunk_sectors != sectors && wanted_bytes != chunk_bytes)
+			ret = cow_snap_evidence(copy->from, NULL, chunk_bytes, &nr, err);
+		if (!ret && nr)
+			ret = list_copy(copy, chunk_bytes, err);
+	}
+	return ret;
+}
+
+int cow_persistent_metadata_copy(const struct cow_store_args *args,
+				 const struct cow_callbacks *callbacks, struct cow_image *target,
+				 struct cow_err *err)
+{
+	struct metadata_copy copy = {
+		.callbacks = callbacks,
+		.from = cow_store_args_image(args, COW_ROLE_COW, 0),
+		.to = target,
+	};
+	uint8_t raw[SNAP_HEADER_BYTES];
+	int ret;
+
+	if (!copy.from)
+		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
+	ret = cow_snap_header_read(copy.from, raw, err);
+	if (!ret)
+		ret = lists_copy(&copy, raw, args->chunk_bytes, err);
+	if (ret)
+		return ret;
+	header_sanitise(raw);
+	return cow_image_pwrite(target, raw, sizeof(raw), 0, err);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * snapcheck of a metadata pack. A file of its own, to which snapcheck.c has
+ * only weak references: the static snapcheck for an initramfs is linked
+ * without it, and so without libarchive.
+ */
+#include <errno.h>
+
+#include "tools/check.h"
+#include "tools/cli.h"
+#include "tools/pack.h"
+
+bool check_pack_open(struct check *check, const char *path)
+{
+	check->may_be_pack = pack_open(path, &check->pack_fd, &check->pack_max_bytes);
+	return check->may_be_pack;
+}
+
+static int stand_in(struct check *check, struct tar_reader *tar, struct cow_err *err)
+{
+	struct cow_image *cow, *origin;
+	int ret = pack_read(tar, check->pack_max_bytes, &cow, &origin, err);
+
+	if (ret)
+		return ret;
+	check->is_pack = true;
+	cow_image_close(check->cow);
+	check->cow = cow;
+	if (check->origin)
+		cow_image_close(origin);
+	else
+		check->origin = origin;
+	return 0;
+}
+
+int check_unpack(struct check *check, const char *path, bool writes, struct cow_err *err)
+{
+	struct cow_err none = COW_ERR_INIT;
+	struct tar_reader *tar;
+	bool is_pack;
+	int ret = 0;
+
+	check->may_be_pack = false;
+	if (tar_reader_open(path, check->pack_fd, &tar, &none))
+		return 0;
+	is_pack = pack_begins(tar);
+	if (is_pack && writes)
+		ret = cli_refuse(err, -EPERM, "pack", NULL,
+				 "%s is a metadata pack, which has no data: repair the image that "
+				 "it was made of; -n shows what that would do",
+				 path);
+	else if (is_pack)
+		ret = stand_in(check, tar, err);
+	tar_reader_close(tar);
+	return ret;
+}
