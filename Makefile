@@ -59,8 +59,21 @@ cow_cflags   := -std=gnu11 -fvisibility=hidden $(warnings) $(if $(WERROR),-Werro
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
 	$(if $(COVERAGE),--coverage -O0)
 cow_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage)
-compile = $(CC) $(cow_cppflags) $(CPPFLAGS) $(CFLAGS) $(cow_cflags) -MMD -MP
-link    = $(CC) $(CFLAGS) $(cow_ldflags) $(LDFLAGS)
+compile = $(CC) $(cow_cppflags) $(fortify) $(CPPFLAGS) $(hardened) $(CFLAGS) $(cow_cflags) -MMD -MP
+link    = $(CC) $(hardened) $(CFLAGS) $(cow_ldflags) $(LDFLAGS)
+
+# Hardening, where the compiler knows it; not with sanitizers and gcov, whose
+# own checks it would hide. A user's flags come after it. Fortified functions
+# need an optimising compiler, and complain if somebody else defines the level.
+accepts  = $(shell $(CC) -Werror $(1) -x c -c -o /dev/null /dev/null 2>/dev/null && echo $(1))
+ifeq ($(SANITIZE)$(COVERAGE),)
+fortify  := $(if $(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),,$(if \
+	$(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3))
+hardened := -fPIE -fstack-protector-strong $(foreach f,-fstack-clash-protection -fcf-protection \
+	-mbranch-protection=standard,$(call accepts,$(f)))
+cow_ldflags += -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
+pie      := -pie
+endif
 
 # Short lines by default, commands with V=1, silence with make -s.
 ifeq ($(V)$(findstring s,$(firstword -$(MAKEFLAGS))),)
@@ -128,10 +141,10 @@ $(cli_lib): $(cli_obj)
 $(B)/snapcheck: snapcheck_more := $(B)/tools/check_pack.o
 $(B)/snapcheck: $(B)/tools/check_pack.o
 $(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
-	$(call quiet,LD)$(link) -Wl,--as-needed -o $@ $< $(snapcheck_more) $(cli_lib) \
+	$(call quiet,LD)$(link) $(pie) -Wl,--as-needed -o $@ $< $(snapcheck_more) $(cli_lib) \
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
 $(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
-	$(call quiet,LD)mkdir -p $(@D); $(link) -static -s -Wl,--gc-sections -o $@ $< $(cli_lib) $(static_lib) \
+	$(call quiet,LD)mkdir -p $(@D); $(link) $(if $(pie),-static-pie,-static) -s -Wl,--gc-sections -o $@ $< $(cli_lib) $(static_lib) \
 		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)

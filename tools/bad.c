@@ -43,7 +43,7 @@ int bad_image_open(struct cow_image *cow, const char *path, struct cow_image **r
 		   struct cow_err *err)
 {
 	struct cow_segment *ranges = NULL;
-	struct mapfile map = { NULL };
+	struct mapfile map = { 0 };
 	size_t nr_ranges = 0;
 	int ret;
 

@@ -247,13 +247,13 @@ static int visit(struct walk *w, ext2_ino_t ino, const char *name)
 /* Appends name to the path of the directory at the top. */
 static bool set_path(struct walk *w, const char *name)
 {
-	size_t len = w->path_len;
+	size_t len = w->path_len, name_len = strlen(name);
 
-	if (len + 1 + strlen(name) > PATH_BYTES_MAX)
+	if (len + 1 + name_len > PATH_BYTES_MAX)
 		return false;
 	if (len)
 		w->path[len++] = '/';
-	strcpy(w->path + len, name);
+	memcpy(w->path + len, name, name_len + 1);
 	return true;
 }
 

@@ -125,10 +125,10 @@ static int add_clone(scmp_filter_ctx filter, uint32_t default_action)
 /* Calls that are allowed with some arguments only. */
 static int add_with_arguments(scmp_filter_ctx filter)
 {
-	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid());
+	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
 	const struct scmp_arg_cmp no_code = SCMP_CMP(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	const struct scmp_arg_cmp of_self = SCMP_CMP(0, SCMP_CMP_EQ, 0);
-	const struct scmp_arg_cmp only_ask = SCMP_CMP(2, SCMP_CMP_EQ, 0);
+	const struct scmp_arg_cmp of_self = SCMP_CMP(0, SCMP_CMP_EQ, 0, 0);
+	const struct scmp_arg_cmp only_ask = SCMP_CMP(2, SCMP_CMP_EQ, 0, 0);
 	int ret = 0;
 
 	for (size_t i = 0; i < NR(allowed_ioctls) && !ret; i++)

@@ -150,7 +150,7 @@ static int run_without(const char *what, char **command)
 	if (both || !strcmp(what, "seccomp")) {
 		seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(seccomp), 0);
 		seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
-				 SCMP_CMP(0, SCMP_CMP_EQ, PR_SET_SECCOMP));
+				 SCMP_CMP(0, SCMP_CMP_EQ, PR_SET_SECCOMP, 0));
 	}
 	if (seccomp_load(filter))
 		return 2;
