@@ -254,6 +254,10 @@ COW_EXPORT bool cow_image_is_writable(const struct cow_image *image);
 /* Tells whether the bytes lie on a block device. */
 COW_EXPORT bool cow_image_is_block_device(const struct cow_image *image);
 
+/* Names what an image seems to hold, by a magic number ("an XFS file system"),
+ * for a sentence; NULL: nothing known, or it cannot be read. */
+COW_EXPORT const char *cow_image_content(struct cow_image *image);
+
 /*
  * Reads len_bytes at offset_bytes, all of them or none. Errors: -ERANGE
  * outside the image, -EIO (err names image and offset; also where the file

@@ -14,7 +14,6 @@
 
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
-#include "tools/fs_kind.h"
 
 #define SUPER_BYTES 1024
 
@@ -65,7 +64,7 @@ static bool has_magic(struct cow_image *image, struct cow_err *err, int *ret)
 
 static int refuse_kind(struct cow_image *image, struct cow_err *err)
 {
-	const char *kind = fs_kind(image);
+	const char *kind = cow_image_content(image);
 
 	return cli_refuse(err, -EMEDIUMTYPE, "not-ext", NULL,
 			  "%s: no ext2, ext3 or ext4 file system here%s%s", cow_image_name(image),

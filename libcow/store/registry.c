@@ -37,54 +37,10 @@ struct cow_image *cow_store_args_image(const struct cow_store_args *args, int ro
 
 /* ---------------------------------------------------------------- probing */
 
-/* What else an image may be; only to say so in a sentence. */
-static const struct {
-	uint64_t offset_bytes;
-	const char *bytes;
-	size_t len_bytes;
-	const char *what;
-} signatures[] = {
-	{ 0, "QFI\xfb", 4, "a qcow2 image" },
-	{ 0, "KDMV", 4, "a VMDK image" },
-	{ 0, "vhdxfile", 8, "a VHDX image" },
-	{ 0, "XFSB", 4, "an XFS file system" },
-	{ 0, "LUKS\xba\xbe", 6, "a LUKS volume" },
-	{ 0, "\x1f\x8b", 2, "compressed with gzip" },
-	{ 0, "\x28\xb5\x2f\xfd", 4, "compressed with zstd" },
-	{ 0,
-	  "\xfd"
-	  "7zXZ",
-	  5, "compressed with xz" },
-	{ 512, "LABELONE", 8, "an LVM physical volume" },
-	{ 512, "EFI PART", 8, "a disk with a GPT" },
-	{ 1080, "\x53\xef", 2, "an ext2, ext3 or ext4 file system" },
-	{ 65600, "_BHRfS_M", 8, "a btrfs file system" },
-	{ 257, "ustar", 5, "a tar archive" },
-};
-
-#define PEEK_BYTES_MAX 16
-
-/* Names what the bytes look like, or NULL. An image that cannot be read here
- * is named by nobody. */
-static const char *signature_find(struct cow_image *image)
-{
-	uint8_t found[PEEK_BYTES_MAX];
-
-	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
-		size_t len = signatures[i].len_bytes;
-
-		if (range_fits(signatures[i].offset_bytes, len, image->size_bytes) &&
-		    !cow_image_pread(image, found, len, signatures[i].offset_bytes, NULL) &&
-		    !memcmp(found, signatures[i].bytes, len))
-			return signatures[i].what;
-	}
-	return NULL;
-}
-
 static int probe_refuse(struct cow_image *image, struct cow_err *err)
 {
 	uint8_t head[COW_SECTOR_BYTES];
-	const char *what = signature_find(image);
+	const char *what = cow_image_content(image);
 	int ret;
 
 	if (!image->size_bytes)

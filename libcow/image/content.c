@@ -1,19 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * fs_kind.c - magic numbers of what people keep on block devices. A partition
+ * content.c - magic numbers of what people keep in images and on devices, for
+ * the sentence that says why something is not what was wanted. A partition
  * table comes last: file systems of the FAT family look like one.
  */
-#include "tools/fs_kind.h"
-
 #include <string.h>
 
-static const struct magic {
+#include "libcow/base/overflow.h"
+#include "libcow/image/image.h"
+
+#define PEEK_BYTES_MAX 16
+
+static const struct {
 	uint64_t offset_bytes;
 	const char *bytes;
 	size_t len_bytes;
 	const char *name;
-} magics[] = {
+} signatures[] = {
+	{ 0, "SnAp", 4, "a snapshot's exception store" },
+	{ 0, "QFI\xfb", 4, "a qcow2 image" },
+	{ 0, "KDMV", 4, "a VMDK image" },
+	{ 0, "vhdxfile", 8, "a VHDX image" },
+	{ 0, "\x1f\x8b", 2, "something compressed with gzip" },
+	{ 0, "\x28\xb5\x2f\xfd", 4, "something compressed with zstd" },
+	{ 0, "\xfd\x37zXZ", 5, "something compressed with xz" },
+	{ 257, "ustar", 5, "a tar archive" },
+	{ 1080, "\x53\xef", 2, "an ext2, ext3 or ext4 file system" },
 	{ 0, "XFSB", 4, "an XFS file system" },
 	{ 65536 + 64, "_BHRfS_M", 8, "a Btrfs file system" },
 	{ 1024, "\x10\x20\xf5\xf2", 4, "an F2FS file system" },
@@ -22,7 +35,6 @@ static const struct magic {
 	{ 0, "LUKS\xba\xbe", 6, "an encrypted LUKS volume" },
 	{ 512, "LABELONE", 8, "an LVM physical volume; name the logical volume in it as a window" },
 	{ 0, "LABELONE", 8, "an LVM physical volume; name the logical volume in it as a window" },
-	{ 0, "SnAp", 4, "a snapshot's exception store; are the operands swapped?" },
 	{ 4096, "\xfc\x4e\x2b\xa9", 4, "a member of an md array" },
 	{ 65536 + 52, "ReIsEr", 6, "a ReiserFS file system" },
 	{ 32768, "JFS1", 4, "a JFS file system" },
@@ -36,21 +48,17 @@ static const struct magic {
 	{ 510, "\x55\xaa", 2, "a disk with a partition table; name the partition as a window" },
 };
 
-const char *fs_kind(struct cow_image *image)
+const char *cow_image_content(struct cow_image *image)
 {
-	uint64_t size = cow_image_size(image);
-	uint8_t found[16];
-	size_t i;
+	uint8_t found[PEEK_BYTES_MAX];
 
-	for (i = 0; i < sizeof(magics) / sizeof(magics[0]); i++) {
-		const struct magic *m = &magics[i];
+	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
+		size_t len = signatures[i].len_bytes;
 
-		if (m->offset_bytes + m->len_bytes > size)
-			continue;
-		if (cow_image_pread(image, found, m->len_bytes, m->offset_bytes, NULL))
-			continue;
-		if (!memcmp(found, m->bytes, m->len_bytes))
-			return m->name;
+		if (range_fits(signatures[i].offset_bytes, len, image->size_bytes) &&
+		    !cow_image_pread(image, found, len, signatures[i].offset_bytes, NULL) &&
+		    !memcmp(found, signatures[i].bytes, len))
+			return signatures[i].name;
 	}
 	return NULL;
 }
