@@ -19,19 +19,6 @@ struct repair_job {
 	uint64_t nr_left; /* by a repair that is not cut off */
 };
 
-static int repair(struct cow_image *cow, struct cow_repair_result *result, struct cow_err *err)
-{
-	struct cow_role_image role = { COW_ROLE_COW, 0, cow };
-	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-
-	args.images = &role;
-	args.nr_images = 1;
-	args.kind = "persistent";
-	params.flags = COW_REPAIR_LOST;
-	return cow_repair(&args, &params, result, err);
-}
-
 static int repair_run(void *user, struct cow_image **images, struct crash_run *run,
 		      struct cow_err *err)
 {
@@ -39,14 +26,13 @@ static int repair_run(void *user, struct cow_image **images, struct crash_run *r
 
 	(void)user;
 	(void)run;
-	return repair(images[0], &result, err);
+	return damage_repair(images[0], COW_REPAIR_LOST, &result, err);
 }
 
 static void repair_check_state(void *user, struct cow_image **images, uint64_t mark)
 {
 	const struct repair_job *job = user;
-	const struct kernel_model *before = &job->before;
-	uint64_t size = cow_image_size(images[0]);
+	uint64_t size = cow_image_size(images[0]), lost;
 	struct kernel_model now;
 	uint8_t *bytes = malloc(size);
 
@@ -54,18 +40,8 @@ static void repair_check_state(void *user, struct cow_image **images, uint64_t m
 	CHECK(bytes != NULL);
 	OK(cow_image_pread(images[0], bytes, size, 0, err));
 	kernel_model_load(&now, bytes, size, 0);
-	for (uint64_t i = 0; i < before->nr_records; i++) {
-		uint64_t old_chunk = before->records[i].old_chunk, from, to;
-
-		if (old_chunk > UINT64_MAX / 4 / before->chunk_bytes ||
-		    !kernel_model_lookup(before, old_chunk, &from) ||
-		    !kernel_model_is_data(before, from))
-			continue;
-		if (kernel_model_lookup(&now, old_chunk, &to) && kernel_model_is_data(&now, to) &&
-		    !memcmp(before->cow + from * before->chunk_bytes, bytes + to * now.chunk_bytes,
-			    before->chunk_bytes))
-			continue;
-		fprintf(stderr, "chunk %" PRIu64 " is not what it was:%s\n", old_chunk,
+	if (!kernel_model_keeps(&job->before, &now, &lost)) {
+		fprintf(stderr, "chunk %" PRIu64 " is not what it was:%s\n", lost,
 			job->damage->story);
 		exit(1);
 	}
@@ -79,7 +55,7 @@ static void repair_check_done(void *user, struct cow_image **images)
 	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
 
 	repair_check_state(user, images, 0);
-	OK(repair(images[0], &result, err));
+	OK(damage_repair(images[0], COW_REPAIR_LOST, &result, err));
 	CHECK_EQ(result.nr_mended, 0);
 	if (result.nr_left != job->nr_left)
 		fprintf(stderr, "%s\n", job->damage->story);
@@ -145,7 +121,7 @@ static void explore_one(uint64_t *random, struct crash_counts *counts)
 	OK(crash_flat_new(bytes, damage.cow_bytes, "cow", &cow, err));
 	is_garbage = has_garbage(cow);
 	if (!is_garbage && !repair_job.before.has_top_byte && repair_job.before.loads)
-		OK(repair(cow, &result, err));
+		OK(damage_repair(cow, COW_REPAIR_LOST, &result, err));
 	repair_job.nr_left = result.nr_left;
 	cow_image_close(cow);
 	free(bytes);

@@ -199,3 +199,17 @@ void damage_mutate(struct damage *damage, uint64_t *random)
 		field_set(damage, random);
 	}
 }
+
+int damage_repair(struct cow_image *cow, uint32_t flags, struct cow_repair_result *result,
+		  struct cow_err *err)
+{
+	struct cow_role_image role = { COW_ROLE_COW, 0, cow };
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	args.images = &role;
+	args.nr_images = 1;
+	args.kind = "persistent";
+	params.flags = flags;
+	return cow_repair(&args, &params, result, err);
+}

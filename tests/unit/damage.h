@@ -24,4 +24,9 @@ void damage_make(struct damage *damage, uint64_t *random);
 void damage_mutate(struct damage *damage, uint64_t *random);
 void damage_free(struct damage *damage);
 
+/* Has the library repair a persistent store without its origin; flags:
+ * COW_REPAIR_*. */
+int damage_repair(struct cow_image *cow, uint32_t flags, struct cow_repair_result *result,
+		  struct cow_err *err);
+
 #endif

@@ -161,6 +161,26 @@ void kernel_model_load(struct kernel_model *model, const uint8_t *cow, uint64_t 
 	model->is_legal = model->loads && legal && !has_conflict(model);
 }
 
+bool kernel_model_keeps(const struct kernel_model *before, const struct kernel_model *after,
+			uint64_t *ret_old_chunk)
+{
+	for (uint64_t i = 0; i < before->nr_records; i++) {
+		uint64_t old_chunk = before->records[i].old_chunk, from, to;
+
+		if (old_chunk > UINT64_MAX / 4 / before->chunk_bytes ||
+		    !kernel_model_lookup(before, old_chunk, &from) ||
+		    !kernel_model_is_data(before, from))
+			continue;
+		*ret_old_chunk = old_chunk;
+		if (!kernel_model_lookup(after, old_chunk, &to) ||
+		    !kernel_model_is_data(after, to) ||
+		    memcmp(before->cow + from * before->chunk_bytes,
+			   after->cow + to * after->chunk_bytes, before->chunk_bytes) != 0)
+			return false;
+	}
+	return true;
+}
+
 void kernel_model_free(struct kernel_model *model)
 {
 	free(model->entries);

@@ -35,5 +35,9 @@ bool kernel_model_lookup(const struct kernel_model *model, uint64_t old_chunk,
 			 uint64_t *ret_new_chunk);
 /* A chunk of data that is on the image? */
 bool kernel_model_is_data(const struct kernel_model *model, uint64_t new_chunk);
+/* Does every exception that could be read before read the same after? If not,
+ * *ret_old_chunk is the first that does not. Chunk sizes must be equal. */
+bool kernel_model_keeps(const struct kernel_model *before, const struct kernel_model *after,
+			uint64_t *ret_old_chunk);
 
 #endif

@@ -59,20 +59,6 @@ static int check(struct cow_image *cow, struct seen *seen, struct cow_verdict *v
 	return ret;
 }
 
-static int repair(struct cow_image *cow, uint32_t flags, struct cow_repair_result *result,
-		  struct cow_err *err)
-{
-	struct cow_role_image role = { COW_ROLE_COW, 0, cow };
-	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-
-	args.images = &role;
-	args.nr_images = 1;
-	args.kind = "persistent";
-	params.flags = flags;
-	return cow_repair(&args, &params, result, err);
-}
-
 static uint64_t nr_writes(const struct cow_image *image)
 {
 	struct cow_image_stats stats = COW_IMAGE_STATS_INIT;
@@ -89,25 +75,6 @@ static void must(bool is_so, const char *what, const struct damage *damage, cons
 	fprintf(stderr, "store %" PRIu64 ", chunks of %" PRIu64 ",%s: %s; found:%s\n", nr,
 		damage->chunk_bytes, damage->story, what, seen->ids);
 	exit(1);
-}
-
-/* Every exception that the kernel could read reads the same afterwards. */
-static bool keeps_all(const struct kernel_model *before, const struct kernel_model *after)
-{
-	for (uint64_t i = 0; i < before->nr_records; i++) {
-		uint64_t old_chunk = before->records[i].old_chunk, from, to;
-
-		if (old_chunk > UINT64_MAX / 4 / before->chunk_bytes ||
-		    !kernel_model_lookup(before, old_chunk, &from) ||
-		    !kernel_model_is_data(before, from))
-			continue;
-		if (!kernel_model_lookup(after, old_chunk, &to) ||
-		    !kernel_model_is_data(after, to) ||
-		    memcmp(before->cow + from * before->chunk_bytes,
-			   after->cow + to * after->chunk_bytes, before->chunk_bytes) != 0)
-			return false;
-	}
-	return true;
 }
 
 /* No chunk to give to the second of two records that share one. */
@@ -127,7 +94,7 @@ static void one_store(uint64_t nr, uint64_t *random)
 	struct cow_image *cow;
 	struct damage damage;
 	uint8_t *copy;
-	uint64_t writes;
+	uint64_t writes, lost;
 
 	damage_make(&damage, random);
 	for (uint64_t i = test_random(random) % 4; i; i--)
@@ -145,7 +112,7 @@ static void one_store(uint64_t nr, uint64_t *random)
 	must(before.is_legal == !seen.has_damage,
 	     before.is_legal ? "the model says legal" : "the model says damaged", &damage, &seen,
 	     nr);
-	OK(repair(cow, COW_REPAIR_LOST, &result, err));
+	OK(damage_repair(cow, COW_REPAIR_LOST, &result, err));
 	CHECK(!check(cow, &left, &again));
 	must(!strstr(left.ids, "duplicate-new") || is_full(&again.info), "there was room", &damage,
 	     &left, nr);
@@ -153,12 +120,13 @@ static void one_store(uint64_t nr, uint64_t *random)
 	must(seen.has_damage || !memcmp(copy, damage.cow, 8), "a good header was changed", &damage,
 	     &left, nr);
 	writes = nr_writes(cow);
-	OK(repair(cow, COW_REPAIR_LOST, &result, err));
+	OK(damage_repair(cow, COW_REPAIR_LOST, &result, err));
 	must(writes == nr_writes(cow), "repaired twice", &damage, &left, nr);
 	kernel_model_load(&after, damage.cow, damage.cow_bytes, 0);
 	must(left.has_damage || after.is_legal, "the model says damaged after", &damage, &seen, nr);
 	if (before.loads && !seen.has_garbage && !before.has_top_byte && after.chunk_bytes)
-		must(before.chunk_bytes != after.chunk_bytes || keeps_all(&before, &after),
+		must(before.chunk_bytes != after.chunk_bytes ||
+			     kernel_model_keeps(&before, &after, &lost),
 		     "an exception was lost", &damage, &seen, nr);
 	kernel_model_free(&after);
 	counts[!seen.has_damage ? 0 : left.has_damage ? 2 : 1]++;
