@@ -718,6 +718,12 @@ COW_EXPORT int cow_repair(const struct cow_store_args *args, const struct cow_re
  * What no record refers to is given back to the device, or overwritten. */
 #define COW_MERGE_DISCARD (1u << 3)
 #define COW_MERGE_SCRUB (1u << 4)
+/* Goes on past sectors of the COW image that cannot be read: the origin keeps
+ * its bytes there. The COW image is only read until everything readable is
+ * durable on the origin: no label, no settlement before. In the end exactly the
+ * exceptions stay in the store whose chunk could not be read as a whole. Not
+ * with siblings, undo, DISCARD, SCRUB or COW_REFLINK_ALWAYS. */
+#define COW_MERGE_SKIP_UNREADABLE (1u << 5)
 
 struct cow_merge_params {
 	size_t size;
@@ -743,6 +749,10 @@ struct cow_merge_params {
 	 * its name. An error ends the job. NULL: nothing to do. */
 	void *user;
 	int (*preserved)(void *user, struct cow_err *err);
+	/* With COW_MERGE_SKIP_UNREADABLE, when everything else is durable: each
+	 * range of the origin that was not written, ascending. An error ends the
+	 * job before records are forgotten. NULL: nobody wants to know. */
+	int (*skipped)(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err);
 };
 #define COW_MERGE_PARAMS_INIT                                                                      \
 	{                                                                                          \
@@ -761,7 +771,9 @@ struct cow_merge_result {
 	uint64_t unused_bytes;	  /* discarded, scrubbed */
 	uint64_t nr_runs;	  /* writes to the origin, after coalescing */
 	uint64_t nr_epochs;
-	uint64_t nr_flushes; /* of origin and COW image together */
+	uint64_t nr_flushes;	/* of origin and COW image together */
+	uint64_t skipped_bytes; /* unreadable: not written (COW_MERGE_SKIP_UNREADABLE) */
+	uint64_t nr_bad; /* exceptions that are not wholly readable; in a dry run: known to be */
 };
 #define COW_MERGE_RESULT_INIT                                                                      \
 	{                                                                                          \
@@ -774,7 +786,8 @@ struct cow_merge_result {
  * in its role, both images writable (unless COW_MERGE_DRY_RUN). A crash or an
  * error at any point leaves a pair whose view is still right; the same call
  * continues (I6). ret_result is written on failure too.
- * Errors: -EPERM a refusal (err.id: "undo-file", "siblings", "other-job", ...);
+ * Errors: -EPERM a refusal (err.id: "undo-file", "siblings", "other-job", ...;
+ * "bad-cow": data is known to be unreadable, and skipping was not asked for);
  * -EINVAL opened without its origin; -EBUSY somebody changed the store since
  * it was opened (id "changed"); -EROFS; -ENOSPC (id "no-space") a sibling has
  * too little room, nothing was written, or the system's own; -ECANCELED at a

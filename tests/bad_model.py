@@ -6,7 +6,7 @@ out where sectors of the COW image cannot be read.
 
 bad_model.py draw MAP COW SEED [NUMBER]     a map with so many bad places in data
 bad_model.py view ORIGIN COW MAP FILL OUT   the view; FILL is origin or zero
-bad_model.py kept COW MAP                   records that touch a bad sector
+bad_model.py kept ORIGIN COW MAP            records that touch a bad sector
 bad_model.py left COW                       records of a store, sorted
 bad_model.py list ORIGIN COW MAP            lines of --bad-list
 """
@@ -85,11 +85,13 @@ def view(origin, cow, path, fill, out):
         f.write(shown)
 
 
-def kept(cow, path):
+def kept(origin, cow, path):
     store = Store(cow)
     bad = bad_sectors(path, os.path.getsize(cow))
+    found = {there // store.chunk_sectors
+             for _, there in places(store, bad, os.path.getsize(origin))}
     for old, new in sorted(store.records):
-        if any(new * store.chunk_sectors + i in bad for i in range(store.chunk_sectors)):
+        if new in found:
             print(old, new)
 
 

@@ -220,5 +220,6 @@ int bad_list_publish(struct bad_list *list, struct cow_err *err)
 
 void bad_list_close(struct bad_list *list)
 {
-	sink_close(&list->sink);
+	if (list->operands) /* opened */
+		sink_close(&list->sink);
 }

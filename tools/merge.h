@@ -8,6 +8,7 @@
 #ifndef TOOLS_MERGE_H
 #define TOOLS_MERGE_H
 
+#include "tools/bad.h"
 #include "tools/cli.h"
 #include "tools/operands.h"
 #include "tools/opts.h"
@@ -20,6 +21,7 @@ struct merge_options {
 	const char *reflink;
 	struct opt_list siblings, dropped;
 	bool keep, take_back, sparse, discard, scrub;
+	struct bad_options bad;
 };
 
 /* Other stores of the origin, open: kept true, or given up. */
@@ -46,11 +48,16 @@ struct merge_job {
 	struct merge_siblings kept, dropped;
 	struct merge_undo undo;
 	struct cow_merge_result planned; /* of the dry run */
+	/* With --skip-unreadable. */
+	struct bad_words skipped;
+	struct bad_list bad_list;
 };
 
 /* What the command line asks for; each returns the exit status. */
 int merge_in_place(const struct merge_options *options);
 int merge_to_output(const struct merge_options *options);
+/* Fills in what concerns bad sectors. */
+void merge_bad_params(const struct merge_options *options, struct operands_params *params);
 
 /* COW_REFLINK_* of a word of --reflink. */
 int merge_reflink(const struct merge_options *options);
@@ -77,7 +84,13 @@ void merge_undo_close(struct merge_undo *undo);
 
 /* merge_uuid.c: does the snapshot show another file system than the origin
  * holds? Refused (id "uuid", force "uuid"). */
-int merge_check_uuid(const struct operands *operands, struct cow_err *err);
+int merge_check_uuid(const struct operands *operands, bool skips, struct cow_err *err);
+
+/* merge_skip.c: may bad sectors be left in place? Errors: -EPERM (id "bad-cow",
+ * force "bad-cow"). */
+int merge_check_skip(const struct merge_job *job, struct cow_err *err);
+/* Callback of cow_merge(): says and lists a range. */
+int merge_on_skipped(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err);
 
 /* merge_words.c */
 void merge_say_plan(const struct merge_job *job);

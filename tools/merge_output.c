@@ -61,7 +61,30 @@ static void say_plan(const struct merge_options *options, const struct operands 
 		 cow_image_name(operands->origin));
 }
 
-static int write_output(const struct merge_options *options, struct operands *operands)
+/* Says what was skipped, and lists it. */
+static int skipped(const struct merge_options *options, struct operands *operands,
+		   struct bad_list *list)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_segment range;
+	int status = CLI_DONE, ret = 0;
+
+	if (!options->bad.skips)
+		return CLI_DONE;
+	if (bad_say_skipped(operands))
+		status = CLI_DAMAGE;
+	if (!options->bad.list || options->common.dry_run)
+		return status;
+	for (uint64_t at = 0; !ret && cow_image_skip_next(operands->view, at, &range);
+	     at = range.offset_bytes + range.len_bytes)
+		ret = bad_list_add(list, &range, &err);
+	if (!ret)
+		ret = bad_list_publish(list, &err);
+	return ret ? cli_fail(&err) | status : status;
+}
+
+static int write_output(const struct merge_options *options, struct operands *operands,
+			struct bad_list *list)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct cow_copy_result result = COW_COPY_RESULT_INIT;
@@ -74,6 +97,8 @@ static int write_output(const struct merge_options *options, struct operands *op
 			      &output, &err);
 	if (!ret)
 		ret = blkid_check_output(output, options->output, &err);
+	if (!ret && options->bad.list)
+		ret = bad_list_open(list, options->bad.list, operands, &err);
 	if (ret) {
 		cow_output_close(output);
 		return cli_fail(&err);
@@ -98,24 +123,33 @@ static int write_output(const struct merge_options *options, struct operands *op
 		cli_note("wrote %s: %s copied, %s shared; %s and its COW images are untouched",
 			 options->output, size_round(result.copied_bytes, copied),
 			 size_round(result.cloned_bytes, cloned), cow_image_name(operands->origin));
-	return operands->is_doubtful ? CLI_DAMAGE : CLI_DONE;
+	return skipped(options, operands, list) | (operands->is_doubtful ? CLI_DAMAGE : CLI_DONE);
 }
 
 int merge_to_output(const struct merge_options *options)
 {
-	const struct operands_params params = {
+	struct operands_params params = {
 		.specs = cli_operands(),
 		.nr_specs = (size_t)cli_nr_operands(),
 		.wants_view = true,
 		.kind = options->common.type,
+		.skips = options->bad.skips,
 	};
 	struct cow_err err = COW_ERR_INIT;
+	struct bad_list list = { .operands = NULL };
+	struct cow_callbacks callbacks;
 	struct operands operands;
+	struct progress progress;
 	int status;
 
+	progress_start(&progress, options->common.progress, options->common.quiet);
+	callbacks = progress_callbacks(&progress);
+	params.callbacks = &callbacks;
+	merge_bad_params(options, &params);
 	if (operands_open(&operands, &params, &err))
 		return cli_fail(&err);
-	status = write_output(options, &operands);
+	status = write_output(options, &operands, &list);
+	bad_list_close(&list);
 	operands_close(&operands);
 	return status;
 }

@@ -44,7 +44,8 @@ static int run_library(struct merge_job *job, uint32_t flags, struct cow_merge_r
 	params.flags = flags | (options->keep ? COW_MERGE_KEEP : 0) |
 		       (options->sparse ? COW_MERGE_SPARSE : 0) |
 		       (options->discard ? COW_MERGE_DISCARD : 0) |
-		       (options->scrub ? COW_MERGE_SCRUB : 0);
+		       (options->scrub ? COW_MERGE_SCRUB : 0) |
+		       (options->bad.skips ? COW_MERGE_SKIP_UNREADABLE : 0);
 	params.reflink = merge_reflink(options);
 	params.siblings = job->kept.stores;
 	params.nr_siblings = job->kept.nr_stores;
@@ -52,6 +53,7 @@ static int run_library(struct merge_job *job, uint32_t flags, struct cow_merge_r
 	params.undo = job->undo.store;
 	params.user = job;
 	params.preserved = undo_is_complete;
+	params.skipped = merge_on_skipped;
 	if (options->take_back)
 		ret = cow_take_back(store, cli_forced("changed") ? COW_TAKE_BACK_CHANGED : 0,
 				    &params, result, err);
@@ -90,7 +92,9 @@ static int merge_now(struct merge_job *job)
 	if (ret)
 		return merge_say_failure(job, &result, &err);
 	merge_say_success(job, &result);
-	return CLI_DONE;
+	if (job->options->bad.list && bad_list_publish(&job->bad_list, &err))
+		return cli_fail(&err) | (result.nr_bad ? CLI_DAMAGE : CLI_DONE);
+	return result.nr_bad ? CLI_DAMAGE : CLI_DONE;
 }
 
 /* I7: a dry run finds whatever the library would refuse. */
@@ -101,9 +105,11 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 	ret = run_library(job, COW_MERGE_DRY_RUN, &job->planned, err);
 	if (ret == -ENOSPC)
 		err->code = -EPERM; /* nothing was written: a refusal */
+	if (!ret)
+		ret = merge_check_skip(job, err);
 	/* A mixture may hold half of each, and the undo knows its origin. */
 	if (!ret && !job->planned.nr_begun && !job->options->take_back)
-		ret = merge_check_uuid(&job->operands, err);
+		ret = merge_check_uuid(&job->operands, job->options->bad.skips, err);
 	if (ret || !job->planned.nr_begun || !job->undo.path || job->undo.store)
 		return ret;
 	return cli_refuse(err, -EPERM, "other-job", NULL,
@@ -139,7 +145,7 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 {
 	const struct merge_options *options = job->options;
 	bool will_write = !options->common.dry_run;
-	const struct operands_params params = {
+	struct operands_params params = {
 		.specs = cli_operands(),
 		.nr_specs = 2,
 		.is_writable = will_write,
@@ -147,6 +153,7 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	};
 	int ret;
 
+	merge_bad_params(options, &params);
 	ret = operands_open(&job->operands, &params, err);
 	if (ret)
 		return ret;
@@ -159,6 +166,8 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	if (!ret && options->save_undo && job->info.nr_exceptions)
 		ret = merge_undo_prepare(&job->undo, options->save_undo, &job->operands, will_write,
 					 err);
+	if (!ret && options->bad.list)
+		ret = bad_list_open(&job->bad_list, options->bad.list, &job->operands, err);
 	return ret;
 }
 
@@ -176,6 +185,7 @@ int merge_in_place(const struct merge_options *options)
 		sandbox_enter();
 		status = plan_and_merge(&job);
 	}
+	bad_list_close(&job.bad_list);
 	merge_undo_close(&job.undo);
 	merge_siblings_close(&job.dropped);
 	merge_siblings_close(&job.kept);

@@ -30,9 +30,9 @@ static int check_contents(const struct operands *operands, struct cow_image *vie
 		cow_image_name(operands->layers[0].cow), shown.name, shown.uuid);
 }
 
-int merge_check_uuid(const struct operands *operands, struct cow_err *err)
+int merge_check_uuid(const struct operands *operands, bool skips, struct cow_err *err)
 {
-	struct cow_image *view;
+	struct cow_image *view, *skip = NULL;
 	int ret;
 
 	if (cli_forced("uuid"))
@@ -40,7 +40,12 @@ int merge_check_uuid(const struct operands *operands, struct cow_err *err)
 	ret = cow_view_new(operands->origin, operands->layers[0].store, &view, err);
 	if (ret)
 		return ret;
-	ret = check_contents(operands, view, err);
+	/* bad sectors are to be skipped here, too */
+	if (skips)
+		ret = cow_image_skip_new(view, operands->origin, NULL, &skip, err);
+	if (!ret)
+		ret = check_contents(operands, skip ? skip : view, err);
+	cow_image_close(skip);
 	cow_image_close(view);
 	return ret;
 }

@@ -79,6 +79,11 @@ void merge_say_plan(const struct merge_job *job)
 	if (job->planned.nr_begun)
 		cli_note("continuing: %" PRIu64 " of %" PRIu64 " chunks left",
 			 job->info.nr_exceptions, job->planned.nr_begun);
+	if (job->options->bad.skips)
+		cli_note(
+			"where %s cannot be read, %s keeps its bytes; until all else is safe %s is "
+			"only read, so a run that is cut off begins again",
+			cow_name(job), origin_name(job), cow_name(job));
 	say_siblings(job);
 	if (job->undo.store)
 		cli_note("undo: %s is complete already", job->undo.path);
@@ -105,6 +110,8 @@ void merge_report(const struct merge_options *options, const struct cow_merge_re
 	json_put_u64(at, "cloned_bytes", result->cloned_bytes);
 	json_put_u64(at, "zeroed_bytes", result->zeroed_bytes);
 	json_put_u64(at, "unused_bytes", result->unused_bytes);
+	json_put_u64(at, "skipped_bytes", result->skipped_bytes);
+	json_put_u64(at, "bad_chunks", result->nr_bad);
 	json_put_u64(at, "runs", result->nr_runs);
 	json_put_u64(at, "epochs", result->nr_epochs);
 	json_put_u64(at, "flushes", result->nr_flushes);
@@ -135,12 +142,32 @@ static void say_treated(const struct merge_job *job, const struct cow_merge_resu
 			 options->discard ? "discarded" : "");
 }
 
+/* What could be read is merged, the rest is still in COW. */
+static void say_skipped(const struct merge_job *job, const struct cow_merge_result *result)
+{
+	const char *origin = origin_name(job), *cow = cow_name(job);
+	char merged[SIZE_TEXT_BYTES], skipped[SIZE_TEXT_BYTES];
+
+	cli_warn(
+		"merged %s: %s now is what the snapshot showed, but for %s that could not be read: "
+		"there it is what it was; %" PRIu64 " of %" PRIu64 " exceptions are left in %s",
+		size_round(result->bytes, merged), origin,
+		size_text(result->skipped_bytes, skipped), result->nr_left, job->info.nr_exceptions,
+		cow);
+	if (!job->options->keep)
+		cli_next("snapdump", "--map=ddrescue", "-o", "domain.map", origin, cow, NULL);
+}
+
 void merge_say_success(const struct merge_job *job, const struct cow_merge_result *result)
 {
 	const char *origin = origin_name(job), *cow = cow_name(job);
 	char size[SIZE_TEXT_BYTES];
 
 	say_treated(job, result);
+	if (result->nr_bad) {
+		say_skipped(job, result);
+		return;
+	}
 	if (!result->nr_chunks) {
 		cli_note("nothing to %s: %s is empty; it can be removed",
 			 job->options->take_back ? "take back" : "merge", cow);

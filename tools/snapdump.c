@@ -71,9 +71,9 @@ static const struct opts_spec spec = {
 	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
 		   "lowest first. Without COW, the ORIGIN itself.",
 	.notes = "One of --tar, --raw, --delta, --map, --files and --metadata; without: --tar if\n"
-		 "FILE is named .tar or .tar.SUFFIX. --files says what it leaves out (exit status "
-		 "4 if\n"
-		 "by damage); tar --xattrs --xattrs-include='*' --acls -xpf restores everything.\n"
+		 "FILE is named .tar or .tar.SUFFIX. --files says what it leaves out (exit\n"
+		 "status 4 if by damage); to restore everything:\n"
+		 "tar --xattrs --xattrs-include='*' --acls -xpf.\n"
 		 "--force=invalid or --force=damaged reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
 	.force_ids = "overwrite,invalid,damaged,busy",

@@ -7,7 +7,7 @@
 /* What reads only may go on where what writes may not. */
 #define FORCE_OUTPUT "overwrite,invalid,damaged,busy"
 #define FORCE_TAKE_BACK "changed"
-#define FORCE_IN_PLACE "uuid,volatile"
+#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite"
 
 #define BATCH_BYTES_MIN (UINT64_C(1) << 20)
 
@@ -33,6 +33,10 @@ static const struct opt option_table[] = {
 	  &options.discard, NULL },
 	{ 0, "scrub", NULL, "in the end, overwrite the merged data with zeros", OPT_FLAG,
 	  &options.scrub, NULL },
+	OPT_SKIP_UNREADABLE(&options.bad),
+	OPT_BAD_BLOCKS(&options.bad),
+	{ 0, "bad-list", "FILE", "list in FILE what was skipped, in bytes of COW and ORIGIN",
+	  OPT_TEXT, &options.bad.list, NULL },
 	{ 0, "batch", "SIZE", "memory for the data on its way (default: 64M)", OPT_SIZE,
 	  &options.batch_bytes, NULL },
 	OPTS_COMMON(&options.common),
@@ -68,11 +72,22 @@ static int check_options(void)
 		return cli_usage("--keep: what is kept can be neither discarded nor scrubbed");
 	if (options.take_back && (options.save_undo || options.keep))
 		return cli_usage("--take-back: no --save-undo or --keep with it");
+	if (options.bad.list && (!options.bad.skips || cli_nr_operands() > 2))
+		return cli_usage("--bad-list goes with --skip-unreadable and one COW image");
+	if (options.take_back && (options.bad.skips || options.bad.maps.nr_words))
+		return cli_usage("--take-back: no --skip-unreadable or --bad-blocks with it");
+	if (options.bad.skips && (options.siblings.nr_words || options.save_undo || treats_cow))
+		return cli_usage("--skip-unreadable only reads COW until the end: no --sibling, "
+				 "--save-undo, --discard or --scrub with it; -o NEW leaves "
+				 "everything as it is");
+	if (options.bad.skips && merge_reflink(&options) == COW_REFLINK_ALWAYS)
+		return cli_usage("--reflink=always: what is shared is not read, bad sectors "
+				 "neither; not with --skip-unreadable");
 	if (!options.output && cli_nr_operands() > 2)
 		return cli_usage(
 			"several COW images are layers of a stack, which is merged with -o "
 			"NEW; another snapshot of ORIGIN is named with --sibling");
-	return CLI_DONE;
+	return bad_check_usage(&options.bad, cli_nr_operands() - 1);
 }
 
 /* --long-options lists them all; a run takes those of its job. */

@@ -61,6 +61,8 @@ void cow_batch_free(struct batch *batch)
 	free(batch->buf);
 	free(batch->pieces);
 	free(batch->iov);
+	cow_ranges_clear(&batch->unreadable);
+	cow_ranges_clear(&batch->untouched);
 	*batch = (struct batch){ .buf = NULL };
 }
 
@@ -186,13 +188,18 @@ static void round_fill(struct batch *batch, const struct store_moves *moves, str
 static int run_read(struct batch *batch, const struct batch_piece *first, uint64_t len_bytes,
 		    struct cow_err *err)
 {
+	const struct salvage salvage = { .bad = &batch->unreadable, .callbacks = batch->callbacks };
 	uint64_t step;
 	int ret = 0;
 
 	for (uint64_t at = 0; at < len_bytes && !ret; at += step) {
 		step = min_u64(TRANSFER_BYTES, len_bytes - at);
-		ret = cow_image_pread(first->from, first->buf + at, (size_t)step,
-				      first->from_bytes + at, err);
+		if (batch->skips)
+			ret = cow_salvage_read(first->from, first->buf + at, step,
+					       first->from_bytes + at, &salvage, err);
+		else
+			ret = cow_image_pread(first->from, first->buf + at, (size_t)step,
+					      first->from_bytes + at, err);
 		batch->read_bytes += step;
 		if (!ret)
 			ret = batch_progress(batch, err);
@@ -301,22 +308,56 @@ static int piece_write(struct batch *batch, struct gather *g, const struct batch
 	return ret;
 }
 
+static int piece_put(struct batch *batch, struct gather *g, const struct batch_piece *piece,
+		     struct cow_err *err)
+{
+	int ret = 0;
+
+	if (piece->to != g->to || piece->to_bytes != g->to_bytes + g->len_bytes) {
+		ret = gather_write(batch, g, err);
+		*g = (struct gather){ .to = piece->to, .to_bytes = piece->to_bytes };
+		batch->nr_runs++;
+	}
+	return ret ? ret : piece_write(batch, g, piece, err);
+}
+
+/* Only what could be read; where it could not, the target keeps its bytes. */
+static int piece_put_readable(struct batch *batch, struct gather *g,
+			      const struct batch_piece *piece, struct cow_err *err)
+{
+	struct batch_piece rest = *piece;
+	struct cow_segment bad;
+	uint64_t len;
+	int ret = 0;
+
+	for (; !ret && rest.len_bytes; rest.len_bytes -= len) {
+		struct batch_piece part = rest;
+		bool is_bad = cow_ranges_next(&batch->unreadable, rest.from_bytes, &bad);
+
+		if (is_bad && bad.offset_bytes == rest.from_bytes) {
+			len = min_u64(bad.len_bytes, rest.len_bytes);
+			ret = cow_ranges_add(&batch->untouched, rest.to_bytes, len, err);
+		} else {
+			len = is_bad ? min_u64(bad.offset_bytes - rest.from_bytes, rest.len_bytes)
+				     : rest.len_bytes;
+			part.len_bytes = len;
+			ret = piece_put(batch, g, &part, err);
+		}
+		rest.from_bytes += len;
+		rest.to_bytes += len;
+		rest.buf += len;
+	}
+	return ret;
+}
+
 static int round_write(struct batch *batch, struct cow_err *err)
 {
 	struct gather g = { .to = NULL };
 	int ret = 0;
 
-	for (size_t i = 0; i < batch->nr_pieces && !ret; i++) {
-		const struct batch_piece *piece = &batch->pieces[i];
-
-		if (piece->to != g.to || piece->to_bytes != g.to_bytes + g.len_bytes) {
-			ret = gather_write(batch, &g, err);
-			g = (struct gather){ .to = piece->to, .to_bytes = piece->to_bytes };
-			batch->nr_runs++;
-		}
-		if (!ret)
-			ret = piece_write(batch, &g, piece, err);
-	}
+	for (size_t i = 0; i < batch->nr_pieces && !ret; i++)
+		ret = batch->skips ? piece_put_readable(batch, &g, &batch->pieces[i], err)
+				   : piece_put(batch, &g, &batch->pieces[i], err);
 	return ret ? ret : gather_write(batch, &g, err);
 }
 

@@ -8,6 +8,7 @@
 #ifndef COW_ENGINE_BATCH_H
 #define COW_ENGINE_BATCH_H
 
+#include "libcow/image/salvage.h"
 #include "libcow/store/store.h"
 
 struct batch_piece; /* one piece of a move, in the buffer */
@@ -25,6 +26,12 @@ struct batch {
 	uint64_t nr_runs; /* contiguous ranges that were written */
 	bool is_sparse;	  /* zeros become holes */
 	int reflink;	  /* COW_REFLINK_*; AUTO becomes NEVER where sharing fails */
+
+	/* Goes on past what cannot be read; all moves come from one image then,
+	 * and reflink is COW_REFLINK_NEVER. */
+	bool skips;
+	struct cow_ranges unreadable; /* on that image */
+	struct cow_ranges untouched;  /* where it would have gone: not written */
 };
 
 /* Prepares an empty batch with a buffer of buf_bytes, or less where the whole

@@ -18,6 +18,11 @@
  * not known to be there (I8). Stopping on request does settle the batches
  * that are complete, after the same flush, so that a rerun does not repeat
  * them.
+ *
+ * Where unreadable sectors are skipped, the COW image may be dying: it is only
+ * read, without label or settlement, until all that can be read is durable on
+ * the origin. Then everything is forgotten at once, but for what is not wholly
+ * there (skip.c). A run that was cut off begins at the beginning.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -29,6 +34,7 @@
 #include "libcow/engine/batch.h"
 #include "libcow/engine/merge.h"
 #include "libcow/engine/preserve.h"
+#include "libcow/engine/skip.h"
 #include "libcow/engine/unused.h"
 
 #define BATCH_BYTES_DEFAULT (UINT64_C(64) << 20)
@@ -41,6 +47,7 @@ struct merge {
 	uint64_t batch_bytes, epoch_bytes;
 	uint32_t epoch_ms;
 	bool keeps_records; /* nothing is settled */
+	bool skips;	    /* past what cannot be read; settled in the end */
 	struct batch batch;
 	struct store_moves moves;
 	struct cow_merge_result result;
@@ -205,13 +212,15 @@ static int epoch_settle(struct merge *merge, const struct epoch *epoch, struct c
 	if (!epoch->nr_chunks)
 		return 0;
 	ret = cow_image_flush(merge->store->origin, err);
-	if (!ret && !merge->keeps_records)
+	if (!ret && !merge->keeps_records && !merge->skips)
 		ret = cow_store_settle(merge->store, epoch->token, err);
 	if (ret)
 		return ret;
 	merge->result.nr_epochs++;
-	merge->result.nr_chunks += epoch->nr_chunks;
 	merge->nr_unmoved -= epoch->nr_chunks;
+	if (merge->skips)
+		return 0;
+	merge->result.nr_chunks += epoch->nr_chunks;
 	if (!merge->keeps_records)
 		merge->result.nr_left -= epoch->nr_chunks;
 	return 0;
@@ -244,6 +253,22 @@ static int merge_move(struct merge *merge, struct cow_err *err)
 	return ret;
 }
 
+/* Everything that could be read is durable on the origin. */
+static int merge_forget(struct merge *merge, const struct cow_merge_params *params,
+			struct cow_err *err)
+{
+	struct cow_merge_result *result = &merge->result;
+	int ret;
+
+	ret = cow_skip_forget(merge->store, &merge->batch.untouched, params, &result->nr_bad, err);
+	if (ret)
+		return ret;
+	result->nr_chunks = result->nr_left - min_u64(result->nr_bad, result->nr_left);
+	if (!merge->keeps_records)
+		result->nr_left = result->nr_bad;
+	return 0;
+}
+
 static int merge_run(struct merge *merge, const struct cow_merge_params *params, struct job *job,
 		     struct cow_err *err)
 {
@@ -251,12 +276,14 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 
 	if (merge->nr_unmoved) {
 		ret = cow_preserve(merge->store, params, job, &merge->result.preserved_bytes, err);
-		if (!ret)
+		if (!ret && !merge->skips)
 			ret = cow_job_write(merge->store, job, LABEL_PHASE_MOVE, err);
 		if (!ret)
 			merge->result.nr_begun = job->label.nr_chunks;
 		if (!ret)
 			ret = merge_move(merge, err);
+		if (!ret && merge->skips)
+			ret = merge_forget(merge, params, err);
 	}
 	if (!ret)
 		ret = cow_job_clear(merge->store, err);
@@ -275,6 +302,7 @@ static void merge_finish(struct merge *merge, struct cow_merge_result *ret_resul
 	merge->result.cloned_bytes = merge->batch.cloned_bytes;
 	merge->result.zeroed_bytes = merge->batch.zeroed_bytes;
 	merge->result.nr_runs = merge->batch.nr_runs;
+	merge->result.skipped_bytes = merge->batch.untouched.total_bytes;
 	merge->result.size = ret_result->size;
 	*ret_result = merge->result;
 	cow_batch_free(&merge->batch);
@@ -285,13 +313,21 @@ static int merge_check_params(const struct cow_merge_params *params,
 			      const struct cow_merge_result *result, struct cow_err *err)
 {
 	const uint32_t known = COW_MERGE_DRY_RUN | COW_MERGE_KEEP | COW_MERGE_SPARSE |
-			       COW_MERGE_DISCARD | COW_MERGE_SCRUB;
+			       COW_MERGE_DISCARD | COW_MERGE_SCRUB | COW_MERGE_SKIP_UNREADABLE;
 	int ret = cow_params_check(params->size, sizeof(*params), params->flags, known,
 				   "struct cow_merge_params", err);
 
 	if (!ret && params->flags & COW_MERGE_KEEP &&
 	    params->flags & (COW_MERGE_DISCARD | COW_MERGE_SCRUB))
 		ret = cow_fail(err, -EINVAL, "what is kept can be neither discarded nor scrubbed");
+	/* They write to the COW image first, or read it twice, or share what
+	 * cannot be read. */
+	if (!ret && params->flags & COW_MERGE_SKIP_UNREADABLE &&
+	    (params->flags & (COW_MERGE_DISCARD | COW_MERGE_SCRUB) || params->nr_siblings ||
+	     params->undo || params->reflink == COW_REFLINK_ALWAYS))
+		ret = cow_fail(err, -EINVAL,
+			       "what is unreadable cannot be skipped together with siblings, an "
+			       "undo store, discard, scrub or sharing of extents");
 	return ret ? ret
 		   : cow_params_check(result->size, sizeof(*result), 0, 0,
 				      "struct cow_merge_result", err);
@@ -305,6 +341,7 @@ static void merge_defaults(struct merge *merge, const struct cow_merge_params *p
 	merge->epoch_bytes = params->epoch_bytes ? params->epoch_bytes : EPOCH_BYTES_DEFAULT;
 	merge->epoch_ms = params->epoch_ms ? params->epoch_ms : EPOCH_MS_DEFAULT;
 	merge->keeps_records = params->flags & COW_MERGE_KEEP;
+	merge->skips = params->flags & COW_MERGE_SKIP_UNREADABLE;
 }
 
 static int merge_start(struct merge *merge, const struct cow_merge_params *params, struct job *job,
@@ -315,8 +352,10 @@ static int merge_start(struct merge *merge, const struct cow_merge_params *param
 	int ret;
 
 	cow_store_rewind(merge->store);
-	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total, params->reflink,
-			     params->callbacks, err);
+	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total,
+			     merge->skips ? COW_REFLINK_NEVER : params->reflink, params->callbacks,
+			     err);
+	merge->batch.skips = merge->skips;
 	merge->batch.is_sparse = params->flags & COW_MERGE_SPARSE;
 	if (!ret)
 		ret = merge_run(merge, params, job, err);
@@ -341,6 +380,8 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 	merge.nr_unmoved = info.nr_exceptions;
 	merge.result.nr_left = info.nr_exceptions;
 	ret = merge_preflight(store, &info, will_write, err);
+	if (!ret)
+		ret = cow_skip_check(store, merge.skips, &merge.result.nr_bad, err);
 	if (!ret && !job->has_label && store->ops->label_read)
 		ret = cow_job_open(store, info.nr_exceptions,
 				   params->nr_siblings + params->nr_dropped, job, err);

@@ -10,8 +10,7 @@
 #include "libcow/image/image.h"
 
 /* What a read is cut into when it has failed; the last is a sector. */
-static const uint64_t steps_bytes[] = { UINT64_C(1) << 20, UINT64_C(1) << 16, UINT64_C(1) << 12,
-					COW_SECTOR_BYTES };
+static const uint64_t steps_bytes[] = { UINT64_C(1) << 16, UINT64_C(1) << 12, COW_SECTOR_BYTES };
 #define NR_STEPS (sizeof(steps_bytes) / sizeof(steps_bytes[0]))
 
 /* A stop must not wait for everything that still fails. */

@@ -3,7 +3,7 @@
 /*
  * persistent.c - the persistent exception store of the Linux device-mapper
  * snapshot target ("SnAp"): probe, open, facts. Opening reads only (I10).
- * The rest is in persistent_{read,load,kernel,check,write,append,merge}.c.
+ * The rest is in persistent_{read,load,kernel,check,write,append,merge,keep}.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -273,6 +273,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.next_moves = cow_persistent_next_moves,
 	.settle = cow_persistent_settle,
 	.rewind = cow_persistent_rewind,
+	.keep = cow_persistent_keep,
 	.tidy = cow_persistent_tidy,
 	.unused_from = cow_persistent_unused_from,
 	.metadata_range = persistent_metadata_range,

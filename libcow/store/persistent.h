@@ -96,6 +96,10 @@ int cow_persistent_unused_from(const struct cow_store *store, uint64_t *ret_byte
 			       struct cow_err *err);
 void cow_persistent_rewind(struct cow_store *store);
 
+/* persistent_keep.c */
+int cow_persistent_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
+			struct cow_err *err);
+
 /* persistent_check.c */
 int cow_persistent_check(const struct cow_store_args *args, const struct cow_check_params *params,
 			 struct cow_report *report, struct cow_verdict *verdict,

@@ -130,6 +130,15 @@ static int load_no_end(struct load *load)
 		p->layout.nr_areas, p->store.metadata->name);
 }
 
+static void load_unreadable(const struct load *load, uint64_t area)
+{
+	cow_err_prefix(load->err,
+		       "metadata area %" PRIu64 " cannot be read, and what of the list lies in it "
+		       "and behind it is not known: copy the image with ddrescue, and repair the "
+		       "copy with snapcheck -o",
+		       area);
+}
+
 static int load_list(struct load *load)
 {
 	struct persistent *p = load->p;
@@ -144,6 +153,8 @@ static int load_list(struct load *load)
 	p->nr_records = 0;
 	for (;;) {
 		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, load->err);
+		if (ret == -EIO)
+			load_unreadable(load, reader.next_index / p->layout.records_per_area);
 		if (ret || !nr)
 			break;
 		for (uint64_t i = 0; !ret && i < nr; i++, raw += SNAP_RECORD_BYTES) {

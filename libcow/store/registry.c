@@ -197,6 +197,14 @@ void cow_store_rewind(struct cow_store *store)
 		store->ops->rewind(store);
 }
 
+int cow_store_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
+		   struct cow_err *err)
+{
+	if (!store->ops->keep)
+		return unsupported(store, "keep some of its exceptions", err);
+	return store->ops->keep(store, old_chunks, nr_chunks, err);
+}
+
 int cow_store_tidy(struct cow_store *store, struct cow_err *err)
 {
 	return store->ops->tidy ? store->ops->tidy(store, err) : 0;

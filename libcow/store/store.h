@@ -73,6 +73,11 @@ struct store_ops {
 			  struct cow_err *err);
 	int (*settle)(struct cow_store *store, uint64_t token, struct cow_err *err);
 	void (*rewind)(struct cow_store *store);
+	/* After all moves were given out: the data of all exceptions but those
+	 * of these chunks of the origin (ascending, at least one) is durable
+	 * there; leave exactly these, durably (I13). */
+	int (*keep)(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
+		    struct cow_err *err);
 	/* Zeroes what stands behind the end of the list in the last area, as a
 	 * torn settlement leaves it (I5), durably. Nothing to do: no write. */
 	int (*tidy)(struct cow_store *store, struct cow_err *err);
@@ -133,6 +138,8 @@ int cow_store_next_moves(struct cow_store *store, uint64_t budget_bytes, struct 
 			 struct cow_err *err);
 int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
 void cow_store_rewind(struct cow_store *store);
+int cow_store_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
+		   struct cow_err *err);
 int cow_store_tidy(struct cow_store *store, struct cow_err *err);
 int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err);
 bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,

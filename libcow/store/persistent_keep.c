@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * persistent_keep.c - leaves some exceptions of a list whose others are merged:
+ * k records are kept, and must be the first k.
+ *
+ * keep		each kept record that stands behind place k is copied to a
+ *		place below it whose own record is not kept; FLUSH
+ *		the list is cut after k records; FLUSH (persistent_merge.c)
+ *	A record that is kept is never overwritten, so which sectors a crash
+ *	leaves old does not matter (I9, I13): until the cut each kept record is
+ *	in the list, perhaps twice, and one that is overwritten was merged. Run
+ *	again, the same places are found; of two copies the first one stays.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/persistent.h"
+
+struct keep {
+	struct persistent *p;
+	const uint64_t *old_chunks; /* ascending */
+	uint64_t nr_chunks;
+	bool *is_seen;		     /* for each of them */
+	uint64_t *places;	     /* in front, of records that go */
+	struct snap_record *records; /* from behind, that stay */
+	uint64_t nr_places, nr_records;
+};
+
+static int keep_changed(const struct keep *keep, struct cow_err *err)
+{
+	return cow_refuse(err, -EBUSY, "changed", NULL,
+			  "the list of %s is not what it was a moment ago: somebody else writes "
+			  "to it",
+			  keep->p->store.metadata->name);
+}
+
+static bool find(const struct keep *keep, uint64_t old_chunk, uint64_t *ret_at)
+{
+	uint64_t low = 0, high = keep->nr_chunks;
+
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (keep->old_chunks[middle] < old_chunk)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*ret_at = low;
+	return low < keep->nr_chunks && keep->old_chunks[low] == old_chunk;
+}
+
+static int keep_record(struct keep *keep, const struct snap_record *record, uint64_t index,
+		       struct cow_err *err)
+{
+	struct exmap_run run;
+	uint64_t at;
+
+	if (!cow_exmap_lookup(keep->p->store.map, record->old_chunk, &run) ||
+	    run.new_chunk != record->new_chunk)
+		return keep_changed(keep, err);
+	if (!find(keep, record->old_chunk, &at) || keep->is_seen[at]) {
+		if (index < keep->nr_chunks)
+			keep->places[keep->nr_places++] = index;
+		return 0;
+	}
+	keep->is_seen[at] = true;
+	if (index >= keep->nr_chunks)
+		keep->records[keep->nr_records++] = *record;
+	return 0;
+}
+
+/* Finds what goes where. */
+static int keep_scan(struct keep *keep, struct cow_err *err)
+{
+	struct persistent *p = keep->p;
+	uint64_t index = 0, nr;
+	struct snap_reader reader;
+	const uint8_t *raw;
+	int ret;
+
+	ret = cow_snap_reader_init(&reader, p->store.metadata, &p->layout, err);
+	if (ret)
+		return ret;
+	while (!ret && index < p->nr_records) {
+		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
+		if (!ret && !nr)
+			ret = keep_changed(keep, err);
+		for (uint64_t end = index + nr; !ret && index < end && index < p->nr_records;
+		     index++, raw += SNAP_RECORD_BYTES) {
+			struct snap_record record;
+
+			cow_snap_record_decode(raw, &record);
+			ret = keep_record(keep, &record, index, err);
+		}
+	}
+	cow_snap_reader_close(&reader);
+	/* every kept record was met once, or the list is another one */
+	return ret || keep->nr_places == keep->nr_records ? ret : keep_changed(keep, err);
+}
+
+/* Puts records into places [first, end) of the array, all of one piece of an
+ * area, with one write of whole sectors. */
+static int keep_put(const struct keep *keep, uint64_t first, uint64_t end, uint8_t *buf,
+		    struct cow_err *err)
+{
+	struct cow_image *cow = keep->p->store.metadata;
+	uint64_t from = floor_to(keep->places[first], SNAP_RECORDS_PER_SECTOR);
+	uint64_t offset = cow_snap_record_offset(&keep->p->layout, from);
+	uint64_t len = (keep->places[end - 1] + 1 - from) * SNAP_RECORD_BYTES;
+	int ret;
+
+	len = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	ret = cow_image_pread(cow, buf, len, offset, err);
+	if (ret)
+		return ret;
+	for (uint64_t i = first; i < end; i++)
+		cow_snap_record_encode(&keep->records[i],
+				       buf + (keep->places[i] - from) * SNAP_RECORD_BYTES);
+	return cow_image_pwrite(cow, buf, len, offset, err);
+}
+
+static int keep_copy(const struct keep *keep, struct cow_err *err)
+{
+	uint64_t per_piece =
+		min_u64(keep->p->layout.chunk_bytes, COW_PIECE_BYTES) / SNAP_RECORD_BYTES;
+	AUTO_FREE uint8_t *buf = malloc(per_piece * SNAP_RECORD_BYTES);
+	uint64_t first, end;
+	int ret = 0;
+
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
+	for (first = 0; !ret && first < keep->nr_places; first = end) {
+		for (end = first; end < keep->nr_places &&
+				  keep->places[end] / per_piece == keep->places[first] / per_piece;)
+			end++;
+		ret = keep_put(keep, first, end, buf, err);
+	}
+	if (!ret && keep->nr_places)
+		ret = cow_image_flush(keep->p->store.metadata, err);
+	return ret;
+}
+
+int cow_persistent_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
+			struct cow_err *err)
+{
+	AUTO_FREE bool *is_seen = calloc(nr_chunks, sizeof(*is_seen));
+	AUTO_FREE uint64_t *places = calloc(nr_chunks, sizeof(*places));
+	AUTO_FREE struct snap_record *records = calloc(nr_chunks, sizeof(*records));
+	struct keep keep = { .p = persistent_of(store),
+			     .old_chunks = old_chunks,
+			     .nr_chunks = nr_chunks,
+			     .is_seen = is_seen,
+			     .places = places,
+			     .records = records };
+	int ret;
+
+	if (!is_seen || !places || !records)
+		return cow_fail(err, -ENOMEM, "no memory for %zu records", nr_chunks);
+	ret = keep_scan(&keep, err);
+	if (!ret)
+		ret = keep_copy(&keep, err);
+	return ret ? ret : cow_persistent_settle(store, nr_chunks, err);
+}
