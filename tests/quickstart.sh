@@ -10,8 +10,14 @@ cd "$work"
 here=$(pwd)
 
 say() { printf '\n# %s\n' "$*"; }
+# Shows a command as one would type it, and runs it.
 run() {
-	printf '$ %s\n' "$*"
+	local word
+	printf '$'
+	for word in "$@"; do
+		[[ $word == *[[:space:]]* ]] && printf " '%s'" "$word" || printf ' %s' "$word"
+	done
+	echo
 	"$@"
 }
 

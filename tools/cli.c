@@ -91,7 +91,7 @@ void cli_detail(const char *format, ...)
 	va_end(args);
 }
 
-int cli_exit_bit(const struct cow_err *err)
+static int exit_bit(const struct cow_err *err)
 {
 	switch (err->code) {
 	case -ECANCELED:
@@ -160,7 +160,7 @@ int cli_fail(const struct cow_err *err)
 	/* Lower layers do not always know the name; say it once. */
 	bool says_name = !*err->image || begins_with_name(err);
 	const char *name = says_name ? "" : err->image, *colon = says_name ? "" : ": ";
-	int bit = cli_exit_bit(err);
+	int bit = exit_bit(err);
 
 	put_error(err);
 	if (err->code == -EPIPE)

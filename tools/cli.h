@@ -64,8 +64,6 @@ int cli_fail(const struct cow_err *err);
 __attribute__((format(printf, 5, 6), cold, warn_unused_result)) int
 cli_refuse(struct cow_err *err, int code, const char *id, const char *force, const char *format,
 	   ...);
-/* The exit bit of an error. */
-int cli_exit_bit(const struct cow_err *err);
 
 /* Says what to type next: words up to NULL, quoted for a shell. The line is
  * printed by cli_finish(), after everything else. */

@@ -55,7 +55,8 @@ static size_t lower_bound(const struct manifest *manifest, uint64_t index)
 	return low;
 }
 
-const struct cow_manifest_range *manifest_find(const struct manifest *manifest, uint64_t index)
+/* Finds the entry of a range, or NULL: zeros. */
+static const struct cow_manifest_range *range_find(const struct manifest *manifest, uint64_t index)
 {
 	size_t at = lower_bound(manifest, index);
 
@@ -111,7 +112,7 @@ static int on_known(void *user, uint64_t index, uint8_t ret_digest[COW_DIGEST_BY
 
 	if (scan->changed(scan->user, index))
 		return COW_MANIFEST_UNKNOWN;
-	range = manifest_find(scan->known, index);
+	range = range_find(scan->known, index);
 	if (!range)
 		return COW_MANIFEST_ZERO;
 	memcpy(ret_digest, range->digest, COW_DIGEST_BYTES);

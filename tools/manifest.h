@@ -62,8 +62,6 @@ int manifest_load(struct manifest *manifest, const char *path, struct cow_err *e
 /* Finds the first range in which the two differ; false: none. */
 bool manifest_next_change(const struct manifest *old, const struct manifest *now,
 			  uint64_t from_index, uint64_t *ret_index);
-/* Finds the entry of a range, or NULL: zeros. */
-const struct cow_manifest_range *manifest_find(const struct manifest *manifest, uint64_t index);
 
 #define MANIFEST_HEX_BYTES (2 * COW_DIGEST_BYTES + 1)
 const char *manifest_hex(const uint8_t digest[COW_DIGEST_BYTES], char buf[MANIFEST_HEX_BYTES]);

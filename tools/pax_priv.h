@@ -22,7 +22,6 @@ struct pax_text {
 
 /* Room for len more bytes, or NULL. */
 char *pax_text_grow(struct pax_text *text, size_t len);
-void pax_text_add(struct pax_text *text, const void *bytes, size_t len);
 /* Prints at most 95 bytes. */
 __attribute__((format(printf, 2, 3))) void pax_text_print(struct pax_text *text, const char *format,
 							  ...);

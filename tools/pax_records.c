@@ -33,7 +33,7 @@ char *pax_text_grow(struct pax_text *t, size_t len)
 	return t->bytes + t->len - len;
 }
 
-void pax_text_add(struct pax_text *t, const void *bytes, size_t len)
+static void text_add(struct pax_text *t, const void *bytes, size_t len)
 {
 	char *at = pax_text_grow(t, len);
 
@@ -50,7 +50,7 @@ void pax_text_print(struct pax_text *t, const char *format, ...)
 	va_start(args, format);
 	len = vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	pax_text_add(t, line, (size_t)len);
+	text_add(t, line, (size_t)len);
 }
 
 void pax_text_clear(struct pax_text *t)
@@ -70,10 +70,10 @@ static void record_add(struct pax_text *t, const char *key, size_t key_len, cons
 	for (total++; total >= limit; limit *= 10)
 		total++;
 	pax_text_print(t, "%zu ", total);
-	pax_text_add(t, key, key_len);
-	pax_text_add(t, "=", 1);
-	pax_text_add(t, value, value_len);
-	pax_text_add(t, "\n", 1);
+	text_add(t, key, key_len);
+	text_add(t, "=", 1);
+	text_add(t, value, value_len);
+	text_add(t, "\n", 1);
 }
 
 static void record_text(struct pax_text *t, const char *key, const char *value)
@@ -154,14 +154,14 @@ static void record_xattr(struct pax_text *t, struct pax_text *key, const struct 
 	const char *s;
 
 	pax_text_clear(key);
-	pax_text_add(key, "SCHILY.xattr.", 13);
+	text_add(key, "SCHILY.xattr.", 13);
 	for (s = xattr->name; *s; s++) {
 		if (*s == '=')
-			pax_text_add(key, "%3D", 3);
+			text_add(key, "%3D", 3);
 		else if (*s == '%')
-			pax_text_add(key, "%25", 3);
+			text_add(key, "%25", 3);
 		else
-			pax_text_add(key, s, 1);
+			text_add(key, s, 1);
 	}
 	if (key->failed)
 		t->failed = true;

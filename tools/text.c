@@ -80,7 +80,7 @@ static bool has_control(const char *word)
 	return differs;
 }
 
-char *text_quote(const char *word)
+static char *quote(const char *word)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789%+,-./:=@_";
@@ -113,7 +113,7 @@ char *text_quote_words(const char *const *words)
 	if (!stream)
 		return NULL;
 	for (size_t i = 0; words[i]; i++) {
-		char *quoted = text_quote(words[i]);
+		char *quoted = quote(words[i]);
 
 		fprintf(stream, "%s%s", i ? " " : "", quoted ? quoted : words[i]);
 		free(quoted);

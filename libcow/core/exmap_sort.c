@@ -95,7 +95,8 @@ bool cow_packed_join(struct packed_run *packed, const struct exmap_run *next)
 	return true;
 }
 
-void cow_packed_join_neighbours(struct packed_runs *runs)
+/* Joins all neighbours of a sorted array. */
+static void join_neighbours(struct packed_runs *runs)
 {
 	struct exmap_run next;
 	size_t to = 0;
@@ -457,7 +458,7 @@ static bool sorted_unpack(struct packed_runs *runs, const struct sort_layout *la
 		layout_unpack(layout, &runs->runs[i], &placed);
 		runs->runs[i] = packed_from(&placed.run);
 	}
-	cow_packed_join_neighbours(runs);
+	join_neighbours(runs);
 	return true;
 }
 

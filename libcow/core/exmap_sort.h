@@ -60,8 +60,6 @@ void cow_packed_shrink(struct packed_runs *runs);
 /* Lengthens a run by one that continues it in both numbers; false: it does
  * not, or the length does not fit. */
 bool cow_packed_join(struct packed_run *packed, const struct exmap_run *next);
-/* Joins all neighbours of a sorted array. */
-void cow_packed_join_neighbours(struct packed_runs *runs);
 /* Sorts by old chunk; of what overlaps, the run that stood first in the array
  * stays. old_max and new_max bound the chunk numbers. */
 int cow_packed_sort(struct packed_runs *runs, uint64_t old_max, uint64_t new_max,

@@ -11,7 +11,8 @@
 #include "libcow/engine/undo.h"
 #include "libcow/snapshot/copyout.h"
 
-size_t cow_preserve_count(const struct cow_merge_params *params)
+/* How many stores a job keeps true. */
+static size_t nr_kept(const struct cow_merge_params *params)
 {
 	return params->nr_siblings + (params->undo != NULL);
 }
@@ -182,7 +183,7 @@ int cow_preserve(struct cow_store *store, const struct cow_merge_params *params,
 	struct copyout_stats stats = { 0 };
 	int ret;
 
-	if (!cow_preserve_count(params) || job->is_continued)
+	if (!nr_kept(params) || job->is_continued)
 		return 0;
 	/* An undo file that is not complete has no name yet: only the siblings
 	 * are something that a later run must not forget. */

@@ -21,7 +21,4 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 int cow_preserve(struct cow_store *store, const struct cow_merge_params *params, struct job *job,
 		 uint64_t *ret_bytes, struct cow_err *err);
 
-/* How many stores a job keeps true. */
-size_t cow_preserve_count(const struct cow_merge_params *params);
-
 #endif

@@ -14,7 +14,8 @@ static uint64_t get(const uint8_t *raw, unsigned int nr_bytes)
 	return value;
 }
 
-bool kernel_model_is_data(const struct kernel_model *model, uint64_t new_chunk)
+/* A chunk of data that is on the image? */
+static bool is_data(const struct kernel_model *model, uint64_t new_chunk)
 {
 	uint64_t stride = model->chunk_bytes / 16 + 1;
 
@@ -56,8 +57,8 @@ static void insert(struct kernel_model *model, uint64_t old_chunk, uint64_t new_
 	model->nr_entries++;
 }
 
-bool kernel_model_lookup(const struct kernel_model *model, uint64_t old_chunk,
-			 uint64_t *ret_new_chunk)
+/* Where a read of a chunk of the origin goes; false: to the origin. */
+static bool lookup(const struct kernel_model *model, uint64_t old_chunk, uint64_t *ret_new_chunk)
 {
 	for (size_t i = 0; i < model->nr_entries; i++) {
 		const struct kernel_entry *entry = &model->entries[i];
@@ -76,7 +77,7 @@ static bool is_record_legal(const struct kernel_model *model, const uint8_t *raw
 {
 	uint64_t chunks = ((UINT64_C(1) << 63) - 512 + model->chunk_bytes - 1) / model->chunk_bytes;
 
-	return get(raw, 8) < chunks && kernel_model_is_data(model, get(raw + 8, 8));
+	return get(raw, 8) < chunks && is_data(model, get(raw + 8, 8));
 }
 
 /* Behind the end, in its own sector: a record that is sound and where the
@@ -168,12 +169,10 @@ bool kernel_model_keeps(const struct kernel_model *before, const struct kernel_m
 		uint64_t old_chunk = before->records[i].old_chunk, from, to;
 
 		if (old_chunk > UINT64_MAX / 4 / before->chunk_bytes ||
-		    !kernel_model_lookup(before, old_chunk, &from) ||
-		    !kernel_model_is_data(before, from))
+		    !lookup(before, old_chunk, &from) || !is_data(before, from))
 			continue;
 		*ret_old_chunk = old_chunk;
-		if (!kernel_model_lookup(after, old_chunk, &to) ||
-		    !kernel_model_is_data(after, to) ||
+		if (!lookup(after, old_chunk, &to) || !is_data(after, to) ||
 		    memcmp(before->cow + from * before->chunk_bytes,
 			   after->cow + to * after->chunk_bytes, before->chunk_bytes) != 0)
 			return false;

@@ -30,11 +30,6 @@ struct kernel_model {
 void kernel_model_load(struct kernel_model *model, const uint8_t *cow, uint64_t cow_bytes,
 		       uint64_t chunk_bytes);
 void kernel_model_free(struct kernel_model *model);
-/* Where a read of a chunk of the origin goes; false: to the origin. */
-bool kernel_model_lookup(const struct kernel_model *model, uint64_t old_chunk,
-			 uint64_t *ret_new_chunk);
-/* A chunk of data that is on the image? */
-bool kernel_model_is_data(const struct kernel_model *model, uint64_t new_chunk);
 /* Does every exception that could be read before read the same after? If not,
  * *ret_old_chunk is the first that does not. Chunk sizes must be equal. */
 bool kernel_model_keeps(const struct kernel_model *before, const struct kernel_model *after,
