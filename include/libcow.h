@@ -901,6 +901,29 @@ COW_EXPORT int cow_manifest_digest(uint64_t size_bytes, const struct cow_manifes
 				   size_t nr_ranges, uint8_t ret_digest[COW_DIGEST_BYTES],
 				   struct cow_err *err);
 
+struct cow_verify_params {
+	size_t size;
+	uint64_t image_bytes; /* as the manifest has it */
+	const struct cow_manifest_range *ranges;
+	size_t nr_ranges;
+	/* Of a view: the store, to say what a range is made of; or NULL. */
+	const struct cow_store *store;
+	const struct cow_callbacks *callbacks;
+};
+#define COW_VERIFY_PARAMS_INIT                                                                     \
+	{                                                                                          \
+		.size = sizeof(struct cow_verify_params)                                           \
+	}
+
+/*
+ * Compares an image with a manifest: what differs is reported as findings
+ * "image.digest-mismatch", neighbouring ranges in one. ret_nr_differ: ranges.
+ * Errors: -EPERM the sizes differ (id "size"), -EINVAL ranges that do not
+ * ascend, and those of cow_manifest().
+ */
+COW_EXPORT int cow_verify(struct cow_image *image, const struct cow_verify_params *params,
+			  struct cow_report *report, uint64_t *ret_nr_differ, struct cow_err *err);
+
 /* What cow_diff() compares at a time, if not told otherwise. */
 #define COW_DIFF_GRANULE_BYTES UINT64_C(4096)
 

@@ -8,6 +8,7 @@
 
 #include "libcow.h"
 #include "tools/json.h"
+#include "tools/manifest.h"
 #include "tools/progress.h"
 
 struct check {
@@ -17,6 +18,8 @@ struct check {
 	struct cow_report *report;
 	struct cow_verdict verdict;
 	struct progress progress;
+	struct manifest *verify; /* what the view must be; NULL: not asked for */
+	int verify_fd;
 	FILE *text; /* the report, printed as a whole */
 	struct json_object *findings;
 	struct cow_repair_result repaired;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * snapcheck of a metadata pack. A file of its own, to which snapcheck.c has
- * only weak references: the static snapcheck for an initramfs is linked
- * without it, and so without libarchive.
+ * snapcheck of a metadata pack, and of the manifest in a tar. A file of its own,
+ * to which the rest of snapcheck has only weak references: the static snapcheck for an initramfs is
+ * linked without it, and so without libarchive.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "tools/check.h"
+#include "tools/check_verify.h"
 #include "tools/cli.h"
+#include "tools/delta.h"
 #include "tools/pack.h"
 
 bool check_pack_open(struct check *check, const char *path)
@@ -52,6 +55,37 @@ int check_unpack(struct check *check, const char *path, bool writes, struct cow_
 				 path);
 	else if (is_pack)
 		ret = stand_in(check, tar, err);
+	tar_reader_close(tar);
+	return ret;
+}
+
+bool check_is_tar(int fd)
+{
+	return pack_is_tar(fd);
+}
+
+int check_manifest_of_tar(struct manifest *manifest, const char *path, int fd, struct cow_err *err)
+{
+	struct byte_source source;
+	struct tar_reader *tar;
+	const char *name;
+	uint64_t len;
+	int ret = tar_reader_open(path, fd, &tar, err);
+
+	if (ret)
+		return ret;
+	do
+		ret = tar_reader_next(tar, &name, &len, err);
+	while (!ret && name && strcmp(name, MANIFEST_MEMBER));
+	source = tar_reader_source(tar);
+	if (!ret && name)
+		ret = manifest_read(manifest, &source, err);
+	else if (!ret)
+		ret = cli_refuse(err, -EBADMSG, "manifest", NULL,
+				 "%s: no " MANIFEST_MEMBER
+				 " in it: not written by snapdump --tar or "
+				 "--delta, or cut",
+				 path);
 	tar_reader_close(tar);
 	return ret;
 }

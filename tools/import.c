@@ -267,7 +267,7 @@ int import_files_open(struct import_files *files, const char *const *paths, size
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu files",
 				  nr_paths);
 	for (size_t i = 0; !ret && i < nr_paths; i++) {
-		ret = tar_reader_open_file(paths[i], &files->fds[i], err);
+		ret = byte_source_open(paths[i], &files->fds[i], err);
 		if (!ret)
 			files->nr_files++;
 	}

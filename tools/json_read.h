@@ -25,6 +25,10 @@ struct byte_source {
 	const char *name; /* for sentences */
 };
 
+/* Opens a file, or "-" for standard input, without a look into it. Errors: as
+ * open(2). */
+int byte_source_open(const char *path, int *ret_fd, struct cow_err *err);
+
 enum json_word {
 	JSON_END, /* of the stream */
 	JSON_OBJECT,

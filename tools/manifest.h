@@ -58,6 +58,8 @@ int manifest_save(const struct manifest *manifest, struct sink *sink, struct cow
 int manifest_read(struct manifest *manifest, const struct byte_source *source, struct cow_err *err);
 /* The same from a file, which may be "-". */
 int manifest_load(struct manifest *manifest, const char *path, struct cow_err *err);
+/* The same of what byte_source_open() opened. */
+int manifest_load_fd(struct manifest *manifest, int fd, const char *name, struct cow_err *err);
 
 /* Finds the first range in which the two differ; false: none. */
 bool manifest_next_change(const struct manifest *old, const struct manifest *now,

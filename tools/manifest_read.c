@@ -202,20 +202,22 @@ static int file_read(void *user, void *buf, size_t len_bytes, size_t *ret_len_by
 	return 0;
 }
 
+int manifest_load_fd(struct manifest *manifest, int fd, const char *name, struct cow_err *err)
+{
+	struct file file = { fd, name };
+	struct byte_source source = { file_read, &file, name };
+
+	return manifest_read(manifest, &source, err);
+}
+
 int manifest_load(struct manifest *manifest, const char *path, struct cow_err *err)
 {
-	bool is_stdin = !strcmp(path, "-");
-	struct file file = { STDIN_FILENO, is_stdin ? "standard input" : path };
-	struct byte_source source = { file_read, &file, file.name };
-	int ret;
+	int fd, ret = byte_source_open(path, &fd, err);
 
-	if (!is_stdin)
-		file.fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (file.fd < 0)
-		return cli_refuse(err, -errno, "system", NULL, "%s: cannot open: %s", path,
-				  strerror(errno));
-	ret = manifest_read(manifest, &source, err);
-	if (!is_stdin)
-		close(file.fd);
+	if (ret)
+		return ret;
+	ret = manifest_load_fd(manifest, fd, strcmp(path, "-") ? path : "standard input", err);
+	if (fd != STDIN_FILENO)
+		close(fd);
 	return ret;
 }

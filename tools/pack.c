@@ -210,8 +210,7 @@ int pack_read(struct tar_reader *tar, uint64_t max_bytes, struct cow_image **ret
 
 /* ------------------------------------------------------------------- files */
 
-/* Does it begin as a tar does, plain or compressed? */
-static bool looks_like_tar(int fd)
+bool pack_is_tar(int fd)
 {
 	static const struct {
 		size_t offset, len;
@@ -237,7 +236,7 @@ bool pack_open(const char *path, int *ret_fd, uint64_t *ret_max_bytes)
 
 	if (fd < 0)
 		return false;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !looks_like_tar(fd)) {
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !pack_is_tar(fd)) {
 		close(fd);
 		return false;
 	}

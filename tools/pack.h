@@ -26,6 +26,8 @@ int pack_print_head(const struct pack_head *head, struct printer *printer, struc
 /* Errors: -EBADMSG (id "pack"), and those of the source. */
 int pack_read_head(struct pack_head *head, const struct byte_source *source, struct cow_err *err);
 
+/* Does a file begin as a tar does, plain or compressed? */
+bool pack_is_tar(int fd);
 /* Opens a file that may be a pack, because it is an ordinary file that begins
  * like a tar or a compressed one, and does not look further. ret_max_bytes: so
  * much can be in it. false: it is none, or cannot be opened. */

@@ -9,6 +9,7 @@
 
 #include "tools/check.h"
 #include "tools/check_repair.h"
+#include "tools/check_verify.h"
 #include "tools/cli.h"
 #include "tools/json.h"
 #include "tools/operands.h"
@@ -23,7 +24,7 @@ static struct options {
 	const char *origin;
 	uint64_t chunk_bytes, max_findings;
 	bool header_only, preen, revalidate;
-	const char *output, *save_undo;
+	const char *output, *save_undo, *verify;
 } options;
 
 static const struct opt option_table[] = {
@@ -38,6 +39,9 @@ static const struct opt option_table[] = {
 	  &options.revalidate, NULL },
 	{ 'c', "chunk-size", "SIZE", "what it is, where the header is lost; else it must be this",
 	  OPT_SIZE, &options.chunk_bytes, NULL },
+	{ 0, "verify", "MANIFEST",
+	  "compare the view with the digests in a manifest, or in the tar that ends with it",
+	  OPT_TEXT, &options.verify, NULL },
 	{ 0, "header-only", NULL, "look at the header alone", OPT_FLAG, &options.header_only,
 	  NULL },
 	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
@@ -144,7 +148,8 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 		return ret;
 	params.flags = options.header_only ? COW_CHECK_HEADER_ONLY : 0;
 	params.callbacks = &callbacks;
-	return cow_check(&args, &params, check->report, &check->verdict, err);
+	ret = cow_check(&args, &params, check->report, &check->verdict, err);
+	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
 
 static int open_cow(struct check *check, struct cow_err *err)
@@ -179,6 +184,8 @@ static int open_images(struct check *check, struct cow_err *err)
 		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
 	if (!ret && origin && !check->may_be_pack)
 		ret = operands_check_order(check->origin, check->cow, err);
+	if (!ret && options.verify)
+		ret = check_verify_open(check, options.verify, err);
 	return ret;
 }
 
@@ -189,6 +196,10 @@ static int unpack(struct check *check, struct cow_err *err)
 	int ret = check_unpack(check, cli_operands()[cli_nr_operands() - 1],
 			       writes && !options.common.dry_run, err);
 
+	if (!ret && check->is_pack && options.verify)
+		return cli_refuse(err, -EPERM, "pack", NULL,
+				  "%s is a metadata pack, which has no data to compare",
+				  cow_image_name(check->cow));
 	if (!ret && check->is_pack)
 		check->only_looks = !options.common.dry_run;
 	if (!ret && !check->cow) {
@@ -312,6 +323,8 @@ static int run(struct check *check)
 		sandbox_enter();
 	if (!ret && check->may_be_pack)
 		ret = unpack(check, &err);
+	if (!ret && options.verify)
+		ret = check_verify_read(check, options.verify, &err);
 	if (!ret)
 		ret = look(check, check->cow, &err);
 	if (!ret)
@@ -325,6 +338,7 @@ static int run(struct check *check)
 	cow_image_close(check->cow);
 	cow_image_close(check->origin);
 	cow_imageset_free(check->set);
+	check_verify_close(check);
 	return status;
 }
 
@@ -338,6 +352,9 @@ static int options_check(void)
 		return cli_usage("-o leaves COW alone, --save-undo has nothing to save then");
 	if (options.revalidate && !options.output && !options.save_undo)
 		return cli_usage("--revalidate: only with -o or --save-undo");
+	if (options.verify && (options.header_only || (!options.origin && cli_nr_operands() < 2)))
+		return cli_usage("--verify compares the whole view: give ORIGIN, and no "
+				 "--header-only");
 	if (options.save_undo && !wants_repair())
 		return cli_usage("--save-undo: nothing is repaired without -p or -y");
 	return CLI_DONE;

@@ -99,15 +99,6 @@ static int reader_new(const char *name, int fd, struct tar_reader **ret_reader, 
 	return 0;
 }
 
-int tar_reader_open_file(const char *path, int *ret_fd, struct cow_err *err)
-{
-	*ret_fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	if (*ret_fd < 0)
-		return cli_refuse(err, -errno, "system", NULL, "%s: cannot open: %s", path,
-				  strerror(errno));
-	return 0;
-}
-
 int tar_reader_open(const char *path, int fd, struct tar_reader **ret_reader, struct cow_err *err)
 {
 	int ret = reader_new(strcmp(path, "-") ? path : "standard input", fd, ret_reader, err);

@@ -12,10 +12,7 @@
 
 struct tar_reader;
 
-/* Opens a file, or "-" for standard input, without a look into it. Errors: as
- * open(2). */
-int tar_reader_open_file(const char *path, int *ret_fd, struct cow_err *err);
-/* Reads what was opened; takes fd over, also on failure. Errors: -EMEDIUMTYPE
+/* Reads what byte_source_open() opened; takes fd over, also on failure. Errors: -EMEDIUMTYPE
  * it is no tar (id "not-a-tar"; perhaps only tar_reader_next() notices),
  * -ENOMEM. */
 int tar_reader_open(const char *path, int fd, struct tar_reader **ret_reader, struct cow_err *err);
