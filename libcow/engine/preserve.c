@@ -67,65 +67,82 @@ static int check_room(struct cow_store *store, struct cow_store *sibling, const 
 	return ret;
 }
 
-/* Is undo the complete one of this job? false: it is empty and new. */
-static int undo_state(struct cow_store *undo, const struct job *job, bool *ret_is_complete,
-		      struct cow_label *ret_label, struct cow_err *err)
-{
-	uint8_t raw[LABEL_BYTES];
-	struct cow_label label;
-	int ret;
+/* What an undo file is to this job. */
+enum undo_state {
+	UNDO_NEW,     /* empty */
+	UNDO_OURS,    /* complete, of this job */
+	UNDO_EARLIER, /* complete, of a job that is over or of another pair */
+};
 
-	ret = cow_store_label_read(undo, raw, err);
-	if (ret)
-		return ret;
-	*ret_is_complete = false;
-	if (!cow_label_decode(raw, &label)) {
-		if (!cow_exmap_nr_chunks(undo->map))
-			return 0;
-	} else if (label.job == LABEL_JOB_UNDO && label.phase == LABEL_PHASE_DONE &&
-		   !memcmp(label.job_id, job->label.job_id, sizeof(label.job_id))) {
-		*ret_is_complete = true;
-		*ret_label = label;
-		return 0;
-	}
+static int refuse_other_undo(const struct cow_store *undo, struct cow_err *err)
+{
 	return cow_refuse(err, -EPERM, "other-job", NULL,
 			  "%s is not the undo file of this merge: name a new file",
 			  undo->data->name);
 }
 
+static int undo_state(struct cow_store *undo, const struct job *job, enum undo_state *ret_state,
+		      struct cow_label *ret_label, struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+	struct cow_label label;
+	bool is_ours;
+	int ret;
+
+	ret = cow_store_label_read(undo, raw, err);
+	if (ret)
+		return ret;
+	if (!cow_label_decode(raw, &label)) {
+		*ret_state = UNDO_NEW;
+		return cow_exmap_nr_chunks(undo->map) ? refuse_other_undo(undo, err) : 0;
+	}
+	is_ours = !memcmp(label.job_id, job->label.job_id, sizeof(label.job_id));
+	if (label.job != LABEL_JOB_UNDO || label.phase != LABEL_PHASE_DONE ||
+	    label.target_bytes != undo->origin->size_bytes || (!is_ours && job->is_continued))
+		return refuse_other_undo(undo, err);
+	*ret_state = is_ours ? UNDO_OURS : UNDO_EARLIER;
+	*ret_label = label;
+	return 0;
+}
+
 /*
- * An earlier run had completed it and not begun to move. Since then anybody
- * may have written to origin and store, as to any others.
+ * An earlier run had completed it, and had not begun to move or (one that keeps
+ * the exceptions) was through and no more than its last flush failed. Since then
+ * anybody may have written to origin and store, as to any others.
  */
-static int check_early_undo(struct cow_store *store, struct cow_store *undo,
+static int check_early_undo(struct cow_store *store, struct cow_store *undo, enum undo_state state,
 			    const struct cow_label *label, const struct cow_callbacks *callbacks,
 			    struct cow_err *err)
 {
 	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	uint64_t nr_chunks = cow_copyout_count(undo, store->origin->size_bytes, &ranges);
 
-	if (cow_copyout_count(undo, store->origin->size_bytes, &ranges))
+	if (nr_chunks && state == UNDO_EARLIER)
+		return refuse_other_undo(undo, err);
+	if (nr_chunks)
 		return cow_refuse(err, -EPERM, "other-job", NULL,
 				  "%s was made by an earlier run, and the snapshot has grown "
 				  "since: name a new file",
 				  undo->data->name);
-	return cow_undo_check_fresh(undo, label, store, callbacks, err);
+	return cow_undo_check_fresh(undo, label, store, state == UNDO_EARLIER, callbacks, err);
 }
 
 static int check_undo(struct cow_store *store, const struct cow_merge_params *params,
 		      const struct job *job, struct cow_err *err)
 {
-	bool will_write = !(params->flags & COW_MERGE_DRY_RUN), is_complete;
+	bool will_write = !(params->flags & COW_MERGE_DRY_RUN);
 	struct cow_store *undo = params->undo;
+	enum undo_state state;
 	struct cow_label label;
 	int ret;
 
 	ret = check_sibling(store, undo, will_write, err);
 	if (!ret)
-		ret = undo_state(undo, job, &is_complete, &label, err);
-	if (ret || (is_complete && job->is_continued))
+		ret = undo_state(undo, job, &state, &label, err);
+	if (ret || (state == UNDO_OURS && job->is_continued))
 		return ret;
-	if (is_complete)
-		return check_early_undo(store, undo, &label, params->callbacks, err);
+	if (state != UNDO_NEW)
+		return check_early_undo(store, undo, state, &label, params->callbacks, err);
 	if (job->is_continued)
 		return cow_refuse(
 			err, -EPERM, "other-job", NULL,
@@ -161,13 +178,18 @@ static int preserve_undo(struct cow_store *store, const struct cow_merge_params 
 			 struct copyout_stats *stats, struct cow_err *err)
 {
 	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	enum undo_state state;
 	struct cow_label label;
-	bool is_complete;
 	int ret;
 
-	ret = undo_state(params->undo, job, &is_complete, &label, err);
-	if (ret || is_complete)
+	ret = undo_state(params->undo, job, &state, &label, err);
+	if (ret)
 		return ret;
+	if (state != UNDO_NEW) {
+		/* What comes after this run knows the file by it. */
+		memcpy(job->label.job_id, label.job_id, sizeof(label.job_id));
+		return 0;
+	}
 	ret = cow_copyout_preserve(store->origin, &params->undo, 1, &ranges, how, stats, err);
 	if (!ret)
 		ret = cow_undo_finish(params->undo, store, &job->label, params->callbacks, err);

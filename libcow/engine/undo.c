@@ -212,8 +212,11 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 	if (!cow_label_decode(raw, ret_label) || ret_label->job != LABEL_JOB_UNDO)
 		return cow_refuse(
 			err, -EPERM, "no-undo", NULL,
-			"%s is not the undo file of a merge: it has no label that says so "
-			"",
+			cow_exmap_nr_chunks(undo->map)
+				? "%s is not the undo file of a merge: it has no label that says so"
+				: "%s is empty: what it held was taken back already, or it never "
+				  "was "
+				  "the undo file of a merge",
 			undo->data->name);
 	if (ret_label->target_bytes != undo->origin->size_bytes)
 		return cow_refuse(err, -EPERM, "other-origin", NULL,

@@ -31,11 +31,13 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 /*
  * Tells whether a complete undo is right for a merge of store that has not
  * begun to move: what it saved is on the origin, and what the merge will leave
- * is its outcome. Errors: -EPERM (id "other-job") it is not; -EIO, -ENOMEM.
+ * is its outcome. is_repeated: the merge was through and is to be done again, so
+ * that the outcome is on the origin already. Errors: -EPERM (id "other-job") it is not; -EIO,
+ * -ENOMEM.
  */
 int cow_undo_check_fresh(struct cow_store *undo, const struct cow_label *label,
-			 struct cow_store *store, const struct cow_callbacks *callbacks,
-			 struct cow_err *err);
+			 struct cow_store *store, bool is_repeated,
+			 const struct cow_callbacks *callbacks, struct cow_err *err);
 
 /*
  * Tells whether every range of the outcome is on the origin as the merge left

@@ -39,6 +39,7 @@ static int is_old(const struct cow_store *undo, const struct entry *entry, const
 struct verify {
 	struct cow_store *undo;
 	struct cow_image *view; /* what the merge will leave; NULL: it is done */
+	bool is_repeated;	/* it is done, and will be done again */
 	uint8_t *data, *buf;
 	const struct cow_callbacks *callbacks;
 };
@@ -81,7 +82,7 @@ static int refuse_changed(const struct verify *verify, const struct entry *entry
 }
 
 /* After the merge a range is new, or old where it never got to. Before it,
- * the range is old, and new in the view. */
+ * the range is old, and new in the view; before it is repeated, new in both. */
 static int entry_verify(const struct verify *verify, const struct entry *entry, struct cow_err *err)
 {
 	struct cow_store *undo = verify->undo;
@@ -100,8 +101,10 @@ static int entry_verify(const struct verify *verify, const struct entry *entry, 
 			return ret;
 	}
 	ret = entry_matches(verify, undo->origin, entry, &is_new, err);
-	if (ret || (is_new && !verify->view))
+	if (ret || (is_new && (!verify->view || verify->is_repeated)))
 		return ret;
+	if (verify->is_repeated)
+		return refuse_changed(verify, entry, err);
 	ret = is_old(undo, entry, verify->data, verify->buf, &was_there, err);
 	return ret || was_there ? ret : refuse_changed(verify, entry, err);
 }
@@ -177,10 +180,10 @@ int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
 }
 
 int cow_undo_check_fresh(struct cow_store *undo, const struct cow_label *label,
-			 struct cow_store *store, const struct cow_callbacks *callbacks,
-			 struct cow_err *err)
+			 struct cow_store *store, bool is_repeated,
+			 const struct cow_callbacks *callbacks, struct cow_err *err)
 {
-	struct verify verify = { .undo = undo, .callbacks = callbacks };
+	struct verify verify = { .undo = undo, .is_repeated = is_repeated, .callbacks = callbacks };
 	AUTO_HANDLE(image) struct cow_image *view = NULL;
 	int ret = cow_view_new(store->origin, store, &view, err);
 
