@@ -90,6 +90,8 @@ aid_src    := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
 prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/examples/*.c)
 # The same, but linked with what the tools consist of.
 inner_src  := $(wildcard tests/sandbox/*.c)
+# For LD_PRELOAD: what goes wrong below a tool.
+preload_src := $(wildcard tests/preload/*.c)
 fuzz_src   := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 lib_obj    := $(lib_src:%.c=$(B)/%.o)
@@ -99,6 +101,7 @@ aid_obj    := $(aid_src:%.c=$(B)/%.o)
 tools      := $(addprefix $(B)/,$(tool_names))
 units      := $(unit_src:%.c=$(B)/%)
 progs      := $(prog_src:%.c=$(B)/%)
+preloads   := $(preload_src:%.c=$(B)/%.so)
 inners     := $(inner_src:%.c=$(B)/%)
 crashers   := $(filter $(B)/tests/crash/%,$(progs))
 replays    := $(fuzz_src:%.c=$(B)/%_replay)
@@ -150,6 +153,8 @@ $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
 $(inners): $(B)/%: $(B)/%.o $(cli_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
+$(preloads): %.so: %.pic.o
+	$(call quiet,LD)$(link) -shared -o $@ $< -ldl
 # Fuzz targets reach the readers of the tools, too.
 $(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(cli_obj) $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
@@ -166,7 +171,7 @@ test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 deps:  ## install what build and tests need (Debian: apt-get)
 	@tests/deps.sh
 
-tests-bin: $(units) $(replays) $(progs) $(inners)
+tests-bin: $(units) $(replays) $(progs) $(preloads) $(inners)
 
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
