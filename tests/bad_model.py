@@ -7,6 +7,7 @@ out where sectors of the COW image cannot be read.
 bad_model.py draw MAP COW SEED [NUMBER]     a map with so many bad places in data
 bad_model.py view ORIGIN COW MAP FILL OUT   the view; FILL is origin or zero
 bad_model.py kept ORIGIN COW MAP            records that touch a bad sector
+bad_model.py sectors COW MAP                bad sectors: first, number
 bad_model.py left COW                       records of a store, sorted
 bad_model.py list ORIGIN COW MAP            lines of --bad-list
 """
@@ -85,6 +86,19 @@ def view(origin, cow, path, fill, out):
         f.write(shown)
 
 
+def sectors(cow, path):
+    """First sector and number of each run of bad ones."""
+    run = None
+    for sector in sorted(bad_sectors(path, os.path.getsize(cow))):
+        if run and sum(run) == sector:
+            run[1] += 1
+            continue
+        if run:
+            print(*run)
+        run = [sector, 1]
+    print(*run)
+
+
 def kept(origin, cow, path):
     store = Store(cow)
     bad = bad_sectors(path, os.path.getsize(cow))
@@ -114,5 +128,5 @@ def bad_list(origin, cow, path):
 
 
 if __name__ == "__main__":
-    {"draw": draw, "view": view, "kept": kept, "left": left,
+    {"draw": draw, "view": view, "kept": kept, "left": left, "sectors": sectors,
      "list": bad_list}[sys.argv[1]](*sys.argv[2:])

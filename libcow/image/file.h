@@ -21,6 +21,11 @@ int cow_image_file_new(int fd, const char *name, bool is_writable, struct cow_im
  * reading; takes it over, also on failure. Errors: -EIO. */
 int cow_image_file_upgrade(struct cow_image *image, int fd, struct cow_err *err);
 
+/* direct.c: reads whole logical blocks of a device past the page cache. Gives 0
+ * or an errno; EINVAL: it cannot be done so, here or with this range. */
+int cow_file_pread_direct(int fd, void *buf, size_t len_bytes, uint64_t offset_bytes,
+			  uint32_t block_bytes);
+
 /*
  * open.c: opens path after looking at what it is, so that a FIFO never hangs
  * and no character device is ever touched. Devices are opened O_EXCL for

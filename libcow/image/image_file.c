@@ -32,6 +32,7 @@
 struct image_file {
 	struct cow_image image;
 	int fd;
+	bool has_failed; /* a device, to read */
 };
 
 static int file_fd(const struct cow_image *image)
@@ -68,8 +69,8 @@ static int file_cut(const struct cow_image *image, uint64_t end_bytes, struct co
 			end_bytes, image->size_bytes);
 }
 
-static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
-		      struct cow_err *err)
+static int file_pread_cached(struct cow_image *image, void *buf, size_t len_bytes,
+			     uint64_t offset_bytes, struct cow_err *err)
 {
 	uint8_t *to = (uint8_t *)buf;
 
@@ -88,6 +89,27 @@ static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint
 		len_bytes -= (size_t)got;
 	}
 	return 0;
+}
+
+/* Of a device with bad sectors less than a page is read past the cache, which
+ * would want the whole page: somebody looks for the sector. */
+static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		      struct cow_err *err)
+{
+	struct image_file *file = (struct image_file *)image;
+	int error = EINVAL, ret;
+
+	if (file->has_failed && len_bytes < PAGE_BYTES)
+		error = cow_file_pread_direct(file->fd, buf, len_bytes, offset_bytes,
+					      image->logical_block_bytes);
+	if (!error)
+		return 0;
+	if (error != EINVAL)
+		return file_error("read", offset_bytes, error, err);
+	ret = file_pread_cached(image, buf, len_bytes, offset_bytes, err);
+	if (ret == -EIO && image->is_block_device)
+		file->has_failed = true;
+	return ret;
 }
 
 static int file_pwrite(struct cow_image *image, const void *buf, size_t len_bytes,

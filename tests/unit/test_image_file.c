@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "libcow/base/bytes.h"
+#include "libcow/image/file.h"
 #include "libcow/image/image.h"
 #include "tests/unit/image_model.h"
 #include "tests/unit/temp_dir.h"
@@ -176,6 +177,26 @@ static void a_discarded_hole_can_be_written_again(void)
 	cow_image_close(image);
 }
 
+/* On a disk with bad sectors: tests/bad_kernel.bats. */
+static void a_read_past_the_cache_reads_the_same_or_says_that_it_cannot(void)
+{
+	int fd, flags, error;
+	char buf[1024];
+
+	temp_file("d", 65536);
+	fd = open("d", O_RDWR);
+	CHECK(fd >= 0 && pwrite(fd, "seen", 4, 4096) == 4);
+	flags = fcntl(fd, F_GETFL);
+	error = cow_file_pread_direct(fd, buf, 1024, 4096, 512);
+	CHECK(error == EINVAL || (!error && !memcmp(buf, "seen", 4)));
+	CHECK_EQ(cow_file_pread_direct(fd, buf, 100, 4096, 512), EINVAL);
+	CHECK_EQ(cow_file_pread_direct(fd, buf, 512, 4097, 512), EINVAL);
+	error = cow_file_pread_direct(fd, buf, 512, 65536, 512);
+	CHECK(error == EINVAL || error == EIO); /* it ends there */
+	CHECK_EQ(fcntl(fd, F_GETFL), flags);
+	close(fd);
+}
+
 int main(void)
 {
 	temp_dir_enter();
@@ -187,6 +208,7 @@ int main(void)
 	RUN(dropped_bytes_leave_the_cache);
 	RUN(clones_share_or_say_that_they_cannot);
 	RUN(a_discarded_hole_can_be_written_again);
+	RUN(a_read_past_the_cache_reads_the_same_or_says_that_it_cannot);
 	cow_imageset_free(set);
 	return test_end();
 }
