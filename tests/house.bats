@@ -72,3 +72,18 @@ golden() {
 	"$COW_SOURCE/tests/pages.py" section "$page" DESCRIPTION | sed -n 's/^\.Fn \([^ ]*\).*/\1/p' | sort |
 		diff "$BATS_TEST_TMPDIR/declared" -
 }
+
+@test "what other files can see is used by another file" {
+	cd "$COW_BUILD"
+	# Not what an older build left behind.
+	objects=$(for c in $(cd "$COW_SOURCE" && echo libcow/*/*.c tools/*.c tests/*/*.c); do
+		[ ! -e "${c%c}o" ] || echo "${c%c}o"
+	done)
+	sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' "$COW_SOURCE/include/libcow.h" >"$BATS_TEST_TMPDIR/used"
+	nm -u $objects | awk 'NF == 2 { print $2 }' >>"$BATS_TEST_TMPDIR/used"
+	nm --defined-only $objects 2>/dev/null | awk '$2 == "T" && $3 !~ /^(main|LLVM)/ { print $3 }' | sort -u >"$BATS_TEST_TMPDIR/defined"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/defined")" -gt 400 ]
+	sort -u "$BATS_TEST_TMPDIR/used" | comm -23 "$BATS_TEST_TMPDIR/defined" - >"$BATS_TEST_TMPDIR/alone"
+	cat "$BATS_TEST_TMPDIR/alone"
+	[ ! -s "$BATS_TEST_TMPDIR/alone" ]
+}

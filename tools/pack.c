@@ -100,7 +100,9 @@ static bool is_image(uint64_t size_bytes, uint64_t block_bytes)
 	       block_bytes <= BLOCK_BYTES_MAX && !(block_bytes & (block_bytes - 1));
 }
 
-int pack_read_head(struct pack_head *head, const struct byte_source *source, struct cow_err *err)
+/* Errors: -EBADMSG (id "pack"), and those of the source. */
+static int pack_read_head(struct pack_head *head, const struct byte_source *source,
+			  struct cow_err *err)
 {
 	struct json_reader *reader = malloc(sizeof(*reader));
 	struct head_reading reading = { .head = head };

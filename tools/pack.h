@@ -23,8 +23,6 @@ struct pack_head {
 };
 
 int pack_print_head(const struct pack_head *head, struct printer *printer, struct cow_err *err);
-/* Errors: -EBADMSG (id "pack"), and those of the source. */
-int pack_read_head(struct pack_head *head, const struct byte_source *source, struct cow_err *err);
 
 /* Does a file begin as a tar does, plain or compressed? */
 bool pack_is_tar(int fd);
