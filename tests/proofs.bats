@@ -25,3 +25,7 @@ setup() {
 @test "the computed size, at the edges of areas, for every chunk size: enough, and one chunk less is not" {
 	"$lab/proofs.py" --seed 1 sizes
 }
+
+@test "devices with logical blocks of 1024, 2048 and 4096 bytes: what we refuse and make, the kernel refuses and takes" {
+	"$lab/proofs.py" blocks
+}

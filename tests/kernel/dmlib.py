@@ -13,6 +13,7 @@ DM_TARGET = struct.Struct("=QQiI16s")
 DM_CREATE, DM_REMOVE, DM_SUSPEND, DM_LOAD, DM_STATUS = 3, 4, 6, 9, 12
 DM_FLAG_SUSPEND = 2
 LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
+LOOP_SET_BLOCK_SIZE = 0x4C09
 
 
 def _dm(command, name, flags=0, nr_targets=0, payload=b""):
@@ -68,7 +69,7 @@ def dm_status(name):
     return bytes(buf[start:buf.index(b"\0", start)]).decode()
 
 
-def loop_attach(path, read_only=False):
+def loop_attach(path, read_only=False, block_bytes=512):
     fd = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
     try:
         control = os.open("/dev/loop-control", os.O_RDWR)
@@ -77,6 +78,8 @@ def loop_attach(path, read_only=False):
         loop = os.open(node, os.O_RDONLY if read_only else os.O_RDWR)
         try:
             fcntl.ioctl(loop, LOOP_SET_FD, fd)
+            if block_bytes != 512:
+                fcntl.ioctl(loop, LOOP_SET_BLOCK_SIZE, block_bytes)
         finally:
             os.close(loop)
     finally:

@@ -32,8 +32,8 @@ class Job:
         self.loops, self.maps = [], []  # names, in order of creation
         self.held = []  # descriptors
 
-    def loop(self, name, path):
-        self.nodes[name] = dmlib.loop_attach(path)
+    def loop(self, name, path, block_bytes=512):
+        self.nodes[name] = dmlib.loop_attach(path, block_bytes=block_bytes)
         self.loops.append(name)
 
     def dm(self, name, sectors, kind, params):
