@@ -29,3 +29,17 @@ setup() {
 @test "devices with logical blocks of 1024, 2048 and 4096 bytes: what we refuse and make, the kernel refuses and takes" {
 	"$lab/proofs.py" blocks
 }
+
+@test "LVM: a snapshot merged straight on the image of its physical volume is one with nothing left in it" {
+	mkdir "$TMPDIR/work"
+	cp "$COW_FIXTURES/lvm-1pv/snap-files.sha256" "$TMPDIR/work/files"
+	zstd -q -d -o "$TMPDIR/pv" "$COW_FIXTURES/lvm-1pv/pv0.img.zst"
+	cp "$TMPDIR/pv" "$TMPDIR/disk1"
+	snapmerge -q -y "$TMPDIR/disk1@2097152+20971520" "$TMPDIR/disk1@26214400+4194304,32505856+3145728"
+	# Metadata of LVM and the other volumes are as they were.
+	for part in "0 2097152" "23068672 3145728" "30408704 2097152" "35651584 31457280"; do
+		cmp -i "${part% *}" -n "${part#* }" "$TMPDIR/pv" "$TMPDIR/disk1"
+	done
+	cp "$TMPDIR/disk1" "$TMPDIR/disk2"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_pv.sh" "$TMPDIR/work" "$TMPDIR/disk1" "$TMPDIR/disk2"
+}

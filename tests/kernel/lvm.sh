@@ -8,17 +8,8 @@ set -eux
 dir=$1
 PATH=$(cat "$dir/path"):$PATH
 export LC_ALL=C LVM_SYSTEM_DIR="$dir/lvm" LVM_SUPPRESS_FD_WARNINGS=1
-
-rescue() {
-	mkdir -p "$LVM_SYSTEM_DIR" /run/lock/lvm
-	cat >"$LVM_SYSTEM_DIR/lvm.conf" <<-END
-		devices { dir="/dev" scan=["/dev"] types=["ubd",16] obtain_device_list_from_udev=0
-			use_devicesfile=0 md_component_detection=0 filter=["a|/dev/ubd.*|","r|.*|"] }
-		backup { backup=0 archive=0 }
-		activation { udev_sync=0 udev_rules=0 monitoring=0 verify_udev_operations=1 }
-		global { use_lvmpolld=0 locking_dir="/run/lock/lvm" event_activation=0 }
-	END
-}
+# shellcheck source=tests/kernel/lvm_conf.sh disable=SC1091
+. "$(dirname "$0")/lvm_conf.sh"
 
 # Names, contents, owners, modes and times below $1.
 list() {
@@ -97,7 +88,7 @@ judge_root() {
 	cmp "$dir/before" "$dir/after"
 }
 
-rescue
+lvm_conf '/dev/ubd.*'
 install_system
 upgrade 4k
 cut_off
