@@ -74,7 +74,7 @@ blocks() {
 }
 
 @test "the examples of the pages do what they say" {
-	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5; do
+	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5 libcow-json.5; do
 		blocks $page
 		try_blocks $page
 	done

@@ -87,3 +87,23 @@ golden() {
 	cat "$BATS_TEST_TMPDIR/alone"
 	[ ! -s "$BATS_TEST_TMPDIR/alone" ]
 }
+
+@test "libcow-json.5 has each id of an error and each member of the object, and no other id" {
+	cd "$COW_SOURCE"
+	python3 - <<-'END' >"$BATS_TEST_TMPDIR/ids"
+		import glob, re
+		ids = set()
+		for path in glob.glob("libcow/*/*.c") + glob.glob("tools/*.c"):
+		    text = open(path).read()
+		    ids |= set(re.findall(r'\b(?:cow|cli)_refuse\((?:[^,";]+|"[^"]*"),\s*[^,]+,\s*"([a-z-]+)"', text))
+		    ids |= set(re.findall(r'(?:err\.|->)id, "([a-z-]+)"', text))
+		text = open("libcow/base/err.c").read()
+		ids |= set(re.findall(r'\{ -E[A-Z]+, "([a-z-]+)" \}', text)) | {"system"}
+		print("\n".join(sorted(ids)))
+	END
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/ids")" -ge 50 ]
+	tests/pages.py section man/libcow-json.5 DIAGNOSTICS | sed -n 's/^\.It Li //p' | sort | diff "$BATS_TEST_TMPDIR/ids" -
+	for key in $(sed -n 's/.*json_put_[a-z0-9]*(.*, "\([a-z_]*\)".*/\1/p' tools/*.c | sort -u); do
+		grep -qE "^\.(It )?Cm .*\b$key\b" man/libcow-json.5 || { echo "member $key"; return 1; }
+	done
+}

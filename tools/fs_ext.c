@@ -32,7 +32,7 @@ int fs_ext_fail(struct fs_ext *fs, struct cow_err *err, errcode_t code, const ch
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
 	if (code == EXT2_ET_NO_MEMORY || code == ENOMEM)
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "%s: no memory", what);
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "%s: no memory", what);
 	if (code == EXT2_ET_SHORT_READ)
 		return cli_refuse(err, -EBADMSG, "damaged", NULL,
 				  "%s: it lies beyond the end of the image", what);
@@ -109,7 +109,7 @@ int fs_ext_open(struct cow_image *image, struct fs_ext **ret_fs, struct cow_err 
 		return ret ? ret : refuse_kind(image, err);
 	fs = calloc(1, sizeof(*fs));
 	if (!fs)
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for a file system");
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a file system");
 	fs->image = image;
 	ret = fs_io_new(image, &fs->io, err);
 	if (ret) {

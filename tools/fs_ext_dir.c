@@ -46,7 +46,7 @@ static int add(struct load *load, const char *name, size_t len, ext2_ino_t ino)
 	dir->entries[dir->nr++] = (struct fs_dir_entry){ copy, ino };
 	return 0;
 no_memory:
-	return cli_refuse(load->err, -ENOMEM, "memory", NULL,
+	return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
 			  "no memory for the names in directory inode %u", load->ino);
 }
 
@@ -152,7 +152,7 @@ static int load_blocks(struct load *load, const struct fs_inode *inode)
 	int ret;
 
 	if (!buf)
-		return cli_refuse(load->err, -ENOMEM, "memory", NULL, "no memory for a block");
+		return cli_refuse(load->err, -ENOMEM, "no-memory", NULL, "no memory for a block");
 	ret = fs_map_load(load->fs, inode, size, &map, load->err);
 	for (i = 0; !ret && i < map.nr_extents; i++) {
 		mapped += map.extents[i].nr_blocks;

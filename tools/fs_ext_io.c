@@ -62,7 +62,8 @@ static struct piece *piece_get(struct fs_io *io, uint64_t index)
 	if (!piece->bytes)
 		piece->bytes = malloc(PIECE_BYTES);
 	if (!piece->bytes) {
-		(void)!cli_refuse(&io->failure, -ENOMEM, "memory", NULL, "no memory for a cache");
+		(void)!cli_refuse(&io->failure, -ENOMEM, "no-memory", NULL,
+				  "no memory for a cache");
 		return NULL;
 	}
 	if (cow_image_pread(io->image, piece->bytes, len, offset, &io->failure))
@@ -195,7 +196,7 @@ int fs_io_new(struct cow_image *image, struct fs_io **ret_io, struct cow_err *er
 	struct fs_io *io = calloc(1, sizeof(*io));
 
 	if (!io)
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for a cache");
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a cache");
 	io->image = image;
 	*ret_io = io;
 	return 0;

@@ -59,7 +59,7 @@ static int append(struct load *load, uint64_t block, uint64_t at, uint64_t nr_bl
 		map->room = map->room ? map->room * 2 : 16;
 		grown = reallocarray(map->extents, map->room, sizeof(*grown));
 		if (!grown)
-			return cli_refuse(load->err, -ENOMEM, "memory", NULL,
+			return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
 					  "no memory for the extents of inode %u", load->ino);
 		map->extents = grown;
 	}

@@ -34,7 +34,7 @@ static uint32_t le(const uint8_t *raw, size_t len)
 
 static int no_memory(struct cow_err *err, ext2_ino_t ino)
 {
-	return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for attributes of inode %u",
+	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for attributes of inode %u",
 			  ino);
 }
 

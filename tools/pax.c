@@ -172,7 +172,7 @@ static int put_headers(struct pax_writer *w, const struct file_entry *e, const c
 	int ret;
 
 	if (w->records.failed)
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for a header");
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a header");
 	if (w->records.len) {
 		snprintf(helper, sizeof(helper), "PaxHeaders/%.80s", base_name(e->path));
 		header_fill(header, e, helper, w->records.len, 'x');
@@ -245,7 +245,7 @@ static int map_fill(struct pax_text *map, const struct file_entry *e, struct cow
 			memset(at, 0, BLOCK - over);
 	}
 	if (map->failed)
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for a sparse map");
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a sparse map");
 	return 0;
 }
 
@@ -280,7 +280,7 @@ static int add_directory(struct pax_writer *w, const struct file_entry *e, struc
 	int ret;
 
 	if (!name)
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for a name");
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 	memcpy(name, e->path, len);
 	memcpy(name + len, "/", 2);
 	pax_records_fill(&w->records, &w->scratch, e, name, false, 0);
@@ -329,7 +329,7 @@ int pax_new(pax_write_fn *write, void *user, struct pax_writer **ret_writer, str
 		w->buf = malloc(BUFFER_BYTES);
 	if (!w || !w->buf) {
 		pax_free(w);
-		return cli_refuse(err, -ENOMEM, "memory", NULL, "no memory for an archive");
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an archive");
 	}
 	w->write = write;
 	w->user = user;
