@@ -158,10 +158,8 @@ $(preloads): %.so: %.pic.o
 # Fuzz targets reach the readers of the tools, too.
 $(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(cli_obj) $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
-$(fuzzers): $(B)/%_fuzzer: %.c $(lib_src) $(cli_src) $(aid_src) $(B)/flags
-	$(call quiet,FUZZ)mkdir -p $(@D); clang $(cow_cppflags) $(tool_cflags) -std=gnu11 -g -O1 \
-		-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION \
-		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(lib_libs) $(tool_libs)
+$(fuzzers): $(B)/%_fuzzer: $(B)/%.o $(cli_lib) $(aid_obj) $(static_lib)
+	$(call quiet,LD)$(link) -fsanitize=fuzzer -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
 
 test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(FIXTURES)' \
@@ -222,15 +220,18 @@ quickstart: deps  ## the main job on real input, shown step by step
 picture: all  ## the README's picture, from a real run
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/picture.py man/snapmerge.svg
 
-fuzz: $(fuzzers)  ## libFuzzer programs (clang)
-# New inputs go below $(B), so that the kept corpus stays small.
-fuzz_run = for t in $(fuzzers); do n=$$(basename $$t _fuzzer); mkdir -p $(B)/corpus/$$n; \
-	$$t -max_total_time=$(1) -max_len=16384 -timeout=2 -rss_limit_mb=512 -verbosity=0 -print_final_stats=1 \
-		-artifact_prefix=$(B)/corpus/ $(B)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
-check-fuzz: $(fuzzers)  ## 10 s of fresh fuzzing for each target
-	@$(call fuzz_run,10)
-fuzz-soak: $(fuzzers)  ## N seconds (600) for each target
-	@$(call fuzz_run,$(or $(N),600))
+# Library and tools are compiled once for all of them, in a directory of their own.
+fuzz_B := build-fuzz
+fuzz_make = $(MAKE) --no-print-directory B=$(fuzz_B) CC=clang CFLAGS='-O1 -g' \
+	SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined \
+	CPPFLAGS=-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+fuzz:  ## libFuzzer programs (clang), below build-fuzz/
+	@$(fuzz_make) fuzzers
+fuzzers: $(fuzzers)
+check-fuzz: fuzz  ## 30 s of fresh fuzzing, over all targets
+	@tests/fuzz/run.sh $(fuzz_B) $$((30 / $(words $(fuzzers))))
+fuzz-soak: fuzz  ## N seconds (600) for each target
+	@tests/fuzz/run.sh $(fuzz_B) $(or $(N),600)
 
 crash: $(crashers)  ## every state that a power cut can leave, some 125,000 of them
 	@for t in $(crashers); do $(test_env) $$t || exit 1; done

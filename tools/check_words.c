@@ -80,6 +80,17 @@ static const char *yes_no(bool is_so)
 	return is_so ? "yes" : "no";
 }
 
+static const char *loads(const struct check *check)
+{
+	const struct cow_verdict *verdict = &check->verdict;
+
+	if (verdict->known && !verdict->valid)
+		return "only as invalid: every read fails";
+	if (cow_report_count_id(check->report, "persistent.header-magic-zero"))
+		return "only as a new one: what is in it is wiped";
+	return yes_no(verdict->kernel_loads);
+}
+
 void check_print_summary(const struct check *check)
 {
 	const struct cow_verdict *verdict = &check->verdict;
@@ -91,9 +102,7 @@ void check_print_summary(const struct check *check)
 			class_names[klass], klass ? "," : "\n");
 	if (verdict->known)
 		print_numbers(check->text, name ? name : "COW", verdict);
-	fprintf(check->text, "will the kernel load this store: %s\n",
-		verdict->known && !verdict->valid ? "only as invalid: every read fails"
-						  : yes_no(verdict->kernel_loads));
+	fprintf(check->text, "will the kernel load this store: %s\n", loads(check));
 	fprintf(check->text, "is its view trustworthy: %s\n", yes_no(verdict->view_right));
 	fprintf(check->text, "would a merge be right: %s\n", yes_no(verdict->merge_right));
 	free(name);

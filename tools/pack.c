@@ -169,6 +169,9 @@ static int check_digest(struct tar_reader *tar, const struct pack_head *head,
 	uint8_t digest[COW_DIGEST_BYTES];
 	int ret = cow_manifest(image, &params, digest, err);
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+	return ret;
+#endif
 	if (ret || !memcmp(digest, head->digest, sizeof(digest)))
 		return ret;
 	return bad_pack(tar, err,

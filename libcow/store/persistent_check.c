@@ -293,7 +293,9 @@ static int check_run(struct snap_check *check, bool header_only, struct cow_verd
 		cow_snap_layout_init(&check->layout, chunk_bytes, cow_image_size(check->cow));
 		cow_snap_bounds_init(&check->bounds, &check->layout, check->origin);
 	}
-	verdict->valid = check->header.valid;
+	/* of a header that is lost nobody knows it */
+	verdict->valid = check->header.valid || (check->header.magic != SNAP_MAGIC &&
+						 !cow_snap_header_rest_ok(&check->header));
 	magic_check(check);
 	fields_check(check);
 	label_check(check, raw);

@@ -36,6 +36,12 @@ static uint64_t stride(const struct snap_layout *layout)
 	return layout->records_per_area + 1;
 }
 
+bool cow_snap_header_rest_ok(const struct snap_header *header)
+{
+	return header->version == SNAP_VERSION && header->valid <= 1 &&
+	       cow_snap_chunk_sectors_ok(header->chunk_sectors);
+}
+
 void cow_snap_layout_init(struct snap_layout *layout, uint64_t chunk_bytes, uint64_t image_bytes)
 {
 	layout->chunk_bytes = chunk_bytes;

@@ -82,6 +82,8 @@ struct snap_layout {
 
 /* Tells whether a chunk size is legal in a header. */
 bool cow_snap_chunk_sectors_ok(uint64_t chunk_sectors);
+/* Where the magic is lost: is the rest what a header has? */
+bool cow_snap_header_rest_ok(const struct snap_header *header);
 /* chunk_bytes must be legal. */
 void cow_snap_layout_init(struct snap_layout *layout, uint64_t chunk_bytes, uint64_t image_bytes);
 /* Which chunk holds area k; k < 2^50, so it cannot overflow. */

@@ -179,8 +179,7 @@ int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin
 		return ret;
 	cow_snap_header_decode(raw, &header);
 	*ret_is_lost = header.magic == SNAP_MAGIC_SWAPPED;
-	if (*ret_is_lost || header.version != SNAP_VERSION || header.valid > 1 ||
-	    !cow_snap_chunk_sectors_ok(header.chunk_sectors))
+	if (*ret_is_lost || !cow_snap_header_rest_ok(&header))
 		return 0;
 	ret = cow_snap_evidence(cow, origin, sectors_to_bytes(header.chunk_sectors), &nr, err);
 	if (!ret)

@@ -144,6 +144,9 @@ static bool is_allowed(const struct repair *repair, const struct cow_problem *pr
 
 	if (!strcmp(problem->id, "persistent.invalid"))
 		return flags & COW_REPAIR_REVALIDATE;
+	/* who names the chunk size decides */
+	if (repair->args->chunk_bytes && !strcmp(problem->id, "persistent.chunk-size-contradicted"))
+		return false;
 	if (!(problem->flags & COW_PROBLEM_FIXABLE) ||
 	    ((flags & COW_REPAIR_SAFE) && !(problem->flags & COW_PROBLEM_SAFE)))
 		return false;
@@ -199,13 +202,6 @@ static void ask_all(struct repair *repair, struct snap_mends *mends, bool about_
 
 /* ----------------------------------------------------------------- header */
 
-/* magic lost: is the rest what a header has? */
-static bool has_sane_rest(const struct snap_header *header)
-{
-	return header->version == SNAP_VERSION && header->valid <= 1 &&
-	       cow_snap_chunk_sectors_ok(header->chunk_sectors);
-}
-
 static int chunk_bytes_mend(struct repair *repair, const struct cow_verdict *verdict,
 			    const char *id, struct snap_header *header)
 {
@@ -236,7 +232,7 @@ static int header_mend_one(struct repair *repair, const struct cow_verdict *verd
 	if (strncmp(id, "persistent.header-magic", strlen("persistent.header-magic")))
 		return chunk_bytes_mend(repair, verdict, id, header);
 	/* an invalid store stays one, if that can be told */
-	if (!has_sane_rest(header))
+	if (!cow_snap_header_rest_ok(header))
 		header->valid = 1;
 	header->magic = SNAP_MAGIC;
 	header->version = SNAP_VERSION;
@@ -400,17 +396,12 @@ int cow_persistent_repair(const struct cow_store_args *args, const struct cow_re
 		.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0),
 		.err = err,
 	};
-	struct cow_store_args again = *args;
 	bool is_changed = true;
 	int ret = 0;
 
-	again.chunk_bytes = 0;
 	if (!repair.cow)
 		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
-	for (int i = 0; i < ROUNDS_MAX && !ret && is_changed; i++) {
+	for (int i = 0; i < ROUNDS_MAX && !ret && is_changed; i++)
 		ret = repair_round(&repair, &is_changed);
-		/* from now on the header has the chunk size, or nothing has */
-		repair.args = is_changed ? &again : args;
-	}
 	return ret;
 }

@@ -33,7 +33,7 @@ static void check_bad(const struct mapfile *map)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct printer printer;
-	struct mapfile first = { NULL }, second = { NULL };
+	struct mapfile first = { 0 }, second = { 0 };
 	struct bytes bytes = { data, size };
 	struct byte_source source = { bytes_read, &bytes, "input" };
 	struct cow_err err = COW_ERR_INIT;
