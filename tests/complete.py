@@ -16,6 +16,8 @@ import tempfile
 import time
 
 SHARE = os.environ["COW_COMPLETIONS"]
+# Where zsh keeps what compinit has found: made by the first call, then used.
+DUMP = os.path.join(SHARE, "zsh", "compdump")
 READY, DONE = "READY%d." % os.getpid(), "LINE%d=" % os.getpid()
 BASH = """PS1= PS2= HISTFILE=/dev/null
 . /usr/share/bash-completion/bash_completion
@@ -27,7 +29,7 @@ printf '%s%s\\n' {ready} ''
 ZSH = """PS1= PS2= RPS1=
 unsetopt prompt_cr prompt_sp beep; zstyle ':completion:*' list-max 0
 fpath=({share}/zsh/site-functions $fpath)
-autoload -Uz compinit && compinit -u -D
+autoload -Uz compinit && compinit -u -C -d {dump}
 all() {{ _main_complete; compstate[insert]=all; compstate[list]= }}
 zle -C all complete-word all; bindkey '^Xi' all
 show() {{ print -r -- {done}$BUFFER'#' }}
@@ -42,7 +44,8 @@ def start(shell, directory):
            "XDG_DATA_DIRS": SHARE, "XDG_DATA_HOME": SHARE, "COLUMNS": "2000"}
     rc = os.path.join(directory, "rc")
     with open(rc, "w") as f:
-        f.write((BASH if shell == "bash" else ZSH).format(ready=READY, done=DONE, share=SHARE))
+        words = {"ready": READY, "done": DONE, "share": SHARE, "dump": DUMP}
+        f.write((BASH if shell == "bash" else ZSH).format(**words))
     argv = {"bash": ["bash", "--noprofile", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
     pid, fd = pty.fork()
     if pid == 0:
