@@ -727,8 +727,10 @@ COW_EXPORT int cow_repair(const struct cow_store_args *args, const struct cow_re
 
 struct cow_merge_params {
 	size_t size;
-	uint32_t flags;	      /* COW_MERGE_* */
-	uint64_t batch_bytes; /* buffer memory; 0: 64 MiB */
+	uint32_t flags; /* COW_MERGE_* */
+	/* Memory for a batch, which moves four times as much; 0: 64 MiB. A stop
+	 * keeps what whole batches have done. */
+	uint64_t batch_bytes;
 	uint64_t epoch_bytes; /* work between two settlements; 0: 1 GiB */
 	uint32_t epoch_ms;    /* or this much time; 0: 5000 */
 	const struct cow_callbacks *callbacks;

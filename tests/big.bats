@@ -59,9 +59,9 @@ within() {
 }
 
 @test "a store that is spread over 16 TiB is merged into a sparse origin" {
-	truncate -s 16T "$big/origin.img"
+	truncate -s 16T "$big/merged.img"
 	printf changed | dd of="$big/small.img" bs=4096 seek=2 conv=notrunc status=none
-	within 40 snapmerge -q -y --batch=16M "$big/origin.img" "$big/small.img"
-	[ "$(dd if="$big/origin.img" bs=4096 count=1 status=none | tr -d '\0')" = changed ]
+	within 40 snapmerge -q -y --batch=16M "$big/merged.img" "$big/small.img"
+	[ "$(dd if="$big/merged.img" bs=4096 count=1 status=none | tr -d '\0')" = changed ]
 	snapcheck -q zero:16T "$big/small.img"
 }

@@ -254,3 +254,11 @@ setup() {
 	[[ $stderr != *"100 %"* ]]
 	[ -z "$output" ]
 }
+
+@test "what will be read is announced in the order of the COW image" {
+	pair multiarea-c8
+	run -0 --separate-stderr strace -qq -y -o trace -e trace=fadvise64 snapmerge -q origin.img cow.img
+	# Every chunk of data once, ascending, in as few ranges as the areas between them allow.
+	awk -F'[<>,)]' '/cow.img/ && /WILLNEED/ { if ($4 < end) exit 1; end = $4 + $5; sum += $5; n++ }
+		END { exit !(n && n <= 40 && sum >= 900 * 4096 && sum <= 910 * 4096) }' trace
+}

@@ -26,9 +26,11 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 
 #include "libcow/base/err.h"
+#include "libcow/base/overflow.h"
 #include "libcow/base/units.h"
 #include "libcow/core/report.h"
 #include "libcow/engine/batch.h"
@@ -39,12 +41,19 @@
 
 #define BATCH_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define BATCH_BYTES_MIN UINT64_C(4096)
+/* Of data that pass in one batch, for each byte of memory: its moves need much
+ * less than they move, and the data wait in the page cache. */
+#define BATCH_DATA_PER_BYTE 4
+/* ... of which a batch may take this part. */
+#define BATCH_MEMORY_PART 8
 #define EPOCH_BYTES_DEFAULT (UINT64_C(1) << 30)
 #define EPOCH_MS_DEFAULT 5000
 
 struct merge {
 	struct cow_store *store;
-	uint64_t batch_bytes, epoch_bytes;
+	uint64_t batch_bytes; /* of memory */
+	uint64_t pass_bytes;  /* of data in one batch */
+	uint64_t epoch_bytes;
 	uint32_t epoch_ms;
 	bool keeps_records; /* nothing is settled */
 	bool skips;	    /* past what cannot be read; settled in the end */
@@ -178,7 +187,7 @@ static int moves_check(const struct store_moves *moves, uint64_t nr_left, struct
 /* Takes the next batch off the end of the list and moves it. */
 static int epoch_batch(struct merge *merge, struct epoch *epoch, struct cow_err *err)
 {
-	uint64_t budget = min_u64(merge->batch_bytes, merge->epoch_bytes - epoch->bytes);
+	uint64_t budget = min_u64(merge->pass_bytes, merge->epoch_bytes - epoch->bytes);
 	uint64_t before = merge->batch.written_bytes;
 	int ret;
 
@@ -333,11 +342,26 @@ static int merge_check_params(const struct cow_merge_params *params,
 				      "struct cow_merge_result", err);
 }
 
+/* How much is moved at once: what is read ahead must not drive itself out of
+ * the page cache of a small machine. */
+static uint64_t pass_bytes(uint64_t batch_bytes)
+{
+	struct sysinfo info;
+	uint64_t most = UINT64_MAX, bytes;
+
+	if (!sysinfo(&info))
+		most = (uint64_t)info.totalram * info.mem_unit / BATCH_MEMORY_PART;
+	if (mul_overflows(batch_bytes, BATCH_DATA_PER_BYTE, &bytes))
+		bytes = UINT64_MAX;
+	return max_u64(min_u64(bytes, most), batch_bytes);
+}
+
 static void merge_defaults(struct merge *merge, const struct cow_merge_params *params)
 {
 	uint64_t batch = params->batch_bytes ? params->batch_bytes : BATCH_BYTES_DEFAULT;
 
 	merge->batch_bytes = max_u64(floor_to(batch, COW_SECTOR_BYTES), BATCH_BYTES_MIN);
+	merge->pass_bytes = pass_bytes(merge->batch_bytes);
 	merge->epoch_bytes = params->epoch_bytes ? params->epoch_bytes : EPOCH_BYTES_DEFAULT;
 	merge->epoch_ms = params->epoch_ms ? params->epoch_ms : EPOCH_MS_DEFAULT;
 	merge->keeps_records = params->flags & COW_MERGE_KEEP;

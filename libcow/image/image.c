@@ -243,6 +243,19 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 	return image;
 }
 
+void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	while (len_bytes) {
+		uint64_t piece = len_bytes, low_bytes;
+		struct cow_image *low = cow_image_resolve(image, offset_bytes, &piece, &low_bytes);
+
+		if (low->ops->read_ahead)
+			low->ops->read_ahead(low, low_bytes, piece);
+		offset_bytes += piece;
+		len_bytes -= piece;
+	}
+}
+
 /* Is there an image on the way down that must be read through? */
 static bool shares_nothing(struct cow_image *image, uint64_t offset_bytes)
 {

@@ -62,6 +62,9 @@ struct image_ops {
 	 * comes from the disk (I12). NULL: there is no cache. */
 	int (*drop_cache)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			  struct cow_err *err);
+	/* Lets the system begin to read a range that will be read soon: no
+	 * promise, and no failure. NULL: nothing to be gained. */
+	void (*read_ahead)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes);
 	/* Names the image below that holds the bytes at offset_bytes, as one
 	 * piece of at most *len_bytes (shortened to what lies in one piece).
 	 * NULL: this image is the lowest. */
@@ -106,6 +109,9 @@ int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t n
  * of 1 MiB. The range has been checked. */
 int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			       struct cow_err *err);
+
+/* See image_ops.read_ahead; the range is one of the image. */
+void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes);
 
 /* See image_ops.next_bad; never fails. */
 bool cow_image_next_bad(struct cow_image *image, uint64_t offset_bytes,

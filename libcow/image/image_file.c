@@ -26,6 +26,9 @@
  * sticks out of the range is not dropped. */
 #define FOLIO_BYTES (UINT64_C(2) << 20)
 #define PAGE_BYTES 4096
+/* Of one hint to read ahead Linux takes as much as it reads ahead by itself,
+ * 128 KiB unless somebody has set it. */
+#define READ_AHEAD_BYTES (UINT64_C(128) << 10)
 /* Of one question whether pages are cached: 1 MiB, wherever it begins. */
 #define MINCORE_PAGES 257
 
@@ -356,6 +359,17 @@ static int file_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint6
 	return 0;
 }
 
+static void file_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	uint64_t piece;
+
+	for (; len_bytes; offset_bytes += piece, len_bytes -= piece) {
+		piece = min_u64(len_bytes, READ_AHEAD_BYTES);
+		(void)!posix_fadvise(file_fd(image), (off_t)offset_bytes, (off_t)piece,
+				     POSIX_FADV_WILLNEED);
+	}
+}
+
 static void file_close(struct cow_image *image)
 {
 	close(file_fd(image));
@@ -393,6 +407,7 @@ static const struct image_ops file_ops = {
 	.discard = file_discard,
 	.flush = file_flush,
 	.drop_cache = file_drop_cache,
+	.read_ahead = file_read_ahead,
 	.close = file_close,
 };
 
