@@ -184,11 +184,12 @@ check-headers: $(B)/flags  ## every header compiles when it is the only include
 	@for h in include/*.h libcow/*/*.h tools/*.h; do [ -e $$h ] || continue; \
 		echo "#include \"$$h\"" | $(filter-out --coverage -MMD -MP,$(compile)) $(tool_cflags) -fsyntax-only -x c - || exit 1; done
 	@echo '#include <libcow.h>' | $(CXX) -Iinclude -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ -
-check-symbols: $(static_lib) $(shared_lib)  ## no global symbol without the cow_ prefix; all public ones exported
+check-symbols: $(static_lib) $(shared_lib)  ## the library: cow_ names, public ones exported, no state
 	@! nm -g --defined-only $(static_lib) | awk 'NF == 3 && $$3 !~ /^(cow_|__)/ { print; bad = 1 } END { exit !bad }'
 	@nm -D --defined-only $(shared_lib) | sed 's/@.*//' | awk 'NF == 3 && $$2 != "A" { print $$3 }' | sort >$(B)/exported
 	@sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' include/libcow.h | sort >$(B)/declared
 	@! comm -3 $(B)/declared $(B)/exported | grep .
+	@! size -A $(lib_obj) | awk '/ :$$/ { file = $$1 } $$1 ~ /^\.t?(data|bss)$$/ && $$2 { print file ": variables"; bad = 1 } END { exit !bad }'
 check-layers:  ## libcow/ includes only downwards, tools/ only the public header
 	@awk 'BEGIN { n = split("base image core store snapshot engine", l, " "); for (i = 1; i <= n; i++) rank[l[i]] = i } \
 		FNR == 1 { split(FILENAME, f, "/"); mine = f[1] == "tools" ? 0 : rank[f[2]] } \

@@ -30,6 +30,13 @@ version() {
 	[ "$(grep -c ' tests ok$' "$BATS_FILE_TMPDIR/log")" -ge 20 ]
 }
 
+@test "an unpacked archive, without git, makes the same archive" {
+	tar -xzf "$debs"/libcow-*.tar.gz
+	make -s --no-print-directory -C libcow-* dist DISTDIR="$BATS_TEST_TMPDIR"
+	files() { tar -tzf "$1" | grep -v '/$' | sort; }
+	diff <(files "$debs"/libcow-*.tar.gz) <(files "$BATS_TEST_TMPDIR"/libcow-*.tar.gz)
+}
+
 @test "three packages hold everything that is installed, each thing once, and nothing else" {
 	for package in libcow0 libcow-dev snaptools; do
 		dpkg-deb -c "$debs/$package"_*.deb | awk '!/^d/ { print $6 }' | grep -v ^./usr/share/doc/
