@@ -107,3 +107,9 @@ golden() {
 		grep -qE "^\.(It )?Cm .*\b$key\b" man/libcow-json.5 || { echo "member $key"; return 1; }
 	done
 }
+
+@test "the pages fit on a terminal of 80 columns" {
+	for page in "$COW_SOURCE"/man/*.[0-9]; do
+		mandoc -T ascii "$page" | col -bx | awk -v page="${page##*/}" 'length > 80 { print page ": " $0; bad = 1 } END { exit bad }'
+	done
+}
