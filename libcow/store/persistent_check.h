@@ -52,4 +52,13 @@ int cow_snap_check_list(struct snap_check *check, struct cow_err *err);
  * occur twice, or beyond an end that was not cut. */
 int cow_snap_check_twice(struct snap_check *check, struct cow_err *err);
 
+/*
+ * Opens a store as the kernel loads it, damaged or not, to see which of two
+ * records its reads follow. *ret_store is NULL where the bytes do not allow it;
+ * that the image cannot be read, or no memory, is a failure: another record
+ * would be taken for the right one. Errors: -EIO, -ENOMEM.
+ */
+int cow_snap_kernel_open(const struct cow_store_args *args, struct cow_store **ret_store,
+			 struct cow_err *err);
+
 #endif

@@ -227,10 +227,29 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 	return 0;
 }
 
+int cow_snap_kernel_open(const struct cow_store_args *args, struct cow_store **ret_store,
+			 struct cow_err *err)
+{
+	struct cow_store_args as_kernel = *args;
+	struct cow_err why = COW_ERR_INIT;
+	int ret;
+
+	as_kernel.kind = cow_store_persistent_ops.name;
+	as_kernel.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
+	ret = cow_store_persistent_ops.open(&as_kernel, ret_store, &why);
+	if (!ret)
+		return 0;
+	*ret_store = NULL;
+	if (ret != -EIO && ret != -ENOMEM)
+		return 0;
+	if (err)
+		*err = why;
+	return ret;
+}
+
 static int twice_run(struct twice_check *twice)
 {
 	struct snap_check *check = twice->check;
-	struct cow_store_args args = *check->args;
 	int ret;
 
 	ret = table_fill(&twice->olds, check->olds, twice->err);
@@ -238,11 +257,9 @@ static int twice_run(struct twice_check *twice)
 		ret = new_chunks_find(twice);
 	if (ret || (!twice->olds.nr && !twice->news.nr && (check->is_cut || !check->nr_beyond_end)))
 		return ret;
-	args.kind = cow_store_persistent_ops.name;
-	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
-	if (twice->olds.nr && cow_store_persistent_ops.open(&args, &twice->store, NULL))
-		twice->store = NULL;
-	return records_each(twice, record_name, NULL);
+	if (twice->olds.nr)
+		ret = cow_snap_kernel_open(check->args, &twice->store, twice->err);
+	return ret ? ret : records_each(twice, record_name, NULL);
 }
 
 int cow_snap_check_twice(struct snap_check *check, struct cow_err *err)

@@ -13,6 +13,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
+#include "libcow/store/persistent_check.h"
 #include "libcow/store/persistent_repair.h"
 
 /* A round mends so many findings of each kind; the next goes on. */
@@ -308,10 +309,9 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 	ask_all(repair, mends, false);
 	if (!verdict->known)
 		return 0;
-	args.kind = cow_store_persistent_ops.name;
-	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
-	if (cow_store_persistent_ops.open(&args, &kernel, NULL))
-		kernel = NULL;
+	ret = cow_snap_kernel_open(&args, &kernel, repair->err);
+	if (ret)
+		return ret;
 	plan.kernel = kernel;
 	plan.nr_records = verdict->info.nr_exceptions;
 	cow_snap_layout_init(&plan.layout, verdict->info.chunk_bytes, cow_image_size(repair->cow));
