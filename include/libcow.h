@@ -350,8 +350,12 @@ COW_EXPORT struct cow_image *cow_output_image(struct cow_output *output);
  */
 COW_EXPORT int cow_output_fd(const struct cow_output *output);
 /* Flushes, gives the file its name, makes the directory durable. The output
- * is still to be closed. Errors: -EIO, -ENOSPC, -EEXIST. */
+ * is still to be closed. After a failure a new file does not have the name.
+ * Errors: -EIO, -ENOSPC, -EEXIST. */
 COW_EXPORT int cow_output_publish(struct cow_output *output, struct cow_err *err);
+/* Takes the name away again from a new file, because what belongs to it failed;
+ * nothing happens to a file that replaced another, or to a device. */
+COW_EXPORT void cow_output_withdraw(struct cow_output *output);
 /* Frees; what was not published disappears. NULL is allowed. */
 COW_EXPORT void cow_output_close(struct cow_output *output);
 

@@ -8,6 +8,7 @@
 
 #include "tools/blkid.h"
 #include "tools/cli.h"
+#include "tools/outputs.h"
 #include "tools/sandbox.h"
 
 #define UNDO_CHUNK_BYTES 4096
@@ -39,7 +40,7 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	int ret;
 
 	size = repair->needed_bytes > size ? repair->needed_bytes : size;
-	ret = cow_output_open(set, repair->output, size, flags, &repair->out, err);
+	ret = outputs_open(set, repair->output, size, flags, &repair->out, err);
 	if (!ret)
 		ret = blkid_check_output(repair->out, repair->output, err);
 	sandbox_enter();
@@ -68,7 +69,7 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
 	ret = cow_create_size(&create, &size, err);
 	if (!ret)
-		ret = cow_output_open(set, repair->save_undo, size, flags, &repair->undo, err);
+		ret = outputs_open(set, repair->save_undo, size, flags, &repair->undo, err);
 	sandbox_enter();
 	if (ret)
 		return ret;
@@ -165,7 +166,7 @@ void check_repair_close(struct check_repair *repair)
 {
 	cow_image_close(repair->guard);
 	cow_store_close(repair->undo_store);
-	cow_output_close(repair->undo);
-	cow_output_close(repair->out);
+	outputs_close(repair->undo);
+	outputs_close(repair->out);
 	cow_image_close(repair->preview);
 }

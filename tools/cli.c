@@ -13,6 +13,7 @@
 
 #include "tools/json.h"
 #include "tools/opts.h"
+#include "tools/outputs.h"
 #include "tools/sandbox.h"
 #include "tools/signals.h"
 #include "tools/text.h"
@@ -23,6 +24,7 @@ static struct {
 	const struct opts_spec *spec;
 	int argc, first_operand;
 	char **argv;
+	bool is_finished;		/* the end of the program is ours */
 	bool line_is_open;		/* a status line stands on the terminal */
 	char *next[NEXT_WORDS_MAX + 1]; /* copies: images are closed by then */
 	size_t nr_next;
@@ -49,13 +51,23 @@ void cli_status_line(const char *text)
 
 __attribute__((format(printf, 1, 0))) static void print_line(const char *format, va_list args)
 {
-	char *line, *escaped;
+	char *line, *escaped = NULL, brief[COW_ERR_MESSAGE_BYTES + COW_ERR_IMAGE_BYTES];
+	va_list again;
 
 	cli_status_line(NULL);
+	va_copy(again, args);
 	if (vasprintf(&line, format, args) < 0)
-		return;
-	escaped = text_escape(line);
-	fprintf(stderr, "%s: %s\n", cli.spec->tool, escaped ? escaped : line);
+		line = NULL;
+	if (line)
+		escaped = text_escape(line);
+	/* Without memory: what fits, and no byte that a terminal obeys. */
+	if (!escaped) {
+		vsnprintf(brief, sizeof(brief), format, again);
+		for (char *at = brief; *at; at++)
+			*at = *at < ' ' || *at > '~' ? '?' : *at;
+	}
+	va_end(again);
+	fprintf(stderr, "%s: %s\n", cli.spec->tool, escaped ? escaped : brief);
 	free(escaped);
 	free(line);
 }
@@ -192,6 +204,14 @@ int cli_refuse(struct cow_err *err, int code, const char *id, const char *force,
 	return code;
 }
 
+int cli_no_memory(const char *what)
+{
+	struct cow_err err;
+
+	(void)!cli_refuse(&err, -ENOMEM, "no-memory", NULL, "no memory for %s", what);
+	return cli_fail(&err);
+}
+
 int cli_usage(const char *format, ...)
 {
 	struct cow_err err = COW_ERR_INIT;
@@ -281,10 +301,27 @@ static int mend_operands(void)
 		if (word[0] != '-' || !word[1])
 			continue;
 		if (asprintf(&word, "./%s", cli.argv[i]) < 0)
-			return CLI_FAILED;
+			return cli_no_memory("an operand");
 		cli.argv[i] = word;
 	}
 	return CLI_DONE;
+}
+
+/* libarchive ends the program, with a status of its own, when it has no memory. */
+static void on_exit_early(void)
+{
+	struct cow_err err;
+	int status;
+
+	if (cli.is_finished)
+		return;
+	(void)!cli_refuse(&err, -ENOMEM, "no-memory", NULL,
+			  "no memory: a library has ended the program; what was not complete "
+			  "was removed");
+	status = cli_fail(&err);
+	status = cli_finish(status);
+	outputs_abandon();
+	_exit(status);
 }
 
 int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_ended)
@@ -294,6 +331,7 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 
 	fill_standard_files();
 	cli.spec = spec;
+	atexit(on_exit_early);
 	cli.argc = argc;
 	cli.argv = argv;
 	setlocale(LC_ALL, "C");
@@ -428,8 +466,10 @@ static int close_stdout(int status, int code)
 
 int cli_finish(int status)
 {
+	struct cow_err err = COW_ERR_INIT;
 	int stdout_code, code;
 
+	cli.is_finished = true;
 	cli_status_line(NULL);
 	/* first the report, then what to do about it: also where both go to one pipe */
 	stdout_code = fflush(stdout) ? errno : 0;
@@ -439,9 +479,9 @@ int cli_finish(int status)
 	json_put_u64(json_root(), "exit", (uint64_t)status);
 	json_put_bool(json_root(), "done",
 		      !(status & (CLI_FAILED | CLI_USAGE | CLI_INTERRUPTED | CLI_REFUSED)));
-	code = json_write();
+	code = json_write(&err);
 	if (code && code != -EPIPE)
-		cli_warn("--json: %s", strerror(-code));
+		cli_warn("--json: %s", err.message);
 	if (code)
 		status |= CLI_FAILED;
 	return close_stdout(status, stdout_code);

@@ -55,6 +55,8 @@ __attribute__((format(printf, 1, 2), cold)) void cli_warn(const char *format, ..
 __attribute__((format(printf, 1, 2))) void cli_note(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void cli_detail(const char *format, ...);
 
+/* No memory for what; returns the exit bit. */
+int cli_no_memory(const char *what);
 /* A wrong call: the sentence and where to look. Returns CLI_USAGE. */
 __attribute__((format(printf, 1, 2), cold)) int cli_usage(const char *format, ...);
 /* Says why something failed, as a line and in the JSON object; a refusal ends

@@ -141,7 +141,11 @@ static int make(struct create *create, struct cow_image *source, struct cow_err 
 
 	if (!ret && (source || create->imports.nr_words))
 		ret = fill_store(create, source, err);
-	return ret ? ret : target_publish(&create->target, err);
+	if (!ret)
+		ret = target_publish(&create->target, err);
+	if (ret)
+		sink_withdraw(&create->manifest_sink);
+	return ret;
 }
 
 /* What the lines after a dry run are about. */

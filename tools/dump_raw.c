@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/blkid.h"
+#include "tools/outputs.h"
 #include "tools/sandbox.h"
 #include "tools/sink.h"
 
@@ -147,8 +148,8 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 	struct cow_output *output = NULL;
 	int ret;
 
-	ret = cow_output_open(dump->operands.set, dump->output, cow_image_size(dump->operands.view),
-			      flags, &output, err);
+	ret = outputs_open(dump->operands.set, dump->output, cow_image_size(dump->operands.view),
+			   flags, &output, err);
 	if (ret)
 		return ret;
 	target.image = cow_output_image(output);
@@ -159,7 +160,7 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 		ret = copy_view(dump, &target, err);
 	if (!ret && !dump->is_dry_run)
 		ret = cow_output_publish(output, err);
-	cow_output_close(output);
+	outputs_close(output);
 	return ret;
 }
 

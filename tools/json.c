@@ -154,7 +154,7 @@ struct json_object *json_put_array(struct json_object *at, const char *key)
 	return at ? put_new(at, key, json_object_new_array()) : NULL;
 }
 
-int json_write(void)
+int json_write(struct cow_err *err)
 {
 	const char *text;
 	char *line = NULL;
@@ -165,7 +165,7 @@ int json_write(void)
 	text = json_object_to_json_string_ext(
 		document.root, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
 	len = text ? asprintf(&line, "%s\n", text) : -1;
-	ret = json_file_write(len < 0 ? NULL : line, len < 0 ? 0 : (size_t)len);
+	ret = json_file_write(len < 0 ? NULL : line, len < 0 ? 0 : (size_t)len, err);
 	free(line);
 	json_object_put(document.root);
 	document.root = NULL;

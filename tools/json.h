@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct json_object;
+struct cow_err;
 
 /* Begins the object; target "-" is stdout, else a file, which must not exist,
  * be empty or a report of an earlier run. Returns 0 or a negative errno: -EEXIST
@@ -21,8 +22,8 @@ int json_start(const char *target, const char *tool);
 struct json_object *json_root(void);
 /* Is stdout taken by the object? */
 bool json_is_on_stdout(void);
-/* Writes it. Returns 0 or a negative errno. */
-int json_write(void);
+/* Writes it. Returns 0 or a negative errno; the sentence names the file. */
+int json_write(struct cow_err *err);
 
 /* Members of an object, or (key NULL) items of an array. Bytes that are no
  * UTF-8 become \xNN in the text, so that the result is always JSON. */

@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libcow.h"
+#include "tools/cli.h"
+#include "tools/outputs.h"
 
 /* How each report begins. */
 #define BEGINNING "{\n  \"schema\":\"libcow.run/"
@@ -57,7 +58,7 @@ static int open_output(const char *path)
 	int ret = cow_imageset_new(&file.set, NULL);
 
 	if (!ret)
-		ret = cow_output_open(file.set, path, 0, flags, &file.output, NULL);
+		ret = outputs_open(file.set, path, 0, flags, &file.output, NULL);
 	if (!ret)
 		file.fd = cow_output_fd(file.output);
 	else
@@ -71,6 +72,8 @@ int json_file_open(const char *target)
 
 	file = (struct json_file){ .path = target, .fd = STDOUT_FILENO };
 	if (!strcmp(target, "-"))
+		file.path = "stdout";
+	if (!strcmp(target, "-"))
 		return 0;
 	ret = look(target);
 	if (ret)
@@ -81,44 +84,60 @@ int json_file_open(const char *target)
 	return file.fd < 0 ? -errno : 0;
 }
 
-static int write_all(const char *text, size_t len)
+static int write_all(const char *text, size_t len, struct cow_err *err)
 {
-	while (len) {
-		ssize_t done = write(file.fd, text, len);
+	for (size_t at = 0; at < len;) {
+		ssize_t done = write(file.fd, text + at, len - at);
+		int code = errno;
 
-		if (done < 0 && errno == EINTR)
+		if (done < 0 && code == EINTR)
 			continue;
 		if (done < 0)
-			return -errno;
-		text += done;
-		len -= (size_t)done;
+			return cli_refuse(err, -code, code == ENOSPC ? "no-space" : "io", NULL,
+					  "%s: cannot write at byte %zu: %s", file.path, at,
+					  strerror(code));
+		at += (size_t)done;
 	}
 	return 0;
 }
 
 /* I7 for the report: is there still what was there at the start? */
-static int check_unchanged(void)
+static int check_unchanged(struct cow_err *err)
 {
 	struct stat st;
 
-	if (!file.replaces)
-		return 0; /* publishing fails where there is something */
-	if (stat(file.path, &st))
-		return errno == ENOENT ? 0 : -errno;
-	return st.st_dev == file.replaced.st_dev && st.st_ino == file.replaced.st_ino ? 0 : -EEXIST;
+	/* Publishing fails where there is something. */
+	if (!file.replaces || (stat(file.path, &st) && errno == ENOENT))
+		return 0;
+	if (st.st_dev == file.replaced.st_dev && st.st_ino == file.replaced.st_ino)
+		return 0;
+	return cli_refuse(err, -EEXIST, "exists", NULL,
+			  "%s: another file has taken its place meanwhile", file.path);
 }
 
-int json_file_write(const char *text, size_t len_bytes)
+static int publish(struct cow_err *err)
 {
-	int ret = text ? write_all(text, len_bytes) : -ENOMEM;
+	struct cow_err why = COW_ERR_INIT;
+	int ret = check_unchanged(err);
+
+	if (ret)
+		return ret;
+	ret = cow_output_publish(file.output, &why);
+	if (ret)
+		return cli_refuse(err, ret, why.id, NULL, "%s: %s", file.path, why.message);
+	return 0;
+}
+
+int json_file_write(const char *text, size_t len_bytes, struct cow_err *err)
+{
+	int ret = text ? write_all(text, len_bytes, err)
+		       : cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the report");
 
 	if (!ret && file.output)
-		ret = check_unchanged();
-	if (!ret && file.output)
-		ret = cow_output_publish(file.output, NULL);
+		ret = publish(err);
 	if (file.is_special && close(file.fd) && !ret)
-		ret = -errno;
-	cow_output_close(file.output);
+		ret = cli_refuse(err, -errno, "io", NULL, "%s: %s", file.path, strerror(errno));
+	outputs_close(file.output);
 	cow_imageset_free(file.set);
 	file = (struct json_file){ .fd = -1 };
 	return ret;

@@ -5,6 +5,7 @@
 #include "tools/blkid.h"
 #include "tools/json.h"
 #include "tools/merge.h"
+#include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/sandbox.h"
 #include "tools/size.h"
@@ -93,21 +94,21 @@ static int write_output(const struct merge_options *options, struct operands *op
 	char copied[SIZE_TEXT_BYTES], cloned[SIZE_TEXT_BYTES];
 	int ret;
 
-	ret = cow_output_open(operands->set, options->output, cow_image_size(operands->view), flags,
-			      &output, &err);
+	ret = outputs_open(operands->set, options->output, cow_image_size(operands->view), flags,
+			   &output, &err);
 	if (!ret)
 		ret = blkid_check_output(output, options->output, &err);
 	if (!ret && options->bad.list)
 		ret = bad_list_open(list, options->bad.list, operands, &err);
 	if (ret) {
-		cow_output_close(output);
+		outputs_close(output);
 		return cli_fail(&err);
 	}
 	sandbox_enter();
 	say_plan(options, operands);
 	if (!options->common.dry_run)
 		ret = copy(options, operands->view, output, &result, &err);
-	cow_output_close(output);
+	outputs_close(output);
 	report(&result);
 	if (ret) {
 		int status = cli_fail(&err);

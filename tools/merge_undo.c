@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 
 #include "tools/merge.h"
+#include "tools/outputs.h"
 #include "tools/size.h"
 
 /* The directory that path lies in; the caller's to free. */
@@ -156,7 +157,7 @@ int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct o
 		ret = check_room(undo, directory, err);
 	free(directory);
 	if (!ret && will_write)
-		ret = cow_output_open(operands->set, path, undo->size_bytes, 0, &undo->output, err);
+		ret = outputs_open(operands->set, path, undo->size_bytes, 0, &undo->output, err);
 	return ret;
 }
 
@@ -199,7 +200,7 @@ void merge_undo_close(struct merge_undo *undo)
 {
 	cow_store_close(undo->store);
 	if (undo->output)
-		cow_output_close(undo->output);
+		outputs_close(undo->output);
 	else
 		cow_image_close(undo->image);
 	memset(undo, 0, sizeof(*undo));

@@ -3,10 +3,12 @@
 #include "tools/sink.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "tools/cli.h"
+#include "tools/outputs.h"
 
 #define ZERO_PIECE_BYTES (64 * 1024)
 
@@ -22,7 +24,7 @@ int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, str
 		*sink = (struct sink){ .fd = STDOUT_FILENO, .name = "stdout" };
 		return 0;
 	}
-	ret = cow_output_open(set, path, 0, flags, &sink->output, err);
+	ret = outputs_open(set, path, 0, flags, &sink->output, err);
 	if (ret)
 		return ret;
 	sink->fd = cow_output_fd(sink->output);
@@ -32,7 +34,7 @@ int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, str
 
 int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
 {
-	const struct sink *sink = user;
+	struct sink *sink = user;
 	const char *from = buf;
 
 	while (len_bytes) {
@@ -46,9 +48,11 @@ int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *er
 					  code == EPIPE	   ? "reader-gone"
 					  : code == ENOSPC ? "no-space"
 							   : "io",
-					  NULL, "%s: cannot write: %s", sink->name, strerror(code));
+					  NULL, "%s: cannot write at byte %" PRIu64 ": %s",
+					  sink->name, sink->written_bytes, strerror(code));
 		from += done;
 		len_bytes -= (size_t)done;
+		sink->written_bytes += (uint64_t)done;
 	}
 	return 0;
 }
@@ -75,8 +79,14 @@ int sink_publish(struct sink *sink, struct cow_err *err)
 	return sink->output ? cow_output_publish(sink->output, err) : 0;
 }
 
+void sink_withdraw(struct sink *sink)
+{
+	if (sink->output)
+		cow_output_withdraw(sink->output);
+}
+
 void sink_close(struct sink *sink)
 {
-	cow_output_close(sink->output);
+	outputs_close(sink->output);
 	*sink = (struct sink)SINK_INIT;
 }

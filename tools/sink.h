@@ -15,6 +15,7 @@ struct sink {
 	int fd;
 	const char *name;
 	struct cow_output *output; /* NULL: stdout */
+	uint64_t written_bytes;
 };
 #define SINK_INIT                                                                                  \
 	{                                                                                          \
@@ -29,6 +30,8 @@ int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *er
 int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err);
 /* Gives a file its name. */
 int sink_publish(struct sink *sink, struct cow_err *err);
+/* Takes the name away again, because what belongs to the file failed. */
+void sink_withdraw(struct sink *sink);
 /* Frees; a file that was not published disappears. */
 void sink_close(struct sink *sink);
 

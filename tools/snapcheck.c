@@ -314,7 +314,7 @@ static int run(struct check *check)
 
 	check->text = open_memstream(&report, &len);
 	if (!check->text)
-		return CLI_FAILED; /* no memory, not even for words */
+		return cli_no_memory("the report");
 	check->findings = json_put_array(json_root(), "findings");
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
 	ret = open_images(check, &err);

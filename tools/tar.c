@@ -236,6 +236,18 @@ int tar_begin(struct tar *tar, const char *name, uint64_t len_bytes, struct cow_
 	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
 }
 
+/* NOTE: libarchive drops an extent without a word when it has no memory; a map of one
+ * extent that is all of the file it calls none. */
+static bool is_map_complete(struct archive_entry *entry, uint64_t len_bytes,
+			    const struct cow_segment *extents, size_t nr_extents)
+{
+	bool is_whole =
+		nr_extents == 1 && !extents[0].offset_bytes && extents[0].len_bytes == len_bytes;
+	size_t wanted = nr_extents ? nr_extents : 1;
+
+	return (size_t)archive_entry_sparse_count(entry) == (is_whole ? 0 : wanted);
+}
+
 int tar_begin_sparse(struct tar *tar, const char *name, uint64_t len_bytes,
 		     const struct cow_segment *extents, size_t nr_extents, struct cow_err *err)
 {
@@ -246,6 +258,8 @@ int tar_begin_sparse(struct tar *tar, const char *name, uint64_t len_bytes,
 	/* No extent would mean "not sparse": say that the hole has an end. */
 	if (!nr_extents)
 		archive_entry_sparse_add_entry(tar->entry, (la_int64_t)len_bytes, 0);
+	if (!is_map_complete(tar->entry, len_bytes, extents, nr_extents))
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
 	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
 }
 

@@ -22,6 +22,7 @@ struct tar_reader {
 	const char *name;
 	int fd;
 	int read_code;	       /* errno of a read that failed */
+	uint64_t read_bytes;   /* of the file */
 	bool is_begun;	       /* a first header was understood */
 	uint64_t entry_bytes;  /* of this member */
 	uint64_t offset_bytes; /* of the end of the block before */
@@ -43,6 +44,7 @@ static la_ssize_t on_read(struct archive *archive, void *user, const void **ret_
 		archive_set_error(archive, errno, "%s", strerror(errno));
 		return -1;
 	}
+	reader->read_bytes += (uint64_t)got;
 	*ret_buf = reader->buf;
 	return got;
 }
@@ -60,8 +62,8 @@ static int fail(struct tar_reader *reader, struct cow_err *err)
 	if (archive_errno(reader->archive) == ENOMEM)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to read a tar");
 	if (reader->read_code)
-		return cli_refuse(err, -EIO, "io", NULL, "%s: cannot read: %s", reader->name,
-				  strerror(reader->read_code));
+		return cli_refuse(err, -EIO, "io", NULL, "%s: cannot read at byte %" PRIu64 ": %s",
+				  reader->name, reader->read_bytes, strerror(reader->read_code));
 	return cli_refuse(err, code, id, NULL, "%s: %s: %s", reader->name, what,
 			  reason ? reason : "no reason given");
 }

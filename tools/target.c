@@ -11,6 +11,7 @@
 
 #include "tools/blkid.h"
 #include "tools/cli.h"
+#include "tools/outputs.h"
 #include "tools/size.h"
 
 #define FILL_BYTES (1024 * 1024)
@@ -74,8 +75,8 @@ static int preallocate(const struct target *target, struct cow_err *err)
 
 static int open_new(struct target *target, const char *path, uint32_t flags, struct cow_err *err)
 {
-	int ret = cow_output_open(target->params.set, path, target->size_bytes, flags,
-				  &target->output, err);
+	int ret = outputs_open(target->params.set, path, target->size_bytes, flags, &target->output,
+			       err);
 
 	if (!ret)
 		target->image = cow_output_image(target->output);
@@ -200,6 +201,6 @@ void target_close(struct target *target)
 {
 	cow_image_close(target->withhold);
 	cow_image_close(target->lower);
-	cow_output_close(target->output);
+	outputs_close(target->output);
 	memset(target, 0, sizeof(*target));
 }

@@ -284,6 +284,16 @@ static int rename_new(const struct cow_output *output)
 	return unlinkat(dir, output->temp_name, 0);
 }
 
+/* What was not made durable is not there: the same command may be repeated. */
+static int refuse_flush(struct cow_output *output, struct cow_err *err)
+{
+	const char *error = strerrordesc_np(errno);
+
+	cow_output_withdraw(output);
+	return cow_fail(err, -EIO, "its name could not be made durable: %s%s", error,
+			output->is_published ? "" : "; it was removed again");
+}
+
 static int output_name(struct cow_output *output, struct cow_err *err)
 {
 	bool replaces = output->flags & COW_OUTPUT_OVERWRITE;
@@ -303,11 +313,7 @@ static int output_name(struct cow_output *output, struct cow_err *err)
 		return system_error("cannot be given its name", err);
 	output->temp_name[0] = '\0';
 	output->is_published = true;
-	if (fsync(output->fd) || fsync(dir))
-		return cow_fail(err, -EIO,
-				"it has its name, but that could not be made durable: %s",
-				strerrordesc_np(errno));
-	return 0;
+	return !fsync(output->fd) && !fsync(dir) ? 0 : refuse_flush(output, err);
 }
 
 int cow_output_publish(struct cow_output *output, struct cow_err *err)
@@ -327,6 +333,18 @@ int cow_output_publish(struct cow_output *output, struct cow_err *err)
 	if (ret)
 		cow_err_place(err, output->path, COW_OFFSET_NONE);
 	return ret;
+}
+
+void cow_output_withdraw(struct cow_output *output)
+{
+	struct stat named, made;
+
+	if (!output->is_published || output->directory < 0 || output->flags & COW_OUTPUT_OVERWRITE)
+		return;
+	if (fstatat(output->directory, output->name, &named, AT_SYMLINK_NOFOLLOW) ||
+	    fstat(output->fd, &made) || named.st_dev != made.st_dev || named.st_ino != made.st_ino)
+		return;
+	output->is_published = unlinkat(output->directory, output->name, 0);
 }
 
 void cow_output_close(struct cow_output *output)

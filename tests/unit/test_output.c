@@ -87,6 +87,30 @@ static void a_stream_of_unknown_length_is_a_file_too(void)
 	CHECK(!stat("s", &st) && st.st_size == 5 && first_byte("s") == 't' && !unlink("s"));
 }
 
+static void a_name_can_be_taken_back(void)
+{
+	struct cow_output *output = opened("new.img", 0);
+
+	cow_output_withdraw(output); /* has none */
+	OK(cow_output_publish(output, err));
+	cow_output_withdraw(output);
+	CHECK(access("new.img", F_OK));
+	cow_output_close(output);
+	/* Not from a file that took another's place, nor from somebody else's. */
+	output = opened("old.img", 0);
+	OK(cow_output_publish(output, err));
+	CHECK(!rename("old.img", "moved.img"));
+	fclose(fopen("old.img", "w"));
+	cow_output_withdraw(output);
+	cow_output_close(output);
+	output = opened("old.img", COW_OUTPUT_OVERWRITE);
+	OK(cow_output_publish(output, err));
+	cow_output_withdraw(output);
+	cow_output_close(output);
+	CHECK(!access("old.img", F_OK) && !unlink("old.img") && !unlink("moved.img"));
+	CHECK(!nr_files());
+}
+
 static void what_is_not_published_leaves_nothing(void)
 {
 	cow_output_close(opened("a", 0));
@@ -222,6 +246,7 @@ int main(void)
 	temp_dir_enter();
 	OK(cow_imageset_new(&set, err));
 	RUN(a_file_appears_whole_when_published);
+	RUN(a_name_can_be_taken_back);
 	RUN(a_stream_of_unknown_length_is_a_file_too);
 	RUN(what_is_not_published_leaves_nothing);
 	RUN(an_existing_file_needs_overwrite);

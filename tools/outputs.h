@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * outputs.h - the outputs of this run, remembered from opening to closing, so
+ * that their temporary names go away however the program ends.
+ */
+#ifndef TOOLS_OUTPUTS_H
+#define TOOLS_OUTPUTS_H
+
+#include "libcow.h"
+
+/* As cow_output_open(). */
+int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,
+		 struct cow_output **ret_output, struct cow_err *err);
+/* As cow_output_close(). */
+void outputs_close(struct cow_output *output);
+/* Closes what is open. Images of devices among them are closed by nobody. */
+void outputs_abandon(void);
+
+#endif
