@@ -151,6 +151,9 @@ $(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
 		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
+# Preloaded into the tools by tests/faults/run.py.
+$(B)/tests/faults/shim.so: tests/faults/shim.c $(B)/flags
+	$(call quiet,LD)mkdir -p $(@D); $(CC) -D_GNU_SOURCE -O1 -g $(warnings) -Wno-missing-prototypes $(if $(WERROR),-Werror) -fPIC -shared -o $@ $<
 $(inners): $(B)/%: $(B)/%.o $(cli_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
 $(preloads): %.so: %.pic.o
@@ -169,7 +172,7 @@ test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 deps:  ## install what build and tests need (Debian: apt-get)
 	@tests/deps.sh
 
-tests-bin: $(units) $(replays) $(progs) $(preloads) $(inners)
+tests-bin: $(units) $(replays) $(progs) $(preloads) $(inners) $(B)/tests/faults/shim.so
 
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
@@ -213,6 +216,9 @@ kernel: all tests-bin  ## random cases, judged by a real kernel (N=128)
 	@$(test_env) tests/kernel/run.py --count $(or $(N),128)
 kernel-soak: all tests-bin  ## the same with N=5000
 	@$(test_env) tests/kernel/run.py --count $(or $(N),5000)
+
+faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
+	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
 quickstart: deps  ## the main job on real input, shown step by step
 	@$(MAKE) --no-print-directory -s all
@@ -300,6 +306,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast lint quick check kernel kernel-soak quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast lint quick check kernel kernel-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

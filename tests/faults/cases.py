@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the libcow authors
+"""What is run under faults: a command, the files it starts from, the names it
+may make. Each has an independent answer where there is one."""
+import os
+import subprocess
+
+from images import Pair, SECTOR
+
+
+class Case:
+    def __init__(self, name, argv, files, makes=(), good=(0,), again=None, answer=None):
+        self.name, self.argv, self.files = name, argv, files
+        self.makes = makes      # names that may appear, whole
+        self.good = good        # exit statuses of a run without faults
+        self.again = again or good  # and of one after a fault
+        self.answer = answer or {}  # name: bytes that it must hold in the end
+        self.changes = ()       # operands that the job writes to
+        self.loose = ()         # names whose bytes depend on where it was cut
+
+    def in_place(self, *names, loose=()):
+        self.changes, self.loose = names + loose, loose
+        return self
+
+
+def run(argv, cwd):
+    subprocess.run(argv, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def made(work, argv, files, name):
+    """What a command of ours makes of files."""
+    os.makedirs(work, exist_ok=True)
+    for n, data in files.items():
+        with open(os.path.join(work, n), "wb") as f:
+            f.write(data)
+    if os.path.exists(os.path.join(work, name)) and name not in files:
+        os.unlink(os.path.join(work, name))
+    run(argv, work)
+    return read(os.path.join(work, name))
+
+
+def pair_cases(number, work):
+    """Every way to run a tool on one pair."""
+    pair = Pair(number)
+    both = {"o.img": pair.origin, "c.img": pair.cow}
+    broken = dict(both, **{"c.img": pair.damaged(number)})
+    size = "zero:%d" % len(pair.origin)
+    new = dict(both, **{"n.img": pair.view})
+    chunk = "--chunk-size=%d" % pair.chunk
+    sibling = made(work, ["snapcreate", chunk, "o.img", "s.img"], {"o.img": pair.origin}, "s.img")
+    tar = made(work, ["snapdump", "--tar", "-o", "v.tar", "o.img", "c.img"], both, "v.tar")
+    delta = made(work, ["snapdump", "--delta", "-o", "d.tar", "o.img", "c.img"], both, "d.tar")
+    merged = {"o.img": pair.view}
+    yield Case("create", ["snapcreate", chunk, "o.img", "x.img"], both, ("x.img",))
+    yield Case("create-over", ["snapcreate", chunk, "--force=overwrite", "o.img", "c.img"],
+               both).in_place("c.img")
+    yield Case("create-full", ["snapcreate", "--preallocate=full", "o.img", "x.img"], both, ("x.img",))
+    yield Case("create-falloc", ["snapcreate", "--preallocate=falloc", "o.img", "x.img"], both,
+               ("x.img",))
+    yield Case("create-from", ["snapcreate", chunk, "--json=j", "--manifest=m", "--from=n.img",
+                               "o.img", "x.img"], new, ("x.img", "m", "j"))
+    yield Case("create-view", ["snapcreate", "--from-view=c.img", "o.img", "x.img"], both, ("x.img",))
+    yield Case("import-tar", ["snapcreate", "--import=v.tar", size, "x.img"], {"v.tar": tar}, ("x.img",))
+    yield Case("import-delta", ["snapcreate", "--import=d.tar", "o.img", "x.img"],
+               dict(both, **{"d.tar": delta}), ("x.img",))
+    yield Case("check", ["snapcheck", "o.img", "c.img"], both)
+    yield Case("check-json", ["snapcheck", "-q", "--json=j", "o.img", "c.img"], both, ("j",))
+    yield Case("preen", ["snapcheck", "-p", "c.img"], broken, good=(0, 1, 4),
+               again=(0, 1, 4)).in_place("c.img")
+    yield Case("repair", ["snapcheck", "-y", "o.img", "c.img"], broken, good=(0, 1, 4),
+               again=(0, 1, 4)).in_place("c.img")
+    yield Case("repair-new", ["snapcheck", "-y", "-o", "x.img", "c.img"], broken, ("x.img",),
+               good=(0, 1, 4))
+    yield Case("repair-undo", ["snapcheck", "-y", "--force=overwrite", "--save-undo=u.img", "c.img"],
+               broken, ("u.img",), good=(0, 1, 4), again=(0, 1, 4)).in_place("c.img", loose=("u.img",))
+    yield Case("merge", ["snapmerge", "--force=uuid", "o.img", "c.img"], both,
+               answer=merged).in_place("o.img", "c.img")
+    yield Case("merge-keep", ["snapmerge", "--keep", "o.img", "c.img"], both,
+               answer=merged).in_place("o.img", "c.img")
+    yield Case("merge-treat", ["snapmerge", "--sparse", "--scrub", "--discard", "o.img", "c.img"], both,
+               answer=merged).in_place("o.img", "c.img")
+    yield Case("merge-undo", ["snapmerge", "--save-undo=u.img", "o.img", "c.img"], both, ("u.img",),
+               answer=merged).in_place("o.img", "c.img")
+    yield Case("merge-sibling", ["snapmerge", "--sibling=s.img", "o.img", "c.img"],
+               dict(both, **{"s.img": sibling}), answer=merged).in_place("o.img", "c.img", "s.img")
+    yield Case("merge-new", ["snapmerge", "-o", "x.img", "o.img", "c.img"], both, ("x.img",),
+               answer={"x.img": pair.view})
+    yield Case("dump-raw", ["snapdump", "--raw", "-o", "x.img", "o.img", "c.img"], both, ("x.img",),
+               answer={"x.img": pair.view})
+    yield Case("dump-raw-over", ["snapdump", "--raw", "--force=overwrite", "-o", "n.img", "o.img", "c.img"],
+               dict(both, **{"n.img": b"precious\n"}), ("n.img",), answer={"n.img": pair.view})
+    yield Case("dump-tar", ["snapdump", "--tar", "-o", "x.tar", "o.img", "c.img"], both, ("x.tar",),
+               answer={"x.tar": tar})
+    yield Case("dump-zstd", ["snapdump", "--tar", "-o", "x.tar.zst", "o.img", "c.img"], both,
+               ("x.tar.zst",))
+    yield Case("dump-delta", ["snapdump", "--delta", "-o", "x.tar", "o.img", "c.img"], both, ("x.tar",),
+               answer={"x.tar": delta})
+    yield Case("dump-map", ["snapdump", "--map", "-o", "x.map", "o.img", "c.img"], both, ("x.map",))
+    yield Case("dump-json", ["snapdump", "--map", "--json=j", "o.img", "c.img"], both, ("j",))
+
+
+def files_case(work):
+    """The files of a file system, with a file larger than its first blocks."""
+    tree = os.path.join(work, "tree")
+    os.makedirs(os.path.join(tree, "sub", "deep"), exist_ok=True)
+    for name, data in (("a", b"x" * 3000), ("sub/b", b"y" * 70000), ("sub/deep/c", b"")):
+        with open(os.path.join(tree, name), "wb") as f:
+            f.write(data)
+        os.utime(os.path.join(tree, name), (0, 0))
+    image = os.path.join(work, "fs.img")
+    with open(image, "wb") as f:
+        f.truncate(1 << 20)
+    run(["mke2fs", "-q", "-t", "ext4", "-d", tree, image], work)
+    files = {"o.img": read(image)}
+    yield Case("files", ["snapdump", "--files", "-o", "x.tar", "o.img"], files, ("x.tar",))
+    yield Case("files-xz", ["snapdump", "--files", "-o", "x.tar.xz", "o.img"], files, ("x.tar.xz",))
+
+
+def store_cases(source, work, only):
+    """Every damaged store of tests/cases."""
+    root = os.path.join(source, "tests", "cases")
+    make = os.path.join(os.environ["COW_BUILD"], "tests", "examples", "mkstore")
+    for name in sorted(os.listdir(root)):
+        if only and name not in only:
+            continue
+        image = os.path.join(work, "store.img")
+        with open(os.path.join(root, name, "store.txt"), "rb") as f:
+            subprocess.run([make, image], stdin=f, check=True)
+        if os.path.getsize(image) > 4 << 20:
+            continue
+        files = {"c.img": read(image)}
+        yield Case("store " + name, ["snapcheck", "c.img"], files, good=(0, 4, 64))
+        yield Case("store-repair " + name, ["snapcheck", "-y", "c.img"], files, good=(0, 1, 4, 64),
+                   again=(0, 1, 4, 64)).in_place("c.img")
+
+
+def all_cases(source, work, nr_pairs, only):
+    """only: the beginning of a name; what cannot match is not made."""
+    os.makedirs(work, exist_ok=True)
+    if only and only.startswith("store"):
+        return list(store_cases(source, work, only))
+    cases = list(files_case(work))
+    for number in range(nr_pairs):
+        for case in pair_cases(number, os.path.join(work, "pair-%d" % number)):
+            case.name += " %d" % number
+            cases.append(case)
+    return cases + ([] if only else list(store_cases(source, work, None)))
+
+
+assert SECTOR == 512
