@@ -186,3 +186,34 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	run -0 "$COW_BUILD/tests/unit/test_repair" 10000
 	[[ $output == *"10000 stores: "* ]]
 }
+
+@test "a lost header: the candidates with what speaks for them, in words and as JSON" {
+	pair both-c32
+	cp cow.img good.img
+	dd if=/dev/zero of=cow.img bs=512 count=1 conv=notrunc status=none
+	run -64 --separate-stderr snapcheck cow.img
+	[[ $stderr == *"next: snapcheck -t persistent cow.img"* ]]
+	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img
+	[[ $output == *"info: persistent.chunk-size-candidate, byte 16384: "*"a list of 223 exceptions"*"223 of them just where they were allocated; it ends as lists end"* ]]
+	[ "$(member j '[f["length"] for f in j["findings"] if f["id"] == "persistent.chunk-size-candidate"]')" = "[16384]" ]
+	[[ $output == *"only as a new one: what is in it is wiped"* ]]
+	run -1 snapcheck -t persistent -y -o new.img cow.img
+	cmp new.img good.img
+}
+
+@test "no guess between two lists, the smaller of which is short; --chunk-size decides" {
+	printf 'size 2M\nchunk 8\nauto 100 3\nchunk 32\nat 0 0\nauto 200 40\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
+	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img
+	[ "$(member j '[(f["id"].split(".")[1], f["length"]) for f in j["findings"]][:2]')" = "[('chunk-size-candidate', 4096), ('chunk-size-candidate', 16384)]" ]
+	[[ $output == *"damage: persistent.chunk-size-unknown"* ]]
+	[[ $stderr == *"next: snapcheck --chunk-size=SIZE cow.img"* ]]
+	before=$(sum cow.img)
+	run -4 snapcheck -t persistent -y cow.img
+	[ "$(sum cow.img)" = "$before" ]
+	run -1 snapcheck -c 16K -y -o new.img cow.img
+	run -0 snapcheck new.img
+	[[ $output == *"chunks of 16.0 KiB, 40 exceptions"* ]]
+	run -1 snapcheck -c 4K -y -o other.img cow.img
+	run -0 snapcheck other.img
+	[[ $output == *"chunks of 4.0 KiB, 3 exceptions"* ]]
+}

@@ -91,7 +91,9 @@ static void choose_next(const struct check *check, bool is_damaged)
 	/* what is packed is mended where it came from */
 	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
-	if (options.header_only)
+	if (cow_report_count_id(check->report, "persistent.chunk-size-unknown"))
+		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
+	else if (options.header_only)
 		cli_next("snapcheck", cow, NULL);
 	else if (check->verdict.needed_bytes && !options.output)
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
@@ -129,6 +131,18 @@ static struct cow_store_args args_of(const struct check *check, struct cow_role_
 	return args;
 }
 
+/* No header, but is there a list where some chunk size would put it? */
+static void suggest_kind(struct cow_store_args args, const struct cow_image *cow)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+
+	args.kind = cow_store_kind(0);
+	params.flags = COW_CHECK_HEADER_ONLY;
+	if (!cow_check(&args, &params, NULL, &verdict, NULL))
+		cli_next("snapcheck", "-t", args.kind, cow_image_name(cow), NULL);
+}
+
 static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
@@ -149,6 +163,8 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	params.flags = options.header_only ? COW_CHECK_HEADER_ONLY : 0;
 	params.callbacks = &callbacks;
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
+	if (ret == -EMEDIUMTYPE && !args.kind)
+		suggest_kind(args, cow);
 	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
 

@@ -37,6 +37,14 @@ static const struct cow_problem problems[] = {
 		.question = "end the list of exceptions in front of this area",
 	},
 	{
+		.id = "persistent.chunk-size-candidate",
+		.klass = COW_CLASS_INFO,
+		.summary = "where a chunk size puts it there is something that looks like a list "
+			   "of exceptions",
+		.kernel = "does not guess",
+		.fix = "--chunk-size decides, where the header is lost",
+	},
+	{
 		.id = "persistent.chunk-size-contradicted",
 		.klass = COW_CLASS_DAMAGE,
 		.flags = FIXABLE,
@@ -53,6 +61,13 @@ static const struct cow_problem problems[] = {
 		.kernel = "refuses to load the store",
 		.fix = "the chunk size that fits the layout is written to the header",
 		.question = "write the chunk size that fits to the header",
+	},
+	{
+		.id = "persistent.chunk-size-unknown",
+		.klass = COW_CLASS_DAMAGE,
+		.summary = "the header is lost, and the layout does not tell the chunk size",
+		.kernel = "refuses to load the store, or takes it for a new one and wipes it",
+		.fix = "--chunk-size decides; the candidates are listed",
 	},
 	{
 		.id = "persistent.duplicate-new-chunk",

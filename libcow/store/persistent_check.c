@@ -124,48 +124,80 @@ static void blocks_check(struct snap_check *check, uint64_t chunk_bytes)
 	}
 }
 
-/* Which chunk size to go on with; 0: none that could be told. */
-static int chunk_bytes_choose(const struct snap_check *check, uint64_t *ret_chunk_bytes,
-			      struct cow_err *err)
+/* What the caller says the chunk size is, against the header. */
+static int wanted_check(const struct snap_check *check, struct cow_err *err)
 {
-	uint64_t wanted = check->args->chunk_bytes, in_header = 0, nr;
+	uint64_t wanted = check->args->chunk_bytes, in_header = 0;
 
 	if (cow_snap_chunk_sectors_ok(check->header.chunk_sectors))
 		in_header = sectors_to_bytes(check->header.chunk_sectors);
-	if (wanted &&
-	    (wanted % COW_SECTOR_BYTES || !cow_snap_chunk_sectors_ok(bytes_to_sectors(wanted))))
+	if (wanted % COW_SECTOR_BYTES || !cow_snap_chunk_sectors_ok(bytes_to_sectors(wanted)))
 		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
 				  "a chunk size of %" PRIu64
 				  " bytes is not a power of two from 512 to 1073741824",
 				  wanted);
-	if (wanted && in_header && wanted != in_header && check->header.magic == SNAP_MAGIC)
+	if (in_header && wanted != in_header && check->header.magic == SNAP_MAGIC)
 		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
 				  "the header of %s says chunks of %" PRIu64
 				  " bytes, the option says %" PRIu64,
 				  check->cow->name, in_header, wanted);
-	*ret_chunk_bytes = wanted ? wanted : in_header;
-	if (*ret_chunk_bytes)
-		return 0;
-	return cow_snap_evidence_best(check->cow, check->origin, 0, ret_chunk_bytes, &nr, err);
+	return 0;
 }
 
-/* Only when told to: other images are for the probe to refuse. */
-static int foreign_check(const struct snap_check *check, struct cow_err *err)
+/* What the layout says, where the header does not. */
+static int chunk_bytes_guess(struct snap_check *check, bool is_store, uint64_t *ret_chunk_bytes,
+			     struct cow_err *err)
 {
-	uint64_t chunk_bytes, nr;
-	bool is_lost = true;
+	const struct snap_candidate *guess;
+	struct snap_candidates candidates;
+	char sentence[SNAP_SENTENCE_BYTES];
+	int ret = cow_snap_candidates(check->cow, check->origin, 0, &candidates, err);
+
+	if (ret)
+		return ret;
+	if (!candidates.nr && !is_store)
+		return cow_fail(err, -EMEDIUMTYPE,
+				"nothing on %s looks like a persistent store: no \"SnAp\" at "
+				"byte 0, and no list of exceptions where any chunk size would "
+				"put it",
+				check->cow->name);
+	guess = cow_snap_candidates_guess(&candidates);
+	*ret_chunk_bytes = guess ? guess->chunk_bytes : 0;
+	for (size_t i = 0; i < candidates.nr; i++) {
+		cow_snap_candidate_sentence(&candidates.rows[i], sentence);
+		cow_snap_check_add(check, "persistent.chunk-size-candidate",
+				   candidates.rows[i].chunk_bytes, candidates.rows[i].chunk_bytes,
+				   "%s", sentence);
+	}
+	if (!guess)
+		cow_snap_check_add(check, "persistent.chunk-size-unknown", 12, 4,
+				   "the chunk size cannot be told: %zu of the 22 that there can be "
+				   "have something that looks like a list, and none stands out",
+				   candidates.nr);
+	return 0;
+}
+
+/* Which chunk size to go on with; 0: none that could be told. */
+static int chunk_bytes_choose(struct snap_check *check, uint64_t *ret_chunk_bytes,
+			      struct cow_err *err)
+{
+	const struct snap_header *header = &check->header;
+	bool is_store = header->magic == SNAP_MAGIC;
 	int ret = 0;
 
-	if (check->header.magic != SNAP_MAGIC && !check->args->chunk_bytes)
-		ret = cow_snap_is_lost_store(check->cow, check->origin, &is_lost, err);
-	if (!ret && !is_lost)
-		ret = cow_snap_evidence_best(check->cow, check->origin, 0, &chunk_bytes, &nr, err);
-	if (ret || is_lost || chunk_bytes)
+	*ret_chunk_bytes = check->args->chunk_bytes;
+	if (*ret_chunk_bytes)
+		return wanted_check(check, err);
+	if (!is_store)
+		ret = cow_snap_is_lost_store(check->cow, check->origin, &is_store, err);
+	if (ret)
 		return ret;
-	return cow_fail(err, -EMEDIUMTYPE,
-			"nothing on %s looks like a persistent store: no \"SnAp\" at byte 0, and "
-			"no list of exceptions where any chunk size would put it",
-			check->cow->name);
+	if (cow_snap_chunk_sectors_ok(header->chunk_sectors) &&
+	    (is_store || cow_snap_header_rest_ok(header))) {
+		*ret_chunk_bytes = sectors_to_bytes(header->chunk_sectors);
+		return 0;
+	}
+	return chunk_bytes_guess(check, is_store, ret_chunk_bytes, err);
 }
 
 /* ----------------------------------------------------------------- layout */
@@ -190,8 +222,7 @@ static int other_size_check(struct snap_check *check, struct cow_err *err)
 			   " bytes there are %" PRIu64 "%s that look right at byte %" PRIu64,
 			   check->layout.chunk_bytes,
 			   check->nr_records ? "the records make no sense" : "the list is empty",
-			   chunk_bytes, nr, nr == SNAP_RECORDS_PER_SECTOR ? " or more" : "",
-			   chunk_bytes);
+			   chunk_bytes, nr, nr >= 65536 ? " or more" : "", chunk_bytes);
 	return 0;
 }
 
@@ -284,9 +315,7 @@ static int check_run(struct snap_check *check, bool header_only, struct cow_verd
 	if (ret)
 		return ret;
 	cow_snap_header_decode(raw, &check->header);
-	ret = foreign_check(check, err);
-	if (!ret)
-		ret = chunk_bytes_choose(check, &chunk_bytes, err);
+	ret = chunk_bytes_choose(check, &chunk_bytes, err);
 	if (ret)
 		return ret;
 	if (chunk_bytes) {

@@ -140,32 +140,6 @@ int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uin
 	return 0;
 }
 
-int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin,
-			   uint64_t not_bytes, uint64_t *ret_bytes, uint64_t *ret_nr_records,
-			   struct cow_err *err)
-{
-	uint64_t best = 0, second = 0, best_bytes = 0, nr;
-	int ret;
-
-	for (uint64_t sectors = 1; sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
-		if (sectors_to_bytes(sectors) == not_bytes)
-			continue;
-		ret = cow_snap_evidence(cow, origin, sectors_to_bytes(sectors), &nr, err);
-		if (ret)
-			return ret;
-		if (nr <= best) {
-			second = max_u64(second, nr);
-			continue;
-		}
-		second = best;
-		best = nr;
-		best_bytes = sectors_to_bytes(sectors);
-	}
-	*ret_nr_records = best;
-	*ret_bytes = best > 2 * second ? best_bytes : 0;
-	return 0;
-}
-
 int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,
 			   struct cow_err *err)
 {

@@ -62,8 +62,26 @@ uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t inde
 int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,
 		      uint64_t *ret_nr_records, struct cow_err *err);
 
-/* Finds the chunk size with the best evidence, other than not_bytes; *ret_bytes
- * is 0 where there is none or two are close. Errors: -EIO. */
+/* persistent_candidates.c: a chunk size that a store without a header may have
+ * had, and what speaks for it. */
+struct snap_candidate {
+	uint64_t chunk_bytes;
+	uint64_t nr_records; /* sound and ascending, up to 65536 and a piece */
+	uint64_t nr_exact;   /* of them: where an allocation without gaps puts them */
+	bool has_end;	     /* zeros, or torn records, end the list */
+};
+struct snap_candidates {
+	struct snap_candidate rows[22 + 1]; /* ascending; one for each power of two */
+	size_t nr;
+};
+/* Finds all, other than not_bytes. Errors: -EIO, -ENOMEM. */
+int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, uint64_t not_bytes,
+			struct snap_candidates *ret_candidates, struct cow_err *err);
+/* The one that it must be; NULL: that cannot be told. */
+const struct snap_candidate *cow_snap_candidates_guess(const struct snap_candidates *candidates);
+void cow_snap_candidate_sentence(const struct snap_candidate *candidate,
+				 char ret_text[SNAP_SENTENCE_BYTES]);
+/* All of that; *ret_bytes is 0 where it cannot be told. */
 int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin,
 			   uint64_t not_bytes, uint64_t *ret_bytes, uint64_t *ret_nr_records,
 			   struct cow_err *err);

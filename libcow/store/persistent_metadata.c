@@ -72,13 +72,17 @@ static void record_replace(const struct metadata_copy *copy, struct snap_record 
 
 	plain.new_chunk &= SNAP_NEW_CHUNK_MASK;
 	if (!strcmp(problem, "persistent.new-chunk-metadata") ||
+	    !strcmp(problem, "persistent.new-chunk-header") ||
 	    !strcmp(problem, "persistent.old-chunk-beyond-origin")) {
 		record->old_chunk = NO_OLD_CHUNK;
-	} else if (!strcmp(problem, "persistent.new-chunk-header")) {
-		*record = (struct snap_record){ NO_OLD_CHUNK, TOP_BYTE };
 	} else if (!strcmp(problem, "persistent.new-chunk-top-byte")) {
-		if (cow_snap_record_problem(&copy->bounds, &plain))
-			*record = (struct snap_record){ NO_OLD_CHUNK, TOP_BYTE | 1 };
+		if (!cow_snap_record_problem(&copy->bounds, &plain))
+			return;
+		record->old_chunk = NO_OLD_CHUNK;
+		if (counts && !cow_snap_is_far(last, TOP_BYTE | 1))
+			record->new_chunk = min_u64(record->new_chunk, TOP_BYTE | TOP_BYTE >> 1);
+		else
+			record->new_chunk = TOP_BYTE | 1;
 	} else { /* beyond the end: never more than what was there */
 		uint64_t gap = counts ? SNAP_NEAR_CHUNKS : 0;
 		uint64_t least = max_u64(nr_chunks + gap, last < TOP_BYTE ? last + gap + 1 : 0);
