@@ -34,6 +34,9 @@ setup() {
 	run -0 nobody ./snapmerge -q -y base.img cow.img
 	cmp base.img changed.img
 	run -0 nobody ./snapcreate -q base.img new.img
+	run -0 nobody qemu-img info new.img
+	run -1 nobody thin_check new.img
+	[[ $output == *"superblock is corrupt"* ]]
 	run ! nobody dmsetup create x --table "0 2048 snapshot /dev/loop0 /dev/loop1 P 8"
 	run ! nobody lvconvert --merge vg/snap
 	cd /

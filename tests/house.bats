@@ -113,3 +113,17 @@ golden() {
 		mandoc -T ascii "$page" | col -bx | awk -v page="${page##*/}" 'length > 80 { print page ": " $0; bad = 1 } END { exit bad }'
 	done
 }
+
+@test "what README and HACKING.md name is there: tests, targets, files" {
+	cd "$COW_SOURCE"
+	for word in $(grep -oh '`[^`]*`' README.md HACKING.md | tr -d '`' | grep -oE '[a-z_-]+\.bats|test_[a-z_]+|^make [a-z-]+' | sed 's/make /make:/' | sort -u); do
+		case $word in
+		*.bats) [ -e "tests/$word" ] ;;
+		test_*) [ -e "tests/unit/$word.c" ] ;;
+		make:*) grep -q "^${word#make:}:" Makefile ;;
+		esac || { echo "$word"; return 1; }
+	done
+	for file in $(grep -oh '`\(tests\|tools\|libcow\|man\|include\|core\|build\)/[a-z0-9_./-]*`' README.md HACKING.md | tr -d '`' | sort -u); do
+		[ -e "$file" ] || [ -e "$file.c" ] || [ -e "libcow/$file" ] || [[ $file == build/* ]] || { echo "$file"; return 1; }
+	done
+}
