@@ -216,14 +216,18 @@ COW_EXPORT int cow_image_window_new(struct cow_image *base, const struct cow_seg
 				    size_t nr_segments, struct cow_image **ret_image,
 				    struct cow_err *err);
 
+#define COW_BAD_PATCHED (1u << 0) /* something else stands in for them */
+
 /*
  * Creates an image that shows lower, but of which these ranges, rounded to
- * whole sectors, count as unreadable: reading them gives -EIO. What lies
- * beyond the end is ignored. lower stays the caller's and must outlive it; the
- * ranges are copied. Errors: -ENOMEM.
+ * whole sectors, count as unreadable: reading them gives -EIO. With
+ * COW_BAD_PATCHED they can be read, but jobs know that it is not what was there,
+ * until a sector is written as a whole. What lies beyond the end is ignored.
+ * lower stays the caller's and must outlive it; the ranges are copied. Errors:
+ * -ENOMEM, -EINVAL flags.
  */
 COW_EXPORT int cow_image_bad_new(struct cow_image *lower, const struct cow_segment *ranges,
-				 size_t nr_ranges, struct cow_image **ret_image,
+				 size_t nr_ranges, uint32_t flags, struct cow_image **ret_image,
 				 struct cow_err *err);
 
 /*
@@ -237,6 +241,10 @@ COW_EXPORT int cow_image_bad_new(struct cow_image *lower, const struct cow_segme
 COW_EXPORT int cow_image_skip_new(struct cow_image *lower, struct cow_image *fill,
 				  const struct cow_callbacks *callbacks,
 				  struct cow_image **ret_image, struct cow_err *err);
+/* Finds the first range at or behind offset_bytes that is known to be unreadable,
+ * or was, by any of the images above; nothing is read. false: none. Cannot fail. */
+COW_EXPORT bool cow_image_next_bad(struct cow_image *image, uint64_t offset_bytes,
+				   struct cow_segment *ret_range);
 /* Finds the first range at or behind offset_bytes of such an image that was
  * found unreadable so far, clipped to begin there; false: none, or another
  * kind of image. Cannot fail. */

@@ -7,6 +7,7 @@ out where sectors of the COW image cannot be read.
 bad_model.py draw MAP COW SEED [NUMBER]     a map with so many bad places in data
 bad_model.py view ORIGIN COW MAP FILL OUT   the view; FILL is origin or zero
 bad_model.py kept ORIGIN COW MAP            records that touch a bad sector
+bad_model.py readable ORIGIN COW MAP        records without any
 bad_model.py sectors COW MAP                bad sectors: first, number
 bad_model.py left COW                       records of a store, sorted
 bad_model.py list ORIGIN COW MAP            lines of --bad-list
@@ -109,6 +110,22 @@ def kept(origin, cow, path):
             print(old, new)
 
 
+def readable(origin, cow, path):
+    """Records that can be read, and their data too."""
+    store = Store(cow)
+    bad = bad_sectors(path, os.path.getsize(cow))
+    gone = {there // store.chunk_sectors
+            for _, there in places(store, bad, os.path.getsize(origin))}
+    found = []
+    for index, record in enumerate(store.records):
+        area, slot = divmod(index, store.per_area)
+        at = (1 + area * (store.per_area + 1)) * store.chunk_bytes + slot * 16
+        if at // SECTOR not in bad and record[1] not in gone:
+            found.append(record)
+    for record in sorted(found):
+        print(*record)
+
+
 def left(cow):
     for record in sorted(Store(cow).records):
         print(*record)
@@ -128,5 +145,5 @@ def bad_list(origin, cow, path):
 
 
 if __name__ == "__main__":
-    {"draw": draw, "view": view, "kept": kept, "left": left, "sectors": sectors,
+    {"draw": draw, "view": view, "kept": kept, "left": left, "sectors": sectors, "readable": readable,
      "list": bad_list}[sys.argv[1]](*sys.argv[2:])

@@ -53,7 +53,7 @@ int bad_image_open(struct cow_image *cow, const char *path, struct cow_image **r
 	if (!ret)
 		ret = mapfile_bad(&map, cow_image_size(cow), &ranges, &nr_ranges, err);
 	if (!ret)
-		ret = cow_image_bad_new(cow, ranges, nr_ranges, ret_image, err);
+		ret = cow_image_bad_new(cow, ranges, nr_ranges, 0, ret_image, err);
 	free(ranges);
 	mapfile_clear(&map);
 	return ret;

@@ -7,18 +7,21 @@
 #include <stdio.h>
 
 #include "libcow.h"
+#include "tools/bad.h"
 #include "tools/json.h"
 #include "tools/manifest.h"
 #include "tools/progress.h"
 
 struct check {
 	struct cow_imageset *set;
-	struct cow_image *origin; /* NULL: not given */
-	struct cow_image *cow;
+	struct cow_image *origin;     /* NULL: not given */
+	struct cow_image *cow;	      /* what is looked at: through these, if there are any */
+	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
 	struct cow_report *report;
 	struct cow_verdict verdict;
 	struct progress progress;
-	struct manifest *verify; /* what the view must be; NULL: not asked for */
+	struct cow_callbacks callbacks; /* of the progress, alone */
+	struct manifest *verify;	/* what the view must be; NULL: not asked for */
 	int verify_fd;
 	FILE *text; /* the report, printed as a whole */
 	struct json_object *findings;
@@ -30,6 +33,11 @@ struct check {
 	uint64_t pack_max_bytes;
 	bool is_pack; /* cow stands in for an image that is elsewhere */
 };
+
+/* check_bad.c: puts the map and the skipping above cow. callbacks outlive it. */
+int check_bad_open(struct check *check, const struct bad_options *options,
+		   const struct cow_callbacks *callbacks, struct cow_err *err);
+void check_bad_close(struct check *check);
 
 /* Callback of a check: one finding, in words and as JSON. */
 void check_on_finding(void *user, const struct cow_finding *finding);

@@ -2,8 +2,10 @@
 /* Copyright (C) 2026 the libcow authors */
 #include "tools/check_repair.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/blkid.h"
@@ -88,6 +90,36 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 	return ret;
 }
 
+/* What was zeros in the copy because it could not be read, the repair must not
+ * take for data. */
+static int open_patched(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_segment *ranges = NULL, range;
+	size_t nr = 0, room = 0;
+	int ret;
+
+	for (uint64_t at = 0; cow_image_next_bad(cow, at, &range);
+	     at = range.offset_bytes + range.len_bytes) {
+		if (nr == room) {
+			void *grown =
+				reallocarray(ranges, room = room ? 2 * room : 64, sizeof(*ranges));
+
+			if (!grown) {
+				free(ranges);
+				return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+						  "no memory for more than %zu bad ranges", nr);
+			}
+			ranges = grown;
+		}
+		ranges[nr++] = range;
+	}
+	if (!nr)
+		return 0;
+	ret = cow_image_bad_new(repair->target, ranges, nr, COW_BAD_PATCHED, &repair->patched, err);
+	free(ranges);
+	return ret;
+}
+
 int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
 		      struct cow_err *err)
 {
@@ -102,6 +134,8 @@ int check_repair_open(struct check_repair *repair, struct cow_imageset *set, str
 	} else if (repair->save_undo) {
 		ret = open_undo(repair, set, cow, err);
 	}
+	if (!ret)
+		ret = open_patched(repair, cow, err);
 	return ret;
 }
 
@@ -164,6 +198,7 @@ int check_repair_publish(struct check_repair *repair, struct cow_err *err)
 
 void check_repair_close(struct check_repair *repair)
 {
+	cow_image_close(repair->patched);
 	cow_image_close(repair->guard);
 	cow_store_close(repair->undo_store);
 	outputs_close(repair->undo);

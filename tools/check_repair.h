@@ -22,6 +22,8 @@ struct check_repair {
 	struct cow_output *out, *undo;
 	struct cow_store *undo_store;
 	struct cow_image *preview, *guard;
+	/* The target, with what could not be read when it was copied. */
+	struct cow_image *patched;
 	const struct cow_problem *all[64]; /* answered with "all" */
 	size_t nr_all;
 	bool is_stopped; /* answered with "quit" */

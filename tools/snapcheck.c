@@ -25,6 +25,7 @@ static struct options {
 	uint64_t chunk_bytes, max_findings;
 	bool header_only, preen, revalidate;
 	const char *output, *save_undo, *verify;
+	struct bad_options bad;
 } options;
 
 static const struct opt option_table[] = {
@@ -44,6 +45,8 @@ static const struct opt option_table[] = {
 	  OPT_TEXT, &options.verify, NULL },
 	{ 0, "header-only", NULL, "look at the header alone", OPT_FLAG, &options.header_only,
 	  NULL },
+	OPT_SKIP_UNREADABLE(&options.bad),
+	OPT_BAD_BLOCKS(&options.bad),
 	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
 	  &options.max_findings, NULL },
 	OPTS_COMMON(&options.common),
@@ -72,16 +75,41 @@ static int on_progress(void *user, const struct cow_progress *now)
 	return progress_update(&check->progress, now);
 }
 
+/* Then the image itself is left alone. */
+static bool has_bad_options(void)
+{
+	return options.bad.skips || options.bad.maps.nr_words;
+}
+
 /* May be asked, because somebody is there. */
 static bool is_asking(void)
 {
 	return !options.common.yes && !options.preen && !options.common.dry_run &&
-	       !options.output && isatty(STDIN_FILENO) && cli_stderr_is_terminal();
+	       !options.output && !has_bad_options() && isatty(STDIN_FILENO) &&
+	       cli_stderr_is_terminal();
 }
 
 static bool wants_repair(void)
 {
 	return options.common.yes || options.preen || options.output || is_asking();
+}
+
+/* A repaired copy, without what cannot be read. */
+static void next_copy(const struct check *check, const char *cow)
+{
+	const char *origin = check->origin ? cow_image_name(check->origin) : NULL;
+	char *map = NULL;
+
+	if (options.bad.maps.nr_words &&
+	    asprintf(&map, "--bad-blocks=%s", options.bad.maps.words[0]) < 0)
+		return;
+	if (map)
+		cli_next("snapcheck", "-y", "--skip-unreadable", map, "-o", "repaired.img",
+			 origin ? origin : cow, origin ? cow : NULL, NULL);
+	else
+		cli_next("snapcheck", "-y", "--skip-unreadable", "-o", "repaired.img",
+			 origin ? origin : cow, origin ? cow : NULL, NULL);
+	free(map);
 }
 
 /* The next safe step; nothing that writes to what was checked. */
@@ -102,6 +130,8 @@ static void choose_next(const struct check *check, bool is_damaged)
 	else if (check->verdict.known && !check->verdict.valid)
 		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
 			 NULL);
+	else if (is_damaged && has_bad_options() && !wants_repair())
+		next_copy(check, cow);
 	else if (is_damaged && !wants_repair())
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
 	else if (is_damaged)
@@ -123,7 +153,7 @@ static struct cow_store_args args_of(const struct check *check, struct cow_role_
 	roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = check->origin };
 	args.kind = options.common.type;
 	/* a store without a header is one if the caller says what it looks like */
-	if (!args.kind && options.chunk_bytes)
+	if (!args.kind && (options.chunk_bytes || options.bad.skips))
 		args.kind = cow_store_kind(0);
 	args.images = roles;
 	args.nr_images = check->origin ? 2 : 1;
@@ -180,6 +210,8 @@ static int open_cow(struct check *check, struct cow_err *err)
 	check->only_looks = ret && is_asking();
 	if (check->only_looks)
 		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);
+	if (has_bad_options())
+		return ret ? ret : check_bad_open(check, &options.bad, &check->callbacks, err);
 	/* a pack is often shorter than any image */
 	if (!check_pack_open || !check_pack_open(check, cow))
 		return ret;
@@ -262,13 +294,15 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 {
 	struct cow_role_image roles[2];
 	struct cow_store_args args;
+	struct cow_image *target;
 	int ret;
 
 	repair->needed_bytes = check->verdict.needed_bytes;
 	ret = check_repair_open(repair, check->set, check->cow, err);
 	if (ret)
 		return ret;
-	args = args_of(check, roles, repair->target);
+	target = repair->patched ? repair->patched : repair->target;
+	args = args_of(check, roles, target);
 	ret = check_repair_run(repair, &args, &check->repaired, err);
 	cli_status_line(NULL);
 	if (ret)
@@ -276,7 +310,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	check->has_repaired = check->repaired.nr_mended || repair->needed_bytes;
 	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
-	ret = look(check, repair->target, err);
+	ret = look(check, target, err);
 	if (check->repaired.nr_lost) /* sound now, but not what it was */
 		check->verdict.view_right = check->verdict.merge_right = false;
 	if (!ret && repair->is_stopped)
@@ -333,6 +367,7 @@ static int run(struct check *check)
 		return cli_no_memory("the report");
 	check->findings = json_put_array(json_root(), "findings");
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
+	check->callbacks = progress_callbacks(&check->progress);
 	ret = open_images(check, &err);
 	/* What they are to hold is known after a look: check_repair_open(). */
 	if (!options.output && !options.save_undo)
@@ -351,6 +386,8 @@ static int run(struct check *check)
 	status = ret ? cli_fail(&err) : conclude(check, report);
 	free(report);
 	cow_report_free(check->report);
+	if (check->file)
+		check_bad_close(check);
 	cow_image_close(check->cow);
 	cow_image_close(check->origin);
 	cow_imageset_free(check->set);
@@ -371,9 +408,13 @@ static int options_check(void)
 	if (options.verify && (options.header_only || (!options.origin && cli_nr_operands() < 2)))
 		return cli_usage("--verify compares the whole view: give ORIGIN, and no "
 				 "--header-only");
+	if (has_bad_options() &&
+	    (options.save_undo || ((options.common.yes || options.preen) && !options.output)))
+		return cli_usage("--skip-unreadable and --bad-blocks leave COW alone: repair with "
+				 "-o NEW");
 	if (options.save_undo && !wants_repair())
 		return cli_usage("--save-undo: nothing is repaired without -p or -y");
-	return CLI_DONE;
+	return bad_check_usage(&options.bad, 1);
 }
 
 int main(int argc, char **argv)

@@ -70,6 +70,16 @@ static const struct cow_problem problems[] = {
 		.fix = "--chunk-size decides; the candidates are listed",
 	},
 	{
+		.id = "persistent.data-unreadable",
+		.klass = COW_CLASS_LOST,
+		.flags = FIXABLE,
+		.summary = "data of an exception cannot be read",
+		.kernel = "answers with an I/O error; a merge stops there for good",
+		.fix = "with -o the exception is dropped; snapmerge --skip-unreadable keeps what "
+		       "can be read",
+		.question = "drop the exception",
+	},
+	{
 		.id = "persistent.duplicate-new-chunk",
 		.klass = COW_CLASS_DAMAGE,
 		.flags = FIXABLE,
@@ -121,6 +131,13 @@ static const struct cow_problem problems[] = {
 		.summary = "the bytes behind the header are neither zeros nor a label",
 		.kernel = "ignores them",
 		.fix = "nothing needs to be done",
+	},
+	{
+		.id = "persistent.header-unreadable",
+		.klass = COW_CLASS_LOST,
+		.summary = "the header cannot be read",
+		.kernel = "refuses to load the store",
+		.fix = "snapcheck -o writes a new one to a copy, with the chunk size that fits",
 	},
 	{
 		.id = "persistent.header-version",
@@ -201,6 +218,15 @@ static const struct cow_problem problems[] = {
 		.summary = "a merge of this store was begun and has not finished",
 		.kernel = "continues it as snapshot-merge",
 		.fix = "run the same snapmerge command again",
+	},
+	{
+		.id = "persistent.metadata-unreadable",
+		.klass = COW_CLASS_LOST,
+		.flags = FIXABLE,
+		.summary = "part of a metadata area in use cannot be read",
+		.kernel = "refuses to load the store",
+		.fix = "with -o the copy has a list of the exceptions that are left",
+		.question = "leave out the exceptions that nobody can read",
 	},
 	{
 		.id = "persistent.new-chunk-beyond-end",

@@ -88,6 +88,7 @@ struct cow_image {
 	bool is_writable;
 	bool is_block_device;
 	bool has_failed_flush; /* I8: set once, never cleared */
+	bool is_patched;       /* next_bad names what can be read, but is not what it was */
 	struct cow_image_stats stats;
 };
 
@@ -112,10 +113,6 @@ int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, u
 
 /* See image_ops.read_ahead; the range is one of the image. */
 void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes);
-
-/* See image_ops.next_bad; never fails. */
-bool cow_image_next_bad(struct cow_image *image, uint64_t offset_bytes,
-			struct cow_segment *ret_range);
 
 /* See image_ops.drop_cache. Errors: -EIO, -ERANGE. */
 int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,

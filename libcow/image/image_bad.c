@@ -6,6 +6,10 @@
  * read that touches one fails with -EIO and names the first such byte. All
  * else goes to the image below; what is written to a bad range gets there and
  * cannot be read back.
+ *
+ * With COW_BAD_PATCHED it can be read, because something stands in for it: then
+ * checks and repairs know that it is not what it was, and a sector that is
+ * written is good.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,7 +37,7 @@ static int bad_pread(struct cow_image *image, void *buf, size_t len_bytes, uint6
 	struct cow_segment bad;
 	int ret;
 
-	if (!cow_ranges_next(&self->bad, offset_bytes, &bad) ||
+	if (image->is_patched || !cow_ranges_next(&self->bad, offset_bytes, &bad) ||
 	    bad.offset_bytes - offset_bytes >= len_bytes)
 		return cow_image_pread(self->lower, buf, len_bytes, offset_bytes, err);
 	ret = cow_fail(err, -EIO,
@@ -44,22 +48,43 @@ static int bad_pread(struct cow_image *image, void *buf, size_t len_bytes, uint6
 	return ret;
 }
 
+/* Whole sectors that were written are what somebody wanted them to be. */
+static int mend(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+		struct cow_err *err)
+{
+	uint64_t start = div_ceil(offset_bytes, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	uint64_t end = floor_to(offset_bytes + len_bytes, COW_SECTOR_BYTES);
+
+	if (!image->is_patched || end <= start)
+		return 0;
+	return cow_ranges_remove(&((struct image_bad *)image)->bad, start, end - start, err);
+}
+
 static int bad_pwrite(struct cow_image *image, const void *buf, size_t len_bytes,
 		      uint64_t offset_bytes, struct cow_err *err)
 {
-	return cow_image_pwrite(lower_of(image), buf, len_bytes, offset_bytes, err);
+	int ret = cow_image_pwrite(lower_of(image), buf, len_bytes, offset_bytes, err);
+
+	return ret ? ret : mend(image, offset_bytes, len_bytes, err);
 }
 
 static int bad_pwritev(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
 		       uint64_t offset_bytes, struct cow_err *err)
 {
-	return cow_image_pwritev(lower_of(image), iov, nr_iov, offset_bytes, err);
+	int ret = cow_image_pwritev(lower_of(image), iov, nr_iov, offset_bytes, err);
+	uint64_t len_bytes = 0;
+
+	for (size_t i = 0; i < nr_iov; i++)
+		len_bytes += iov[i].iov_len;
+	return ret ? ret : mend(image, offset_bytes, len_bytes, err);
 }
 
 static int bad_write_zeroes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			    struct cow_err *err)
 {
-	return cow_image_write_zeroes(lower_of(image), offset_bytes, len_bytes, err);
+	int ret = cow_image_write_zeroes(lower_of(image), offset_bytes, len_bytes, err);
+
+	return ret ? ret : mend(image, offset_bytes, len_bytes, err);
 }
 
 /* A bad range is no hole, whatever is below: it must be met. */
@@ -153,11 +178,14 @@ static int add_range(struct cow_ranges *bad, const struct cow_segment *range, ui
 }
 
 int cow_image_bad_new(struct cow_image *lower, const struct cow_segment *ranges, size_t nr_ranges,
-		      struct cow_image **ret_image, struct cow_err *err)
+		      uint32_t flags, struct cow_image **ret_image, struct cow_err *err)
 {
-	struct image_bad *self = (struct image_bad *)calloc(1, sizeof(*self));
+	struct image_bad *self;
 	int ret;
 
+	if (flags & ~COW_BAD_PATCHED)
+		return cow_fail(err, -EINVAL, "unknown flags %" PRIx32, flags);
+	self = (struct image_bad *)calloc(1, sizeof(*self));
 	if (!self)
 		return cow_fail(err, -ENOMEM, "no memory for an image");
 	ret = cow_image_init(&self->image, &bad_ops, lower->name, lower->size_bytes, err);
@@ -172,6 +200,7 @@ int cow_image_bad_new(struct cow_image *lower, const struct cow_segment *ranges,
 	self->image.logical_block_bytes = lower->logical_block_bytes;
 	self->image.is_writable = lower->is_writable;
 	self->image.is_block_device = lower->is_block_device;
+	self->image.is_patched = flags & COW_BAD_PATCHED;
 	self->lower = lower;
 	*ret_image = &self->image;
 	return 0;

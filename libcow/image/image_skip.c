@@ -61,6 +61,21 @@ static int skip_next_data(struct cow_image *image, uint64_t offset_bytes,
 				   ret_offset_bytes, ret_len_bytes, err);
 }
 
+/* What failed so far, and what is known below. */
+static bool skip_next_bad(struct cow_image *image, uint64_t offset_bytes,
+			  struct cow_segment *ret_range)
+{
+	struct image_skip *self = (struct image_skip *)image;
+	bool is_found = cow_ranges_next(&self->bad, offset_bytes, ret_range);
+	struct cow_segment known;
+
+	if (!cow_image_next_bad(self->lower, offset_bytes, &known) ||
+	    (is_found && ret_range->offset_bytes <= known.offset_bytes))
+		return is_found;
+	*ret_range = known;
+	return true;
+}
+
 static void skip_close(struct cow_image *image)
 {
 	cow_ranges_clear(&((struct image_skip *)image)->bad);
@@ -78,6 +93,7 @@ static const struct image_ops skip_ops = {
 	.name = "skip",
 	.pread = skip_pread,
 	.next_data = skip_next_data,
+	.next_bad = skip_next_bad,
 	.resolve = skip_resolve,
 	.shares_nothing = true, /* what is shared is not read, the bad sectors neither */
 	.close = skip_close,

@@ -48,6 +48,21 @@ static int make_room(struct cow_ranges *ranges, struct cow_err *err)
 	return 0;
 }
 
+/* Puts rows in the place of those from first up to next. */
+static void replace(struct cow_ranges *ranges, size_t first, size_t next,
+		    const struct cow_segment *rows, size_t nr_rows)
+{
+	for (size_t i = first; i < next; i++)
+		ranges->total_bytes -= ranges->items[i].len_bytes;
+	memmove(&ranges->items[first + nr_rows], &ranges->items[next],
+		(ranges->nr_items - next) * sizeof(*ranges->items));
+	ranges->nr_items = ranges->nr_items - (next - first) + nr_rows;
+	for (size_t i = 0; i < nr_rows; i++) {
+		ranges->items[first + i] = rows[i];
+		ranges->total_bytes += rows[i].len_bytes;
+	}
+}
+
 int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
 		   struct cow_err *err)
 {
@@ -66,13 +81,34 @@ int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t le
 	     next++) {
 		start = min_u64(start, ranges->items[next].offset_bytes);
 		end = max_u64(end, end_of(&ranges->items[next]));
-		ranges->total_bytes -= ranges->items[next].len_bytes;
 	}
-	memmove(&ranges->items[first + 1], &ranges->items[next],
-		(ranges->nr_items - next) * sizeof(*ranges->items));
-	ranges->nr_items = ranges->nr_items - (next - first) + 1;
-	ranges->items[first] = (struct cow_segment){ start, end - start };
-	ranges->total_bytes += end - start;
+	replace(ranges, first, next, &(struct cow_segment){ start, end - start }, 1);
+	return 0;
+}
+
+int cow_ranges_remove(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
+		      struct cow_err *err)
+{
+	uint64_t end = offset_bytes + len_bytes;
+	size_t first = find(ranges, offset_bytes), next = first, nr_rows = 0;
+	struct cow_segment rows[2];
+	int ret;
+
+	while (next < ranges->nr_items && ranges->items[next].offset_bytes < end)
+		next++;
+	if (!len_bytes || next == first)
+		return 0;
+	ret = make_room(ranges, err);
+	if (ret)
+		return ret;
+	if (ranges->items[first].offset_bytes < offset_bytes)
+		rows[nr_rows++] =
+			(struct cow_segment){ ranges->items[first].offset_bytes,
+					      offset_bytes - ranges->items[first].offset_bytes };
+	if (end_of(&ranges->items[next - 1]) > end)
+		rows[nr_rows++] =
+			(struct cow_segment){ end, end_of(&ranges->items[next - 1]) - end };
+	replace(ranges, first, next, rows, nr_rows);
 	return 0;
 }
 

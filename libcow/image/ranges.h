@@ -20,6 +20,10 @@ struct cow_ranges {
  * changed then. */
 int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
 		   struct cow_err *err);
+/* Takes a range out, whatever of it is there. Errors: -ENOMEM; nothing has
+ * changed then. */
+int cow_ranges_remove(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
+		      struct cow_err *err);
 /* Finds the first range that ends behind offset_bytes, clipped to begin there
  * at the earliest; false: none. */
 bool cow_ranges_next(const struct cow_ranges *ranges, uint64_t offset_bytes,

@@ -322,12 +322,16 @@ static int check_run(struct snap_check *check, bool header_only, struct cow_verd
 		cow_snap_layout_init(&check->layout, chunk_bytes, cow_image_size(check->cow));
 		cow_snap_bounds_init(&check->bounds, &check->layout, check->origin);
 	}
+	if (!check->cow->is_patched && cow_snap_check_is_bad(check, 0, SNAP_HEADER_BYTES)) {
+		cow_snap_check_header_bad(check);
+	} else {
+		magic_check(check);
+		fields_check(check);
+		label_check(check, raw);
+	}
 	/* of a header that is lost nobody knows it */
 	verdict->valid = check->header.valid || (check->header.magic != SNAP_MAGIC &&
 						 !cow_snap_header_rest_ok(&check->header));
-	magic_check(check);
-	fields_check(check);
-	label_check(check, raw);
 	if (!chunk_bytes)
 		return 0;
 	blocks_check(check, chunk_bytes);

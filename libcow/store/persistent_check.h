@@ -4,7 +4,7 @@
  * persistent_check.h - what the files persistent_check*.c share: the state of
  * one check. persistent_check.c looks at the header and draws the verdict,
  * persistent_check_list.c at the records, persistent_check_twice.c at what
- * occurs more than once.
+ * occurs more than once, persistent_check_bad.c at what cannot be read.
  */
 #ifndef COW_STORE_PERSISTENT_CHECK_H
 #define COW_STORE_PERSISTENT_CHECK_H
@@ -60,5 +60,16 @@ int cow_snap_check_twice(struct snap_check *check, struct cow_err *err);
  */
 int cow_snap_kernel_open(const struct cow_store_args *args, struct cow_store **ret_store,
 			 struct cow_err *err);
+
+/* persistent_check_bad.c */
+/* Is any of a range of the COW image known to be unreadable? */
+bool cow_snap_check_is_bad(const struct snap_check *check, uint64_t offset_bytes,
+			   uint64_t len_bytes);
+/* Findings: the header; the data of a sound record, if it is; the metadata areas
+ * that the list reaches. */
+void cow_snap_check_header_bad(struct snap_check *check);
+void cow_snap_check_data_bad(struct snap_check *check, const struct snap_record *record,
+			     uint64_t index);
+void cow_snap_check_areas_bad(struct snap_check *check);
 
 #endif

@@ -187,26 +187,54 @@ static int tail_check(struct snap_check *check, struct cow_err *err)
 	return 0;
 }
 
+/* Some of this piece, or of the data, cannot be read. */
+static int doubtful_record(struct snap_check *check, const struct snap_record *record,
+			   uint64_t index, bool *ret_is_end, struct cow_err *err)
+{
+	uint64_t nr_bad = check->nr_bad;
+	int ret;
+
+	if (cow_snap_check_is_bad(check, cow_snap_record_offset(&check->layout, index),
+				  SNAP_RECORD_BYTES)) {
+		check->nr_records++; /* of what was there, nothing is known */
+		return 0;
+	}
+	*ret_is_end = !record->new_chunk;
+	if (*ret_is_end)
+		return 0;
+	ret = record_check(check, record, index, err);
+	if (!ret && check->nr_bad == nr_bad && check->garbage_index == UINT64_MAX)
+		cow_snap_check_data_bad(check, record, index);
+	return ret;
+}
+
 static int piece_check(struct snap_check *check, const uint8_t *raw, uint64_t index, uint64_t nr,
 		       struct cow_err *err)
 {
+	struct cow_segment bad;
+	bool is_doubtful = cow_image_next_bad(check->cow, 0, &bad), is_end = false;
 	struct snap_record record;
-	int ret;
+	int ret = 0;
 
 	if (index % check->layout.records_per_area == 0 && check->garbage_index == UINT64_MAX &&
 	    is_garbage(check, raw))
 		garbage_add(check, index);
-	for (uint64_t i = 0; i < nr; i++, raw += SNAP_RECORD_BYTES) {
+	for (uint64_t i = 0; i < nr && !ret; i++, raw += SNAP_RECORD_BYTES) {
 		cow_snap_record_decode(raw, &record);
-		if (!record.new_chunk) {
+		if (is_doubtful)
+			ret = doubtful_record(check, &record, index + i, &is_end, err);
+		else if (record.new_chunk)
+			ret = record_check(check, &record, index + i, err);
+		else
+			is_end = true;
+		if (is_end) {
 			check->has_end = true;
 			return 0;
 		}
-		ret = record_check(check, &record, index + i, err);
-		if (ret)
-			return ret;
 	}
-	return cow_callbacks_progress(check->callbacks, "check", index * SNAP_RECORD_BYTES, 0, err);
+	return ret ? ret
+		   : cow_callbacks_progress(check->callbacks, "check", index * SNAP_RECORD_BYTES, 0,
+					    err);
 }
 
 static int records_check(struct snap_check *check, struct cow_err *err)
@@ -274,6 +302,7 @@ int cow_snap_check_list(struct snap_check *check, struct cow_err *err)
 	end_check(check);
 	if (check->has_end)
 		ret = tail_check(check, err);
+	cow_snap_check_areas_bad(check);
 	if (!ret)
 		ret = cow_snap_check_twice(check, err);
 	check->is_list_damaged = check->is_damaged;

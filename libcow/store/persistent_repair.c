@@ -133,8 +133,10 @@ static bool is_header_problem(const char *id)
 /* The bytes are there, or may be, but not on this image or this origin. */
 static bool is_lost(const struct repair *repair, const char *id)
 {
-	return !strcmp(id, "persistent.image-cut-data") ||
+	return !strcmp(id, "persistent.data-unreadable") ||
+	       !strcmp(id, "persistent.image-cut-data") ||
 	       !strcmp(id, "persistent.image-cut-next-area") ||
+	       !strcmp(id, "persistent.metadata-unreadable") ||
 	       !strcmp(id, "persistent.new-chunk-beyond-end") ||
 	       (repair->origin && !strcmp(id, "persistent.old-chunk-beyond-origin"));
 }
@@ -282,7 +284,9 @@ static uint64_t count_lost(const struct snap_mends *mends)
 
 	for (size_t i = 0; i < mends->nr; i++)
 		nr += mends->rows[i].is_wanted &&
-		      (!strcmp(mends->rows[i].problem->id, "persistent.image-cut-data") ||
+		      (!strcmp(mends->rows[i].problem->id, "persistent.data-unreadable") ||
+		       !strcmp(mends->rows[i].problem->id, "persistent.image-cut-data") ||
+		       !strcmp(mends->rows[i].problem->id, "persistent.metadata-unreadable") ||
 		       !strcmp(mends->rows[i].problem->id, "persistent.new-chunk-beyond-end"));
 	return nr;
 }

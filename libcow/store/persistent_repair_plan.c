@@ -119,19 +119,42 @@ static int numbered_drop(struct planner *planner, uint64_t index)
 	return ret ? ret : record_drop(planner, &record, index);
 }
 
-enum action { DROP, CLEAR_TOP_BYTE, OLD_TWICE, NEW_TWICE, DROP_BEYOND, GARBAGE, HOLE, STALE };
+/* Places of the list that say nothing. */
+static int places_drop(struct planner *planner, uint64_t index, uint64_t nr)
+{
+	uint64_t end = min_u64(index + nr, planner->plan->nr_records);
+	int ret = 0;
+
+	for (; index < end && !ret; index++)
+		ret = drop(planner, index);
+	return ret;
+}
+
+enum action {
+	DROP,
+	DROP_PLACES,
+	CLEAR_TOP_BYTE,
+	OLD_TWICE,
+	NEW_TWICE,
+	DROP_BEYOND,
+	GARBAGE,
+	HOLE,
+	STALE
+};
 
 static const struct {
 	const char *id;
 	enum action action;
 } actions[] = {
 	{ "persistent.area-garbage", GARBAGE },
+	{ "persistent.data-unreadable", DROP },
 	{ "persistent.duplicate-new-chunk", NEW_TWICE },
 	{ "persistent.duplicate-old-chunk", OLD_TWICE },
 	{ "persistent.duplicate-record", DROP },
 	{ "persistent.hole", HOLE },
 	{ "persistent.image-cut-data", DROP_BEYOND },
 	{ "persistent.image-cut-next-area", DROP_BEYOND },
+	{ "persistent.metadata-unreadable", DROP_PLACES },
 	{ "persistent.new-chunk-beyond-end", DROP },
 	{ "persistent.new-chunk-header", DROP },
 	{ "persistent.new-chunk-metadata", DROP },
@@ -152,6 +175,8 @@ static int mend_plan(struct planner *planner, enum action action, const struct s
 	switch (action) {
 	case DROP:
 		return numbered_drop(planner, index);
+	case DROP_PLACES:
+		return places_drop(planner, index, mend->len_bytes / SNAP_RECORD_BYTES);
 	case CLEAR_TOP_BYTE:
 		return top_byte_mend(planner, index);
 	case OLD_TWICE:

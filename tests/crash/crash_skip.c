@@ -117,7 +117,7 @@ static int skip_run(void *user, struct cow_image **images, struct crash_run *run
 	params.batch_bytes = job->batch_bytes;
 	params.epoch_bytes = job->epoch_bytes;
 	params.flags = COW_MERGE_SKIP_UNREADABLE;
-	ret = cow_image_bad_new(images[IMAGE_COW], job->bad, job->nr_bad, &bad, err);
+	ret = cow_image_bad_new(images[IMAGE_COW], job->bad, job->nr_bad, 0, &bad, err);
 	if (ret)
 		return ret;
 	ret = pair_open(images[IMAGE_ORIGIN], bad, &store, err);
@@ -141,7 +141,7 @@ static void check_view(const struct skip_job *job, struct cow_image **images)
 	struct cow_store *store;
 	uint8_t buf[SECTOR];
 
-	OK(cow_image_bad_new(images[IMAGE_COW], job->bad, job->nr_bad, &bad, err));
+	OK(cow_image_bad_new(images[IMAGE_COW], job->bad, job->nr_bad, 0, &bad, err));
 	OK(pair_open(images[IMAGE_ORIGIN], bad, &store, err));
 	OK(cow_view_new(images[IMAGE_ORIGIN], store, &view, err));
 	for (uint64_t at = 0; at < rs->origin_bytes; at += SECTOR) {

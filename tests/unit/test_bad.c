@@ -30,8 +30,13 @@ static void ranges_are_a_set(void)
 
 			if (at + len > NR_SECTORS)
 				len = NR_SECTORS - at;
-			OK(cow_ranges_add(&ranges, at, len, err));
-			memset(model + at, 1, len);
+			if (test_random(&random) % 3) {
+				OK(cow_ranges_add(&ranges, at, len, err));
+				memset(model + at, 1, len);
+			} else {
+				OK(cow_ranges_remove(&ranges, at, len, err));
+				memset(model + at, 0, len);
+			}
 		}
 		nr = 0;
 		for (uint64_t at = 0; at < NR_SECTORS; at++) {
@@ -69,7 +74,7 @@ static void bad_ranges_cannot_be_read_and_all_else_can(void)
 
 	OK(cow_image_memory_new(SIZE_BYTES, &memory, err));
 	OK(cow_image_pwrite(memory, "x", 1, 12288, err));
-	OK(cow_image_bad_new(memory, ranges, 6, &image, err));
+	OK(cow_image_bad_new(memory, ranges, 6, 0, &image, err));
 	CHECK(cow_image_is_writable(image));
 	for (uint64_t sector = 0; sector < NR_SECTORS; sector++) {
 		bool is_bad = false;
@@ -97,6 +102,43 @@ static void bad_ranges_cannot_be_read_and_all_else_can(void)
 	CHECK_EQ(cow_image_pread(image, buf, 1, 4096, NULL), -EIO);
 	OK(cow_image_pread(memory, buf, 1, 4096, err));
 	CHECK_EQ(buf[0], 'y');
+	cow_image_close(image);
+	cow_image_close(memory);
+}
+
+/* On a copy zeros stand in for what was bad: they are known, until written. */
+static void patched_ranges_are_named_until_they_are_written(void)
+{
+	const struct cow_segment bad = { 4096, 4096 };
+	struct cow_image *memory, *image, *skip;
+	struct cow_segment range;
+	uint8_t buf[8192] = { 1 };
+
+	OK(cow_image_memory_new(SIZE_BYTES, &memory, err));
+	FAILS(-EINVAL, cow_image_bad_new(memory, &bad, 1, 2, &image, err));
+	OK(cow_image_bad_new(memory, &bad, 1, COW_BAD_PATCHED, &image, err));
+	OK(cow_image_pread(image, buf, 8192, 0, err));
+	OK(cow_image_pwrite(image, buf, 1000, 4096, err));
+	CHECK(cow_image_next_bad(image, 0, &range));
+	CHECK_EQ(range.offset_bytes, 4608);
+	OK(cow_image_write_zeroes(image, 5632, 512, err));
+	CHECK(cow_image_next_bad(image, 5632, &range));
+	CHECK_EQ(range.offset_bytes, 6144);
+	OK(cow_image_pwritev(image, &(struct iovec){ buf, 8192 }, 1, 4096, err));
+	CHECK(!cow_image_next_bad(image, 0, &range));
+	cow_image_close(image);
+	/* what was found, and what is known and was not read yet */
+	OK(cow_image_bad_new(memory, &bad, 1, 0, &image, err));
+	OK(cow_image_skip_new(image, NULL, NULL, &skip, err));
+	CHECK(cow_image_next_bad(skip, 0, &range));
+	CHECK_EQ(range.offset_bytes, 4096);
+	OK(cow_image_pread(skip, buf, 512, 4608, err));
+	CHECK(cow_image_next_bad(skip, 4608, &range));
+	CHECK_EQ(range.len_bytes, 512);
+	CHECK(cow_image_next_bad(skip, 5120, &range));
+	CHECK_EQ(range.offset_bytes, 5120);
+	CHECK(!cow_image_next_bad(skip, 8192, &range));
+	cow_image_close(skip);
 	cow_image_close(image);
 	cow_image_close(memory);
 }
@@ -132,7 +174,7 @@ static void skip_goes_on_sector_by_sector(void)
 			else
 				memset(expected + start * 512, 0, len * 512);
 		}
-		OK(cow_image_bad_new(lower, ranges, nr, &bad, err));
+		OK(cow_image_bad_new(lower, ranges, nr, 0, &bad, err));
 		OK(cow_image_skip_new(bad, has_fill ? other : NULL, NULL, &skip, err));
 		for (int pass = 0; pass < 2; pass++) {
 			uint64_t step;
@@ -288,6 +330,7 @@ int main(void)
 	RUN(what_a_store_uses);
 	RUN(ranges_are_a_set);
 	RUN(bad_ranges_cannot_be_read_and_all_else_can);
+	RUN(patched_ranges_are_named_until_they_are_written);
 	RUN(skip_goes_on_sector_by_sector);
 	RUN(what_failed_once_is_not_tried_again);
 	RUN(a_stop_does_not_wait_for_all_that_fails);

@@ -28,7 +28,7 @@ static void pair_make(struct pair *pair, const char *text, const struct cow_segm
 	OK(cow_image_pwrite(pair->origin, fill, ORIGIN_BYTES, 0, err));
 	free(fill);
 	OK(mkstore(text, &pair->cow, err));
-	OK(cow_image_bad_new(pair->cow, bad, nr, &pair->bad, err));
+	OK(cow_image_bad_new(pair->cow, bad, nr, 0, &pair->bad, err));
 	OK(pair_open(pair->origin, pair->bad, &pair->store, err));
 }
 
@@ -209,7 +209,7 @@ static void the_cow_image_is_written_last(void)
 		OK(cow_image_pwrite(cow, rs.cow, rs.cow_bytes, 0, err));
 		OK(record_new(origin, &log, 0, &recorded[0], err));
 		OK(record_new(cow, &log, 1, &recorded[1], err));
-		OK(cow_image_bad_new(recorded[1], &range, 1, &bad, err));
+		OK(cow_image_bad_new(recorded[1], &range, 1, 0, &bad, err));
 		OK(pair_open(recorded[0], bad, &store, err));
 		params.flags = COW_MERGE_SKIP_UNREADABLE;
 		params.batch_bytes = 8192;
