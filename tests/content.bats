@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What is no snapshot, or no file system of ours, is called by its name: images
 # that other programs made.
+# bats file_tags=slow
 bats_require_minimum_version 1.8.0
 load common
 

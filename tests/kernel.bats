@@ -66,7 +66,13 @@ setup() {
 		done
 	} >list
 	bsdtar --format=newc -cf initrd.img @list
-	run -0 "$lab/lab.py" "$TMPDIR/boot" --initrd "$TMPDIR/initrd.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
+	cc -static -I"$COW_SOURCE/include" -o cut "$COW_SOURCE/tests/examples/merge_some.c" "$COW_BUILD/libcow.a" -lxxhash
+	echo "./cut type=file mode=755 contents=$TMPDIR/cut" >>list
+	bsdtar --format=newc -cf cut.img @list
+	"$lab/lab.py" "$TMPDIR/boot-1" --initrd "$TMPDIR/cut.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
+	! cmp -s old.img root.img
+	run -0 "$lab/lab.py" "$TMPDIR/boot-2" --initrd "$TMPDIR/initrd.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
+	[[ $output == *"continuing: "* ]]
 	[[ $output == *"BOOTED version 1"* ]]
 	cmp old.img root.img
 	e2fsck -fn root.img
