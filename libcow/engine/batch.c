@@ -34,9 +34,7 @@
 #define ROUND_BYTES (UINT64_C(1) << 20)
 /* Less than that is not skipped when reading ahead. */
 #define AHEAD_GAP_BYTES (UINT64_C(64) << 10)
-/* A shared extent costs a call and an extent record in the file system;
- * shorter moves are cheaper to copy. Extents are shared in whole blocks. */
-#define CLONE_BYTES_MIN (UINT64_C(256) << 10)
+/* Extents are shared in whole blocks. */
 #define CLONE_ALIGN_BYTES UINT64_C(4096)
 /* Smallest hole. */
 #define HOLE_BYTES UINT64_C(4096)
@@ -126,7 +124,8 @@ static int piece_compare_to(const void *a_, const void *b_)
 
 static bool can_clone(const struct batch *batch, const struct store_move *move)
 {
-	uint64_t min = batch->reflink == COW_REFLINK_ALWAYS ? CLONE_ALIGN_BYTES : CLONE_BYTES_MIN;
+	uint64_t min =
+		batch->reflink == COW_REFLINK_ALWAYS ? CLONE_ALIGN_BYTES : COW_CLONE_BYTES_MIN;
 
 	/* What is shared is not looked at, so nothing in it becomes a hole. */
 	if (batch->is_sparse && batch->reflink == COW_REFLINK_AUTO)

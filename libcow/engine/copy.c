@@ -18,9 +18,6 @@
 
 /* Smallest hole, and the alignment that file systems share extents at. */
 #define UNIT_BYTES UINT64_C(4096)
-/* A shared extent costs a system call and a transaction, about 50 us; this
- * much is copied in that time. */
-#define CLONE_BYTES_MIN (UINT64_C(256) << 10)
 
 struct copy {
 	struct cow_image *source, *target;
@@ -87,7 +84,7 @@ static uint64_t clonable(const struct copy *copy, uint64_t offset, uint64_t len,
 	cow_image_resolve(copy->source, offset, ret_piece, &low_offset);
 	shared = floor_to(*ret_piece, UNIT_BYTES);
 	if (offset % UNIT_BYTES || low_offset % UNIT_BYTES ||
-	    shared < (copy->reflink == COW_REFLINK_ALWAYS ? UNIT_BYTES : CLONE_BYTES_MIN))
+	    shared < (copy->reflink == COW_REFLINK_ALWAYS ? UNIT_BYTES : COW_CLONE_BYTES_MIN))
 		return 0;
 	return shared;
 }

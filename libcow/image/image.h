@@ -32,6 +32,10 @@
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
 
+/* From here on sharing an extent is cheaper than copying it: it costs a system
+ * call, a transaction and a record in the file system. HACKING.md has figures. */
+#define COW_CLONE_BYTES_MIN (UINT64_C(128) << 10)
+
 struct image_ops {
 	const char *name; /* "file", "window", "view", ... */
 
