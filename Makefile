@@ -220,6 +220,15 @@ kernel-soak: all tests-bin  ## the same with N=5000
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
+# Images lie below the build directory: 12 GiB of space, and 3 GiB on /dev/shm.
+bench_env = $(test_env) ROUNDS='$(ROUNDS)' ONLY='$(ONLY)' SMALL='$(SMALL)' OUT='$(or $(OUT),$(B)/bench.txt)'
+bench: all tests-bin  ## speed beside what others do (ROUNDS=5 ONLY=merge SMALL=1 OUT=FILE)
+	@$(bench_env) python3 -B tests/bench/bench.py
+bench-clone: all tests-bin  ## from which length on sharing extents is cheaper than copying
+	@$(bench_env) python3 -B tests/bench/clone.py
+bench-grow: all tests-bin  ## time and memory by exceptions and size; draws man/growth.svg (SMALL=1)
+	@$(bench_env) python3 -B tests/bench/grow.py $(if $(SMALL),$(B)/growth.svg,man/growth.svg)
+
 quickstart: deps  ## the main job on real input, shown step by step
 	@$(MAKE) --no-print-directory -s all
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh

@@ -4,7 +4,7 @@
  * scatter COW NR [ORIGIN_CHUNKS] - a store of NR exceptions of 4 KiB, each
  * old chunk another one of the first ORIGIN_CHUNKS (a power of two, default:
  * four times NR, rounded up), in an order as good as random; their data are
- * holes. And, on stdout, the same mappings as thin_restore reads them.
+ * holes.
  */
 #include <err.h>
 #include <fcntl.h>
