@@ -2,7 +2,7 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * crash_create.c - creating a store, cut off anywhere: on a device full of
- * rubbish, and over an old store, with any pair of chunk sizes. At every
+ * rubbish, and over an old store, with every pair of chunk sizes. At every
  * state there is the old store (all of it), none, or the new one; never a
  * mixture of a header and the other one's records.
  * usage: crash_create [number of states]
@@ -10,11 +10,15 @@
 #include <errno.h>
 
 #include "libcow/base/bytes.h"
+#include "libcow/base/units.h"
 #include "tests/unit/crash.h"
 #include "tests/unit/randstore.h"
 #include "tests/unit/test.h"
 
 #define MARK_CREATED 1
+/* Chunk sizes of the old store and of the new one. */
+#define NR_OLD 5
+#define NR_NEW 6
 
 struct create_job {
 	const struct randstore *old;
@@ -99,37 +103,48 @@ static void create_check_done(void *user, struct cow_image **images)
 	pair_check_empty(images[0], job->chunk_bytes);
 }
 
+/* number chooses the pair of chunk sizes. */
+static void explore_one(uint64_t number, uint64_t *random, struct crash_counts *counts)
+{
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	struct randstore old;
+	struct create_job create = { .old = &old };
+	struct crash_job job = {
+		.name = "create",
+		.nr_images = 1,
+		.user = &create,
+		.run = create_run,
+		.check_state = create_check_state,
+		.check_done = create_check_done,
+	};
+	uint64_t cow_bytes;
+	uint8_t *cow;
+
+	randstore_make_chunks(&old, random, 60, UINT64_C(512) << number % NR_OLD);
+	create.chunk_bytes = UINT64_C(512) << number / NR_OLD % NR_NEW;
+	create.has_old = number / NR_OLD / NR_NEW == 0 || test_random(random) % 4 != 0;
+	if (!create.has_old)
+		put_le32(old.cow, test_random(random) % 2 ? 0 : 0xfeedbeef);
+	cow_bytes = max_u64(old.cow_bytes, 3 * create.chunk_bytes);
+	cow = (uint8_t *)malloc(cow_bytes);
+	CHECK(cow != NULL);
+	random_fill(cow, cow_bytes, random);
+	memcpy(cow, old.cow, old.cow_bytes);
+	crash_explore(&job, (uint8_t *[]){ cow }, (uint64_t[]){ cow_bytes }, &limits,
+		      test_random(random), counts);
+	free(cow);
+	randstore_free(&old);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 15000;
-	struct crash_limits limits = CRASH_LIMITS_INIT;
 	struct crash_counts counts = { 0 };
 	uint64_t random = test_seed();
 
 	test_name = "create";
-	while (counts.nr_states < wanted) {
-		struct randstore old;
-		struct create_job create = { .old = &old };
-		struct crash_job job = {
-			.name = "create",
-			.nr_images = 1,
-			.user = &create,
-			.run = create_run,
-			.check_state = create_check_state,
-			.check_done = create_check_done,
-		};
-
-		randstore_make(&old, &random, 60);
-		create.has_old = test_random(&random) % 4 != 0;
-		if (!create.has_old)
-			put_le32(old.cow, test_random(&random) % 2 ? 0 : 0xfeedbeef);
-		do
-			create.chunk_bytes = UINT64_C(512) << test_random(&random) % 6;
-		while (create.chunk_bytes * 3 > old.cow_bytes);
-		crash_explore(&job, (uint8_t *[]){ old.cow }, (uint64_t[]){ old.cow_bytes },
-			      &limits, test_random(&random), &counts);
-		randstore_free(&old);
-	}
+	for (uint64_t number = 0; number < NR_OLD * NR_NEW || counts.nr_states < wanted; number++)
+		explore_one(number, &random, &counts);
 	crash_print("create", &counts);
 	return 0;
 }

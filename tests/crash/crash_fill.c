@@ -3,7 +3,7 @@
 /*
  * crash_fill.c - a store made and filled in place, over an old one, cut off
  * anywhere: from the difference of two images, and by patches one over the
- * other as a chain of exports is. With any pair of chunk sizes. At every state
+ * other as a chain of exports is. With every pair of chunk sizes. At every state
  * there is the old store (all of it), none, or the new one; never a part.
  * usage: crash_fill [number of states]
  */
@@ -16,6 +16,7 @@
 #include "tests/unit/test.h"
 
 #define MARK_RELEASED 1
+#define NR_CHUNK_SIZES 5
 
 struct fill_job {
 	const struct randstore *old;
@@ -170,11 +171,13 @@ static uint8_t *draw_image(const uint8_t *from, uint64_t size, uint64_t *random)
 	return bytes;
 }
 
-static void explore_one(uint64_t *random, struct crash_counts *counts)
+/* number chooses the pair of chunk sizes. */
+static void explore_one(uint64_t number, uint64_t *random, struct crash_counts *counts)
 {
 	struct crash_limits limits = CRASH_LIMITS_INIT;
 	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
-	struct fill_job fill = { .chunk_bytes = UINT64_C(512) << test_random(random) % 5 };
+	struct fill_job fill = { .chunk_bytes = UINT64_C(512)
+						<< number / NR_CHUNK_SIZES % NR_CHUNK_SIZES };
 	struct crash_job job = {
 		.name = "fill",
 		.nr_images = 1,
@@ -187,7 +190,8 @@ static void explore_one(uint64_t *random, struct crash_counts *counts)
 	uint8_t *wanted, *middle = NULL, *cow;
 	uint64_t cow_bytes;
 
-	randstore_make(&rs, random, 2 + test_random(random) % 60);
+	randstore_make_chunks(&rs, random, 2 + test_random(random) % 60,
+			      UINT64_C(512) << number % NR_CHUNK_SIZES);
 	wanted = draw_image(rs.origin, rs.origin_bytes, random);
 	if (test_random(random) % 2)
 		middle = draw_image(rs.origin, rs.origin_bytes, random);
@@ -217,8 +221,9 @@ int main(int argc, char **argv)
 	uint64_t random = test_seed();
 
 	test_name = "fill";
-	while (counts.nr_states < wanted)
-		explore_one(&random, &counts);
+	for (uint64_t number = 0;
+	     number < NR_CHUNK_SIZES * NR_CHUNK_SIZES || counts.nr_states < wanted; number++)
+		explore_one(number, &random, &counts);
 	crash_print("fill", &counts);
 	return 0;
 }

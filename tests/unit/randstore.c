@@ -170,14 +170,22 @@ void randstore_make(struct randstore *rs, uint64_t *random, uint64_t nr_chunks_m
 	/* Small chunks more often: their stores have more areas. One sector
 	 * cannot be torn, so it is not the commonest. */
 	static const uint8_t shifts[] = { 0, 0, 0, 1, 1, 1, 1, 2, 3, 4 };
-	uint64_t sectors = UINT64_C(1) << shifts[test_random(random) % sizeof(shifts)];
+
+	randstore_make_chunks(rs, random, nr_chunks_max,
+			      UINT64_C(512) << shifts[test_random(random) % sizeof(shifts)]);
+}
+
+void randstore_make_chunks(struct randstore *rs, uint64_t *random, uint64_t nr_chunks_max,
+			   uint64_t chunk_bytes)
+{
+	uint64_t sectors = chunk_bytes / COW_SECTOR_BYTES;
 	uint64_t nr_chunks = 1 + test_random(random) % nr_chunks_max;
 	uint64_t nr_runs = test_random(random) % (nr_chunks_max + 1);
 	uint64_t run_max = 1 + test_random(random) % 16;
 	struct cow_image *cow;
 	struct cow_store *store;
 
-	randstore_empty(rs, random, sectors * COW_SECTOR_BYTES,
+	randstore_empty(rs, random, chunk_bytes,
 			(nr_chunks * sectors - test_random(random) % sectors) * COW_SECTOR_BYTES);
 	OK(crash_flat_new(rs->cow, rs->cow_bytes, "cow", &cow, err));
 	OK(pair_open(NULL, cow, &store, err));

@@ -25,6 +25,9 @@ void randstore_make(struct randstore *rs, uint64_t *random, uint64_t nr_chunks_m
 /* The same without exceptions, of a size that is given. */
 void randstore_empty(struct randstore *rs, uint64_t *random, uint64_t chunk_bytes,
 		     uint64_t origin_bytes);
+/* The same with chunks of a given size, 512 to 8192 bytes. */
+void randstore_make_chunks(struct randstore *rs, uint64_t *random, uint64_t nr_chunks_max,
+			   uint64_t chunk_bytes);
 void randstore_free(struct randstore *rs);
 
 /* Fills a buffer with random bytes. */
