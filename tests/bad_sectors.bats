@@ -20,6 +20,7 @@ drawn() {
 	ddrescuelog -q -t map
 }
 
+# bats test_tags=slow
 @test "--raw: what cannot be read is the origin's, or zeros; exit 4, and said" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		drawn $folder $folder

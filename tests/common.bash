@@ -36,7 +36,15 @@ one_sentence() {
 	[[ ${stderr_lines[0]} == snap*": "* ]]
 }
 
-# member FILE EXPRESSION: a value out of a JSON object, in Python's words.
+# member FILE EXPRESSION: a value out of a JSON object, in Python's words. Plain
+# paths, j["error"]["id"], go to jq, which starts in a tenth of the time.
 member() {
+	local plain='^j(\[("[^"]*"|-?[0-9]+)\])+$'
+
+	if [[ $2 =~ $plain ]] && jq -er ".${2#j} | if . == null then \"None\" elif . == true then \"True\"
+		elif . == false then \"False\" elif type == \"string\" then .
+		elif type == \"number\" and . == floor and . < 1e15 then . else error end" "$1" 2>/dev/null; then
+		return
+	fi
 	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }

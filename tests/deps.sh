@@ -7,7 +7,7 @@ libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev
 bats parallel python3 zstd xz-utils strace valgrind clang-format shellcheck mandoc
 debhelper dpkg-dev lintian libarchive-tools
 user-mode-linux dmsetup lvm2 thin-provisioning-tools e2fsprogs xfsprogs btrfs-progs qemu-utils
-xxhash acl attr gddrescue util-linux mount bsdutils bsdextrautils busybox-static zsh fish bash-completion"
+xxhash jq acl attr gddrescue util-linux mount bsdutils bsdextrautils busybox-static zsh fish bash-completion"
 missing=
 for p in $packages; do
 	dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"

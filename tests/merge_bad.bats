@@ -150,6 +150,7 @@ drawn() {
 	cmp origin.img expected
 }
 
+# bats test_tags=slow
 @test "killed at any write, the same command ends with the same" {
 	drawn multiarea-c8 6
 	cp origin.img o

@@ -24,6 +24,7 @@ refused() {
 	[ "$(sha256sum -- *.img | sha256sum)" = "$before" ]
 }
 
+# bats test_tags=slow
 @test "each refusal has its id" {
 	pair both-c32
 	refused swapped "" cow.img origin.img

@@ -38,6 +38,7 @@ same() {
 	END
 }
 
+# bats test_tags=slow
 @test "snapcheck says of a pack what it says of the image: every damaged case" {
 	nr=0
 	for dir in "$COW_SOURCE"/tests/cases/*/; do

@@ -65,7 +65,7 @@ each_command() {
 	[ "$(sum "$1/merged.img")" = "$(fact both-c32 merged_origin_sha256)" ]
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,slow
 @test "after its second filter no tool opens anything, and only then it reads a tar" {
 	after=entered_before
 	entered_before() {
@@ -80,7 +80,7 @@ each_command() {
 	each_command traced strace -f -y -qq -o trace -e trace=seccomp,open,openat,openat2,execve,socket,read
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,slow
 @test "a kernel without Landlock or seccomp: the tools go on, and say so with -v" {
 	each_command bare "$probe" without both
 	run -0 --separate-stderr "$probe" without landlock snapcheck -v cow.img
