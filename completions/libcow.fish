@@ -28,7 +28,9 @@ for tool in $tools
 			case files
 				complete $rule -f -a '(__libcow_paths)'
 			case 'words *'
-				complete $rule -f -a $words
+				# Where the argument may be left out an image may follow.
+				string match -q -- '*[[]=*' $columns[1]; or set -a rule -f
+				complete $rule -a $words
 			case 'list *'
 				complete $rule -f -a "(__fish_append , $words)"
 			case '*'
