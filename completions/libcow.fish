@@ -19,7 +19,7 @@ for tool in $tools
 		set -l words (string replace -r '^[a-z]* ?' '' -- $columns[3] | string replace -a '|' ' ')
 		set -l rule -c $tool -l (string replace -r '^--([a-z-]+).*' '$1' -- $columns[1]) -d $columns[5]
 		string match -q -- '-?' $columns[2]; and set -a rule -s (string sub -s 2 -- $columns[2])
-		string match -q -- '--*[[]=*' $columns[1]; or test $columns[3] = none; or set -a rule -r
+		string match -q -- '*[=*' $columns[1]; or test $columns[3] = none; or set -a rule -r
 		switch $columns[3]
 			case none
 				complete $rule
@@ -29,7 +29,7 @@ for tool in $tools
 				complete $rule -f -a '(__libcow_paths)'
 			case 'words *'
 				# Where the argument may be left out an image may follow.
-				string match -q -- '*[[]=*' $columns[1]; or set -a rule -f
+				string match -q -- '*[=*' $columns[1]; or set -a rule -f
 				complete $rule -a $words
 			case 'list *'
 				complete $rule -f -a "(__fish_append , $words)"
