@@ -83,7 +83,7 @@ static int store_list(const struct opt *opt, const char *value)
 	const char **words = realloc(list->words, (list->nr_words + 1) * sizeof(*words));
 
 	if (!words)
-		return cli_usage("--%s: no memory", opt->long_name);
+		return cli_no_memory("the options");
 	words[list->nr_words] = value;
 	*list = (struct opt_list){ words, list->nr_words + 1 };
 	return CLI_DONE;
@@ -100,7 +100,7 @@ static int store_join(const struct opt *opt, const char *value)
 	}
 	/* Lives as long as the process, like argv. */
 	if (asprintf(&joined, "%s,%s", *target, value) < 0)
-		return cli_usage("--%s: no memory", opt->long_name);
+		return cli_no_memory("the options");
 	*target = joined;
 	return CLI_DONE;
 }

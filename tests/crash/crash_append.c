@@ -117,6 +117,7 @@ static void explore_one(uint64_t *random, struct crash_counts *counts)
 		.name = "append",
 		.nr_images = 1,
 		.user = &append,
+		.may_fail = true,
 		.run = append_run,
 		.check_state = append_check_state,
 		.check_done = append_check_done,

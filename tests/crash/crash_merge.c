@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 			.name = "merge",
 			.nr_images = 2,
 			.user = &merge,
+			.may_fail = true,
 			.run = merge_run,
 			.check_state = merge_check_state,
 			.check_done = merge_check_done,

@@ -101,6 +101,7 @@ static void explore_one(uint64_t *random, struct crash_counts *counts)
 		.name = "repair",
 		.nr_images = 1,
 		.user = &repair_job,
+		.may_fail = true,
 		.run = repair_run,
 		.check_state = repair_check_state,
 		.check_done = repair_check_done,

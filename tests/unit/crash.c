@@ -7,6 +7,7 @@
 
 #include "libcow/base/units.h"
 #include "libcow/image/image.h"
+#include "tests/unit/image_fault.h"
 #include "tests/unit/image_record.h"
 #include "tests/unit/test.h"
 
@@ -199,6 +200,68 @@ static void job_run(const struct explorer *x, struct world *world, struct crash_
 
 static void explore(struct explorer *x, uint8_t *const *start, uint64_t mark);
 
+/* Runs the job on images that fail as planned. Returns its answer and the
+ * highest mark. */
+static int job_run_failing(const struct explorer *x, struct world *world, struct fault_plan *plan,
+			   uint64_t *ret_mark)
+{
+	struct cow_image *flat[CRASH_IMAGES_MAX], *images[CRASH_IMAGES_MAX];
+	struct crash_run run = { .marks = NULL };
+	struct cow_err why = COW_ERR_INIT;
+	int ret;
+
+	images_open(x, world, flat);
+	for (size_t i = 0; i < x->job->nr_images; i++)
+		OK(fault_new(flat[i], plan, &images[i], err));
+	ret = x->job->run(x->job->user, images, &run, &why);
+	images_close(x, images);
+	images_close(x, flat);
+	for (size_t i = 0; i < run.nr_marks; i++)
+		*ret_mark = max_u64(*ret_mark, run.marks[i].value);
+	run_free(&run);
+	return ret;
+}
+
+/* The run that goes on after a crash meets an image that cannot be read or
+ * written, once or from then on. What it leaves is a state like any other, and
+ * the run after that finishes. */
+static void recovery_fail(struct explorer *x, uint8_t *const *start, uint64_t mark)
+{
+	struct fault_plan plan = { .kinds = FAULT_ANY };
+	struct cow_image *images[CRASH_IMAGES_MAX];
+	struct crash_run run = { .marks = NULL };
+	struct world world;
+	uint64_t nr_ops, ignored = 0;
+
+	world_copy(x, &world, start);
+	CHECK(!job_run_failing(x, &world, &plan, &ignored));
+	nr_ops = plan.nr_ops;
+	world_free(x, &world);
+	if (!nr_ops)
+		return;
+	world_copy(x, &world, start);
+	plan = (struct fault_plan){
+		.kinds = FAULT_ANY,
+		.nth = 1 + test_random(&x->random) % nr_ops,
+		.for_ever = test_random(&x->random) % 2,
+		.error = test_random(&x->random) % 2 ? -EIO : -ENOSPC,
+		.torn = (enum fault_torn)(test_random(&x->random) % (FAULT_TORN_ALL + 1)),
+		.random = test_random(&x->random),
+	};
+	snprintf(where + strlen(where), sizeof(where) - strlen(where),
+		 "then operation %" PRIu64 " of %" PRIu64 " of the next run fails\n", plan.nth,
+		 nr_ops);
+	job_run_failing(x, &world, &plan, &mark);
+	/* The runs of some jobs are not all of one length. */
+	x->counts->nr_failing += plan.nr_faults != 0;
+	images_open(x, &world, images);
+	x->job->check_state(x->job->user, images, mark);
+	images_close(x, images);
+	job_run(x, &world, &run);
+	run_free(&run);
+	world_free(x, &world);
+}
+
 /* Looks at one state, then has the job finished from there; that run is cut
  * off too now and then, more often where writes were torn apart. */
 static void world_judge(struct explorer *x, struct world *world, uint64_t mark, bool is_torn)
@@ -216,6 +279,8 @@ static void world_judge(struct explorer *x, struct world *world, uint64_t mark, 
 	images_close(x, images);
 	for (size_t i = 0; i < x->job->nr_images; i++)
 		CHECK(!memcmp(before.bytes[i], world->bytes[i], x->sizes[i]));
+	if (x->job->may_fail && test_random(&x->random) % x->limits->failing_one_in == 0)
+		recovery_fail(x, before.bytes, mark);
 	if (x->level == 1 && test_random(&x->random) % one_in == 0) {
 		x->level = 2;
 		explore(x, before.bytes, mark);
@@ -459,7 +524,8 @@ void crash_explore(const struct crash_job *job, uint8_t *const *images, const ui
 void crash_print(const char *name, const struct crash_counts *counts)
 {
 	printf("%s: %" PRIu64 " states of %" PRIu64 " runs (%" PRIu64
-	       " of them of a second run), %" PRIu64 " windows (%" PRIu64 " exhaustive)\n",
-	       name, counts->nr_states, counts->nr_jobs, counts->nr_second, counts->nr_windows,
-	       counts->nr_exhaustive);
+	       " of them of a second run; in %" PRIu64 " that failed), %" PRIu64
+	       " windows (%" PRIu64 " exhaustive)\n",
+	       name, counts->nr_states, counts->nr_jobs, counts->nr_second, counts->nr_failing,
+	       counts->nr_windows, counts->nr_exhaustive);
 }

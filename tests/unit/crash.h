@@ -10,7 +10,8 @@
  * (I9), independently on every image. Each prefix of the log is a state; at
  * the end of each window between two flushes come the subsets, all of them
  * where they are few, else random ones. A sample of the second runs is cut
- * off in the same way.
+ * off in the same way, and in another sample an operation of the second run
+ * fails.
  *
  * A job is any number of images, a way to run it and what must hold; see
  * tests/crash/.
@@ -32,6 +33,9 @@ struct crash_job {
 	const char *name;
 	size_t nr_images;
 	void *user;
+	/* A run whose image fails answers with that error, and what the highest
+	 * mark says stays true: a run after a crash may meet one. */
+	bool may_fail;
 	/* Does the job, from the beginning or after a crash. */
 	int (*run)(void *user, struct cow_image **images, struct crash_run *run,
 		   struct cow_err *err);
@@ -47,15 +51,18 @@ struct crash_limits {
 	unsigned int nr_subsets;      /* random ones where there are more */
 	unsigned int second_one_in;   /* how often a second run is cut off too */
 	unsigned int nr_second;	      /* states of such a second run */
+	unsigned int failing_one_in;  /* how often the run after a state meets an I/O error */
 };
 #define CRASH_LIMITS_INIT                                                                          \
 	{                                                                                          \
-		.exhaustive_bits = 6, .nr_subsets = 12, .second_one_in = 6, .nr_second = 4         \
+		.exhaustive_bits = 6, .nr_subsets = 12, .second_one_in = 6, .nr_second = 4,        \
+		.failing_one_in = 8                                                                \
 	}
 
 struct crash_counts {
 	uint64_t nr_jobs, nr_windows, nr_exhaustive;
 	uint64_t nr_states, nr_second; /* nr_second is part of nr_states */
+	uint64_t nr_failing;	       /* runs after a crash that met an I/O error */
 };
 
 /* images: one buffer each, the state at the beginning; stays as it is. */

@@ -13,13 +13,19 @@ struct side_run {
 	struct cow_merge_params params;
 };
 
+uint32_t side_phase_of(const uint8_t sector[512])
+{
+	struct cow_label label;
+
+	return cow_label_decode(sector + LABEL_OFFSET, &label) ? label.phase : 0;
+}
+
 uint32_t side_phase(struct cow_image *image)
 {
 	uint8_t sector[512];
-	struct cow_label label;
 
 	OK(cow_image_pread(image, sector, sizeof(sector), 0, err));
-	return cow_label_decode(sector + LABEL_OFFSET, &label) ? label.phase : 0;
+	return side_phase_of(sector);
 }
 
 static int side_open(const struct side_job *job, struct side_run *run, struct cow_image **images,

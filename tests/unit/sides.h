@@ -33,6 +33,8 @@ void side_free(struct side_job *job);
 
 /* What the label of a store says, enum label_phase; 0: there is none. */
 uint32_t side_phase(struct cow_image *image);
+/* The same of its first sector. */
+uint32_t side_phase_of(const uint8_t sector[512]);
 /* Exceptions of a valid store. */
 uint64_t side_count(struct cow_image *image);
 
