@@ -2,6 +2,7 @@
 # Copyright (C) 2026 the libcow authors
 """Small pairs of origin and COW image, written by a few lines of Python, with
 what their view is: the judge of everything that comes out."""
+import hashlib
 import random
 import struct
 
@@ -58,5 +59,19 @@ class Pair:
             struct.pack_into("<QQ", cow, at + (last + 1) * 16, 1, 2)
         return bytes(cow)
 
-    def undo_room(self):
-        return len(self.cow) + 64 * self.chunk
+
+def meaning(cow):
+    """What a store says: its chunk size and, of each chunk of the origin, the
+    data. Two repairs may say the same with other places and another order."""
+    magic, valid, version, sectors = struct.unpack_from("<4sIII", cow)
+    chunk = sectors * SECTOR
+    if magic != b"SnAp" or valid == 0 or version != 1 or chunk & (chunk - 1) or not chunk:
+        return cow
+    per_area, said, i = chunk // 16, {}, 0
+    while True:
+        at = (1 + i // per_area * (per_area + 1)) * chunk + i % per_area * 16
+        old, new = struct.unpack_from("<QQ", cow, at) if at + 16 <= len(cow) else (0, 0)
+        if not new:
+            return repr((chunk, sorted(said.items()))).encode()
+        said.setdefault(old, hashlib.md5(cow[new * chunk:(new + 1) * chunk]).hexdigest())
+        i += 1

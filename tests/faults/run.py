@@ -29,6 +29,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cases import all_cases, read  # noqa: E402
+from images import meaning  # noqa: E402
 
 CLASSES = ("read", "write", "flush", "malloc", "open", "ftruncate", "rename", "fallocate",
            "libarchive")
@@ -171,6 +172,10 @@ def without(names, files):
 def check_again(case, again, wanted):
     if again.status not in case.again and again.status != wanted.status:
         raise Wrong("again: exit %d: %s" % (again.status, again.err))
+    if case.name.startswith(("preen", "repair", "store-repair")):
+        again.files["c.img"] = meaning(again.files["c.img"])
+        wanted = Result(wanted.status, "", wanted.counts + (0,), dict(wanted.files))
+        wanted.files["c.img"] = meaning(wanted.files["c.img"])
     if not same(without(case.loose, again.files), without(case.loose, wanted.files)):
         names = [n for n in set(again.files) | set(wanted.files)
                  if again.files.get(n) is None or wanted.files.get(n) is None
