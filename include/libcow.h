@@ -304,6 +304,13 @@ COW_EXPORT int cow_image_next_data(struct cow_image *image, uint64_t offset_byte
  * is undefined. Errors: -EOPNOTSUPP, else as cow_image_pwrite(). */
 COW_EXPORT int cow_image_discard(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 				 struct cow_err *err);
+/*
+ * Makes an image larger, with zeros: a regular file that was opened whole, or an
+ * overlay before its first write. Durable after cow_image_flush(). Errors:
+ * -EOPNOTSUPP a device, a window, another kind; -EINVAL smaller, or no whole
+ * sectors; and those of cow_image_pwrite().
+ */
+COW_EXPORT int cow_image_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err);
 /* Makes everything written durable. A failure is final (I8): the image
  * refuses writes and flushes from then on. Errors: -EIO. */
 COW_EXPORT int cow_image_flush(struct cow_image *image, struct cow_err *err);

@@ -217,3 +217,48 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	run -0 snapcheck other.img
 	[[ $output == *"chunks of 4.0 KiB, 3 exceptions"* ]]
 }
+
+@test "a list without an end: --force=grow enlarges a file in place; -n says what would come of it" {
+	store "size 34s\nchunk 1\nheader\nauto 5 32\n"
+	printf rubbish >>cow.img
+	before=$(sum cow.img)
+	run -4 --separate-stderr snapcheck -y cow.img
+	[[ $stderr == *"--force=grow enlarges cow.img in place"* ]]
+	run -4 snapcheck -p --force=grow cow.img
+	run -1 snapcheck -n -y --force=grow cow.img
+	run -1 snapcheck -n -y -o new.img cow.img
+	run -64 --separate-stderr snapcheck -y --force=grow --save-undo=u cow.img
+	one_sentence
+	[[ $stderr == *"--save-undo cannot take back"* ]]
+	[ ! -e u ]
+	[ "$(sum cow.img)" = "$before" ]
+	{ head -c 512 /dev/zero; head -c 17408 cow.img; } >window.img
+	run --separate-stderr snapcheck -y --force=grow window.img@512+17408
+	[ "$status" -ge 8 ]
+	[ "$(stat -c %s window.img)" = 17920 ]
+	run -1 snapcheck -y --force=grow cow.img
+	[[ $output == *"enlarged with zeros to 17920 bytes"* ]]
+	[ "$(stat -c %s cow.img)" = 17920 ]
+	run -0 snapcheck cow.img
+	[[ $output == *"32 exceptions"* ]]
+}
+
+@test "what a repair that was cut off has saved is not overwritten: the way on is said" {
+	store "header\nauto 5 4\nrecord 91 1\nauto 200 5\n"
+	cp cow.img good.img
+	run -1 snapcheck -y --save-undo=undo.img cow.img
+	cp good.img cow.img
+	saved=$(sum undo.img)
+	for force in "" --force=overwrite; do
+		# shellcheck disable=SC2086
+		run -64 --separate-stderr snapcheck -y $force --save-undo=undo.img --json=j cow.img
+		[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('undo-exists', None)" ]
+		[ "$(member j 'j["next"]')" = "['snapmerge', 'cow.img', 'undo.img']" ]
+	done
+	[ "$(sum undo.img)" = "$saved" ]
+	[ "$(sum cow.img)" = "$(sum good.img)" ]
+	snapmerge -q -y cow.img undo.img
+	cmp cow.img good.img
+	run -1 snapcheck -y --save-undo=undo.img --force=overwrite cow.img
+	run -0 snapcheck cow.img
+}

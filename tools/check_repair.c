@@ -55,6 +55,32 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	return cow_copy(cow, repair->target, &params, &result, err);
 }
 
+/* What a repair that was cut off has saved must not be overwritten, by nothing. */
+static int check_old_undo(const struct check_repair *repair, struct cow_imageset *set,
+			  const struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_role_image role = { .role = COW_ROLE_COW };
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_store *store = NULL;
+
+	if (cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL, &role.image, NULL))
+		return 0; /* none there, or the next step says what it is */
+	args.images = &role;
+	args.nr_images = 1;
+	if (!cow_store_open(&args, &store, NULL))
+		cow_store_get_info(store, &info);
+	cow_store_close(store);
+	cow_image_close(role.image);
+	if (!info.nr_exceptions)
+		return 0;
+	cli_next("snapmerge", cow_image_name(cow), repair->save_undo, NULL);
+	return cli_refuse(err, -EPERM, "undo-exists", NULL,
+			  "%s holds what a repair has saved: if it was cut off, take it back with "
+			  "snapmerge and begin again; else name another file",
+			  repair->save_undo);
+}
+
 /* The undo file is a snapshot of the COW image, whose origin that image is. */
 static int open_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
 		     struct cow_err *err)
@@ -67,6 +93,9 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 	uint64_t block_bytes = cow_image_logical_block_size(cow), size;
 	int ret;
 
+	ret = check_old_undo(repair, set, cow, err);
+	if (ret)
+		return ret;
 	create.origin_bytes = cow_image_size(cow);
 	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
 	ret = cow_create_size(&create, &size, err);
@@ -87,6 +116,28 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 	if (!ret)
 		ret = cow_copyout_image_new(cow, &repair->undo_store, 1, &repair->guard, err);
 	repair->target = repair->guard;
+	return ret;
+}
+
+/* A list without an end gets room for one. What is enlarged stays so, whatever
+ * comes after: the added zeros are that end. */
+static int grow(struct check_repair *repair, struct cow_err *err)
+{
+	bool is_in_place = !repair->output && !repair->is_dry_run;
+	int ret;
+
+	if (!repair->needed_bytes || repair->is_safe_only ||
+	    (repair->output && !repair->is_dry_run) || (!repair->output && !cli_forced("grow")))
+		return 0;
+	if (repair->save_undo)
+		return cli_refuse(err, -EPERM, "grow", NULL,
+				  "%s must be enlarged to %" PRIu64
+				  " bytes, which --save-undo cannot take back: give -o NEW instead",
+				  cow_image_name(repair->target), repair->needed_bytes);
+	ret = cow_image_grow(repair->target, repair->needed_bytes, err);
+	if (!ret && is_in_place)
+		ret = cow_image_flush(repair->target, err);
+	repair->is_grown = !ret;
 	return ret;
 }
 
@@ -130,10 +181,13 @@ int check_repair_open(struct check_repair *repair, struct cow_imageset *set, str
 		ret = cow_image_overlay_new(cow, &repair->preview, err);
 		repair->target = repair->preview;
 	} else if (repair->output) {
+		repair->is_grown = repair->needed_bytes > cow_image_size(cow);
 		ret = open_output(repair, set, cow, err);
-	} else if (repair->save_undo) {
+	} else if (repair->save_undo && !(repair->needed_bytes && cli_forced("grow"))) {
 		ret = open_undo(repair, set, cow, err);
 	}
+	if (!ret)
+		ret = grow(repair, err);
 	if (!ret)
 		ret = open_patched(repair, cow, err);
 	return ret;

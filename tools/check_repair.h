@@ -15,7 +15,8 @@ struct check_repair {
 	/* set by the caller */
 	bool is_safe_only, asks, is_dry_run, revalidates;
 	const char *output, *save_undo;
-	uint64_t needed_bytes; /* size of the output at least */
+	uint64_t needed_bytes; /* size of what is repaired, at least; 0: as it is */
+	bool is_grown;	       /* it has that size now */
 	const struct cow_callbacks *callbacks;
 
 	struct cow_image *target; /* what is repaired; belongs to one of these */

@@ -61,7 +61,7 @@ static const struct opts_spec spec = {
 		"or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
-	.force_ids = "busy,lost,overwrite",
+	.force_ids = "busy,grow,lost,overwrite",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
@@ -307,8 +307,15 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	cli_status_line(NULL);
 	if (ret)
 		return ret;
-	check->has_repaired = check->repaired.nr_mended || repair->needed_bytes;
+	check->has_repaired = check->repaired.nr_mended || repair->is_grown;
 	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
+	if (repair->is_grown)
+		fprintf(check->text,
+			"enlarged with zeros to %" PRIu64 " bytes: the list has an end\n",
+			repair->needed_bytes);
+	else if (repair->needed_bytes && !options.preen)
+		cli_note("--force=grow enlarges %s in place, -o NEW makes a larger one",
+			 cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, target, err);
 	if (check->repaired.nr_lost) /* sound now, but not what it was */

@@ -340,6 +340,27 @@ int cow_image_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_t
 	return 0;
 }
 
+int cow_image_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
+{
+	int ret = image_check_write(image, "enlarge", 0, image->size_bytes, err);
+
+	if (ret)
+		return ret;
+	if (size_bytes < image->size_bytes || size_bytes % COW_SECTOR_BYTES ||
+	    size_bytes > COW_IMAGE_BYTES_MAX)
+		ret = cow_fail(err, -EINVAL,
+			       "an image of %" PRIu64 " bytes cannot be enlarged to %" PRIu64,
+			       image->size_bytes, size_bytes);
+	else if (!image->ops->grow)
+		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) cannot be enlarged",
+			       image->ops->name);
+	else
+		ret = image->ops->grow(image, size_bytes, err);
+	if (!ret)
+		image->size_bytes = size_bytes;
+	return image_answer(image, COW_OFFSET_NONE, ret, err);
+}
+
 int cow_image_discard(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 		      struct cow_err *err)
 {

@@ -60,6 +60,9 @@ struct image_ops {
 	/* NULL: -EOPNOTSUPP. */
 	int (*discard)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 		       struct cow_err *err);
+	/* Makes the image larger, with zeros. NULL: -EOPNOTSUPP. The wrapper sets
+	 * size_bytes. */
+	int (*grow)(struct cow_image *image, uint64_t size_bytes, struct cow_err *err);
 	/* NULL: nothing to flush. */
 	int (*flush)(struct cow_image *image, struct cow_err *err);
 	/* Forgets what the page cache holds of a range, so that the next read

@@ -295,6 +295,25 @@ static int file_next_data(struct cow_image *image, uint64_t offset_bytes,
 	return 0;
 }
 
+/* What stands behind the last whole sector becomes zeros, too. */
+static int file_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
+{
+	static const uint8_t zeros[COW_SECTOR_BYTES];
+	uint64_t old_bytes = image->size_bytes;
+	struct stat st;
+
+	if (image->is_block_device)
+		return cow_fail(err, -EOPNOTSUPP, "a block device is enlarged by its own means");
+	if (fstat(file_fd(image), &st))
+		return file_error("enlarging", old_bytes, errno, err);
+	if ((uint64_t)st.st_size > old_bytes &&
+	    pwrite(file_fd(image), zeros, (size_t)st.st_size - old_bytes, (off_t)old_bytes) < 0)
+		return file_error("enlarging", old_bytes, errno, err);
+	if (ftruncate(file_fd(image), (off_t)size_bytes))
+		return file_error("enlarging", old_bytes, errno, err);
+	return 0;
+}
+
 static int file_flush(struct cow_image *image, struct cow_err *err)
 {
 	int ret;
@@ -405,6 +424,7 @@ static const struct image_ops file_ops = {
 	.clone_range = file_clone_range,
 	.next_data = file_next_data,
 	.discard = file_discard,
+	.grow = file_grow,
 	.flush = file_flush,
 	.drop_cache = file_drop_cache,
 	.read_ahead = file_read_ahead,

@@ -152,11 +152,15 @@ static int overlay_next_data(struct cow_image *image, uint64_t offset_bytes,
 			     struct cow_err *err)
 {
 	struct image_overlay *overlay = (struct image_overlay *)image;
-	uint64_t page, at, len;
-	int ret = cow_image_next_data(overlay->lower, offset_bytes, &at, &len, err);
+	uint64_t page, at = image->size_bytes, len = 0;
+	int ret = 0;
 
+	if (offset_bytes < overlay->lower->size_bytes)
+		ret = cow_image_next_data(overlay->lower, offset_bytes, &at, &len, err);
 	if (ret)
 		return ret;
+	if (!len)
+		at = image->size_bytes;
 	/* Whichever comes first; what zeros hide below is given as data, too. */
 	if (cow_pages_next(&overlay->pages, offset_bytes / COW_PAGE_BYTES, &page) &&
 	    max_u64(offset_bytes, page * COW_PAGE_BYTES) < at) {
@@ -182,8 +186,34 @@ static int overlay_discard(struct cow_image *image, uint64_t offset_bytes, uint6
 static int overlay_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			      struct cow_err *err)
 {
-	return cow_image_drop_cache(((struct image_overlay *)image)->lower, offset_bytes, len_bytes,
-				    err);
+	struct cow_image *lower = ((struct image_overlay *)image)->lower;
+
+	/* what was added has none */
+	if (offset_bytes >= lower->size_bytes)
+		return 0;
+	return cow_image_drop_cache(lower, offset_bytes,
+				    min_u64(len_bytes, lower->size_bytes - offset_bytes), err);
+}
+
+/* Before the first write only: the pages are counted anew. */
+static int overlay_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
+{
+	struct image_overlay *overlay = (struct image_overlay *)image;
+	uint64_t old_bytes = image->size_bytes, first;
+	uint8_t *bytes;
+	int ret = 0;
+
+	if (image->stats.nr_writes || image->stats.zeroed_bytes)
+		return cow_fail(err, -EOPNOTSUPP, "an overlay that was written to");
+	cow_pages_destroy(&overlay->pages);
+	cow_pages_init(&overlay->pages, size_bytes);
+	first = div_ceil(old_bytes, COW_PAGE_BYTES);
+	if (old_bytes % COW_PAGE_BYTES)
+		ret = overlay_page(overlay, old_bytes / COW_PAGE_BYTES, 0, &bytes, err);
+	if (!ret && !cow_pages_clear(&overlay->pages, first,
+				     div_ceil(size_bytes, COW_PAGE_BYTES) - first, true))
+		ret = cow_fail(err, -ENOMEM, "no memory to enlarge an overlay");
+	return ret;
 }
 
 static void overlay_close(struct cow_image *image)
@@ -198,6 +228,7 @@ static const struct image_ops overlay_ops = {
 	.write_zeroes = overlay_write_zeroes,
 	.next_data = overlay_next_data,
 	.discard = overlay_discard,
+	.grow = overlay_grow,
 	.drop_cache = overlay_drop_cache,
 	.close = overlay_close,
 };

@@ -165,6 +165,22 @@ static int window_next_data(struct cow_image *image, uint64_t offset_bytes,
 	return 0;
 }
 
+/* A window of all of its base, as a file that was opened by its name. */
+static int window_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
+{
+	struct image_window *window = (struct image_window *)image;
+	struct window_segment *segment = &window->segments[0];
+	int ret;
+
+	if (window->nr_segments != 1 || segment->base_bytes ||
+	    segment->len_bytes != window->base->size_bytes)
+		return cow_fail(err, -EOPNOTSUPP, "a window of an image cannot be enlarged");
+	ret = cow_image_grow(window->base, size_bytes, err);
+	if (!ret)
+		segment->len_bytes = size_bytes;
+	return ret;
+}
+
 static int window_flush(struct cow_image *image, struct cow_err *err)
 {
 	return cow_image_flush(((struct image_window *)image)->base, err);
@@ -187,6 +203,7 @@ static const struct image_ops window_ops = {
 	.clone_range = window_clone_range,
 	.next_data = window_next_data,
 	.discard = window_discard,
+	.grow = window_grow,
 	.flush = window_flush,
 	.drop_cache = window_drop_cache,
 	.resolve = window_resolve,

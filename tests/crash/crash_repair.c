@@ -5,6 +5,10 @@
  * state each exception that the kernel could read before reads the same, as a
  * naive model of the kernel sees it; the same repair, run again, ends where
  * the first would have ended: nothing is left to mend.
+ *
+ * Some of them save what they overwrite in an undo file: at every state that
+ * file, as a snapshot of the COW image, shows the image as it was, and a second
+ * run that saves in the same file changes nothing about that.
  * usage: crash_repair [number of states]
  */
 #include "libcow/core/report.h"
@@ -60,6 +64,98 @@ static void repair_check_done(void *user, struct cow_image **images)
 	if (result.nr_left != job->nr_left)
 		fprintf(stderr, "%s\n", job->damage->story);
 	CHECK_EQ(result.nr_left, job->nr_left);
+}
+
+/* ------------------------------------------------------------ undo files */
+
+struct undo_job {
+	const uint8_t *original; /* of the COW image */
+};
+
+/* Opens the undo file over the COW image that is being repaired. */
+static int undo_open(struct cow_image **images, struct cow_store **ret_store, struct cow_err *err)
+{
+	struct cow_role_image roles[] = { { COW_ROLE_ORIGIN, 0, images[0] },
+					  { COW_ROLE_COW, 0, images[1] } };
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	args.images = roles;
+	args.nr_images = 2;
+	return cow_store_open(&args, ret_store, err);
+}
+
+static int undo_run(void *user, struct cow_image **images, struct crash_run *run,
+		    struct cow_err *err)
+{
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+	struct cow_image *guard = NULL;
+	struct cow_store *undo = NULL;
+	int ret;
+
+	(void)user;
+	(void)run;
+	ret = undo_open(images, &undo, err);
+	if (!ret)
+		ret = cow_copyout_image_new(images[0], &undo, 1, &guard, err);
+	if (!ret)
+		ret = damage_repair(guard, COW_REPAIR_LOST, &result, err);
+	cow_image_close(guard);
+	cow_store_close(undo);
+	return ret;
+}
+
+static void undo_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	const struct undo_job *job = user;
+	uint64_t size = cow_image_size(images[0]);
+	uint8_t *bytes = malloc(size);
+	struct cow_store *undo;
+	struct cow_image *view;
+
+	(void)mark;
+	CHECK(bytes != NULL);
+	OK(undo_open(images, &undo, err));
+	OK(cow_view_new(images[0], undo, &view, err));
+	OK(cow_image_pread(view, bytes, size, 0, err));
+	CHECK(!memcmp(bytes, job->original, size));
+	cow_image_close(view);
+	cow_store_close(undo);
+	free(bytes);
+}
+
+static void undo_check_done(void *user, struct cow_image **images)
+{
+	undo_check_state(user, images, 0);
+}
+
+static void explore_undo(const struct damage *damage, uint64_t seed, struct crash_counts *counts)
+{
+	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	struct undo_job undo_job = { .original = damage->cow };
+	struct crash_job job = {
+		.name = "repair with undo",
+		.nr_images = 2,
+		.user = &undo_job,
+		.run = undo_run,
+		.check_state = undo_check_state,
+		.check_done = undo_check_done,
+	};
+	struct cow_image *undo;
+	uint64_t undo_bytes;
+	uint8_t *bytes;
+
+	create.origin_bytes = damage->cow_bytes;
+	create.chunk_bytes = 4096; /* the image need not be a multiple of it */
+	OK(cow_create_size(&create, &undo_bytes, err));
+	bytes = calloc(1, undo_bytes);
+	CHECK(bytes != NULL);
+	OK(crash_flat_new(bytes, undo_bytes, "undo", &undo, err));
+	OK(cow_create(undo, &create, err));
+	cow_image_close(undo);
+	crash_explore(&job, (uint8_t *[]){ damage->cow, bytes },
+		      (uint64_t[]){ damage->cow_bytes, undo_bytes }, &limits, seed, counts);
+	free(bytes);
 }
 
 static void note_garbage(void *user, const struct cow_finding *finding)
@@ -126,7 +222,9 @@ static void explore_one(uint64_t *random, struct crash_counts *counts)
 	repair_job.nr_left = result.nr_left;
 	cow_image_close(cow);
 	free(bytes);
-	if (result.nr_mended)
+	if (result.nr_mended && test_random(random) % 4 == 0)
+		explore_undo(&damage, test_random(random), counts);
+	else if (result.nr_mended)
 		crash_explore(&job, (uint8_t *[]){ damage.cow }, (uint64_t[]){ damage.cow_bytes },
 			      &limits, test_random(random), counts);
 	kernel_model_free(&repair_job.before);

@@ -287,8 +287,38 @@ static void a_failed_flush_is_final_for_all_windows(void)
 	CHECK_EQ(stats.nr_flushes, 1);
 }
 
+static void an_overlay_grows_before_its_first_write(void)
+{
+	static uint8_t bytes[20 * 512], got[40 * 512];
+	struct cow_image *lower, *overlay;
+	uint64_t offset, len;
+
+	memset(bytes, 7, sizeof(bytes));
+	OK(cow_image_memory_new(13 * 512, &lower, err));
+	OK(cow_image_pwrite(lower, bytes, 13 * 512, 0, err));
+	FAILS(-EOPNOTSUPP, cow_image_grow(lower, 40 * 512, err));
+	OK(cow_image_overlay_new(lower, &overlay, err));
+	FAILS(-EINVAL, cow_image_grow(overlay, 12 * 512, err));
+	FAILS(-EINVAL, cow_image_grow(overlay, 13 * 512 + 1, err));
+	OK(cow_image_grow(overlay, 40 * 512, err));
+	CHECK_EQ(cow_image_size(overlay), 40 * 512);
+	CHECK_EQ(cow_image_size(lower), 13 * 512);
+	OK(cow_image_pread(overlay, got, sizeof(got), 0, err));
+	for (size_t i = 0; i < sizeof(got); i++)
+		CHECK_EQ(got[i], i < 13 * 512 ? 7 : 0);
+	OK(cow_image_pwrite(overlay, bytes, 512, 30 * 512, err));
+	OK(cow_image_next_data(overlay, 24 * 512, &offset, &len, err));
+	CHECK(len && offset <= 30 * 512 && offset + len > 30 * 512);
+	OK(cow_image_pread(overlay, got, 512, 30 * 512, err));
+	CHECK(!memcmp(got, bytes, 512));
+	FAILS(-EOPNOTSUPP, cow_image_grow(overlay, 50 * 512, err));
+	cow_image_close(overlay);
+	cow_image_close(lower);
+}
+
 int main(void)
 {
+	RUN(an_overlay_grows_before_its_first_write);
 	RUN(overlay_behaves_like_bytes_and_leaves_lower_alone);
 	RUN(overlay_zeroes_16_tib_without_memory);
 	RUN(overlay_page_that_lower_cannot_read_is_an_error);
