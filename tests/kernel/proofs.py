@@ -28,7 +28,7 @@ from snap import FormatError  # noqa: E402
 from tools import ToolError, Tools  # noqa: E402
 
 STORIES = ("states", "origin", "damaged", "sizes", "blocks")
-BATCH = 600  # cases that share a boot
+BATCH = 250  # cases that share a boot
 
 
 def why_it_failed(case, answers):
