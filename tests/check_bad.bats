@@ -49,6 +49,30 @@ findings() {
 	done
 }
 
+@test "what lies behind the end of the origin is not missed" {
+	pair partial-last-chunk-c32
+	last=$(($(stat -c %s origin.img) / 16384))
+	new=$(model left cow.img | sed -n "s/^$last //p")
+	bad $((new * 32 + 31)) 1
+	run -0 snapcheck --bad-blocks=map origin.img cow.img
+	run -4 snapcheck --bad-blocks=map cow.img
+	run -0 snapmerge -n --bad-blocks=map origin.img cow.img
+}
+
+@test "the map of a window has the positions of the window" {
+	pair both-c32
+	bad $((34 * 32 + 5)) 2
+	run -4 snapcheck --json=j --bad-blocks=map origin.img cow.img
+	(head -c 1M /dev/zero && cat cow.img && head -c 1M /dev/zero) >disk.img
+	run -4 snapcheck --json=k --bad-blocks=map origin.img disk.img@1M+10M
+	[ "$(member j '[f["sentence"] for f in j["findings"]]')" = "$(member k '[f["sentence"] for f in j["findings"]]')" ]
+	cp origin.img copy.img
+	run -4 snapmerge -q --skip-unreadable --force=bad-cow --bad-blocks=map copy.img disk.img@1M+10M
+	run -4 snapmerge -q --skip-unreadable --force=bad-cow --bad-blocks=map origin.img cow.img
+	cmp copy.img origin.img
+	cmp <(tail -c +1048577 disk.img | head -c 10M) cow.img
+}
+
 @test "-o: what cannot be read is dropped, and the rest is a good store" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		pair $folder

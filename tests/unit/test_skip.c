@@ -146,12 +146,17 @@ static void known_bad_data_is_refused_before_anything_is_written(void)
 	params.flags = COW_MERGE_SKIP_UNREADABLE | COW_MERGE_SCRUB;
 	FAILS(-EINVAL, cow_merge(pair.store, &params, &result, err));
 	pair_close(&pair);
-	/* a bad place that no exception needs is none */
-	pair_make(&pair, STORE, &(struct cow_segment){ 7 * CHUNK, CHUNK }, 1);
-	params.flags = 0;
-	OK(cow_merge(pair.store, &params, &result, err));
-	CHECK_EQ(result.nr_left, 0);
-	pair_close(&pair);
+	/* a bad place that no exception needs is none, nor is one behind the end
+	 * of the origin (I11) */
+	for (int i = 0; i < 2; i++) {
+		struct cow_segment unused = { i ? 7 * CHUNK : 6 * CHUNK - 1024, i ? CHUNK : 1024 };
+
+		pair_make(&pair, STORE, &unused, 1);
+		params.flags = 0;
+		OK(cow_merge(pair.store, &params, &result, err));
+		CHECK_EQ(result.nr_left, 0);
+		pair_close(&pair);
+	}
 }
 
 static void an_error_of_the_caller_keeps_all_records(void)
