@@ -6,19 +6,15 @@
 bats_require_minimum_version 1.8.0
 load common
 
-model() {
-	"$COW_SOURCE/tests/bad_model.py" "$@"
-}
-
 @test "bad sectors of a disk are skipped one by one, and the kernel goes on with what was left" {
 	cd "$BATS_TEST_TMPDIR"
 	pair multiarea-c8
 	echo "$COW_BUILD" >path
-	model draw map cow.img 8 12
-	model sectors cow.img map >bad
-	for fill in origin zero; do model view origin.img cow.img map $fill with-$fill.img; done
-	model kept origin.img cow.img map >kept
-	model list origin.img cow.img map >expected.list
+	bad_model draw map cow.img 8 12
+	bad_model sectors cow.img map >bad
+	for fill in origin zero; do bad_model view origin.img cow.img map $fill with-$fill.img; done
+	bad_model kept origin.img cow.img map >kept
+	bad_model list origin.img cow.img map >expected.list
 	snapdump -q --raw -o whole.img origin.img cow.img
 	python3 -B "$COW_SOURCE/tests/kernel/lab.py" "$PWD/boot" "$COW_SOURCE/tests/kernel/bad_sectors.sh" "$PWD"
 	cat words

@@ -9,14 +9,10 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-model() {
-	"$COW_SOURCE/tests/bad_model.py" "$@"
-}
-
 # drawn FOLDER SEED [NUMBER]: a pair with a map of bad places.
 drawn() {
 	pair "$1"
-	model draw map cow.img "$2" "${3-7}"
+	bad_model draw map cow.img "$2" "${3-7}"
 	ddrescuelog -q -t map
 }
 
@@ -25,14 +21,14 @@ drawn() {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		drawn $folder $folder
 		for fill in origin zero; do
-			model view origin.img cow.img map $fill expected
+			bad_model view origin.img cow.img map $fill expected
 			run -4 --separate-stderr snapdump --json=j --raw --skip-unreadable --fill=$fill --bad-blocks=map -o new origin.img cow.img
 			cmp new expected
 			rm new
 			[[ $stderr == *"cannot be read; byte "*" of the view is shown as "* ]]
 			[ "$(member j 'j["skipped_bytes"] == sum(s["length"] for s in j["skipped"]), j["doubtful"], j["done"]')" = "(True, True, True)" ]
 			member j '"\n".join("%d %d %d" % (s["offset"], s["shown_at"], s["length"]) for s in j["skipped"])' >said
-			diff said <(model list origin.img cow.img map)
+			diff said <(bad_model list origin.img cow.img map)
 		done
 	done
 }
@@ -48,7 +44,7 @@ drawn() {
 
 @test "--tar and --delta: the same bytes, marked doubtful" {
 	drawn multiarea-c8 2
-	model view origin.img cow.img map origin expected
+	bad_model view origin.img cow.img map origin expected
 	run -4 snapdump --tar --skip-unreadable --bad-blocks=map -o v.tar origin.img cow.img
 	tar -xOf v.tar view.img | cmp - expected
 	[ "$(tar -xOf v.tar manifest.json | python3 -c 'import json, sys; j = json.load(sys.stdin); print(j["doubtful"], j["complete"])')" = "True True" ]
@@ -57,7 +53,7 @@ drawn() {
 	run -4 snapcreate -q --import=d.tar origin.img again.img
 	run -0 snapdump -q --raw -o again origin.img again.img
 	cmp again expected
-	model view origin.img cow.img map zero expected
+	bad_model view origin.img cow.img map zero expected
 	run -4 snapdump --delta --skip-unreadable --fill=zero --bad-blocks=map -o d0.tar origin.img cow.img
 	rm again.img again
 	run -4 snapcreate -q --import=d0.tar origin.img again.img
@@ -108,7 +104,7 @@ nth_read() {
 	truncate -s 8M new.img
 	mke2fs -q -t ext4 -d "$COW_SOURCE/tools" new.img
 	snapcreate -q --from=new.img origin.img two.img
-	model draw map two.img 3 3
+	bad_model draw map two.img 3 3
 	run -4 --separate-stderr snapdump --files --skip-unreadable --bad-blocks=map -o f.tar origin.img two.img
 	tar -tf f.tar >/dev/null
 	[[ $stderr == *"doubtful: "*"could not be read"* ]]
@@ -120,10 +116,10 @@ nth_read() {
 	cp lower.img upper.img
 	for at in 100000 3000000 5000000; do poke upper.img $at hello; done
 	snapcreate -q --from=upper.img lower.img second.img
-	model draw map1 cow.img 4
-	model draw map2 second.img 5 2
-	model view origin.img cow.img map1 origin below
-	model view below second.img map2 origin expected
+	bad_model draw map1 cow.img 4
+	bad_model draw map2 second.img 5 2
+	bad_model view origin.img cow.img map1 origin below
+	bad_model view below second.img map2 origin expected
 	run -4 snapdump --raw --skip-unreadable --bad-blocks=map1 --bad-blocks=map2 -o new origin.img cow.img second.img
 	cmp new expected
 	run -16 --separate-stderr snapdump --raw --bad-blocks=map1 -o newer origin.img cow.img second.img

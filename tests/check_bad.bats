@@ -8,10 +8,6 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-model() {
-	"$COW_SOURCE/tests/bad_model.py" "$@"
-}
-
 # bad SECTOR [NUMBER]...: a map of cow.img with these bad places.
 bad() {
 	local at=0 total=$(($(stat -c %s cow.img) / 512))
@@ -33,8 +29,8 @@ findings() {
 @test "data that cannot be read is named, by a map, without reading it" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		pair $folder
-		model draw map cow.img $folder 9
-		model kept origin.img cow.img map >kept
+		bad_model draw map cow.img $folder 9
+		bad_model kept origin.img cow.img map >kept
 		run -4 strace -qq -o trace -e trace=pread64 -P "$PWD/cow.img" snapcheck --json=j --bad-blocks=map origin.img cow.img
 		[[ $output == *"will the kernel load this store: yes"* ]]
 		[[ $output == *"is its view trustworthy: no"* ]]
@@ -52,7 +48,7 @@ findings() {
 @test "what lies behind the end of the origin is not missed" {
 	pair partial-last-chunk-c32
 	last=$(($(stat -c %s origin.img) / 16384))
-	new=$(model left cow.img | sed -n "s/^$last //p")
+	new=$(bad_model left cow.img | sed -n "s/^$last //p")
 	bad $((new * 32 + 31)) 1
 	run -0 snapcheck --bad-blocks=map origin.img cow.img
 	run -4 snapcheck --bad-blocks=map cow.img
@@ -77,13 +73,13 @@ findings() {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		pair $folder
 		rm -f map new.img
-		model draw map cow.img $folder 9
-		model readable origin.img cow.img map >readable
+		bad_model draw map cow.img $folder 9
+		bad_model readable origin.img cow.img map >readable
 		before=$(sum cow.img)
 		run -4 snapcheck --json=j -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
 		[[ $output == *"data is gone with what was dropped"* ]]
 		[ "$(member j 'j["repair"]["data_lost"], j["repair"]["left"], j["verdict"]["view_trustworthy"]')" = "(True, 0, False)" ]
-		model left new.img | diff - readable
+		bad_model left new.img | diff - readable
 		run -0 snapcheck origin.img new.img
 		[ "$(sum cow.img)" = "$before" ]
 	done
@@ -93,7 +89,7 @@ findings() {
 	pair multiarea-c8
 	# records 64 to 95 of area 0, 32 to 63 of area 1, and data
 	bad 10 1 $((258 * 8 + 1)) 1 $((400 * 8)) 1
-	model readable origin.img cow.img map >readable
+	bad_model readable origin.img cow.img map >readable
 	run -8 snapcheck --bad-blocks=map origin.img cow.img
 	run -4 snapcheck --json=j --skip-unreadable --bad-blocks=map origin.img cow.img
 	[ "$(findings)" = "persistent.data-unreadable persistent.metadata-unreadable persistent.metadata-unreadable" ]
@@ -108,7 +104,7 @@ findings() {
 	[[ $output == *"is its view trustworthy: no"* ]]
 	run -4 snapcheck -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
 	[[ $output == *"65 records dropped"* ]]
-	model left new.img | diff - readable
+	bad_model left new.img | diff - readable
 	run -0 snapcheck origin.img new.img
 	[ "$(sum cow.img)" = "$before" ]
 }
@@ -123,9 +119,9 @@ findings() {
 	cmp cow.img new.img
 	pair multiarea-c8
 	bad $((258 * 8)) 8
-	model readable origin.img cow.img map >readable
+	bad_model readable origin.img cow.img map >readable
 	run -4 snapcheck -y --skip-unreadable --bad-blocks=map -o other.img origin.img cow.img
-	model left other.img | diff - readable
+	bad_model left other.img | diff - readable
 	run -0 snapcheck origin.img other.img
 }
 

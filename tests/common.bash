@@ -48,3 +48,8 @@ member() {
 	fi
 	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
+
+# bad_model WHAT...: what comes of bad sectors, by a naive model.
+bad_model() {
+	"$COW_SOURCE/tests/bad_model.py" "$@"
+}

@@ -11,17 +11,13 @@ setup() {
 	place=("${skip[@]}" --force=bad-cow)
 }
 
-model() {
-	"$COW_SOURCE/tests/bad_model.py" "$@"
-}
-
 # drawn FOLDER SEED [NUMBER]: a pair with a map, and what must come of it.
 drawn() {
 	pair "$1"
-	model draw map cow.img "$2" "${3-7}"
-	model view origin.img cow.img map origin expected
-	model kept origin.img cow.img map >kept
-	model list origin.img cow.img map >list
+	bad_model draw map cow.img "$2" "${3-7}"
+	bad_model view origin.img cow.img map origin expected
+	bad_model kept origin.img cow.img map >kept
+	bad_model list origin.img cow.img map >list
 }
 
 @test "in place it needs --force=bad-cow, and nothing is written without" {
@@ -44,12 +40,13 @@ drawn() {
 	[ ! -e out ]
 }
 
+# bats test_tags=slow
 @test "in place: readable sectors are merged, bad exceptions stay, the list says which" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32 half-merged-c8-60pct; do
 		drawn $folder $folder 9
 		run -4 --separate-stderr snapmerge --json=j "${place[@]}" --bad-list=out origin.img cow.img
 		cmp origin.img expected
-		model left cow.img | diff - kept
+		bad_model left cow.img | diff - kept
 		grep -v '^#' out | diff - list
 		[[ $(tail -1 out) == "# complete: $(wc -l <list) ranges, "* ]]
 		[ "$(member j 'j["merge"]["chunks_left"], j["merge"]["bad_chunks"], j["merge"]["skipped_bytes"] == sum(s["length"] for s in j["skipped"]), j["done"]')" = \
