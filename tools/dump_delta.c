@@ -204,7 +204,7 @@ static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err
 {
 	const struct delta *delta = &job->delta;
 	struct cow_segment *extents = calloc(delta->nr_ranges + 1, sizeof(*extents));
-	void *buf = malloc(DUMP_PIECE_BYTES);
+	void *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
 	size_t nr_extents = 0;
 	int ret;
 

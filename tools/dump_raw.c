@@ -121,7 +121,7 @@ static int copy_view(struct dump *dump, struct target *target, struct cow_err *e
 {
 	struct cow_image *view = dump->operands.view;
 	uint64_t at = 0, data, len, size = cow_image_size(view);
-	uint8_t *buf = malloc(DUMP_PIECE_BYTES);
+	uint8_t *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
 	int ret = 0;
 
 	if (!buf)

@@ -83,7 +83,7 @@ int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, stru
 		      const struct dump_contents *contents, struct cow_err *err)
 {
 	uint64_t at = 0, size = cow_image_size(image);
-	void *buf = malloc(DUMP_PIECE_BYTES);
+	void *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
 	int ret;
 
 	if (!buf)

@@ -17,6 +17,9 @@
 /* A buffer for one piece of a chunk or an area: no chunk (up to 1 GiB) is
  * ever held in memory as a whole. */
 #define COW_PIECE_BYTES (UINT64_C(1) << 20)
+/* For aligned_alloc() of such buffers: the system copies to and from one that
+ * begins anywhere, as malloc's do, at half the speed. */
+#define COW_BUFFER_ALIGN 4096
 /* What a store is made with if nobody says otherwise; LVM's choice, too. */
 #define COW_CHUNK_BYTES_DEFAULT UINT64_C(4096)
 

@@ -172,7 +172,7 @@ int cow_copy(struct cow_image *source, struct cow_image *target,
 	if (target->size_bytes < source->size_bytes)
 		return cow_fail(err, -EINVAL, "%s has %" PRIu64 " bytes, %s needs %" PRIu64,
 				target->name, target->size_bytes, source->name, source->size_bytes);
-	buf = malloc(COW_PIECE_BYTES);
+	buf = aligned_alloc(COW_BUFFER_ALIGN, COW_PIECE_BYTES);
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory for a buffer");
 	copy.buf = buf;

@@ -206,7 +206,7 @@ int cow_diff_walk(struct cow_image *base, struct cow_image *image,
 				  "%s has %" PRIu64 " bytes, but %s has %" PRIu64
 				  " bytes: only images of one size can be compared",
 				  base->name, base->size_bytes, image->name, image->size_bytes);
-	buf = (uint8_t *)malloc(2 * COW_PIECE_BYTES);
+	buf = (uint8_t *)aligned_alloc(COW_BUFFER_ALIGN, 2 * COW_PIECE_BYTES);
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory to compare two pieces of 1 MiB");
 	walk.base.buf = buf;

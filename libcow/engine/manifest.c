@@ -207,7 +207,7 @@ int cow_manifest(struct cow_image *image, const struct cow_manifest_params *para
 			       err);
 	if (ret)
 		return ret;
-	buf = (uint8_t *)malloc(COW_MANIFEST_RANGE_BYTES);
+	buf = (uint8_t *)aligned_alloc(COW_BUFFER_ALIGN, COW_MANIFEST_RANGE_BYTES);
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory for one range of a manifest");
 	ret = cow_digest_new(&whole, err);

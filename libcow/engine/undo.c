@@ -160,7 +160,7 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 {
 	AUTO_HANDLE(digest) struct cow_digest *digest = NULL;
 	AUTO_HANDLE(image) struct cow_image *view = NULL;
-	AUTO_FREE uint8_t *data = malloc(RANGE_BYTES);
+	AUTO_FREE uint8_t *data = aligned_alloc(COW_BUFFER_ALIGN, RANGE_BYTES);
 	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
 	struct cow_label label = *job;
 	uint8_t raw[LABEL_BYTES];

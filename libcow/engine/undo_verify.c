@@ -142,7 +142,7 @@ static int outcome_check_digest(struct cow_store *undo, const struct cow_label *
 
 static int outcome_verify(struct verify *verify, const struct cow_label *label, struct cow_err *err)
 {
-	AUTO_FREE uint8_t *data = malloc(RANGE_BYTES);
+	AUTO_FREE uint8_t *data = aligned_alloc(COW_BUFFER_ALIGN, RANGE_BYTES);
 	AUTO_FREE uint8_t *buf = malloc(RANGE_BYTES);
 	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
 	struct cow_store *undo = verify->undo;

@@ -174,6 +174,42 @@ static int exception_next_data(struct view *view, uint64_t offset_bytes, const s
 	return 0;
 }
 
+/* Finds data in one piece of the view. */
+static int piece_next_data(struct view *view, uint64_t offset_bytes, const struct piece *piece,
+			   struct origin_data *origin, uint64_t *ret_offset_bytes,
+			   uint64_t *ret_len_bytes, struct cow_err *err)
+{
+	if (piece->is_exception)
+		return exception_next_data(view, offset_bytes, piece, ret_offset_bytes,
+					   ret_len_bytes, err);
+	return origin_next_data(view, piece, origin, ret_offset_bytes, ret_len_bytes, err);
+}
+
+/* Joins data that go on in the next pieces, so that small chunks are not
+ * handled one by one; up to what a reader takes at once. */
+static int view_join_data(struct view *view, uint64_t end_bytes, struct origin_data *origin,
+			  uint64_t offset_bytes, uint64_t *len_bytes, struct cow_err *err)
+{
+	uint64_t size = view->image.size_bytes, data, len;
+	struct piece piece;
+	int ret;
+
+	while (*len_bytes < COW_PIECE_BYTES && offset_bytes + *len_bytes == end_bytes &&
+	       end_bytes < size) {
+		view_piece(view, end_bytes, size, &piece);
+		if (piece.is_outside)
+			return 0;
+		ret = piece_next_data(view, end_bytes, &piece, origin, &data, &len, err);
+		if (ret)
+			return ret;
+		if (!len || data != end_bytes)
+			return 0;
+		end_bytes += piece.len_bytes;
+		*len_bytes += len;
+	}
+	return 0;
+}
+
 static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
 			  uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes, struct cow_err *err)
 {
@@ -184,12 +220,13 @@ static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
 
 	for (; offset_bytes < image->size_bytes; offset_bytes += piece.len_bytes) {
 		view_piece(view, offset_bytes, image->size_bytes, &piece);
-		ret = piece.is_exception ? exception_next_data(view, offset_bytes, &piece,
-							       ret_offset_bytes, ret_len_bytes, err)
-					 : origin_next_data(view, &piece, &origin, ret_offset_bytes,
-							    ret_len_bytes, err);
-		if (ret || *ret_len_bytes)
+		ret = piece_next_data(view, offset_bytes, &piece, &origin, ret_offset_bytes,
+				      ret_len_bytes, err);
+		if (ret)
 			return ret;
+		if (*ret_len_bytes)
+			return view_join_data(view, offset_bytes + piece.len_bytes, &origin,
+					      *ret_offset_bytes, ret_len_bytes, err);
 	}
 	*ret_offset_bytes = image->size_bytes;
 	*ret_len_bytes = 0;
