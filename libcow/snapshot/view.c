@@ -121,14 +121,19 @@ static int view_pread(struct cow_image *image, void *buf, size_t len_bytes, uint
 	return 0;
 }
 
-/* Where the origin holds data next; asked once for many small gaps. */
-struct origin_data {
+/* Where an image below holds data next: asked once for many small pieces, as
+ * some file systems look through all of the data for an answer. */
+struct known_data {
 	uint64_t offset_bytes, len_bytes;
 	bool is_known;
 };
 
+struct known {
+	struct known_data origin, cow;
+};
+
 /* Finds data of the origin in a gap between exceptions. */
-static int origin_next_data(struct view *view, const struct piece *gap, struct origin_data *data,
+static int origin_next_data(struct view *view, const struct piece *gap, struct known_data *data,
 			    uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
 			    struct cow_err *err)
 {
@@ -153,41 +158,47 @@ static int origin_next_data(struct view *view, const struct piece *gap, struct o
 /* Finds data of the COW image inside exceptions. What lies outside of the
  * image counts as data: reading it is what fails, with a sentence. */
 static int exception_next_data(struct view *view, uint64_t offset_bytes, const struct piece *piece,
-			       uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
-			       struct cow_err *err)
+			       struct known_data *cow, uint64_t *ret_offset_bytes,
+			       uint64_t *ret_len_bytes, struct cow_err *err)
 {
-	uint64_t data, len, end = piece->below_bytes + piece->len_bytes;
+	uint64_t start = piece->below_bytes, end = start + piece->len_bytes, data;
 	int ret;
 
 	*ret_offset_bytes = offset_bytes;
 	*ret_len_bytes = piece->len_bytes;
 	if (piece->is_outside)
 		return 0;
-	ret = cow_image_next_data(view->store->data, piece->below_bytes, &data, &len, err);
-	if (ret)
-		return ret;
+	if (!cow->is_known || start < cow->offset_bytes ||
+	    start - cow->offset_bytes >= cow->len_bytes) {
+		ret = cow_image_next_data(view->store->data, start, &cow->offset_bytes,
+					  &cow->len_bytes, err);
+		if (ret)
+			return ret;
+		cow->is_known = true;
+	}
 	*ret_len_bytes = 0;
-	if (!len || data >= end)
+	data = max_u64(cow->offset_bytes, start);
+	if (!cow->len_bytes || data >= end)
 		return 0;
-	*ret_offset_bytes = offset_bytes + (data - piece->below_bytes);
-	*ret_len_bytes = min_u64(len, end - data);
+	*ret_offset_bytes = offset_bytes + (data - start);
+	*ret_len_bytes = min_u64(end, cow->offset_bytes + cow->len_bytes) - data;
 	return 0;
 }
 
 /* Finds data in one piece of the view. */
 static int piece_next_data(struct view *view, uint64_t offset_bytes, const struct piece *piece,
-			   struct origin_data *origin, uint64_t *ret_offset_bytes,
-			   uint64_t *ret_len_bytes, struct cow_err *err)
+			   struct known *known, uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
+			   struct cow_err *err)
 {
 	if (piece->is_exception)
-		return exception_next_data(view, offset_bytes, piece, ret_offset_bytes,
+		return exception_next_data(view, offset_bytes, piece, &known->cow, ret_offset_bytes,
 					   ret_len_bytes, err);
-	return origin_next_data(view, piece, origin, ret_offset_bytes, ret_len_bytes, err);
+	return origin_next_data(view, piece, &known->origin, ret_offset_bytes, ret_len_bytes, err);
 }
 
 /* Joins data that go on in the next pieces, so that small chunks are not
  * handled one by one; up to what a reader takes at once. */
-static int view_join_data(struct view *view, uint64_t end_bytes, struct origin_data *origin,
+static int view_join_data(struct view *view, uint64_t end_bytes, struct known *known,
 			  uint64_t offset_bytes, uint64_t *len_bytes, struct cow_err *err)
 {
 	uint64_t size = view->image.size_bytes, data, len;
@@ -199,7 +210,7 @@ static int view_join_data(struct view *view, uint64_t end_bytes, struct origin_d
 		view_piece(view, end_bytes, size, &piece);
 		if (piece.is_outside)
 			return 0;
-		ret = piece_next_data(view, end_bytes, &piece, origin, &data, &len, err);
+		ret = piece_next_data(view, end_bytes, &piece, known, &data, &len, err);
 		if (ret)
 			return ret;
 		if (!len || data != end_bytes)
@@ -214,18 +225,18 @@ static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
 			  uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes, struct cow_err *err)
 {
 	struct view *view = (struct view *)image;
-	struct origin_data origin = { .is_known = false };
+	struct known known = { .origin.is_known = false };
 	struct piece piece;
 	int ret;
 
 	for (; offset_bytes < image->size_bytes; offset_bytes += piece.len_bytes) {
 		view_piece(view, offset_bytes, image->size_bytes, &piece);
-		ret = piece_next_data(view, offset_bytes, &piece, &origin, ret_offset_bytes,
+		ret = piece_next_data(view, offset_bytes, &piece, &known, ret_offset_bytes,
 				      ret_len_bytes, err);
 		if (ret)
 			return ret;
 		if (*ret_len_bytes)
-			return view_join_data(view, offset_bytes + piece.len_bytes, &origin,
+			return view_join_data(view, offset_bytes + piece.len_bytes, &known,
 					      *ret_offset_bytes, ret_len_bytes, err);
 	}
 	*ret_offset_bytes = image->size_bytes;

@@ -210,6 +210,30 @@ static void a_sparse_origin_is_asked_once(void)
 	pair_free(&pair);
 }
 
+/* Data that go on from piece to piece are one range, up to 1 MiB and the rest
+ * of the piece. */
+static void small_chunks_of_data_are_one_range(void)
+{
+	uint64_t offset, len;
+	struct pair pair;
+
+	pair_new(&pair, 4096, 4096 * 600);
+	image_scribble(pair.origin, 4096 * 10, 4096 * 500);
+	for (uint64_t chunk = 0; chunk < 50; chunk++) {
+		pair_map(&pair, 20 + chunk * 2, 2 + chunk, 1);
+		image_scribble(pair.cow, (2 + chunk) * 4096, 4096);
+	}
+	pair_map(&pair, 400, 99, 1);
+	pair_seal(&pair);
+	OK(cow_image_next_data(pair.view, 4096 * 5, &offset, &len, err));
+	CHECK_EQ(offset, 4096 * 10);
+	CHECK_EQ(len, 4096 * 390);
+	OK(cow_image_next_data(pair.view, 4096 * 400, &offset, &len, err));
+	CHECK_EQ(offset, 4096 * 401);
+	CHECK_EQ(len, 4096 * 109);
+	pair_free(&pair);
+}
+
 static void resolve_names_the_image_below(void)
 {
 	for (int i = 0; i < 50; i++) {
@@ -349,6 +373,7 @@ int main(void)
 	RUN(random_views_read_as_the_model);
 	RUN(data_is_found_and_holes_are_not);
 	RUN(a_sparse_origin_is_asked_once);
+	RUN(small_chunks_of_data_are_one_range);
 	RUN(resolve_names_the_image_below);
 	RUN(views_stack);
 	RUN(a_view_is_read_only);
