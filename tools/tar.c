@@ -274,7 +274,9 @@ int tar_hole(struct tar *tar, uint64_t len_bytes, struct cow_err *err)
 {
 	while (len_bytes) {
 		size_t piece = len_bytes < tar->hole_bytes ? len_bytes : tar->hole_bytes;
-		int ret = tar_data(tar, tar->hole, piece, err);
+		int ret = cli_interrupted()
+				  ? cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted")
+				  : tar_data(tar, tar->hole, piece, err);
 
 		if (ret)
 			return ret;
