@@ -201,6 +201,15 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	cmp new.img good.img
 }
 
+@test "no guess between lists of one length; what lies among the data is no rival" {
+	printf 'size 2M\nchunk 8\nauto 100 10\nchunk 128\nat 0 0\nauto 200 10\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
+	run -4 snapcheck -t persistent cow.img
+	[[ $output == *"damage: persistent.chunk-size-unknown"* ]]
+	printf 'size 2M\nchunk 8\nauto 100 20\nchunk 128\nat 0 0\nauto 200 10\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
+	run -4 snapcheck -t persistent cow.img
+	[[ $output == *"chunks of 4.0 KiB, 20 exceptions"* ]]
+}
+
 @test "no guess between two lists, the smaller of which is short; --chunk-size decides" {
 	printf 'size 2M\nchunk 8\nauto 100 3\nchunk 32\nat 0 0\nauto 200 40\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
 	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img

@@ -9,8 +9,9 @@
  * Of several candidates the smallest is the only one that can be told from the
  * others: its list lies in the header chunk of the larger ones, which whoever
  * makes a store (the kernel, or we) fills with zeros. What looks like a list
- * for larger chunks lies among its data, or is what an older store left. Only
- * a long list is believed against others, and a single record hardly at all.
+ * for larger chunks lies among its data, or is what an older store left: it is
+ * believed against the smallest where that is much shorter, unless an exception
+ * of the smallest covers the place. A single record is never enough.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,7 +43,7 @@ static bool tail_is_sound(const struct snap_bounds *bounds, const uint8_t *secto
 
 /* Follows the records of one piece; false: the list ends in it. */
 static bool piece_follow(const struct snap_bounds *bounds, const uint8_t *raw, uint64_t nr,
-			 uint64_t *last_new, struct snap_candidate *candidate)
+			 struct snap_candidate *candidate)
 {
 	struct snap_record record;
 
@@ -55,14 +56,15 @@ static bool piece_follow(const struct snap_bounds *bounds, const uint8_t *raw, u
 				bounds, raw + (i - within) * SNAP_RECORD_BYTES, within);
 			return false;
 		}
-		if (cow_snap_record_problem(bounds, &record) || record.new_chunk <= *last_new ||
-		    record.new_chunk > *last_new + SNAP_NEAR_CHUNKS)
+		if (cow_snap_record_problem(bounds, &record) ||
+		    record.new_chunk <= candidate->last_new ||
+		    record.new_chunk > candidate->last_new + SNAP_NEAR_CHUNKS)
 			return false;
 		candidate->nr_exact +=
 			record.new_chunk ==
 			cow_snap_position_chunk(bounds->layout, candidate->nr_records);
 		candidate->nr_records++;
-		*last_new = record.new_chunk;
+		candidate->last_new = record.new_chunk;
 	}
 	return candidate->nr_records < RECORDS_MAX;
 }
@@ -73,7 +75,7 @@ static int list_follow(struct cow_image *cow, const struct cow_image *origin,
 	struct snap_layout layout;
 	struct snap_bounds bounds;
 	struct snap_reader reader;
-	uint64_t last_new = SNAP_FIRST_DATA_CHUNK - 1, index, nr;
+	uint64_t index, nr;
 	const uint8_t *raw;
 	int ret;
 
@@ -83,7 +85,7 @@ static int list_follow(struct cow_image *cow, const struct cow_image *origin,
 	do {
 		if (!ret)
 			ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-	} while (!ret && nr && piece_follow(&bounds, raw, nr, &last_new, candidate));
+	} while (!ret && nr && piece_follow(&bounds, raw, nr, candidate));
 	cow_snap_reader_close(&reader);
 	return ret;
 }
@@ -98,7 +100,10 @@ int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, u
 		struct snap_candidate *candidate = &ret_candidates->rows[ret_candidates->nr];
 		uint64_t nr;
 
-		*candidate = (struct snap_candidate){ .chunk_bytes = sectors_to_bytes(sectors) };
+		*candidate = (struct snap_candidate){
+			.chunk_bytes = sectors_to_bytes(sectors),
+			.last_new = SNAP_FIRST_DATA_CHUNK - 1,
+		};
 		if (candidate->chunk_bytes == not_bytes)
 			continue;
 		ret = cow_snap_evidence(cow, origin, candidate->chunk_bytes, &nr, err);
@@ -116,6 +121,13 @@ const struct snap_candidate *cow_snap_candidates_guess(const struct snap_candida
 
 	if (!candidates->nr)
 		return NULL;
+	for (size_t i = 1; i < candidates->nr; i++) {
+		const struct snap_candidate *other = &candidates->rows[i];
+		uint64_t chunk = other->chunk_bytes / first->chunk_bytes;
+
+		if (chunk > first->last_new && other->nr_records * 2 > first->nr_records)
+			return NULL;
+	}
 	if (candidates->nr > 1)
 		return first->nr_records >= RECORDS_AGAINST_OTHERS ? first : NULL;
 	return first->nr_records >= RECORDS_ALONE ? first : NULL;

@@ -68,6 +68,7 @@ struct snap_candidate {
 	uint64_t chunk_bytes;
 	uint64_t nr_records; /* sound and ascending, up to 65536 and a piece */
 	uint64_t nr_exact;   /* of them: where an allocation without gaps puts them */
+	uint64_t last_new;   /* chunk of the last of them on the COW image */
 	bool has_end;	     /* zeros, or torn records, end the list */
 };
 struct snap_candidates {
