@@ -39,7 +39,7 @@ B ?= build$(if $(filter clang%,$(CC)),-clang)$(if $(SANITIZE),-$(subst $(comma),
 LIB_PKGS  := libxxhash
 TOOL_PKGS := libarchive ext2fs com_err blkid json-c libseccomp
 # These goals work before the packages are there.
-bare_goals := deps check quickstart clean help dist deb
+bare_goals := deps analyze check quickstart clean help dist deb
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(bare_goals),$(MAKECMDGOALS)),all),)
 lib_cflags  := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS))
 lib_libs    := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS) || echo MISSING)
@@ -202,6 +202,9 @@ lint:  ## formatting, shell scripts, manual pages
 	clang-format --dry-run -Werror $(c_files)
 	shellcheck $(scripts)
 	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))
+analyze:  ## static analysis by cppcheck; what it may say is explained in tests/cppcheck.txt
+	@cppcheck -q -j2 --enable=warning,performance,portability --std=c11 --library=posix -D_GNU_SOURCE -Iinclude -I. \
+		--suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools
 check-fast: check-headers check-symbols check-layers check-unit check-replay
 
 quick: ## what every commit passes, under a minute
@@ -315,6 +318,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast lint quick check kernel kernel-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
