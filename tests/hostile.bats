@@ -13,6 +13,7 @@ store() {
 	tr ',' '\n' <<<"$1" | "$COW_BUILD/tests/examples/mkstore" "$2"
 }
 
+# bats test_tags=limit
 @test "numbers that would make endless loops or endless memory end in a verdict at once" {
 	end=9223372036854775296
 	store 'size 1M,chunk 8,header,record 0 2,record 36028797018963967 3,record 2251799813685247 4,data 2 3' far.img
@@ -33,6 +34,7 @@ store() {
 	done
 }
 
+# bats test_tags=slow
 @test "a tar with a hole of eight EiB stops when it is told to" {
 	store 'size 1M,chunk 1,header,record 18014398509481982 2,data 2 1' last.img
 	run -32 timeout -k 20 -s TERM --preserve-status 2 snapdump --tar -o new.tar zero:9223372036854775296 last.img
