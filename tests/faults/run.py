@@ -170,6 +170,8 @@ def without(names, files):
 
 
 def check_again(case, again, wanted):
+    if case.loose and again.status == 64 and "begin again" in again.err:
+        return  # what was saved is not overwritten, and the way out is told
     if again.status not in case.again and again.status != wanted.status:
         raise Wrong("again: exit %d: %s" % (again.status, again.err))
     if case.name.startswith(("preen", "repair", "store-repair")):
