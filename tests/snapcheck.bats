@@ -164,3 +164,14 @@ clean_pair() {
 	run -0 snapcheck cow.img
 	[[ $output == *"note: persistent.stale-records, byte 4608 "*"; 7 of them look like live exceptions"* ]]
 }
+
+@test "an image of which nothing can be read: the next step works all the same" {
+	cd "$BATS_TEST_TMPDIR"
+	printf 'header\nauto 5 2\nsize 4096\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
+	run -4 --separate-stderr snapcheck cow.img
+	[[ $output == *"lost: persistent.image-cut-metadata"* ]]
+	next=$(sed -n 's/^snapcheck: next: //p' <<<"$stderr")
+	[ "$next" = "snapdump --metadata -o report.pack cow.img" ]
+	run -0 bash -c "$next"
+	run -4 snapcheck report.pack
+}
