@@ -32,6 +32,7 @@ struct snap_check {
 	uint64_t nr_bad;	      /* of them: break a rule */
 	uint64_t nr_beyond_end;	      /* of these: new chunk beyond the image */
 	uint64_t garbage_index;	      /* from here on it is garbage; UINT64_MAX: nowhere */
+	bool is_list_certain;	      /* a list follows on what looked like garbage */
 	uint64_t highest_new;	      /* as the kernel takes it, top byte included */
 	uint64_t last_new, next_area; /* no area is between the two */
 	bool is_ascending;	      /* new chunks */

@@ -16,6 +16,9 @@
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_check.h"
 
+/* So many, one after the other where allocation puts them, are no accident. */
+#define RECORDS_IN_ORDER 4
+
 /* Looks at the beginning of an area: are these records at all? */
 static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
 {
@@ -27,6 +30,80 @@ static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
 	cow_snap_record_decode(raw, &record);
 	return nr && cow_snap_record_problem(&check->bounds, &record) &&
 	       cow_snap_is_rubbish(&check->bounds, raw, nr, check->last_new);
+}
+
+/* What speaks for records behind a sector that holds none. */
+struct behind {
+	uint64_t nr, nr_sound;
+	uint64_t nr_in_order, last; /* one after the other, as they are allocated */
+};
+
+static bool behind_is_list(const struct behind *behind)
+{
+	return behind->nr_in_order >= RECORDS_IN_ORDER || behind->nr_sound * 2 > behind->nr;
+}
+
+static void behind_count(const struct snap_check *check, const struct snap_record *record,
+			 uint64_t index, struct behind *behind)
+{
+	uint64_t position = cow_snap_position_chunk(&check->layout, index);
+	bool is_sound = !cow_snap_record_problem(&check->bounds, record);
+
+	behind->nr++;
+	behind->nr_sound += is_sound;
+	if (!is_sound || record->new_chunk < position ||
+	    cow_snap_is_far(position - 1, record->new_chunk))
+		behind->nr_in_order = 0;
+	else if (behind->nr_in_order && record->new_chunk > behind->last &&
+		 record->new_chunk - behind->last <= 2)
+		behind->nr_in_order++;
+	else
+		behind->nr_in_order = 1;
+	behind->last = record->new_chunk;
+}
+
+/*
+ * An area that holds no records has none in its other sectors either, nor have
+ * those that the kernel goes on to. One sector that somebody wrote over costs
+ * its own records, not all that follow.
+ */
+static int list_goes_on(const struct snap_check *check, uint64_t index, bool *ret_goes_on,
+			struct cow_err *err)
+{
+	struct behind behind = { .nr = 0 };
+	struct snap_record record;
+	struct snap_reader reader;
+	const uint8_t *raw;
+	bool is_end = false;
+	uint64_t nr;
+	int ret;
+
+	ret = cow_snap_reader_init(&reader, check->cow, &check->layout, err);
+	if (ret)
+		return ret;
+	reader.next_index = index;
+	while (!ret && !is_end && behind.nr_in_order < RECORDS_IN_ORDER) {
+		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
+		if (ret || !nr)
+			break;
+		for (uint64_t end = index + nr;
+		     index < end && !is_end && behind.nr_in_order < RECORDS_IN_ORDER;
+		     index++, raw += SNAP_RECORD_BYTES) {
+			cow_snap_record_decode(raw, &record);
+			if (record.new_chunk)
+				behind_count(check, &record, index, &behind);
+			else
+				is_end = !cow_snap_check_is_bad(
+					check, cow_snap_record_offset(&check->layout, index),
+					SNAP_RECORD_BYTES);
+		}
+		if (!ret)
+			ret = cow_callbacks_progress(check->callbacks, "check",
+						     index * SNAP_RECORD_BYTES, 0, err);
+	}
+	cow_snap_reader_close(&reader);
+	*ret_goes_on = behind_is_list(&behind);
+	return ret;
 }
 
 /* Is it sound, as most are? Without the division that finds areas. */
@@ -71,14 +148,19 @@ static int record_check(struct snap_check *check, const struct snap_record *reco
 	return 0;
 }
 
-static void garbage_add(struct snap_check *check, uint64_t index)
+static int garbage_check(struct snap_check *check, uint64_t index, struct cow_err *err)
 {
+	int ret = list_goes_on(check, index, &check->is_list_certain, err);
+
+	if (ret || check->is_list_certain)
+		return ret;
 	check->garbage_index = index;
 	cow_snap_check_add(check, "persistent.area-garbage",
 			   cow_snap_record_offset(&check->layout, index), check->layout.chunk_bytes,
 			   "area %" PRIu64 " does not hold records, but the kernel will take its "
 			   "bytes for some: the list should end after %" PRIu64 " exceptions",
 			   index / check->layout.records_per_area, index);
+	return 0;
 }
 
 static bool hole_check(struct snap_check *check, const uint8_t *sector)
@@ -217,8 +299,8 @@ static int piece_check(struct snap_check *check, const uint8_t *raw, uint64_t in
 	int ret = 0;
 
 	if (index % check->layout.records_per_area == 0 && check->garbage_index == UINT64_MAX &&
-	    is_garbage(check, raw))
-		garbage_add(check, index);
+	    !check->is_list_certain && is_garbage(check, raw))
+		ret = garbage_check(check, index, err);
 	for (uint64_t i = 0; i < nr && !ret; i++, raw += SNAP_RECORD_BYTES) {
 		cow_snap_record_decode(raw, &record);
 		if (is_doubtful)
