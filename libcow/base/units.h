@@ -18,7 +18,8 @@
  * ever held in memory as a whole. */
 #define COW_PIECE_BYTES (UINT64_C(1) << 20)
 /* For aligned_alloc() of such buffers: the system copies to and from one that
- * begins anywhere, as malloc's do, at half the speed. */
+ * begins anywhere, as malloc's do, at half the speed. Its size must be a multiple
+ * of this. */
 #define COW_BUFFER_ALIGN 4096
 /* What a store is made with if nobody says otherwise; LVM's choice, too. */
 #define COW_CHUNK_BYTES_DEFAULT UINT64_C(4096)
@@ -57,6 +58,12 @@ static inline uint64_t floor_to(uint64_t value, uint64_t unit)
 static inline uint64_t div_ceil(uint64_t value, uint64_t unit)
 {
 	return value / unit + (value % unit != 0);
+}
+
+/* The next multiple of unit; the value is far below 2^64. */
+static inline uint64_t ceil_to(uint64_t value, uint64_t unit)
+{
+	return div_ceil(value, unit) * unit;
 }
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

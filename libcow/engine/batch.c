@@ -54,7 +54,8 @@ int cow_batch_init(struct batch *batch, uint64_t buf_bytes, uint64_t total_bytes
 				 .reflink = reflink };
 	batch->buf_bytes =
 		max_u64(min_u64(min_u64(buf_bytes, ROUND_BYTES), total_bytes), COW_SECTOR_BYTES);
-	batch->buf = (uint8_t *)aligned_alloc(COW_BUFFER_ALIGN, (size_t)batch->buf_bytes);
+	batch->buf = (uint8_t *)aligned_alloc(COW_BUFFER_ALIGN,
+					      ceil_to(batch->buf_bytes, COW_BUFFER_ALIGN));
 	batch->iov = (struct iovec *)calloc(IOV_MAX_PIECES, sizeof(*batch->iov));
 	batch->pieces = (struct batch_piece *)calloc(IOV_MAX_PIECES, sizeof(*batch->pieces));
 	if (batch->buf && batch->iov && batch->pieces)

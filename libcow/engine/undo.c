@@ -85,7 +85,7 @@ struct outcome {
 static int entries_write(struct outcome *outcome, struct cow_err *err)
 {
 	uint64_t len = outcome->nr_entries * ENTRY_BYTES;
-	uint64_t padded = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	uint64_t padded = ceil_to(len, COW_SECTOR_BYTES);
 	int ret;
 
 	if (!len)

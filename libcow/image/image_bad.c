@@ -52,7 +52,7 @@ static int bad_pread(struct cow_image *image, void *buf, size_t len_bytes, uint6
 static int mend(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 		struct cow_err *err)
 {
-	uint64_t start = div_ceil(offset_bytes, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	uint64_t start = ceil_to(offset_bytes, COW_SECTOR_BYTES);
 	uint64_t end = floor_to(offset_bytes + len_bytes, COW_SECTOR_BYTES);
 
 	if (!image->is_patched || end <= start)
@@ -173,7 +173,7 @@ static int add_range(struct cow_ranges *bad, const struct cow_segment *range, ui
 
 	if (add_overflows(range->offset_bytes, range->len_bytes, &end) || end > size_bytes)
 		end = size_bytes;
-	end = div_ceil(end, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	end = ceil_to(end, COW_SECTOR_BYTES);
 	return start < end ? cow_ranges_add(bad, start, end - start, err) : 0;
 }
 

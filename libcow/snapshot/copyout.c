@@ -186,7 +186,7 @@ int cow_copyout_preserve(struct cow_image *origin, struct cow_store *const *stor
 	}
 	if (!saving.total_bytes)
 		return 0;
-	buffer = aligned_alloc(COW_BUFFER_ALIGN, saving.buffer_bytes);
+	buffer = aligned_alloc(COW_BUFFER_ALIGN, ceil_to(saving.buffer_bytes, COW_BUFFER_ALIGN));
 	if (!buffer)
 		return cow_fail(err, -ENOMEM, "no memory for a buffer of %" PRIu64 " bytes",
 				saving.buffer_bytes);

@@ -226,7 +226,7 @@ static int records_write(struct persistent *p, uint64_t begin, uint64_t end, uin
 		uint64_t offset = cow_snap_record_offset(&p->layout, index - kept);
 		uint64_t nr = min_u64(end - index, COW_PIECE_BYTES / SNAP_RECORD_BYTES - kept);
 		uint64_t len = (kept + nr) * SNAP_RECORD_BYTES;
-		uint64_t padded = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+		uint64_t padded = ceil_to(len, COW_SECTOR_BYTES);
 
 		memset(buf + len, 0, padded - len);
 		if (kept) {

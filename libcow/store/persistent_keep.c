@@ -113,7 +113,7 @@ static int keep_put(const struct keep *keep, uint64_t first, uint64_t end, uint8
 	uint64_t len = (keep->places[end - 1] + 1 - from) * SNAP_RECORD_BYTES;
 	int ret;
 
-	len = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+	len = ceil_to(len, COW_SECTOR_BYTES);
 	ret = cow_image_pread(cow, buf, len, offset, err);
 	if (ret)
 		return ret;

@@ -135,7 +135,7 @@ static int records_zero(struct persistent *p, uint64_t from, uint64_t end, struc
 		uint64_t offset = cow_snap_record_offset(&p->layout, begin - kept);
 		uint64_t len = (end - begin + kept) * SNAP_RECORD_BYTES;
 
-		len = div_ceil(len, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
+		len = ceil_to(len, COW_SECTOR_BYTES);
 		memset(buf, 0, len);
 		if (kept) {
 			ret = cow_image_pread(p->store.metadata, buf, kept * SNAP_RECORD_BYTES,
