@@ -210,6 +210,20 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $output == *"chunks of 4.0 KiB, 20 exceptions"* ]]
 }
 
+@test "no guess where the header chunk would have records: a list whose beginning is lost, too" {
+	{
+		printf 'size 2M\nchunk 2\nauto 100 60\nchunk 16\nat 0 0\n'
+		for i in 2 3 4 5 6 7 8 9 10 11; do echo "record $i $i"; done
+	} | "$COW_BUILD/tests/examples/mkstore" cow.img
+	dd if=/dev/zero of=cow.img bs=512 count=3 conv=notrunc status=none
+	run -4 snapcheck -t persistent -y -o new.img cow.img
+	[[ $output == *"chunks of 8192 bytes there is a list of 10 exceptions"*"damage: persistent.chunk-size-unknown"* ]]
+	# the same without the records: what is there is what was
+	dd if=/dev/zero of=cow.img bs=512 seek=3 count=1 conv=notrunc status=none
+	run -1 snapcheck -t persistent -y -o new2.img cow.img
+	[[ $output == *"chunks of 8.0 KiB, 10 exceptions"* ]]
+}
+
 @test "no guess between two lists, the smaller of which is short; --chunk-size decides" {
 	printf 'size 2M\nchunk 8\nauto 100 3\nchunk 32\nat 0 0\nauto 200 40\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
 	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img

@@ -11,7 +11,9 @@
  * makes a store (the kernel, or we) fills with zeros. What looks like a list
  * for larger chunks lies among its data, or is what an older store left: it is
  * believed against the smallest where that is much shorter, unless an exception
- * of the smallest covers the place. A single record is never enough.
+ * of the smallest covers the place. A single record is never enough; nor is any
+ * number where the header chunk has records, instead of zeros: they are of a
+ * list for smaller chunks, whose beginning is lost with the header.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -90,12 +92,44 @@ static int list_follow(struct cow_image *cow, const struct cow_image *origin,
 	return ret;
 }
 
+/* Could these be records, whatever the chunk size? */
+static bool is_plausible(const struct cow_image *cow, const uint8_t *sector)
+{
+	struct snap_record record;
+
+	for (unsigned int i = 0; i < RECORDS_AGAINST_OTHERS; i++) {
+		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
+		if (record.new_chunk < SNAP_FIRST_DATA_CHUNK ||
+		    record.new_chunk >= bytes_to_sectors(cow->size_bytes) ||
+		    record.old_chunk >= bytes_to_sectors(COW_IMAGE_BYTES_MAX))
+			return false;
+	}
+	return true;
+}
+
+/* Looks for records in what would be the header chunk of the smallest. */
+static int rival_find(struct cow_image *cow, struct snap_candidates *candidates,
+		      struct cow_err *err)
+{
+	uint64_t end = min_u64(candidates->rows[0].chunk_bytes, COW_PIECE_BYTES);
+	uint8_t sector[COW_SECTOR_BYTES];
+	int ret = 0;
+
+	for (uint64_t at = COW_SECTOR_BYTES; !ret && !candidates->has_rival && at < end;
+	     at += COW_SECTOR_BYTES) {
+		ret = cow_image_pread(cow, sector, sizeof(sector), at, err);
+		candidates->has_rival = !ret && is_plausible(cow, sector);
+	}
+	return ret;
+}
+
 int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, uint64_t not_bytes,
 			struct snap_candidates *ret_candidates, struct cow_err *err)
 {
 	int ret = 0;
 
 	ret_candidates->nr = 0;
+	ret_candidates->has_rival = false;
 	for (uint64_t sectors = 1; !ret && sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
 		struct snap_candidate *candidate = &ret_candidates->rows[ret_candidates->nr];
 		uint64_t nr;
@@ -112,14 +146,14 @@ int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, u
 		ret = list_follow(cow, origin, candidate, err);
 		ret_candidates->nr++;
 	}
-	return ret;
+	return ret || !ret_candidates->nr ? ret : rival_find(cow, ret_candidates, err);
 }
 
 const struct snap_candidate *cow_snap_candidates_guess(const struct snap_candidates *candidates)
 {
 	const struct snap_candidate *first = &candidates->rows[0];
 
-	if (!candidates->nr)
+	if (!candidates->nr || candidates->has_rival)
 		return NULL;
 	for (size_t i = 1; i < candidates->nr; i++) {
 		const struct snap_candidate *other = &candidates->rows[i];

@@ -74,6 +74,7 @@ struct snap_candidate {
 struct snap_candidates {
 	struct snap_candidate rows[22 + 1]; /* ascending; one for each power of two */
 	size_t nr;
+	bool has_rival; /* records where the smallest one must have zeros */
 };
 /* Finds all, other than not_bytes. Errors: -EIO, -ENOMEM. */
 int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, uint64_t not_bytes,
