@@ -179,6 +179,7 @@ same() {
 	done
 }
 
+# bats test_tags=slow,limit
 @test "a pack that unfolds to more than it can hold is refused early" {
 	python3 - <<-'END'
 		import io, tarfile

@@ -3,7 +3,8 @@
 /*
  * persistent_repair.h - what the files persistent_repair*.c share: the plan.
  * persistent_repair.c asks and mends the header, persistent_repair_plan.c
- * turns findings into changes of the list, persistent_repair_apply.c writes,
+ * turns findings into changes of the list, persistent_repair_hole.c follows it
+ * behind a hole, persistent_repair_apply.c writes,
  * persistent_repair_edits.c has the order of changes.
  */
 #ifndef COW_STORE_PERSISTENT_REPAIR_H
@@ -51,6 +52,7 @@ struct snap_plan {
 	struct snap_edits sets;	  /* written over, by wave, then ascending */
 	struct snap_edits drops;  /* go away, ascending; record is not used */
 	struct snap_edits copies; /* record: from chunk old to chunk new */
+	struct snap_edits runs;	  /* index: old chunk; with a top byte that will go */
 	bool cuts_tail;		  /* even if nothing is dropped */
 	bool keeps_tail;	  /* what stands behind the list was to be left */
 };
@@ -60,6 +62,10 @@ struct snap_plan {
 int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, struct cow_err *err);
 void cow_snap_plan_free(struct snap_plan *plan);
 bool cow_snap_plan_is_empty(const struct snap_plan *plan);
+
+/* persistent_repair_hole.c: adds the live records behind first_hole to the list,
+ * and drops what stands between them. Errors: -EIO, -ENOMEM. */
+int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err);
 
 /* persistent_repair_apply.c: durable when it returns. Errors: -EROFS, -EIO,
  * -ENOMEM. */

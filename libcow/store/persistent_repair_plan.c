@@ -29,7 +29,6 @@ struct planner {
 	struct snap_plan *plan;
 	struct occurrences olds, news;
 	bool drops_beyond_end;
-	struct snap_edits runs; /* index: old chunk; with a top byte that will go */
 	uint64_t highest_new;	/* of sound records */
 	struct snap_edits used; /* index: each chunk that a sound record names */
 	uint64_t next_lower;	/* below this, none is free */
@@ -91,7 +90,8 @@ static int top_byte_mend(struct planner *planner, uint64_t index)
 	int ret = record_read(planner, index, &record);
 
 	if (!ret)
-		ret = cow_snap_edits_add(&planner->runs, record.old_chunk, &record, planner->err);
+		ret = cow_snap_edits_add(&planner->plan->runs, record.old_chunk, &record,
+					 planner->err);
 	if (ret)
 		return ret;
 	record.new_chunk &= SNAP_NEW_CHUNK_MASK;
@@ -208,168 +208,6 @@ static int mends_plan(struct planner *planner, const struct snap_mends *mends)
 			if (!strcmp(mends->rows[i].problem->id, actions[a].id))
 				ret = mend_plan(planner, actions[a].action, &mends->rows[i]);
 	return ret;
-}
-
-/* ------------------------------------------------------------------- hole */
-
-/* A record behind a hole that goes away: until it does, it becomes a copy of
- * one that decides nothing, because closing the hole makes it visible. */
-static int hidden_drop(struct planner *planner, uint64_t index, const struct snap_record *harmless)
-{
-	int ret = cow_snap_edits_add(&planner->plan->sets, index, harmless, planner->err);
-
-	return ret ? ret : drop(planner, index);
-}
-
-/* Does the kernel read this chunk only because of a top byte, which it takes
- * for the length of a run (dm_insert_exception())? */
-static bool is_phantom(const struct planner *planner, const struct snap_record *record)
-{
-	const struct snap_edit *head;
-
-	if (!planner->runs.nr)
-		return false;
-	for (uint64_t i = 1; i <= SNAP_RUN_MAX && i <= record->old_chunk; i++) {
-		head = cow_snap_edits_find(&planner->runs, record->old_chunk - i);
-		if (head && record->new_chunk == (head->record.new_chunk & SNAP_NEW_CHUNK_MASK) + i)
-			return true;
-	}
-	return false;
-}
-
-/* Is a sound record of this chunk in the visible list? */
-static bool is_visible(const struct planner *planner, uint64_t old_chunk,
-		       struct snap_record *ret_record)
-{
-	const struct snap_plan *plan = planner->plan;
-	struct exmap_run run;
-
-	if (!plan->kernel || !cow_exmap_lookup(plan->kernel->map, old_chunk, &run))
-		return false;
-	*ret_record = (struct snap_record){ old_chunk, run.new_chunk };
-	return !cow_snap_record_problem(&plan->bounds, ret_record) &&
-	       !is_phantom(planner, ret_record);
-}
-
-/* Was this record live, and does the visible list not have its chunk? */
-static bool is_hidden_live(const struct planner *planner, const struct snap_record *record,
-			   uint64_t index)
-{
-	const struct snap_plan *plan = planner->plan;
-	struct snap_record visible;
-
-	return record->new_chunk && !cow_snap_record_problem(&plan->bounds, record) &&
-	       record->new_chunk >= cow_snap_position_chunk(&plan->layout, index) &&
-	       !is_visible(planner, record->old_chunk, &visible);
-}
-
-/* Does the visible list hold this very record? A repair that was cut off has
- * moved it there; what follows it is no less live for that (I6). */
-static bool is_moved(const struct planner *planner, const struct snap_record *record)
-{
-	struct snap_record visible;
-
-	return record->new_chunk && is_visible(planner, record->old_chunk, &visible) &&
-	       visible.new_chunk == record->new_chunk;
-}
-
-static int hidden_sector(struct planner *planner, const uint8_t *raw, uint64_t index, uint64_t end,
-			 struct snap_record *last)
-{
-	int ret = 0;
-
-	for (uint64_t at = index; at < end && !ret; at++) {
-		struct snap_record record;
-
-		cow_snap_record_decode(raw + at % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES,
-				       &record);
-		if (is_hidden_live(planner, &record, at))
-			*last = record;
-		else if (!record.new_chunk)
-			ret = drop(planner, at);
-		else
-			ret = hidden_drop(planner, at, last);
-	}
-	return ret;
-}
-
-/* Where the live records of a sector end; from: the first to look at. */
-static uint64_t live_end(const struct planner *planner, const uint8_t *raw, uint64_t from)
-{
-	uint64_t sector_end = floor_to(from, SNAP_RECORDS_PER_SECTOR) + SNAP_RECORDS_PER_SECTOR;
-	struct snap_record record;
-
-	for (uint64_t at = sector_end; at > from; at--) {
-		cow_snap_record_decode(raw + (at - 1) % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES,
-				       &record);
-		if (is_hidden_live(planner, &record, at - 1))
-			return at;
-	}
-	return from;
-}
-
-static int sector_read(const struct planner *planner, uint64_t index, uint8_t raw[COW_SECTOR_BYTES])
-{
-	const struct snap_plan *plan = planner->plan;
-
-	return cow_image_pread(plan->cow, raw, COW_SECTOR_BYTES,
-			       cow_snap_record_offset(&plan->layout, index), planner->err);
-}
-
-/* The last live record of a sector, up to end. */
-static void last_live(const struct planner *planner, const uint8_t *raw, uint64_t index,
-		      uint64_t end, struct snap_record *last)
-{
-	struct snap_record record;
-
-	for (uint64_t at = end; at > index && !last->new_chunk; at--) {
-		cow_snap_record_decode(raw + (at - 1) % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES,
-				       &record);
-		if (is_hidden_live(planner, &record, at - 1))
-			*last = record;
-	}
-}
-
-/*
- * The list goes on behind its hole, sector by sector: into the next one if
- * this one is used to its end and that one holds live records, wherever in it.
- * A sector that is empty at its end may have been the last: what stands behind
- * it may be stale (I9), and is left there.
- */
-static int hole_follow(struct planner *planner)
-{
-	struct snap_plan *plan = planner->plan;
-	uint8_t sectors[2][COW_SECTOR_BYTES], *raw = sectors[0], *before = sectors[1];
-	struct snap_record last = { 0, 0 }, first;
-	uint64_t index = plan->first_hole, done = index, end, begin;
-	int ret;
-
-	for (;; index = begin + SNAP_RECORDS_PER_SECTOR) {
-		begin = floor_to(index, SNAP_RECORDS_PER_SECTOR);
-		if (begin / plan->layout.records_per_area >= plan->layout.nr_areas)
-			return 0;
-		ret = sector_read(planner, begin, raw);
-		if (ret)
-			return ret;
-		end = live_end(planner, raw, index);
-		cow_snap_record_decode(raw, &first);
-		if (end == index && (index == plan->first_hole || !is_moved(planner, &first)))
-			return 0;
-		last_live(planner, raw, index, end, &last);
-		/* what the sector before has behind its last live record */
-		ret = hidden_sector(planner, before, done, index, &last);
-		if (!ret)
-			ret = hidden_sector(planner, raw, index, end, &last);
-		if (ret)
-			return ret;
-		plan->nr_records = max_u64(plan->nr_records, end);
-		done = end;
-		cow_snap_record_decode(raw + COW_SECTOR_BYTES - SNAP_RECORD_BYTES, &first);
-		if (!first.new_chunk)
-			return 0;
-		raw = before;
-		before = raw == sectors[0] ? sectors[1] : sectors[0];
-	}
 }
 
 /* ------------------------------------------------------------- duplicates */
@@ -586,9 +424,9 @@ int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, s
 
 	plan->first_hole = UINT64_MAX;
 	ret = mends_plan(&planner, mends);
-	cow_snap_edits_sort(&planner.runs);
+	cow_snap_edits_sort(&plan->runs);
 	if (!ret && plan->first_hole != UINT64_MAX)
-		ret = hole_follow(&planner);
+		ret = cow_snap_plan_hole(plan, err);
 	/* all that is behind it stands in front of it, too */
 	if (plan->first_hole == plan->nr_records)
 		plan->cuts_tail = true;
@@ -602,7 +440,6 @@ int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, s
 	free(planner.olds.rows);
 	free(planner.news.rows);
 	free(planner.used.rows);
-	free(planner.runs.rows);
 	return ret;
 }
 
@@ -611,6 +448,7 @@ void cow_snap_plan_free(struct snap_plan *plan)
 	free(plan->sets.rows);
 	free(plan->drops.rows);
 	free(plan->copies.rows);
+	free(plan->runs.rows);
 }
 
 bool cow_snap_plan_is_empty(const struct snap_plan *plan)
