@@ -18,20 +18,26 @@ both() {
 	snapcheck -t persistent --json="$nr.pack" pack >"$nr.pack.text" 2>&1 || true
 }
 
-# All reports say the same, but for the names.
+# All reports say the same, but for the names, and for the numbers of records that
+# were data: a placeholder with origin chunk 2^63 - 1 stands for each.
 same() {
 	python3 - "$1" <<-'END'
 		import json, os, sys
-		def said(path, names):
-		    text = json.dumps(json.load(open(path)))
+		def said(path, names, blanked):
+		    report = json.load(open(path))
+		    for at in blanked:
+		        report['findings'][at]['sentence'] = ''
+		    text = json.dumps(report)
 		    for name, plain in names:
 		        text = text.replace(f'"{name}"', f'"{plain}"')
 		        text = text.replace(name, plain)
 		    return text
 		nr = 0
 		while os.path.exists(f'{nr}.image'):
-		    a = said(f'{nr}.image', [('cow.img', 'COW'), ('origin.img', 'ORIGIN')])
-		    b = said(f'{nr}.pack', [('pack', 'COW')])
+		    found = json.load(open(f'{nr}.pack'))['findings']
+		    data = [i for i, f in enumerate(found) if f' {2**63 - 1} of the origin' in f['sentence']]
+		    a = said(f'{nr}.image', [('cow.img', 'COW'), ('origin.img', 'ORIGIN')], data)
+		    b = said(f'{nr}.pack', [('pack', 'COW')], data)
 		    assert a == b, f'{nr}: {a}\n{b}'
 		    nr += 1
 		assert nr >= int(sys.argv[1]), nr

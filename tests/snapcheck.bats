@@ -171,7 +171,7 @@ clean_pair() {
 	run -4 --separate-stderr snapcheck cow.img
 	[[ $output == *"lost: persistent.image-cut-metadata"* ]]
 	next=$(sed -n 's/^snapcheck: next: //p' <<<"$stderr")
-	[ "$next" = "snapdump --metadata -o report.pack cow.img" ]
+	[ "$next" = "snapdump --metadata -o report.tar.zst cow.img" ]
 	run -0 bash -c "$next"
-	run -4 snapcheck report.pack
+	run -4 snapcheck report.tar.zst
 }

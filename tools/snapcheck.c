@@ -134,7 +134,7 @@ static void choose_next(const struct check *check, bool is_damaged)
 		next_copy(check, cow);
 	else if (is_damaged && !check->verdict.known)
 		/* no repair and no export either: for somebody else to look at */
-		cli_next("snapdump", "--metadata", "-o", "report.pack", cow, NULL);
+		cli_next("snapdump", "--metadata", "-o", "report.tar.zst", cow, NULL);
 	else if (is_damaged && !wants_repair())
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
 	else if (is_damaged)

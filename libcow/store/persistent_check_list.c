@@ -44,22 +44,11 @@ static bool behind_is_list(const struct behind *behind)
 	       (behind->nr_sound >= RECORDS_IN_ORDER && behind->nr_sound * 4 > behind->nr);
 }
 
-/* Sound, or so but for an image that was cut. */
-static bool is_record(const struct snap_check *check, const struct snap_record *record,
-		      uint64_t position)
-{
-	const char *problem = cow_snap_record_problem(&check->bounds, record);
-
-	return !problem || (!strcmp(problem, "persistent.new-chunk-beyond-end") &&
-			    record->new_chunk < position + SNAP_NEAR_CHUNKS &&
-			    record->old_chunk < check->bounds.nr_origin_chunks);
-}
-
 static void behind_count(const struct snap_check *check, const struct snap_record *record,
 			 uint64_t index, struct behind *behind)
 {
 	uint64_t position = cow_snap_position_chunk(&check->layout, index);
-	bool is_sound = is_record(check, record, position);
+	bool is_sound = cow_snap_is_record(&check->bounds, record, index);
 
 	behind->nr++;
 	behind->nr_sound += is_sound;

@@ -108,6 +108,17 @@ bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector
 	return nr_bad > 1 && nr_bad * 2 > nr;
 }
 
+bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
+			uint64_t index)
+{
+	const char *problem = cow_snap_record_problem(bounds, record);
+
+	return !problem || (!strcmp(problem, "persistent.new-chunk-beyond-end") &&
+			    record->new_chunk < cow_snap_position_chunk(bounds->layout, index) +
+							SNAP_NEAR_CHUNKS &&
+			    record->old_chunk < bounds->nr_origin_chunks);
+}
+
 int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,
 		      uint64_t *ret_nr_records, struct cow_err *err)
 {

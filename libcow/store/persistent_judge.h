@@ -54,6 +54,10 @@ bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector
  * kernel that allocates upwards has a lower one. */
 uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t index);
 
+/* Is record number index sound, or would it be if the image had not been cut? */
+bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
+			uint64_t index);
+
 /*
  * Counts the records that stand where a chunk size would put the list, as far
  * as the first sector goes: sound, in the order of allocation, zeros behind

@@ -94,9 +94,11 @@ static void record_replace(const struct metadata_copy *copy, struct snap_record 
 	}
 }
 
-static void live_replace(struct metadata_copy *copy, uint8_t *sector, uint64_t offset_bytes,
+/* index: of the first record in the list. */
+static void live_replace(struct metadata_copy *copy, uint8_t *sector, uint64_t index,
 			 unsigned int nr)
 {
+	uint64_t offset_bytes = cow_snap_record_offset(&copy->layout, index);
 	uint64_t last = copy->last_new, last_was = copy->last_new;
 	struct snap_record record;
 
@@ -111,7 +113,9 @@ static void live_replace(struct metadata_copy *copy, uint8_t *sector, uint64_t o
 		problem = cow_snap_record_problem(&copy->bounds, &record);
 		if (problem) {
 			last_was = new_chunk;
-			record_replace(copy, &record, problem, last, counts);
+			/* what speaks for a list, although the image was cut, stays */
+			if (!cow_snap_is_record(&copy->bounds, &record, index + i))
+				record_replace(copy, &record, problem, last, counts);
 			last = record.new_chunk;
 		}
 		cow_snap_record_encode(&record, sector);
@@ -124,13 +128,13 @@ static void live_replace(struct metadata_copy *copy, uint8_t *sector, uint64_t o
 }
 
 /* The records of a sector that belong to the list. */
-static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t offset_bytes,
+static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t index,
 			  unsigned int nr)
 {
 	struct snap_record record;
 
 	if (cow_snap_is_rubbish(&copy->bounds, sector, nr, copy->last_new))
-		live_replace(copy, sector, offset_bytes, nr);
+		live_replace(copy, sector, index, nr);
 	for (unsigned int i = 0; i < nr; i++) {
 		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
 		if (record.new_chunk > copy->highest_new) {
@@ -175,9 +179,10 @@ static int sector_put(struct metadata_copy *copy, const uint8_t *sector, bool is
 	return cow_image_pwrite(copy->to, sector, COW_SECTOR_BYTES, offset_bytes, err);
 }
 
-static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t offset_bytes,
+static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t index,
 		       struct cow_err *err)
 {
+	uint64_t offset_bytes = cow_snap_record_offset(&copy->layout, index);
 	uint8_t sector[COW_SECTOR_BYTES];
 	unsigned int nr = 0;
 
@@ -190,7 +195,7 @@ static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t
 		copy->has_end = !get_le64(sector + nr * SNAP_RECORD_BYTES + 8);
 		nr += !copy->has_end;
 	}
-	live_sanitise(copy, sector, offset_bytes, nr);
+	live_sanitise(copy, sector, index, nr);
 	if (copy->has_end)
 		stale_sanitise(copy, sector + nr * SNAP_RECORD_BYTES, SNAP_RECORDS_PER_SECTOR - nr);
 	return sector_put(copy, sector, memcmp(sector, from, sizeof(sector)), offset_bytes, err);
@@ -199,11 +204,10 @@ static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t
 static int piece_copy(struct metadata_copy *copy, const uint8_t *raw, uint64_t index, uint64_t nr,
 		      struct cow_err *err)
 {
-	uint64_t offset_bytes = cow_snap_record_offset(&copy->layout, index);
 	int ret = 0;
 
-	for (uint64_t at = 0; !ret && at < nr * SNAP_RECORD_BYTES; at += COW_SECTOR_BYTES)
-		ret = sector_copy(copy, raw + at, offset_bytes + at, err);
+	for (uint64_t i = 0; !ret && i < nr; i += SNAP_RECORDS_PER_SECTOR)
+		ret = sector_copy(copy, raw + i * SNAP_RECORD_BYTES, index + i, err);
 	if (ret)
 		return ret;
 	return cow_callbacks_progress(copy->callbacks, "copy", index * SNAP_RECORD_BYTES, 0, err);
