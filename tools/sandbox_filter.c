@@ -78,12 +78,16 @@ static const char *const allowed[] = {
 	"_newselect", "pselect6", "pselect6_time64", "getrandom", "uname", "sysinfo"
 };
 
+/* What newer libcs ask isatty(3) with; its header and termios.h exclude each
+ * other (source: Linux, include/uapi/asm-generic/ioctls.h). */
+#define TCGETS_2 0x802c542aUL
+
 /* Of the terminal, of block devices, of files with shared extents. No TIOCSTI
  * (types into the terminal), no SG_IO (sends commands to a disk). */
 static const unsigned long allowed_ioctls[] = {
-	TCGETS,	    TIOCGWINSZ, FIONREAD,     BLKGETSIZE,   BLKGETSIZE64, BLKSSZGET,
-	BLKPBSZGET, BLKIOMIN,	BLKIOOPT,     BLKROGET,	    BLKFLSBUF,	  BLKZEROOUT,
-	BLKDISCARD, FICLONE,	FICLONERANGE, FS_IOC_FIEMAP
+	TCGETS,	    TCGETS_2,	TIOCGWINSZ, FIONREAD,	  BLKGETSIZE,	BLKGETSIZE64,
+	BLKSSZGET,  BLKPBSZGET, BLKIOMIN,   BLKIOOPT,	  BLKROGET,	BLKFLSBUF,
+	BLKZEROOUT, BLKDISCARD, FICLONE,    FICLONERANGE, FS_IOC_FIEMAP
 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
