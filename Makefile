@@ -207,7 +207,7 @@ analyze:  ## static analysis by cppcheck; what it may say is explained in tests/
 		--suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools
 check-fast: check-headers check-symbols check-layers check-unit check-replay
 
-quick: ## what every commit passes, under a minute
+quick: ## what every commit passes
 	@$(MAKE) --no-print-directory -j2 WERROR=1 all tests-bin
 	@$(MAKE) --no-print-directory WERROR=1 check-fast lint
 	@$(MAKE) --no-print-directory WERROR=1 check-bats BATSFLAGS='--filter-tags !slow,!kernel'
