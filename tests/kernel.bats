@@ -24,12 +24,12 @@ setup() {
 }
 
 @test "LVM: an upgrade is rolled back from rescue media, twice" {
-	mkdir "$TMPDIR/work"
-	echo "$COW_BUILD" >"$TMPDIR/work/path"
-	"$COW_SOURCE/tests/pages.py" block "$COW_SOURCE/README.md" "Roll back an upgrade" >"$TMPDIR/work/story"
-	grep -q 'snapmerge -y /dev/mapper/vg-root-real' "$TMPDIR/work/story"
+	mkdir "$TMPDIR/job"
+	echo "$COW_BUILD" >"$TMPDIR/job/path"
+	"$COW_SOURCE/tests/pages.py" block "$COW_SOURCE/README.md" "Roll back an upgrade" >"$TMPDIR/job/story"
+	grep -q 'snapmerge -y /dev/mapper/vg-root-real' "$TMPDIR/job/story"
 	truncate -s 128M "$TMPDIR/disk"
-	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm.sh" "$TMPDIR/work" "$TMPDIR/disk"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm.sh" "$TMPDIR/job" "$TMPDIR/disk"
 }
 
 @test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {

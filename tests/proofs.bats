@@ -31,8 +31,8 @@ setup() {
 }
 
 @test "LVM: a snapshot merged straight on the image of its physical volume is one with nothing left in it" {
-	mkdir "$TMPDIR/work"
-	cp "$COW_FIXTURES/lvm-1pv/snap-files.sha256" "$TMPDIR/work/files"
+	mkdir "$TMPDIR/job"
+	cp "$COW_FIXTURES/lvm-1pv/snap-files.sha256" "$TMPDIR/job/files"
 	zstd -q -d -o "$TMPDIR/pv" "$COW_FIXTURES/lvm-1pv/pv0.img.zst"
 	cp "$TMPDIR/pv" "$TMPDIR/disk1"
 	snapmerge -q -y "$TMPDIR/disk1@2097152+20971520" "$TMPDIR/disk1@26214400+4194304,32505856+3145728"
@@ -41,5 +41,5 @@ setup() {
 		cmp -i "${part% *}" -n "${part#* }" "$TMPDIR/pv" "$TMPDIR/disk1"
 	done
 	cp "$TMPDIR/disk1" "$TMPDIR/disk2"
-	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_pv.sh" "$TMPDIR/work" "$TMPDIR/disk1" "$TMPDIR/disk2"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_pv.sh" "$TMPDIR/job" "$TMPDIR/disk1" "$TMPDIR/disk2"
 }
