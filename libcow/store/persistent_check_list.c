@@ -20,7 +20,7 @@
 #define RECORDS_IN_ORDER 4
 
 /* Looks at the beginning of an area: are these records at all? */
-static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
+static bool is_garbage(const struct snap_check *check, const uint8_t *raw, uint64_t index)
 {
 	struct snap_record record;
 	unsigned int nr = 0;
@@ -29,7 +29,7 @@ static bool is_garbage(const struct snap_check *check, const uint8_t *raw)
 		nr++;
 	cow_snap_record_decode(raw, &record);
 	return nr && cow_snap_record_problem(&check->bounds, &record) &&
-	       cow_snap_is_rubbish(&check->bounds, raw, nr, check->last_new);
+	       cow_snap_is_rubbish(&check->bounds, raw, index, nr);
 }
 
 /* What speaks for records behind a sector that holds none. */
@@ -53,7 +53,7 @@ static void behind_count(const struct snap_check *check, const struct snap_recor
 	behind->nr++;
 	behind->nr_sound += is_sound;
 	if (!is_sound || record->new_chunk < position ||
-	    cow_snap_is_far(position - 1, record->new_chunk))
+	    record->new_chunk >= position + SNAP_NEAR_CHUNKS)
 		behind->nr_in_order = 0;
 	else if (behind->nr_in_order && record->new_chunk > behind->last &&
 		 record->new_chunk - behind->last <= 2)
@@ -300,7 +300,7 @@ static int piece_check(struct snap_check *check, const uint8_t *raw, uint64_t in
 	int ret = 0;
 
 	if (index % check->layout.records_per_area == 0 && check->garbage_index == UINT64_MAX &&
-	    !check->is_list_certain && is_garbage(check, raw))
+	    !check->is_list_certain && is_garbage(check, raw, index))
 		ret = garbage_check(check, index, err);
 	for (uint64_t i = 0; i < nr && !ret; i++, raw += SNAP_RECORD_BYTES) {
 		cow_snap_record_decode(raw, &record);

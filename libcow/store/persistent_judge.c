@@ -87,36 +87,32 @@ uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
 	return nr;
 }
 
-bool cow_snap_is_far(uint64_t last, uint64_t new_chunk)
+bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
+			uint64_t index)
 {
-	return new_chunk > last + SNAP_NEAR_CHUNKS || new_chunk <= last;
+	const char *problem = cow_snap_record_problem(bounds, record);
+	uint64_t position = cow_snap_position_chunk(bounds->layout, index);
+
+	if (!problem)
+		return true;
+	if (record->new_chunk >= position + SNAP_NEAR_CHUNKS)
+		return false;
+	return !strcmp(problem, "persistent.old-chunk-beyond-origin") ||
+	       (!strcmp(problem, "persistent.new-chunk-beyond-end") &&
+		record->old_chunk < bounds->nr_origin_chunks);
 }
 
-bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector, unsigned int nr,
-			 uint64_t last)
+bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector, uint64_t index,
+			 unsigned int nr)
 {
 	struct snap_record record;
 	unsigned int nr_bad = 0;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
-		if (!cow_snap_record_problem(bounds, &record))
-			continue;
-		nr_bad += cow_snap_is_far(last, record.new_chunk);
-		last = record.new_chunk;
+		nr_bad += !cow_snap_is_record(bounds, &record, index + i);
 	}
 	return nr_bad > 1 && nr_bad * 2 > nr;
-}
-
-bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
-			uint64_t index)
-{
-	const char *problem = cow_snap_record_problem(bounds, record);
-
-	return !problem || (!strcmp(problem, "persistent.new-chunk-beyond-end") &&
-			    record->new_chunk < cow_snap_position_chunk(bounds->layout, index) +
-							SNAP_NEAR_CHUNKS &&
-			    record->old_chunk < bounds->nr_origin_chunks);
 }
 
 int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,

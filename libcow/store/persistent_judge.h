@@ -40,23 +40,19 @@ uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
 			     const uint8_t sector[COW_SECTOR_BYTES], uint64_t index,
 			     uint64_t *ret_first_index);
 
-/* Neighbours in a list that somebody wrote are not further apart. */
-#define SNAP_NEAR_CHUNKS 4096
-/* Does a bad record with new_chunk, behind one with last, look like no record
- * at all? The list of an image that was cut is no garbage. */
-bool cow_snap_is_far(uint64_t last, uint64_t new_chunk);
-/* Are most of nr records, of one sector, none? last: the chunk of the COW image
- * in the sound record before. */
-bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector, unsigned int nr,
-			 uint64_t last);
-
 /* The chunk of record number index of a list without gaps; no record of a
  * kernel that allocates upwards has a lower one. */
 uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t index);
 
-/* Is record number index sound, or would it be if the image had not been cut? */
+/* A list that somebody wrote has a record no further behind its place. */
+#define SNAP_NEAR_CHUNKS 4096
+/* Is record number index sound, or would it be if the COW image had not been
+ * cut, or the origin were larger? Each record is judged alone, by its place. */
 bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
 			uint64_t index);
+/* Are most of nr records, of one sector and from number index on, none? */
+bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector, uint64_t index,
+			 unsigned int nr);
 
 /*
  * Counts the records that stand where a chunk size would put the list, as far

@@ -30,7 +30,6 @@ struct metadata_copy {
 	struct cow_image *from, *to;
 	struct snap_layout layout;
 	struct snap_bounds bounds;
-	uint64_t last_new;	 /* of the sound records so far */
 	uint64_t highest_new;	 /* of the whole list so far */
 	uint64_t highest_offset; /* of a record that a placeholder stands for; or COW_OFFSET_NONE */
 	bool has_end, has_stale;
@@ -62,36 +61,27 @@ static void header_sanitise(uint8_t raw[SNAP_HEADER_BYTES])
 
 /* ----------------------------------------------------------------- records */
 
-/* The same finding, without the numbers. last: the chunk of the COW image in
- * the record before, as it is copied; counts: as a sign of garbage. */
+/* A record that breaks the same rule, as little a record as it, and says
+ * nothing else. Never with a higher chunk: a check counts by that. */
 static void record_replace(const struct metadata_copy *copy, struct snap_record *record,
-			   const char *problem, uint64_t last, bool counts)
+			   uint64_t index)
 {
+	const char *problem = cow_snap_record_problem(&copy->bounds, record);
 	struct snap_record plain = *record;
-	uint64_t nr_chunks = copy->layout.nr_chunks;
 
+	if (!problem)
+		return;
 	plain.new_chunk &= SNAP_NEW_CHUNK_MASK;
-	if (!strcmp(problem, "persistent.new-chunk-metadata") ||
-	    !strcmp(problem, "persistent.new-chunk-header") ||
-	    !strcmp(problem, "persistent.old-chunk-beyond-origin")) {
-		record->old_chunk = NO_OLD_CHUNK;
-	} else if (!strcmp(problem, "persistent.new-chunk-top-byte")) {
+	if (!strcmp(problem, "persistent.new-chunk-top-byte")) {
 		if (!cow_snap_record_problem(&copy->bounds, &plain))
-			return;
-		record->old_chunk = NO_OLD_CHUNK;
-		if (counts && !cow_snap_is_far(last, TOP_BYTE | 1))
-			record->new_chunk = min_u64(record->new_chunk, TOP_BYTE | TOP_BYTE >> 1);
-		else
-			record->new_chunk = TOP_BYTE | 1;
-	} else { /* beyond the end: never more than what was there */
-		uint64_t gap = counts ? SNAP_NEAR_CHUNKS : 0;
-		uint64_t least = max_u64(nr_chunks + gap, last < TOP_BYTE ? last + gap + 1 : 0);
-
-		if (counts && last >= nr_chunks && last <= record->new_chunk)
-			least = last;
-		record->old_chunk = NO_OLD_CHUNK;
-		record->new_chunk = min_u64(record->new_chunk, least);
+			return; /* what a repair goes by */
+		record->new_chunk = TOP_BYTE | 1;
+	} else if (!strcmp(problem, "persistent.new-chunk-beyond-end")) {
+		if (cow_snap_is_record(&copy->bounds, record, index))
+			return; /* what speaks for a list, although the image was cut */
+		record->new_chunk = copy->layout.nr_chunks;
 	}
+	record->old_chunk = NO_OLD_CHUNK;
 }
 
 /* index: of the first record in the list. */
@@ -99,25 +89,14 @@ static void live_replace(struct metadata_copy *copy, uint8_t *sector, uint64_t i
 			 unsigned int nr)
 {
 	uint64_t offset_bytes = cow_snap_record_offset(&copy->layout, index);
-	uint64_t last = copy->last_new, last_was = copy->last_new;
 	struct snap_record record;
 
 	for (unsigned int i = 0; i < nr; i++, sector += SNAP_RECORD_BYTES) {
-		const char *problem;
 		uint64_t new_chunk;
-		bool counts;
 
 		cow_snap_record_decode(sector, &record);
 		new_chunk = record.new_chunk;
-		counts = cow_snap_is_far(last_was, new_chunk);
-		problem = cow_snap_record_problem(&copy->bounds, &record);
-		if (problem) {
-			last_was = new_chunk;
-			/* what speaks for a list, although the image was cut, stays */
-			if (!cow_snap_is_record(&copy->bounds, &record, index + i))
-				record_replace(copy, &record, problem, last, counts);
-			last = record.new_chunk;
-		}
+		record_replace(copy, &record, index + i);
 		cow_snap_record_encode(&record, sector);
 		if (new_chunk > copy->highest_new)
 			copy->highest_offset = record.new_chunk == new_chunk
@@ -133,7 +112,7 @@ static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t 
 {
 	struct snap_record record;
 
-	if (cow_snap_is_rubbish(&copy->bounds, sector, nr, copy->last_new))
+	if (cow_snap_is_rubbish(&copy->bounds, sector, index, nr))
 		live_replace(copy, sector, index, nr);
 	for (unsigned int i = 0; i < nr; i++) {
 		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
@@ -141,8 +120,6 @@ static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t 
 			copy->highest_new = record.new_chunk;
 			copy->highest_offset = COW_OFFSET_NONE;
 		}
-		if (!cow_snap_record_problem(&copy->bounds, &record))
-			copy->last_new = record.new_chunk;
 	}
 }
 
@@ -234,7 +211,7 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 
 	cow_snap_layout_init(&copy->layout, chunk_bytes, cow_image_size(copy->from));
 	cow_snap_bounds_init(&copy->bounds, &copy->layout, NULL);
-	copy->last_new = copy->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
+	copy->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
 	copy->highest_offset = COW_OFFSET_NONE;
 	copy->has_end = copy->has_stale = false;
 	ret = cow_snap_reader_init(&reader, copy->from, &copy->layout, err);
