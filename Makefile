@@ -207,10 +207,12 @@ analyze:  ## static analysis by cppcheck; what it may say is explained in tests/
 		--suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools
 check-fast: check-headers check-symbols check-layers check-unit check-replay
 
+# Where a file's tests are short, to run two of them at a time costs more in waiting than it gives.
+by_file := --no-parallelize-within-files
 quick: ## what every commit passes
 	@$(MAKE) --no-print-directory -j2 WERROR=1 all tests-bin
 	@$(MAKE) --no-print-directory WERROR=1 check-fast lint
-	@$(MAKE) --no-print-directory WERROR=1 check-bats BATSFLAGS='--filter-tags !slow,!kernel'
+	@$(MAKE) --no-print-directory WERROR=1 check-bats BATSFLAGS='--filter-tags !slow,!kernel,!long $(by_file)'
 
 check: deps  ## everything; what .ci/run and the README call
 	@tests/check.sh

@@ -145,6 +145,7 @@ nth_read() {
 	run -16 snapdump --map=ddrescue origin.img cow.img copy
 }
 
+# bats test_tags=long
 @test "a map that is none: the line is named; one of a larger image is refused" {
 	pair both-c32
 	try() {

@@ -50,18 +50,22 @@ group() {
 	[ "$nr" -gt 3 ]
 }
 
+# bats test_tags=long
 @test "headers that were damaged" {
 	group header-
 }
 
+# bats test_tags=long
 @test "records that were damaged" {
 	group record-
 }
 
+# bats test_tags=long
 @test "chunks that occur twice" {
 	group twice-
 }
 
+# bats test_tags=long
 @test "ends of lists" {
 	group end-
 }

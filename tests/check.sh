@@ -23,7 +23,7 @@ part "unit tests under ASan and UBSan" 120 m SANITIZE=address,undefined check-un
 part "two threads under TSan" 30 m check-threads
 part "fuzzing" 90 m check-fuzz
 part "tools under ASan and UBSan" 150 env ASAN_OPTIONS=detect_leaks=0 \
-	make --no-print-directory WERROR=1 SANITIZE=address,undefined check-bats BATSFLAGS='--filter-tags !slow,!kernel,!limit'
+	make --no-print-directory WERROR=1 SANITIZE=address,undefined check-bats BATSFLAGS='--filter-tags !slow,!kernel,!limit --no-parallelize-within-files'
 # Nothing may be left out: a skipped test is a failure here.
 bats_all() {
 	m -j1 check-bats >build/bats.log 2>&1 || { cat build/bats.log; return 1; }

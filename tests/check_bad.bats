@@ -26,6 +26,7 @@ findings() {
 	member j '" ".join(sorted(f["id"] for f in j["findings"] if f["class"] != "info"))'
 }
 
+# bats test_tags=long
 @test "data that cannot be read is named, by a map, without reading it" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		pair $folder
@@ -69,6 +70,7 @@ findings() {
 	cmp <(tail -c +1048577 disk.img | head -c 10M) cow.img
 }
 
+# bats test_tags=long
 @test "-o: what cannot be read is dropped, and the rest is a good store" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32; do
 		pair $folder

@@ -69,6 +69,7 @@ setup() {
 	run -16 --separate-stderr snapdump -o out.img a b
 }
 
+# bats test_tags=long
 @test "--json is one object, also after a wrong call and a refusal" {
 	for tool in "${tools[@]}"; do
 		run -16 --separate-stderr "$tool" --json --bogus

@@ -235,6 +235,7 @@ interrupted() {
 	interrupted img 100000
 }
 
+# bats test_tags=long
 @test "an archive that ends early, between two files, is noticed by every reader" {
 	# Members of directories have 1536 bytes: 2048 of them are three buffers.
 	mkdir src

@@ -273,6 +273,7 @@ nothing_made() {
 	nothing_made
 }
 
+# bats test_tags=long
 @test "what is no export is said to be none" {
 	chain
 	head -c 100K /dev/urandom >noise
@@ -295,6 +296,7 @@ nothing_made() {
 	nothing_made
 }
 
+# bats test_tags=long
 @test "a manifest that is none, was cut or was changed" {
 	chain
 	head -c 200 m1 >bad

@@ -20,6 +20,7 @@ drawn() {
 	bad_model list origin.img cow.img map >list
 }
 
+# bats test_tags=long
 @test "in place it needs --force=bad-cow, and nothing is written without" {
 	drawn both-c32 1
 	before="$(sum origin.img) $(sum cow.img)"
@@ -58,6 +59,7 @@ drawn() {
 	done
 }
 
+# bats test_tags=long
 @test "the same command again: the same origin, records and list" {
 	drawn multiarea-c8 3
 	run -4 snapmerge "${place[@]}" --bad-list=out origin.img cow.img

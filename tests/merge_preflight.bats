@@ -68,6 +68,7 @@ refused() {
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "another file system in the snapshot than in the origin" {
 	truncate -s 16M base.img
 	mke2fs -q -F -t ext4 -U 11111111-1111-1111-1111-111111111111 base.img

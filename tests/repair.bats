@@ -161,6 +161,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	cmp cow.img good.img
 }
 
+# bats test_tags=long
 @test "every damaged fixture: repaired into a new image, the second check is clean" {
 	unpack damaged/origin.img origin.img
 	for dir in "$COW_FIXTURES"/damaged/m*; do
@@ -266,6 +267,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $output == *"32 exceptions"* ]]
 }
 
+# bats test_tags=long
 @test "what a repair that was cut off has saved is not overwritten: the way on is said" {
 	store "header\nauto 5 4\nrecord 91 1\nauto 200 5\n"
 	cp cow.img good.img

@@ -27,6 +27,7 @@ first_bytes() {
 	[[ $output == *"16/2072 16"* ]] || [[ $output == *"16/"*" 16"* ]]
 }
 
+# bats test_tags=long
 @test "the default size holds a wholly rewritten origin: n + 2 + floor(n/E) chunks" {
 	while read -r origin chunk chunks; do
 		truncate -s "$origin" o.img

@@ -44,6 +44,7 @@ digest() {
 	[ "$(digest disk.img)" = "$view" ]
 }
 
+# bats test_tags=long
 @test "raw: a device that holds something known is not overwritten unasked" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	truncate -s 8M disk.img

@@ -53,6 +53,7 @@ setup() {
 	run -16 snapmerge --batch=4K origin.img cow.img
 }
 
+# bats test_tags=long
 @test "on a terminal it asks, and no means nothing was written" {
 	pair both-c32
 	before="$(sum origin.img) $(sum cow.img)"
