@@ -92,16 +92,20 @@ static int list_follow(struct cow_image *cow, const struct cow_image *origin,
 	return ret;
 }
 
-/* Could these be records, whatever the chunk size? */
-static bool is_plausible(const struct cow_image *cow, const uint8_t *sector)
+bool cow_snap_is_plausible(uint64_t image_bytes, const struct snap_record *record)
+{
+	return record->new_chunk >= SNAP_FIRST_DATA_CHUNK &&
+	       record->new_chunk < bytes_to_sectors(image_bytes) &&
+	       record->old_chunk < bytes_to_sectors(COW_IMAGE_BYTES_MAX);
+}
+
+static bool is_rival(const struct cow_image *cow, const uint8_t *sector)
 {
 	struct snap_record record;
 
-	for (unsigned int i = 0; i < RECORDS_AGAINST_OTHERS; i++) {
+	for (unsigned int i = 0; i < SNAP_RIVAL_RECORDS; i++) {
 		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
-		if (record.new_chunk < SNAP_FIRST_DATA_CHUNK ||
-		    record.new_chunk >= bytes_to_sectors(cow->size_bytes) ||
-		    record.old_chunk >= bytes_to_sectors(COW_IMAGE_BYTES_MAX))
+		if (!cow_snap_is_plausible(cow->size_bytes, &record))
 			return false;
 	}
 	return true;
@@ -115,10 +119,11 @@ static int rival_find(struct cow_image *cow, struct snap_candidates *candidates,
 	uint8_t sector[COW_SECTOR_BYTES];
 	int ret = 0;
 
-	for (uint64_t at = COW_SECTOR_BYTES; !ret && !candidates->has_rival && at < end;
+	for (uint64_t at = COW_SECTOR_BYTES; !ret && !candidates->rival_bytes && at < end;
 	     at += COW_SECTOR_BYTES) {
 		ret = cow_image_pread(cow, sector, sizeof(sector), at, err);
-		candidates->has_rival = !ret && is_plausible(cow, sector);
+		if (!ret && is_rival(cow, sector))
+			candidates->rival_bytes = at;
 	}
 	return ret;
 }
@@ -129,7 +134,7 @@ int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, u
 	int ret = 0;
 
 	ret_candidates->nr = 0;
-	ret_candidates->has_rival = false;
+	ret_candidates->rival_bytes = 0;
 	for (uint64_t sectors = 1; !ret && sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
 		struct snap_candidate *candidate = &ret_candidates->rows[ret_candidates->nr];
 		uint64_t nr;
@@ -153,7 +158,7 @@ const struct snap_candidate *cow_snap_candidates_guess(const struct snap_candida
 {
 	const struct snap_candidate *first = &candidates->rows[0];
 
-	if (!candidates->nr || candidates->has_rival)
+	if (!candidates->nr || candidates->rival_bytes)
 		return NULL;
 	for (size_t i = 1; i < candidates->nr; i++) {
 		const struct snap_candidate *other = &candidates->rows[i];

@@ -74,8 +74,13 @@ struct snap_candidate {
 struct snap_candidates {
 	struct snap_candidate rows[22 + 1]; /* ascending; one for each power of two */
 	size_t nr;
-	bool has_rival; /* records where the smallest one must have zeros */
+	uint64_t
+		rival_bytes; /* offset of records where the smallest one must have zeros; 0: none */
 };
+/* Could this be a record of that image, whatever the chunk size? */
+bool cow_snap_is_plausible(uint64_t image_bytes, const struct snap_record *record);
+/* So many of them, at the beginning of a sector, are a rival. */
+#define SNAP_RIVAL_RECORDS 4
 /* Finds all, other than not_bytes. Errors: -EIO, -ENOMEM. */
 int cow_snap_candidates(struct cow_image *cow, const struct cow_image *origin, uint64_t not_bytes,
 			struct snap_candidates *ret_candidates, struct cow_err *err);

@@ -32,7 +32,7 @@ struct metadata_copy {
 	struct snap_bounds bounds;
 	uint64_t highest_new;	 /* of the whole list so far */
 	uint64_t highest_offset; /* of a record that a placeholder stands for; or COW_OFFSET_NONE */
-	bool has_end, has_stale;
+	bool has_end;
 };
 
 /* ------------------------------------------------------------------ header */
@@ -61,27 +61,35 @@ static void header_sanitise(uint8_t raw[SNAP_HEADER_BYTES])
 
 /* ----------------------------------------------------------------- records */
 
-/* A record that breaks the same rule, as little a record as it, and says
- * nothing else. Never with a higher chunk: a check counts by that. */
+/*
+ * A record that breaks the same rule, as little a record as it, and says
+ * nothing else: each number gives way to the lowest of which a check says the
+ * same, so that the highest of all stays the highest.
+ */
 static void record_replace(const struct metadata_copy *copy, struct snap_record *record,
 			   uint64_t index)
 {
-	const char *problem = cow_snap_record_problem(&copy->bounds, record);
+	const struct snap_bounds *bounds = &copy->bounds;
+	const char *problem = cow_snap_record_problem(bounds, record);
+	bool is_plausible = cow_snap_is_plausible(cow_image_size(copy->from), record);
+	uint64_t old = record->old_chunk < bounds->nr_origin_chunks ? 0 : bounds->nr_origin_chunks;
+	uint64_t far = cow_snap_position_chunk(&copy->layout, index) + SNAP_NEAR_CHUNKS;
 	struct snap_record plain = *record;
 
 	if (!problem)
 		return;
 	plain.new_chunk &= SNAP_NEW_CHUNK_MASK;
 	if (!strcmp(problem, "persistent.new-chunk-top-byte")) {
-		if (!cow_snap_record_problem(&copy->bounds, &plain))
+		if (!cow_snap_record_problem(bounds, &plain))
 			return; /* what a repair goes by */
 		record->new_chunk = TOP_BYTE | 1;
 	} else if (!strcmp(problem, "persistent.new-chunk-beyond-end")) {
-		if (cow_snap_is_record(&copy->bounds, record, index))
+		if (cow_snap_is_record(bounds, record, index))
 			return; /* what speaks for a list, although the image was cut */
-		record->new_chunk = copy->layout.nr_chunks;
+		record->new_chunk =
+			max_u64(copy->layout.nr_chunks, record->new_chunk < far ? 0 : far);
 	}
-	record->old_chunk = NO_OLD_CHUNK;
+	record->old_chunk = is_plausible ? old : NO_OLD_CHUNK;
 }
 
 /* index: of the first record in the list. */
@@ -124,22 +132,25 @@ static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t 
 }
 
 /* What stands behind the end of the list. */
-static void stale_sanitise(struct metadata_copy *copy, uint8_t *records, unsigned int nr)
+static void stale_sanitise(const struct metadata_copy *copy, uint8_t *records, unsigned int nr)
 {
+	bool has_replaced = false;
 	struct snap_record record;
 
 	for (unsigned int i = 0; i < nr; i++, records += SNAP_RECORD_BYTES) {
 		if (is_all_zero(records, SNAP_RECORD_BYTES))
 			continue;
 		cow_snap_record_decode(records, &record);
-		if (!record.new_chunk || cow_snap_record_problem(&copy->bounds, &record))
-			record = (struct snap_record){ !copy->has_stale, 0 };
-		copy->has_stale = true;
+		if (!record.new_chunk || cow_snap_record_problem(&copy->bounds, &record)) {
+			record = (struct snap_record){ !has_replaced, 0 };
+			has_replaced = true;
+		}
 		cow_snap_record_encode(&record, records);
 	}
 }
 
-/* What was replaced gives way to what another chunk size has found good. */
+/* What was replaced gives way to what another chunk size has found good, and
+ * to what the one before, which matters more, has replaced. */
 static int sector_put(struct metadata_copy *copy, const uint8_t *sector, bool is_replaced,
 		      uint64_t offset_bytes, struct cow_err *err)
 {
@@ -150,8 +161,13 @@ static int sector_put(struct metadata_copy *copy, const uint8_t *sector, bool is
 		return 0;
 	if (is_replaced) {
 		ret = cow_image_pread(copy->to, there, sizeof(there), offset_bytes, err);
-		if (ret || !is_all_zero(there, sizeof(there)))
+		if (ret)
 			return ret;
+		if (!is_all_zero(there, sizeof(there))) {
+			if (floor_to(copy->highest_offset, COW_SECTOR_BYTES) == offset_bytes)
+				copy->highest_offset = COW_OFFSET_NONE;
+			return 0;
+		}
 	}
 	return cow_image_pwrite(copy->to, sector, COW_SECTOR_BYTES, offset_bytes, err);
 }
@@ -213,7 +229,7 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 	cow_snap_bounds_init(&copy->bounds, &copy->layout, NULL);
 	copy->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
 	copy->highest_offset = COW_OFFSET_NONE;
-	copy->has_end = copy->has_stale = false;
+	copy->has_end = false;
 	ret = cow_snap_reader_init(&reader, copy->from, &copy->layout, err);
 	do {
 		if (!ret)
@@ -226,23 +242,68 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 	return ret ? ret : highest_put(copy, err);
 }
 
-/* Every list that a check may look at: the header's, the caller's, and those
- * that look right. */
+/* The chunk size that a check goes by; 0: it does not get so far. */
+static int own_chunk_bytes(const struct metadata_copy *copy, const struct snap_header *header,
+			   uint64_t wanted_bytes, uint64_t *ret_bytes, struct cow_err *err)
+{
+	bool is_store = header->magic == SNAP_MAGIC;
+	uint64_t nr;
+	int ret = 0;
+
+	*ret_bytes = wanted_bytes;
+	if (!wanted_bytes && !is_store)
+		ret = cow_snap_is_lost_store(copy->from, NULL, &is_store, err);
+	if (ret || wanted_bytes)
+		return ret;
+	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors) ||
+	    !(is_store || cow_snap_header_rest_ok(header)))
+		return cow_snap_evidence_best(copy->from, NULL, 0, ret_bytes, &nr, err);
+	*ret_bytes = sectors_to_bytes(header->chunk_sectors);
+	return 0;
+}
+
+/* Where the smallest of the candidates must have zeros, it has no others. */
+static int rival_put(struct metadata_copy *copy, uint64_t not_bytes, struct cow_err *err)
+{
+	static const struct snap_record plausible = { 0, SNAP_FIRST_DATA_CHUNK };
+	struct snap_candidates from, to;
+	uint8_t sector[COW_SECTOR_BYTES] = { 0 };
+	int ret;
+
+	ret = cow_snap_candidates(copy->from, NULL, not_bytes, &from, err);
+	if (!ret)
+		ret = cow_snap_candidates(copy->to, NULL, not_bytes, &to, err);
+	if (ret || !from.rival_bytes || to.rival_bytes)
+		return ret;
+	for (unsigned int i = 0; i < SNAP_RIVAL_RECORDS; i++)
+		cow_snap_record_encode(&plausible, sector + i * SNAP_RECORD_BYTES);
+	return cow_image_pwrite(copy->to, sector, sizeof(sector), from.rival_bytes, err);
+}
+
+/* Every list that a check may look at, in the order of what matters more. */
 static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uint64_t wanted_bytes,
 		      struct cow_err *err)
 {
 	struct snap_header header;
-	int ret = 0;
+	uint64_t own_bytes, nr;
+	int ret;
 
 	cow_snap_header_decode(header_raw, &header);
+	ret = own_chunk_bytes(copy, &header, wanted_bytes, &own_bytes, err);
+	if (!ret && own_bytes)
+		ret = list_copy(copy, own_bytes, err);
 	for (uint64_t sectors = 1; !ret && sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
-		uint64_t chunk_bytes = sectors_to_bytes(sectors), nr = 1;
-
-		if (header.chunk_sectors != sectors && wanted_bytes != chunk_bytes)
-			ret = cow_snap_evidence(copy->from, NULL, chunk_bytes, &nr, err);
-		if (!ret && nr)
-			ret = list_copy(copy, chunk_bytes, err);
+		ret = cow_snap_evidence(copy->from, NULL, sectors_to_bytes(sectors), &nr, err);
+		if (!ret && nr && own_bytes != sectors_to_bytes(sectors))
+			ret = list_copy(copy, sectors_to_bytes(sectors), err);
 	}
+	if (!ret && cow_snap_chunk_sectors_ok(header.chunk_sectors) &&
+	    own_bytes != sectors_to_bytes(header.chunk_sectors))
+		ret = list_copy(copy, sectors_to_bytes(header.chunk_sectors), err);
+	if (!ret)
+		ret = rival_put(copy, 0, err);
+	if (!ret && own_bytes)
+		ret = rival_put(copy, own_bytes, err);
 	return ret;
 }
 

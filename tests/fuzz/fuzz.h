@@ -54,8 +54,8 @@ static inline void fuzz_begin(void)
 	fuzz_start = clock();
 }
 
-/* size: of the input, which its images justify. */
-static inline void fuzz_end(size_t size)
+/* size: of the input, which its images justify; extra_bytes: what it may take besides. */
+static inline void fuzz_end_within(size_t size, uint64_t extra_bytes)
 {
 	clock_t ticks = clock() - fuzz_start;
 
@@ -65,11 +65,17 @@ static inline void fuzz_end(size_t size)
 		abort();
 	}
 	/* what was allocated before and freed now makes the count wrap */
-	if (fuzz_peak_bytes > FUZZ_BYTES_MAX + 8 * size && fuzz_peak_bytes < UINT64_MAX / 2) {
+	if (fuzz_peak_bytes > FUZZ_BYTES_MAX + extra_bytes + 8 * size &&
+	    fuzz_peak_bytes < UINT64_MAX / 2) {
 		fprintf(stderr, "%zu bytes took %llu bytes of memory\n", size,
 			(unsigned long long)fuzz_peak_bytes);
 		abort();
 	}
+}
+
+static inline void fuzz_end(size_t size)
+{
+	fuzz_end_within(size, 0);
 }
 
 static inline void fuzz_must(bool is_so)
