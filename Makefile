@@ -90,8 +90,6 @@ aid_src    := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
 prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/examples/*.c)
 # The same, but linked with what the tools consist of.
 inner_src  := $(wildcard tests/sandbox/*.c)
-# For LD_PRELOAD: what goes wrong below a tool.
-preload_src := $(wildcard tests/preload/*.c)
 fuzz_src   := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 lib_obj    := $(lib_src:%.c=$(B)/%.o)
@@ -101,7 +99,6 @@ aid_obj    := $(aid_src:%.c=$(B)/%.o)
 tools      := $(addprefix $(B)/,$(tool_names))
 units      := $(unit_src:%.c=$(B)/%)
 progs      := $(prog_src:%.c=$(B)/%)
-preloads   := $(preload_src:%.c=$(B)/%.so)
 inners     := $(inner_src:%.c=$(B)/%)
 crashers   := $(filter $(B)/tests/crash/%,$(progs))
 replays    := $(fuzz_src:%.c=$(B)/%_replay)
@@ -151,13 +148,11 @@ $(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
 		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
-# Preloaded into the tools by tests/faults/run.py.
+# For LD_PRELOAD: what goes wrong below a tool.
 $(B)/tests/faults/shim.so: tests/faults/shim.c $(B)/flags
 	$(call quiet,LD)mkdir -p $(@D); $(CC) -D_GNU_SOURCE -O1 -g $(warnings) -Wno-missing-prototypes $(if $(WERROR),-Werror) -fPIC -shared -o $@ $<
 $(inners): $(B)/%: $(B)/%.o $(cli_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
-$(preloads): %.so: %.pic.o
-	$(call quiet,LD)$(link) -shared -o $@ $< -ldl
 # Fuzz targets reach the readers of the tools, too.
 $(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(cli_obj) $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
@@ -172,7 +167,7 @@ test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 deps:  ## install what build and tests need (Debian: apt-get)
 	@tests/deps.sh
 
-tests-bin: $(units) $(replays) $(progs) $(preloads) $(inners) $(B)/tests/faults/shim.so
+tests-bin: $(units) $(replays) $(progs) $(inners) $(B)/tests/faults/shim.so
 
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done

@@ -1,13 +1,13 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Every system call of a tool fails in turn; tests/tool_faults.py has the jobs.
+# Every system call of a tool fails in turn; tests/faults/states.py has the jobs.
 # bats file_tags=slow,limit
 bats_require_minimum_version 1.8.0
 
 @test "creating and importing, every call failing, torn, short, killed: nothing, the old store, or the whole new one" {
-	"$COW_SOURCE/tests/tool_faults.py" create
+	"$COW_SOURCE/tests/faults/states.py" create
 }
 
 @test "merging, with siblings, undo, take-back, --keep, -o: whatever call fails, nothing is lost and the same command finishes" {
-	"$COW_SOURCE/tests/tool_faults.py" merge
+	"$COW_SOURCE/tests/faults/states.py" merge
 }

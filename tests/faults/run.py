@@ -5,7 +5,7 @@
 
   make faults            20000 faults, drawn at random
   make faults N=0        all of them
-  one of them            tests/faults/run.py --only 'merge 3' --plan 1:5:once:5
+  one of them            tests/faults/run.py --only 'merge 3' --plan w:5:once:5
 
 A run with a fault ends with the right exit bit and a sentence that names the
 image, and the byte where one was read or written; it leaves no half-made file;
@@ -33,6 +33,7 @@ from images import meaning  # noqa: E402
 
 CLASSES = ("read", "write", "flush", "malloc", "open", "ftruncate", "rename", "fallocate",
            "libarchive")
+LETTERS = "rwfmotnza"  # of them, in shim.c
 NR_COUNTS = len(CLASSES) + 1
 TRANSFERS = ("read", "write")
 MEMORY = ("malloc", "libarchive")
@@ -186,7 +187,7 @@ def check_again(case, again, wanted):
 
 
 def inject(bench, case, plan, no_tmpfile):
-    kind = CLASSES[int(plan.split(":")[0])]
+    kind = CLASSES[LETTERS.index(plan[0])]
     mode = plan.split(":")[2]
     wanted = bench.reference(case, no_tmpfile)
     bench.fill(case)
@@ -217,10 +218,10 @@ def plans_of(counts):
         for nth in range(1, counts[index] + 1):
             for mode in ("once", "ever"):
                 for error in (errno.ENOMEM,) if kind in MEMORY else (errno.EIO, errno.ENOSPC):
-                    yield "%d:%d:%s:%d" % (index, nth, mode, error)
+                    yield "%s:%d:%s:%d" % (LETTERS[index], nth, mode, error)
             if kind in TRANSFERS:
-                yield "%d:%d:short:0" % (index, nth)
-                yield "%d:%d:eintr:0" % (index, nth)
+                yield "%s:%d:short:0" % (LETTERS[index], nth)
+                yield "%s:%d:eintr:0" % (LETTERS[index], nth)
 
 
 def draw(rng, counts):
@@ -229,7 +230,7 @@ def draw(rng, counts):
     kind = CLASSES[index]
     mode = rng.choice(("once", "ever", "short", "eintr") if kind in TRANSFERS else ("once", "ever"))
     error = errno.ENOMEM if kind in MEMORY else rng.choice((errno.EIO, errno.ENOSPC))
-    return "%d:%d:%s:%d" % (index, rng.randint(1, counts[index]), mode, error)
+    return "%s:%d:%s:%d" % (LETTERS[index], rng.randint(1, counts[index]), mode, error)
 
 
 def all_plans(args, bench, cases):
@@ -252,7 +253,7 @@ def campaign(args, bench, cases):
     for case, plan, no_tmpfile in all_plans(args, bench, cases):
         if args.brief and plan.split(":")[2] == "ever":
             continue
-        if args.kind and CLASSES[int(plan.split(":")[0])] != args.kind:
+        if args.kind and CLASSES[LETTERS.index(plan[0])] != args.kind:
             continue
         try:
             given = inject(bench, case, plan, no_tmpfile)
@@ -264,7 +265,7 @@ def campaign(args, bench, cases):
             if nr_failed >= args.failures:
                 break
         nr_given += given
-        kind = CLASSES[int(plan.split(":")[0])]
+        kind = CLASSES[LETTERS.index(plan[0])]
         kinds[kind] = kinds.get(kind, 0) + given
         if nr_given == args.count != 0:
             break

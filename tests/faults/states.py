@@ -2,26 +2,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
 """Every system call of a job fails in turn, and the job is killed before each
-(tests/preload/faults.c says how): what is on the disk then, and does the same
+(tests/faults/shim.c says how): what is on the disk then, and does the same
 command finish it?
 
-  tool_faults.py create|merge [NAME MODE:N]     one of them, to look at it
+  states.py create|merge [NAME MODE:N]     one of them, to look at it
 
 A job says in state() what must hold at once, and in the end."""
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(HERE, "kernel"))
 from snap import FormatError, Store  # noqa: E402
 
 BUILD = os.environ.get("COW_BUILD", os.path.join(os.path.dirname(HERE), "build"))
 SECONDS = 60
-# Classes of calls (see faults.c) that a mode counts.
-MODES = {"eio": "rwzfn", "enospc": "wzfn", "torn": "w", "short": "rw", "kill": "rwzfn"}
+# Classes of calls (see shim.c) that a mode counts.
+MODES = {"eio": "rwztfn", "enospc": "wztfn", "torn": "w", "short": "rw", "kill": "rwztfn"}
 WANTED = (("eio", ""), ("eio", "+"), ("enospc", ""), ("enospc", "+"), ("torn", ""), ("short", ""),
           ("short", "+"), ("kill", ""))
 
@@ -38,6 +39,16 @@ def read(path):
 def must(condition, what):
     if not condition:
         raise Wrong(what)
+
+
+def plan_of(fault):
+    """MODE:N, or MODE:N+ for all from there on, in the words of shim.c."""
+    mode, nth = fault.rstrip("+").split(":")
+    how = {"eio": "once", "enospc": "once"}.get(mode, mode)
+    if fault.endswith("+"):
+        how = {"once": "ever", "short": "shorts"}[how]
+    error = errno.ENOSPC if mode == "enospc" else errno.EIO
+    return "%s:%s:%s:%d" % (MODES[mode], nth, how, error)
 
 
 class Disk:
@@ -58,18 +69,18 @@ class Disk:
 
     def run(self, argv, fault=None, where=None):
         """Gives exit status and stderr."""
-        env = dict(os.environ, COW_SANDBOX="off", COW_FAULT_DIRS=where or self.now)
+        env = dict(os.environ, COW_SANDBOX="off", FAULT_DIRS=where or self.now)
         if self.device:
-            env["COW_FAULT_DIRS"] += ":" + self.device
-        env["LD_PRELOAD"] = os.path.join(BUILD, "tests/preload/faults.so")
-        env["COW_FAULT" if fault else "COW_FAULT_LOG"] = fault or self.log
+            env["FAULT_DIRS"] += ":" + self.device
+        env["LD_PRELOAD"] = os.path.join(BUILD, "tests/faults/shim.so")
+        env["FAULT_PLAN" if fault else "FAULT_LOG"] = plan_of(fault) if fault else self.log
         argv = [os.path.join(BUILD, argv[0])] + argv[1:]
         done = subprocess.run(argv, cwd=where or self.now, env=env, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=SECONDS, check=False)
         return done.returncode, done.stderr
 
     def calls(self):
-        """[[class, name, file...]] of the run that was logged."""
+        """[[class, name]] of the run that was logged."""
         with open(self.log) as f:
             lines = [line.split() for line in f]
         os.unlink(self.log)
@@ -183,10 +194,10 @@ class Create(Job):
         """A name is given to what is durable, and is then made durable."""
         named = [i for i, c in enumerate(self.log) if c[0] == "n"]
         must(named, "no name is given")
-        written = max(i for i, c in enumerate(self.log) if c[0] in "wz")
+        written = max(i for i, c in enumerate(self.log) if c[0] in "wzt")
         flushed = [i for i, c in enumerate(self.log) if c[0] == "f"]
         must(any(written < i < named[0] for i in flushed), "not flushed before it has its name")
-        must(flushed[-1] > named[-1] and self.log[flushed[-1]][2] == self.disk.now,
+        must(flushed[-1] > named[-1] and self.log[flushed[-1]][1] == self.disk.now,
              "the directory is not flushed")
 
     def state(self, is_done):
