@@ -216,6 +216,8 @@ kernel: all tests-bin  ## random cases, judged by a real kernel (N=128)
 	@$(test_env) tests/kernel/run.py --count $(or $(N),128)
 kernel-soak: all tests-bin  ## the same with N=5000
 	@$(test_env) tests/kernel/run.py --count $(or $(N),5000)
+relay-soak: all tests-bin  ## kernel and tools take turns on the same images, killed in between (N=400)
+	@$(test_env) tests/kernel/relay.py --count $(or $(N),400)
 
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
@@ -315,6 +317,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast analyze lint quick check kernel kernel-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-soak relay-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)

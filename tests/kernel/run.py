@@ -50,9 +50,23 @@ class Shard:
 
     def add(self, number, peer):
         directory = os.path.join(self.work, "case-%d-%s" % (number, peer.name.replace(" ", "-")))
-        case = Case(self.seed, number, directory, peer)
-        generator = SCHEDULE[number % len(SCHEDULE)](case)
-        self.advance(self.waiting, case, generator, None)
+        case, story = self.begin(number, directory, peer)
+        self.advance(self.waiting, case, story(case), None)
+
+    # ---- what another kind of cases replaces
+
+    def begin(self, number, directory, peer):
+        return (Case(self.seed, number, directory, peer), SCHEDULE[number % len(SCHEDULE)])
+
+    def again(self, case):
+        """What is said of a case that failed."""
+        return "  again: tests/kernel/run.py --seed %s --case %d" % (self.seed, case.number) + (
+            "" if case.peer.name == "the tools" else " --peer naive")
+
+    def summary(self):
+        return "relays (exceptions before>after a kill): " + " ".join(self.progress)
+
+    # ---- all of them
 
     def advance(self, waiting, case, generator, answer):
         try:
@@ -77,9 +91,8 @@ class Shard:
                                 "%s-%d" % (self.seed, case.number))
             shutil.rmtree(kept, ignore_errors=True)
             shutil.move(case.directory, kept)
-        print("FAILED: %s, %s: %s\n  images: %s\n  again: tests/kernel/run.py --seed %s --case %d"
-              % (generator.__name__, case.geometry, why, kept, self.seed, case.number)
-              + ("" if case.peer.name == "the tools" else " --peer naive"), flush=True)
+        print("FAILED: %s, %s: %s\n  images: %s\n%s"
+              % (generator.__name__, case.geometry, why, kept, self.again(case)), flush=True)
 
     def run(self):
         """Boots until no case asks for more."""
@@ -93,7 +106,8 @@ class Shard:
                 answers = self.lab.run_and_kill([dict(self.job(w), keep=True) for w in asking],
                                                 self.when_part_way(len(asking)))
             for case, generator, _ in asking:
-                self.advance(self.waiting, case, generator, answers[os.path.basename(case.directory)])
+                answer = answers[os.path.basename(case.directory)]
+                self.advance(self.waiting, case, generator, answer)
 
     @staticmethod
     def job(waiting):
@@ -125,7 +139,7 @@ def run_shard(args, numbers, index):
         began = time.monotonic()
         batch = numbers[start:start + BATCH]
         try:
-            shard = Shard(args.seed, work)
+            shard = args.shard(args.seed, work)
             for number in batch:
                 shard.add(number, peer)
             shard.run()
@@ -133,9 +147,9 @@ def run_shard(args, numbers, index):
             print("LAB FAILED at cases %s of seed %s: %s" % (batch, args.seed, e), flush=True)
             return 2
         nr_failed += len(shard.failed)
-        print("%d cases, %d failed; %d boots (%.0f s) in %.0f s; relays (exceptions before>after "
-              "a kill): %s" % (len(batch), len(shard.failed), shard.lab.nr_boots, shard.lab.seconds,
-                               time.monotonic() - began, " ".join(shard.progress)), flush=True)
+        print("%d cases, %d failed; %d boots (%.0f s) in %.0f s; %s"
+              % (len(batch), len(shard.failed), shard.lab.nr_boots, shard.lab.seconds,
+                 time.monotonic() - began, shard.summary()), flush=True)
         for name in os.listdir(work):
             if name.startswith("boot-"):
                 shutil.rmtree(os.path.join(work, name))
@@ -205,25 +219,35 @@ def parse_args():
     parser.add_argument("--self-test", action="store_true", help="is the judge awake?")
     args = parser.parse_args()
     args.seed = args.seed or str(random.SystemRandom().randrange(1 << 32))
+    args.shard = Shard
     return args
 
 
-def main():
-    args = parse_args()
+def run_all(args):
+    numbers = list(range(args.count)) if args.case is None else [args.case]
+    print("COW_SEED=%s: %d cases" % (args.seed, len(numbers)), flush=True)
+    return run_shards(args, numbers)
+
+
+def in_directory(args, work):
+    """Calls work(args), which gives the exit status, with a directory args.work
+    that stays if it is not 0."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     args.work = tempfile.mkdtemp(prefix="cow-kernel-")
-    numbers = list(range(args.count)) if args.case is None else [args.case]
-    if not args.self_test:
-        print("COW_SEED=%s: %d cases" % (args.seed, len(numbers)), flush=True)
     worst = 2
     try:
-        worst = self_test(args) if args.self_test else run_shards(args, numbers)
+        worst = work(args)
     finally:
         if worst:
             print("kept: " + args.work)
         else:
             shutil.rmtree(args.work)
     return worst
+
+
+def main():
+    args = parse_args()
+    return in_directory(args, self_test if args.self_test else run_all)
 
 
 if __name__ == "__main__":
