@@ -730,6 +730,28 @@ struct cow_repair_result {
 COW_EXPORT int cow_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 			  struct cow_repair_result *ret_result, struct cow_err *err);
 
+#define COW_REPAIR_UNDO_CONTINUE (1u << 0) /* a repair that was cut off */
+
+/*
+ * Creates an image over cow, for cow_repair() to work on: what is written is
+ * first saved in undo, durably, as by cow_copyout_image_new(). undo: a store
+ * opened with cow as its origin; empty and not used by anybody yet, or, with
+ * COW_REPAIR_UNDO_CONTINUE, the one of a repair of cow that has not ended. That
+ * it is of this image is looked at: 1 MiB, and 16 sectors in equal distances,
+ * must be, seen through it, as they were. cow and undo stay the caller's and
+ * must outlive *ret_guard. Errors: -EIO, -ENOMEM, -ERANGE; -ENOENT to be
+ * continued, and undo is of no repair, or of one that has ended; -EPERM (id
+ * "other-image") it is of another image, or cow was written to since.
+ */
+COW_EXPORT int cow_repair_undo_new(struct cow_image *cow, struct cow_store *undo, uint32_t flags,
+				   struct cow_image **ret_guard, struct cow_err *err);
+
+/*
+ * Says in undo, durably, that the repair has ended: it is not continued, and
+ * goes back by a merge of undo into cow. Errors: -EIO, -EINVAL none has begun.
+ */
+COW_EXPORT int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err);
+
 #define COW_MERGE_DRY_RUN (1u << 0) /* everything up to the first write */
 #define COW_MERGE_KEEP (1u << 1)    /* leave the exceptions in the store */
 #define COW_MERGE_SPARSE (1u << 2)  /* zeros become holes of the origin, in units of 4 KiB */

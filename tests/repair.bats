@@ -268,7 +268,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 }
 
 # bats test_tags=long
-@test "what a repair that was cut off has saved is not overwritten: the way on is said" {
+@test "what a repair has saved is not overwritten: the way on is said" {
 	store "header\nauto 5 4\nrecord 91 1\nauto 200 5\n"
 	cp cow.img good.img
 	run -1 snapcheck -y --save-undo=undo.img cow.img
@@ -286,4 +286,56 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	cmp cow.img good.img
 	run -1 snapcheck -y --save-undo=undo.img --force=overwrite cow.img
 	run -0 snapcheck cow.img
+}
+
+# cut_off FAULT: a repair with undo.img that ends there.
+cut_off() {
+	run env COW_SANDBOX=off FAULT_PLAN="$1" LD_PRELOAD="$COW_BUILD/tests/faults/shim.so" \
+		snapcheck -y --save-undo=undo.img cow.img
+}
+
+# bats test_tags=limit
+@test "a repair with an undo file that was cut off is continued, and only that of this image" {
+	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
+	cp cow.img good.img
+	cut_off f:8:kill:0
+	[ "$status" = 137 ]
+	cp undo.img cut.img
+	cp good.img other.img
+	printf x | dd of=other.img bs=1 seek=9000 conv=notrunc status=none
+	saved=$(sum undo.img)
+	run -64 --separate-stderr snapcheck -y --save-undo=undo.img --json=j other.img
+	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('other-image', None)" ]
+	[ "$(sum undo.img)" = "$saved" ]
+	run -1 --separate-stderr snapcheck -y --save-undo=undo.img cow.img
+	[[ $stderr == *"goes on with the repair that was cut off"* ]]
+	run -0 snapcheck -q cow.img
+	# once it is through it is not continued
+	cp cow.img now.img
+	cp good.img cow.img
+	run -64 snapcheck -y --save-undo=undo.img cow.img
+	[[ $output == *"holds what a repair has saved"* ]]
+	cp now.img cow.img
+	run -0 snapmerge -y cow.img undo.img
+	cmp cow.img good.img
+}
+
+# bats test_tags=limit
+@test "a repair that was cut off when nothing was left to do is ended by the same command" {
+	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
+	cp cow.img good.img
+	snapcheck -q -y --save-undo=u.img cow.img || [ $? = 1 ]
+	cp good.img cow.img
+	FAULT_LOG=log cut_off w:999:kill:0
+	writes=$(grep -c ^w log)
+	cp good.img cow.img
+	rm undo.img
+	cut_off "w:$writes:kill:0" # before it says that it is through
+	[ "$status" = 137 ]
+	run -0 --separate-stderr snapcheck -y --save-undo=undo.img cow.img
+	[[ $stderr == *"the repair that was cut off was through"* ]]
+	run -0 --separate-stderr snapcheck -y --save-undo=undo.img cow.img
+	[[ $stderr != *"cut off"* ]]
+	run -0 snapmerge -y cow.img undo.img
+	cmp cow.img good.img
 }

@@ -11,3 +11,7 @@ bats_require_minimum_version 1.8.0
 @test "merging, with siblings, undo, take-back, --keep, -o: whatever call fails, nothing is lost and the same command finishes" {
 	"$COW_SOURCE/tests/faults/states.py" merge
 }
+
+@test "repairing with an undo file, every call failing, torn, short, killed: it is exact, and the same command goes on" {
+	"$COW_SOURCE/tests/faults/states.py" repair
+}

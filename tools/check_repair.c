@@ -55,47 +55,58 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	return cow_copy(cow, repair->target, &params, &result, err);
 }
 
-/* What a repair that was cut off has saved must not be overwritten, by nothing. */
-static int check_old_undo(const struct check_repair *repair, struct cow_imageset *set,
-			  const struct cow_image *cow, struct cow_err *err)
+static int open_undo_store(struct check_repair *repair, struct cow_image *cow,
+			   struct cow_image *undo, struct cow_err *err)
 {
-	struct cow_role_image role = { .role = COW_ROLE_COW };
-	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_role_image roles[] = { { .role = COW_ROLE_ORIGIN, .image = cow },
+					  { .role = COW_ROLE_COW, .image = undo } };
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	struct cow_store *store = NULL;
 
-	if (cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL, &role.image, NULL))
-		return 0; /* none there, or the next step says what it is */
-	args.images = &role;
-	args.nr_images = 1;
-	if (!cow_store_open(&args, &store, NULL))
-		cow_store_get_info(store, &info);
-	cow_store_close(store);
-	cow_image_close(role.image);
-	if (!info.nr_exceptions)
-		return 0;
-	cli_next("snapmerge", cow_image_name(cow), repair->save_undo, NULL);
-	return cli_refuse(err, -EPERM, "undo-exists", NULL,
-			  "%s holds what a repair has saved: if it was cut off, take it back with "
-			  "snapmerge and begin again; else name another file",
-			  repair->save_undo);
+	args.images = roles;
+	args.nr_images = 2;
+	return cow_store_open(&args, &repair->undo_store, err);
 }
 
-/* The undo file is a snapshot of the COW image, whose origin that image is. */
-static int open_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		     struct cow_err *err)
+static void close_undo(struct check_repair *repair)
+{
+	cow_image_close(repair->guard);
+	cow_store_close(repair->undo_store);
+	cow_image_close(repair->old_undo);
+	repair->guard = repair->old_undo = NULL;
+	repair->undo_store = NULL;
+}
+
+/* Opens the undo file of a repair of cow that was cut off. -ENOENT: it is none,
+ * and holds so many exceptions. */
+static int open_old_undo(struct check_repair *repair, struct cow_imageset *set,
+			 struct cow_image *cow, uint64_t *ret_nr_exceptions, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	int ret = -ENOENT;
+
+	*ret_nr_exceptions = 0;
+	if (!cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL | COW_OPEN_WRITE,
+			       &repair->old_undo, NULL) &&
+	    !open_undo_store(repair, cow, repair->old_undo, NULL)) {
+		ret = cow_repair_undo_new(cow, repair->undo_store, COW_REPAIR_UNDO_CONTINUE,
+					  &repair->guard, err);
+		cow_store_get_info(repair->undo_store, &info);
+		*ret_nr_exceptions = info.nr_exceptions;
+	}
+	if (ret)
+		close_undo(repair);
+	return ret;
+}
+
+/* Made, and given its name: from now on a crash must not take away what is saved. */
+static int create_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		       struct cow_err *err)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
-	struct cow_role_image roles[] = { { .role = COW_ROLE_ORIGIN, .image = cow },
-					  { .role = COW_ROLE_COW } };
 	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	uint64_t block_bytes = cow_image_logical_block_size(cow), size;
 	int ret;
 
-	ret = check_old_undo(repair, set, cow, err);
-	if (ret)
-		return ret;
 	create.origin_bytes = cow_image_size(cow);
 	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
 	ret = cow_create_size(&create, &size, err);
@@ -104,18 +115,54 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 	sandbox_enter();
 	if (ret)
 		return ret;
-	roles[1].image = cow_output_image(repair->undo);
-	args.images = roles;
-	args.nr_images = 2;
-	ret = cow_create(roles[1].image, &create, err);
+	ret = cow_create(cow_output_image(repair->undo), &create, err);
 	if (!ret)
-		ret = cow_store_open(&args, &repair->undo_store, err);
-	/* from now on a crash must not take away what is saved */
+		ret = open_undo_store(repair, cow, cow_output_image(repair->undo), err);
 	if (!ret)
-		ret = cow_output_publish(repair->undo, err);
-	if (!ret)
-		ret = cow_copyout_image_new(cow, &repair->undo_store, 1, &repair->guard, err);
+		ret = cow_repair_undo_new(cow, repair->undo_store, 0, &repair->guard, err);
+	return ret ? ret : cow_output_publish(repair->undo, err);
+}
+
+/* The undo file is a snapshot of the COW image, whose origin that image is. What
+ * a repair that has ended saved there must not be overwritten, by nothing. */
+static int open_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		     struct cow_err *err)
+{
+	uint64_t nr_exceptions;
+	int ret = open_old_undo(repair, set, cow, &nr_exceptions, err);
+
+	if (ret == -ENOENT && nr_exceptions) {
+		cli_next("snapmerge", cow_image_name(cow), repair->save_undo, NULL);
+		return cli_refuse(err, -EPERM, "undo-exists", NULL,
+				  "%s holds what a repair has saved: take that back with "
+				  "snapmerge and begin again, or name another file",
+				  repair->save_undo);
+	}
+	if (!ret) {
+		sandbox_enter();
+		cli_note("goes on with the repair that was cut off: %s has what %s was",
+			 repair->save_undo, cow_image_name(cow));
+	} else if (ret == -ENOENT) {
+		*err = (struct cow_err)COW_ERR_INIT;
+		ret = create_undo(repair, set, cow, err);
+	}
 	repair->target = repair->guard;
+	return ret;
+}
+
+int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
+			struct cow_image *cow, struct cow_err *err)
+{
+	uint64_t nr_exceptions;
+	int ret;
+
+	/* another's file is in nobody's way here */
+	if (open_old_undo(repair, set, cow, &nr_exceptions, NULL))
+		return 0;
+	ret = cow_repair_undo_end(repair->undo_store, err);
+	if (!ret)
+		cli_note("the repair that was cut off was through: %s has what %s was",
+			 repair->save_undo, cow_image_name(cow));
 	return ret;
 }
 
@@ -247,14 +294,15 @@ int check_repair_run(struct check_repair *repair, const struct cow_store_args *a
 
 int check_repair_publish(struct check_repair *repair, struct cow_err *err)
 {
+	if (repair->guard)
+		return cow_repair_undo_end(repair->undo_store, err);
 	return repair->out ? cow_output_publish(repair->out, err) : 0;
 }
 
 void check_repair_close(struct check_repair *repair)
 {
 	cow_image_close(repair->patched);
-	cow_image_close(repair->guard);
-	cow_store_close(repair->undo_store);
+	close_undo(repair);
 	outputs_close(repair->undo);
 	outputs_close(repair->out);
 	cow_image_close(repair->preview);

@@ -23,6 +23,7 @@ struct check_repair {
 	struct cow_output *out, *undo;
 	struct cow_store *undo_store;
 	struct cow_image *preview, *guard;
+	struct cow_image *old_undo; /* of a repair that is continued */
 	/* The target, with what could not be read when it was copied. */
 	struct cow_image *patched;
 	const struct cow_problem *all[64]; /* answered with "all" */
@@ -38,7 +39,11 @@ int check_repair_open(struct check_repair *repair, struct cow_imageset *set, str
 /* args: of the target. */
 int check_repair_run(struct check_repair *repair, const struct cow_store_args *args,
 		     struct cow_repair_result *ret_result, struct cow_err *err);
-/* Gives the new image its name. */
+/* Nothing is left to be mended: a repair with this undo file that was cut off had
+ * come to its end, and it says so from now on. */
+int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
+			struct cow_image *cow, struct cow_err *err);
+/* Gives the new image its name, or says in the undo file that the repair is through. */
 int check_repair_publish(struct check_repair *repair, struct cow_err *err);
 void check_repair_close(struct check_repair *repair);
 

@@ -340,14 +340,16 @@ static int repair(struct check *check, struct cow_err *err)
 		.save_undo = options.save_undo,
 		.callbacks = &callbacks,
 	};
-	int ret;
+	int ret = 0;
 
 	callbacks.user = check;
 	callbacks.progress = on_progress;
-	if (!wants_repair() || check->only_looks || options.header_only ||
-	    (!options.output && !check_repair_is_due(&job, check->report)))
+	if (!wants_repair() || check->only_looks || options.header_only)
 		return 0;
-	ret = repair_and_look(check, &job, err);
+	if (options.output || check_repair_is_due(&job, check->report))
+		ret = repair_and_look(check, &job, err);
+	else if (options.save_undo && !options.common.dry_run)
+		ret = check_repair_settle(&job, check->set, check->cow, err);
 	check_repair_close(&job);
 	return ret;
 }

@@ -18,13 +18,13 @@
 enum label_job {
 	LABEL_JOB_MERGE = 1,  /* on the store that is merged */
 	LABEL_JOB_UNDO = 2,   /* on the store that saves what a merge overwrites */
-	LABEL_JOB_REPAIR = 3, /* on a COW image that is being repaired */
+	LABEL_JOB_REPAIR = 3, /* on the store that saves what a repair overwrites */
 };
 
 enum label_phase {
 	LABEL_PHASE_PRESERVE = 1, /* siblings are being completed; target untouched */
 	LABEL_PHASE_MOVE = 2,	  /* the target is a mixture */
-	LABEL_PHASE_DONE = 3,	  /* undo: the target is as the job left it */
+	LABEL_PHASE_DONE = 3,	  /* undo, repair: the target is as the job left it */
 };
 
 struct cow_label {
@@ -32,7 +32,8 @@ struct cow_label {
 	uint32_t phase;			       /* enum label_phase */
 	uint8_t job_id[LABEL_JOB_ID_BYTES];    /* random, one for each job */
 	uint64_t target_bytes;		       /* size of the image that is changed */
-	uint8_t target_head[COW_DIGEST_BYTES]; /* of its first 64 KiB, at the start */
+	uint8_t target_head[COW_DIGEST_BYTES]; /* of its first 64 KiB, at the start; repair:
+						* repair_undo.c */
 	uint64_t nr_chunks;		       /* exceptions when the job began */
 	uint32_t nr_siblings;		       /* stores that are kept true, undo included */
 	/* Where the job wrote what it leaves behind (undo: digests per range). */

@@ -5,7 +5,7 @@
 (tests/faults/shim.c says how): what is on the disk then, and does the same
 command finish it?
 
-  states.py create|merge [NAME MODE:N]     one of them, to look at it
+  states.py create|merge|repair [NAME MODE:N]     one of them, to look at it
 
 A job says in state() what must hold at once, and in the end."""
 import errno
@@ -116,6 +116,8 @@ def make_images(disk):
 
 
 class Job:
+    good = 0  # exit status
+
     def __init__(self, disk, name, command):
         self.disk, self.name, self.command = disk, name, command.split()
         self.again = self.command
@@ -128,7 +130,7 @@ class Job:
         """Looks at an unharmed run: what must come out."""
         self.renew()
         status, said = self.disk.run(self.command)
-        must(status == 0, "unharmed: exit %d: %s" % (status, said))
+        must(status == self.good, "unharmed: exit %d: %s" % (status, said))
         self.log = self.disk.calls()
         self.names = set(os.listdir(self.disk.now))
         self.reference()
@@ -141,15 +143,15 @@ class Job:
         if fault.startswith("kill"):
             must(status == 137, where + "not killed")
         elif fault.startswith("short"):
-            must(status == 0, where)
+            must(status == self.good, where)
         else:
-            must(status in ((8,) if self.is_fatal(fault) else (0, 8)), where)
-            must(status == 0 or "snap" in said, where + "no word")
+            must(status in ((8,) if self.is_fatal(fault) else (self.good, 8)), where)
+            must(status == self.good or "snap" in said, where + "no word")
             left = set(os.listdir(self.disk.now)) - self.names
             must(not left, where + "left behind: %s" % left)
         try:
-            self.state(status == 0)
-            if status:
+            self.state(status == self.good)
+            if status != self.good:
                 self.finish()
         except (Wrong, FormatError) as e:
             raise Wrong("%s%s" % (where, e)) from None
@@ -166,7 +168,7 @@ class Job:
         os.unlink(self.disk.log)
         if status == 64 and self.is_over and self.is_over in said:
             status = 0
-        must(status == 0, "the same again: exit %d: %s" % (status, said))
+        must(status in (0, self.good), "the same again: exit %d: %s" % (status, said))
         self.state(True)
 
     def same(self, name, bytes_):
@@ -262,6 +264,33 @@ class Merge(Job):
         return path
 
 
+class Repair(Job):
+    """In place, with an undo file: through that the image is as it was, whatever
+    happens, and the repair ends with the same exceptions."""
+    good = 1
+
+    def reference(self):
+        self.before = read(os.path.join(self.disk.template, "bad"))
+        self.wanted = self.exceptions()
+
+    def exceptions(self):
+        store = Store(self.disk.path("bad"))
+        return {old: store.bytes[new * store.chunk_bytes:(new + 1) * store.chunk_bytes]
+                for old, new in store.records}
+
+    def state(self, is_done):
+        now = read(self.disk.path("bad"))
+        if not os.path.exists(self.disk.path("undo")):
+            must(now == self.before and not is_done, "no undo file")
+            return
+        must(Store(self.disk.path("undo")).view(now) == self.before, "the undo file")
+        if is_done:
+            must(self.exceptions() == self.wanted, "the exceptions")
+            argv = [os.path.join(BUILD, "snapcheck"), "-q", "bad"]
+            must(subprocess.run(argv, cwd=self.disk.now, stdout=subprocess.DEVNULL,
+                                check=False).returncode == 0, "not sound in the end")
+
+
 class Output(Job):
     """Into a new image; nothing else may change."""
 
@@ -344,9 +373,29 @@ def merge_jobs(disk):
     yield back
 
 
+# Several kinds: what each lacks, and what a repair writes for it, differ.
+DAMAGED = {
+    "twice": "size 301s\nchunk 1\nheader\nauto 10 40\nrecord 12 90\nrecord 90 5000\ndata 2 100\n",
+    "flip": "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\nat 0 64\nrecord 7 66\n",
+    "shared": "size 300K\nheader\nrecord 10 2\nrecord 11 2\nrecord 12 4\ndata 2 3\n",
+    "magic": "size 300K\nheader\nauto 10 30\n",
+}
+
+
+def repair_jobs(disk):
+    os.mkdir(disk.template)
+    maker = os.path.join(BUILD, "tests/examples/mkstore")
+    for name, text in DAMAGED.items():
+        subprocess.run([maker, os.path.join(disk.template, "bad")], input=text.encode(), check=True)
+        if name == "magic":
+            with open(os.path.join(disk.template, "bad"), "r+b") as f:
+                f.write(bytes(4))
+        yield Repair(disk, name, "snapcheck -y -q --save-undo=undo bad")
+
+
 def run_job(job, only):
     job.prepare()
-    counts = {0: 0, 8: 0, 137: 0}
+    counts = {job.good: 0, 8: 0, 137: 0}
     for mode, plus in WANTED:
         total = sum(call[0] in MODES[mode] for call in job.log)
         if mode + plus == "short+":  # all of them, once
@@ -357,12 +406,12 @@ def run_job(job, only):
                 continue
             counts[job.one(fault)] += 1
     print("%s: %d calls; %d runs failed, %d went on, %d were killed"
-          % (job.name, len(job.log), counts[8], counts[0], counts[137]), flush=True)
+          % (job.name, len(job.log), counts[8], counts[job.good], counts[137]), flush=True)
     return sum(counts.values())
 
 
 def main():
-    jobs = {"create": create_jobs, "merge": merge_jobs}[sys.argv[1]]
+    jobs = {"create": create_jobs, "merge": merge_jobs, "repair": repair_jobs}[sys.argv[1]]
     name, fault = (sys.argv[2:] + [None, None])[:2]
     # Thousands of flushes: not on a real disk, if there is memory.
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
