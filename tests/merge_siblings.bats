@@ -106,6 +106,62 @@ cut_off() {
 	[[ $output == *invalid* ]]
 }
 
+# used_since: a merge of 20 chunks that was to save an undo file was killed, with
+# $1 chunks settled by us and $2 by the kernel; then two chunks were written.
+used_since() {
+	rm -f ./*.img undo
+	head -c 262144 /dev/urandom >origin.img
+	cp origin.img before
+	snapcreate -q origin.img cow.img
+	sibling a.img 16K
+	{
+		echo "reserve 20"
+		for i in $(seq 0 2 38); do echo "data $i 1 $((i + 1)) 0"; done
+		echo "publish"
+	} | "$COW_BUILD/tests/kernel/append" origin.img cow.img
+	cut_off pwritev:1 snapmerge --sibling=a.img --save-undo=undo origin.img cow.img
+	[ "$1" -eq 0 ] || cut_off pwritev:$(($1 + 1)) "$COW_BUILD/tests/kernel/merge" origin.img cow.img 4096 4096
+	PYTHONPATH=$COW_SOURCE/tests/kernel python3 -Bc "from naive import Naive; Naive()._merge_tail('origin.img', 'cow.img', $2)"
+	printf '%s\n' "reserve 2" "data 41 1 99 0" "data 43 1 98 0" publish | "$COW_BUILD/tests/kernel/append" origin.img cow.img
+	snapcheck --json=j cow.img 2>/dev/null
+	[ "$(member j 'j["store"]["exceptions"]')" -eq $((22 - $1 - $2)) ]
+}
+
+@test "the snapshot grew after its merge was cut off: an undo file that lacks that is refused, not passed over" {
+	for cut in "3 0" "0 5"; do
+		# shellcheck disable=SC2086
+		used_since $cut
+		now=$(sums)
+		run -64 --separate-stderr snapmerge --json=j --save-undo=undo origin.img cow.img
+		[ "$(member j 'j["error"]["id"]')" = other-job ]
+		[[ $stderr == *"has grown since"* ]]
+		[ "$(sums)" = "$now" ]
+		# What was merged is taken back, the snapshot and the sibling stay.
+		view=$(view cow.img)
+		run -0 snapmerge --take-back --sibling=cow.img --sibling=a.img origin.img undo
+		cmp origin.img before
+		[ "$(view cow.img)" = "$view" ]
+		[ "$(view a.img)" = "$(sum before)" ]
+	done
+}
+
+@test "the snapshot grew after its merge was cut off: a sibling is kept true, or refused where nobody knows" {
+	used_since 3 0
+	run -0 --separate-stderr snapmerge --sibling=a.img origin.img cow.img
+	[[ $stderr != *continuing* ]]
+	[ "$(view a.img)" = "$(sum before)" ]
+
+	used_since 0 5
+	now=$(sums)
+	run -64 --separate-stderr snapmerge --json=j --sibling=a.img origin.img cow.img
+	[ "$(member j 'j["error"]["id"]')" = siblings ]
+	[[ $stderr == *"a.img lacks 1 chunks"*"left out"*"--drop-sibling"*"--from-view"* ]]
+	[ "$(sums)" = "$now" ]
+	snapcreate -q --from-view=cow.img origin.img new.img
+	run -0 snapmerge --sibling=a.img origin.img new.img
+	[ "$(view a.img)" = "$(sum before)" ]
+}
+
 @test "a sibling with too little room: refused, nothing written, both ways out" {
 	pair both-c32
 	snapcreate -q -s 64K origin.img tiny.img

@@ -22,7 +22,8 @@
  *  80     8   outcome: offset
  *  88     8   outcome: length
  *  96    16   outcome: digest
- * 112   384   zeros
+ * 112     8   exceptions that are left
+ * 120   376   zeros
  */
 #define LABEL_MAGIC "COWLABEL"
 #define LABEL_VERSION 1
@@ -51,6 +52,7 @@ void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES
 	put_le64(ret_raw + 80, label->outcome_bytes);
 	put_le64(ret_raw + 88, label->outcome_len_bytes);
 	memcpy(ret_raw + 96, label->outcome_digest, COW_DIGEST_BYTES);
+	put_le64(ret_raw + 112, label->nr_left);
 	checksum(ret_raw, ret_raw + 8);
 }
 
@@ -73,5 +75,6 @@ bool cow_label_decode(const uint8_t raw[LABEL_BYTES], struct cow_label *ret_labe
 	ret_label->outcome_bytes = get_le64(raw + 80);
 	ret_label->outcome_len_bytes = get_le64(raw + 88);
 	memcpy(ret_label->outcome_digest, raw + 96, COW_DIGEST_BYTES);
+	ret_label->nr_left = get_le64(raw + 112);
 	return true;
 }

@@ -35,6 +35,7 @@ struct cow_label {
 	uint8_t target_head[COW_DIGEST_BYTES]; /* of its first 64 KiB, at the start; repair:
 						* repair_undo.c */
 	uint64_t nr_chunks;		       /* exceptions when the job began */
+	uint64_t nr_left;		       /* ... and after its last settlement */
 	uint32_t nr_siblings;		       /* stores that are kept true, undo included */
 	/* Where the job wrote what it leaves behind (undo: digests per range). */
 	uint64_t outcome_bytes;

@@ -40,6 +40,7 @@ static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow
 	label->job = LABEL_JOB_MERGE;
 	label->target_bytes = store->origin->size_bytes;
 	label->nr_chunks = nr_exceptions;
+	label->nr_left = nr_exceptions;
 	if (old.job == LABEL_JOB_MERGE && old.phase == LABEL_PHASE_PRESERVE)
 		memcpy(label->job_id, old.job_id, sizeof(label->job_id));
 	else if (getrandom(label->job_id, sizeof(label->job_id), 0) !=
@@ -71,6 +72,11 @@ static int label_check(const struct cow_store *store, const struct cow_label *la
 	return cow_job_check_siblings(label, nr_siblings, err);
 }
 
+bool cow_job_is_under_way(const struct cow_label *label, uint64_t nr_exceptions)
+{
+	return label->phase == LABEL_PHASE_MOVE && nr_exceptions <= label->nr_left;
+}
+
 int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_siblings,
 		 struct job *ret_job, struct cow_err *err)
 {
@@ -86,10 +92,8 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
 			ret = label_check(store, &job.label, nr_siblings, err);
 			if (ret)
 				return ret;
-			/* Longer than then: somebody has used the store since. */
 			job.is_continued = job.label.job == LABEL_JOB_MERGE &&
-					   job.label.phase == LABEL_PHASE_MOVE &&
-					   nr_exceptions <= job.label.nr_chunks;
+					   cow_job_is_under_way(&job.label, nr_exceptions);
 		}
 	}
 	if (!job.is_continued) {
@@ -109,6 +113,17 @@ int cow_job_write(struct cow_store *store, struct job *job, enum label_phase pha
 	if (!job->has_label || (job->is_continued && job->label.phase == phase))
 		return 0;
 	job->label.phase = phase;
+	cow_label_encode(&job->label, raw);
+	return cow_store_label_write(store, raw, err);
+}
+
+int cow_job_settled(struct cow_store *store, struct job *job, uint64_t nr_left, struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+
+	if (!job->has_label)
+		return 0;
+	job->label.nr_left = nr_left;
 	cow_label_encode(&job->label, raw);
 	return cow_store_label_write(store, raw, err);
 }

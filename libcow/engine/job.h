@@ -35,9 +35,18 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
  * complete yet. Errors: -EPERM (id "siblings"). */
 int cow_job_check_siblings(const struct cow_label *label, size_t nr_siblings, struct cow_err *err);
 
+/* Has the job begun to move, and nobody used the store since? Its list can only
+ * have become shorter then, by our hands or the kernel's. */
+bool cow_job_is_under_way(const struct cow_label *label, uint64_t nr_exceptions);
+
 /* Writes the label with a phase, durably. */
 int cow_job_write(struct cow_store *store, struct job *job, enum label_phase phase,
 		  struct cow_err *err);
+
+/* Writes down, durably, how many exceptions are left to be moved: with more of
+ * them somebody has used the store since. */
+int cow_job_settled(struct cow_store *store, struct job *job, uint64_t nr_left,
+		    struct cow_err *err);
 
 /* Removes the label, durably, if there is one. */
 int cow_job_clear(struct cow_store *store, struct cow_err *err);

@@ -51,6 +51,7 @@
 
 struct merge {
 	struct cow_store *store;
+	struct job *job;
 	uint64_t batch_bytes; /* of memory */
 	uint64_t pass_bytes;  /* of data in one batch */
 	uint64_t epoch_bytes;
@@ -230,9 +231,11 @@ static int epoch_settle(struct merge *merge, const struct epoch *epoch, struct c
 	if (merge->skips)
 		return 0;
 	merge->result.nr_chunks += epoch->nr_chunks;
-	if (!merge->keeps_records)
-		merge->result.nr_left -= epoch->nr_chunks;
-	return 0;
+	if (merge->keeps_records)
+		return 0;
+	merge->result.nr_left -= epoch->nr_chunks;
+	return epoch->is_last ? 0
+			      : cow_job_settled(merge->store, merge->job, merge->nr_unmoved, err);
 }
 
 static int merge_epoch(struct merge *merge, bool *ret_is_last, struct cow_err *err)
@@ -392,7 +395,7 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 {
 	bool will_write = !(params->flags & COW_MERGE_DRY_RUN);
 	struct cow_store_info info = COW_STORE_INFO_INIT;
-	struct merge merge = { .store = store };
+	struct merge merge = { .store = store, .job = job };
 	int ret;
 
 	ret = merge_check_params(params, ret_result, err);

@@ -56,10 +56,14 @@ static int check_room(struct cow_store *store, struct cow_store *sibling, const 
 	int ret;
 
 	if (job->is_continued && nr_chunks)
-		return cow_refuse(err, -EPERM, "siblings", NULL,
-				  "the merge that is being continued was begun without %s: what it "
-				  "lacks is partly overwritten; continue without it",
-				  sibling->data->name);
+		return cow_refuse(
+			err, -EPERM, "siblings", NULL,
+			"%s lacks %" PRIu64
+			" chunks that the merge being continued overwrites: it was left out when "
+			"that began and is wrong (--drop-sibling gives it up), or the kernel "
+			"finished that merge and %s was used since (snapcreate --from-view makes "
+			"it anew)",
+			sibling->data->name, nr_chunks, store->data->name);
 	ret = cow_store_reserve(sibling, nr_chunks, err);
 	if (ret == -ENOSPC)
 		cow_err_prefix(err, "nothing was written; enlarge the sibling, or give it up with "
@@ -118,13 +122,33 @@ static int check_early_undo(struct cow_store *store, struct cow_store *undo, enu
 	uint64_t nr_chunks = cow_copyout_count(undo, store->origin->size_bytes, &ranges);
 
 	if (nr_chunks && state == UNDO_EARLIER)
-		return refuse_other_undo(undo, err);
+		return cow_refuse(err, -EPERM, "other-job", NULL,
+				  "%s is the undo file of another merge, or the snapshot has grown "
+				  "since it was made: name a new file",
+				  undo->data->name);
 	if (nr_chunks)
 		return cow_refuse(err, -EPERM, "other-job", NULL,
 				  "%s was made by an earlier run, and the snapshot has grown "
 				  "since: name a new file",
 				  undo->data->name);
 	return cow_undo_check_fresh(undo, label, store, state == UNDO_EARLIER, callbacks, err);
+}
+
+/* It was complete when the merge began to write; nothing can be added to it, so
+ * the snapshot must not have grown since (I4). */
+static int check_own_undo(struct cow_store *store, struct cow_store *undo, struct cow_err *err)
+{
+	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	uint64_t nr_chunks = cow_copyout_count(undo, store->origin->size_bytes, &ranges);
+
+	if (!nr_chunks)
+		return 0;
+	return cow_refuse(
+		err, -EPERM, "other-job", NULL,
+		"%s was complete when this merge began, but the snapshot has grown since, "
+		"by %" PRIu64 " chunks that it lacks: take back what was merged first "
+		"(--take-back, with --sibling=%s), or go on without it",
+		undo->data->name, nr_chunks, store->data->name);
 }
 
 static int check_undo(struct cow_store *store, const struct cow_merge_params *params,
@@ -139,7 +163,9 @@ static int check_undo(struct cow_store *store, const struct cow_merge_params *pa
 	ret = check_sibling(store, undo, will_write, err);
 	if (!ret)
 		ret = undo_state(undo, job, &state, &label, err);
-	if (ret || (state == UNDO_OURS && job->is_continued))
+	if (!ret && state == UNDO_OURS && job->is_continued)
+		return check_own_undo(store, undo, err);
+	if (ret)
 		return ret;
 	if (state != UNDO_NEW)
 		return check_early_undo(store, undo, state, &label, params->callbacks, err);

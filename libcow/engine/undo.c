@@ -230,6 +230,7 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge_params *params,
 		  struct cow_merge_result *ret_result, struct cow_err *err)
 {
+	uint64_t nr_exceptions = cow_exmap_nr_chunks(undo->map);
 	struct cow_label label;
 	int ret;
 
@@ -246,7 +247,9 @@ int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge
 		return ret;
 	struct job job = { .label = label,
 			   .has_label = true,
-			   .is_continued = label.phase == LABEL_PHASE_MOVE };
+			   .is_continued = cow_job_is_under_way(&label, nr_exceptions) };
 
+	if (!job.is_continued)
+		job.label.nr_left = nr_exceptions;
 	return cow_merge_with_job(undo, params, &job, ret_result, err);
 }
