@@ -32,8 +32,9 @@ from run import Shard, in_directory, run_all  # noqa: E402
 # Steps and how often they are drawn; those of the kernel are limited, because
 # each of them may be one more boot for everybody.
 HOST = ((host.our_cut, 10), (host.our_merge, 3), (host.our_refusal, 2),
-        (host.take_back_refused, 2), (host.sibling_refused, 1), (host.preen, 3),
-        (host.exports, 2), (host.recreate, 2), (host.import_delta, 2), (host.import_tar, 1))
+        (host.take_back_refused, 2), (host.sibling_refused, 1), (host.undo_refused, 1),
+        (host.preen, 3), (host.stale, 2), (host.exports, 2), (host.recreate, 2),
+        (host.import_delta, 2), (host.import_tar, 1))
 GUEST = ((guest.kernel_writes, 6), (guest.kernel_merges, 3), (guest.kernel_cut, 7))
 NR_BOOTS = {guest.kernel_writes: 2, guest.kernel_merges: 1, guest.kernel_cut: 1}
 ATTEMPTS = 20
@@ -60,6 +61,7 @@ def draw(relay, left):
 def story(relay):
     """One relay; it ends with a look by the kernel."""
     left = dict(NR_BOOTS)
+    relay.births()
     relay.judge("in the beginning")
     for _ in range(relay.rng.randint(4, 10)):
         relay.keep_images()

@@ -27,7 +27,7 @@ class Relay(Case):
         super().__init__(seed, number, directory, peer)
         self.steps = []  # what was done, in words
         self.nr_made = 0  # names of stores
-        self.births()
+        self.world = None
 
     # ---- the beginning
 
@@ -74,7 +74,9 @@ class Relay(Case):
     def append_some(self, snapshot):
         """Exceptions by the library's append."""
         chunks = -(-self.sectors // snapshot.chunk_sectors)
-        count = self.rng.randint(0, min(chunks, snapshot.room()))
+        most, per_area = min(chunks, snapshot.room()), snapshot.chunk_sectors * 32
+        edges = [n for n in (per_area - 1, per_area, per_area + 1, 2 * per_area) if n <= most]
+        count = self.rng.choice([self.rng.randint(0, most), self.rng.randint(0, most)] + edges)
         batch = []
         for chunk in self.rng.sample(range(chunks), count):
             self.generation_up()

@@ -33,9 +33,9 @@ def is_continued(snapshot):
     """Does our next merge go on with one that was cut off? None: who knows.
     With more exceptions than then somebody has certainly used the store."""
     job = snapshot.job
-    if not job or len(snapshot.chunks) > job.nr_chunks:
+    if not job or len(snapshot.chunks) > job.most_left:
         return False
-    return job.is_moving or None
+    return True if job.is_moving and len(snapshot.chunks) <= job.least_left else None
 
 
 class Command:
@@ -149,7 +149,10 @@ def cut(relay, snapshot, undo=None):
     calls = command.calls()
     if not calls:
         return
+    flushes = [i for i, (kind, _) in enumerate(calls, 1) if kind == FLUSHING]
     nth = relay.rng.randint(1, len(calls))
+    if flushes and relay.rng.random() < 0.4:  # where most is at stake
+        nth = relay.rng.choice(flushes)
     before = Store(relay.path(snapshot.name)).records
     relay.say("  %s, killed before call %d of %d"
               % (" ".join(command.argv(relay.directory)).replace(relay.directory + "/", ""), nth,
@@ -162,9 +165,15 @@ def cut(relay, snapshot, undo=None):
     shutil.rmtree(relay.path("try"), ignore_errors=True)
     if undo and os.path.exists(relay.path(undo)):
         adopt_undo(relay, snapshot, undo)
-    if not is_continued(snapshot):
-        snapshot.job = Job(len(before), len(command.siblings))
+    was_continued = is_continued(snapshot)
+    if not was_continued:
+        was, snapshot.job = snapshot.job, Job(len(before), len(command.siblings), undo)
+        if was and was_continued is None:  # perhaps it is still that one
+            snapshot.job.most_left = max(snapshot.job.most_left, was.most_left)
+            snapshot.job.nr_siblings = max(snapshot.job.nr_siblings, was.nr_siblings)
     snapshot.job.is_moving |= relay.take_over_cut("cut off", snapshot, before)
+    # A settlement is noted after it was done, so the note may be of the one before.
+    snapshot.job.least_left = min(snapshot.job.least_left, len(snapshot.chunks))
 
 
 def adopt_undo(relay, snapshot, name):

@@ -99,11 +99,35 @@ def kernel_writes(relay):
             script.ask("writes that failed", [], "write", name, relay.rng.choice((1, 1, 4)), writes)
             relay.say("  %d writes to %s" % (len(writes), name))
     script.look("after", everybody)
+    overflow(relay, script, everybody)
     script.ask("origin", sha(relay.world.origin), "sha256", "O")
     script.do(["remove", "O"])
     script.unload(everybody)
     script.judge(relay, (yield Run(script.ops)))
+    for s in [s for s in relay.world.snapshots.values() if s.is_lost]:
+        relay.equal("valid, overflown", Store(relay.path(s.name)).valid, 0)
+        relay.tool("snapcheck", "-q", relay.path("origin"), relay.path(s.name), exits=(4,))
+        relay.forget(s)
     return True
+
+
+def overflow(relay, script, everybody):
+    """Now and then one write to the origin for which there is no room: those
+    snapshots are lost, the others and the origin stay right."""
+    world, rng = relay.world, relay.rng
+    if rng.random() < 0.6:
+        return
+    sector = rng.randrange(relay.sectors)
+    count = min(rng.randint(1, 40), relay.sectors - sector)
+    lost = [s for s in everybody if not world.fits(s, sector, count)]
+    if not lost or len(lost) == len(everybody):
+        return
+    world.write(None, sector, count, relay.generation_up())
+    script.ask("writes that failed", [], "write", "O", 1, [[sector, count, relay.generation]])
+    for s in lost:
+        s.is_lost = True
+        script.ask("state of %s, without room" % s.name, "Invalid", "status", "S" + s.name)
+    script.look("after the overflow", [s for s in everybody if not s.is_lost])
 
 
 def kernel_looks(relay):
@@ -128,6 +152,18 @@ def merge_table(relay, snapshot, origin="{o}"):
             % (origin, snapshot.name, snapshot.store_type, snapshot.chunk_sectors)]
 
 
+def draw_merge_writes(relay, snapshot):
+    """To a device that merges: some of its siblings may need room for them."""
+    writes = []
+    for _ in range(relay.rng.choice((0, relay.rng.randint(1, 9)))):
+        sector = relay.rng.randrange(relay.sectors)
+        count = min(relay.rng.randint(1, 20), relay.sectors - sector)
+        if relay.world.fits_merge(snapshot, sector, count):
+            relay.world.merge_write(snapshot, sector, count, relay.generation_up())
+            writes.append([sector, count, relay.generation])
+    return writes
+
+
 def kernel_merges(relay):
     """snapshot-merge to its end, its siblings loaded; views while it goes on."""
     snapshot = pick(relay, lambda s: is_for_kernel(relay, s))
@@ -144,6 +180,10 @@ def kernel_merges(relay):
     script.look("before the merge", loaded)
     script.do(merge_table(relay, snapshot))
     script.ask("view while it merges", sha(snapshot.view), "sha256", "merge")
+    writes = draw_merge_writes(relay, snapshot) if loaded == others else []
+    if writes:
+        script.ask("writes that failed while it merges", [], "write", "merge", 1, writes)
+        script.ask("view, written to while it merges", sha(snapshot.view), "sha256", "merge")
     for s in loaded:
         script.ask("sibling %s while it merges" % s.name, sha(s.view), "sha256", "S" + s.name)
     script.ask("usage, merged", status(0, snapshot.chunk_sectors, snapshot.cow_bytes), "merged",

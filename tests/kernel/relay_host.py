@@ -27,13 +27,13 @@ def pick(relay, wanted=lambda s: True):
 # ---- merges
 
 def is_for_us(relay, snapshot):
-    """A merge by the tools that is neither refused nor a matter of chance."""
+    """A merge by the tools that is not certainly refused."""
     world, job = relay.world, snapshot.job
     if not snapshot.chunks or world.lacking(snapshot):
         return False
     if job and job.nr_siblings > len(world.others(snapshot)) and not job.is_moving:
         return False
-    if is_continued(snapshot) is not False and not world.is_covered(snapshot):
+    if is_continued(snapshot) and not world.is_covered(snapshot):
         return False
     if snapshot.outcome and not snapshot.is_mixed:
         return takes_back(relay, snapshot) == DONE
@@ -66,11 +66,14 @@ def may_save_undo(snapshot):
 
 def our_cut(relay):
     """snapmerge, killed or without power, perhaps again and again."""
-    snapshot = pick(relay, lambda s: is_for_us(relay, s))
+    def is_sure(s):
+        return is_for_us(relay, s) and (is_continued(s) is not None or relay.world.is_covered(s))
+
+    snapshot = pick(relay, is_sure)
     if not snapshot:
         return False
     for _ in range(relay.rng.choice((1, 1, 2))):
-        if is_for_us(relay, snapshot):
+        if is_sure(snapshot):
             undo = None
             if may_save_undo(snapshot) and relay.rng.random() < 0.3:
                 undo = relay.new_name("u")
@@ -81,29 +84,57 @@ def our_cut(relay):
 
 
 def our_merge(relay):
-    """snapmerge, to its end."""
+    """snapmerge, to its end; refused where it is to go on with a merge that was
+    cut off, and a sibling or the undo file lacks what only the snapshot knows."""
     snapshot = pick(relay, lambda s: is_for_us(relay, s))
     if not snapshot:
         return False
     world, others = relay.world, relay.world.others(snapshot)
-    undo = None
+    undo, exits = None, (DONE,)
     if may_save_undo(snapshot) and relay.rng.random() < 0.4:
         undo = relay.new_name("u")
     # I4: once they have everything nobody need know of them.
     named = others
     if is_continued(snapshot) and world.is_covered(snapshot):
         named = [s for s in others if relay.rng.random() < 0.5]
+    elif is_continued(snapshot) is None and not world.is_covered(snapshot):
+        exits = (DONE, REFUSED)
     args = ["--sibling=" + relay.path(s.name) for s in named]
     if undo:
         args.append("--save-undo=" + relay.path(undo))
     args += relay_cut.take_back_options(snapshot)
-    relay.tool("snapmerge", "-q", "-y", *args, relay.path("origin"), relay.path(snapshot.name))
+    before = relay.images()
+    done = relay.tool("snapmerge", "-q", "-y", *args, relay.path("origin"),
+                      relay.path(snapshot.name), exits=exits)
+    if done.returncode == REFUSED:
+        relay.unchanged("snapmerge", before)
+        return True
     if undo:
         relay_cut.adopt_undo(relay, snapshot, undo)
+    # What was behind the end of a list is gone where something was appended.
+    appended = [s for s in named if world.covering(snapshot, snapshot.chunks, s) - s.chunks]
     world.merge(snapshot)
     snapshot.outcome, snapshot.job = None, None
-    for s in [snapshot] + named:
+    for s in [snapshot] + appended:
         s.may_be_torn = False
+    return True
+
+
+def undo_refused(relay):
+    """The undo file of a merge that is under way lacks what the snapshot got
+    since."""
+    world = relay.world
+    snapshot = pick(relay, lambda s: s.chunks and is_continued(s) and
+                    s.job.undo in world.snapshots and not world.snapshots[s.job.undo].job)
+    if not snapshot:
+        return False
+    undo = world.snapshots[snapshot.job.undo]
+    if world.covering(snapshot, snapshot.chunks, undo) <= undo.chunks:
+        return False
+    before = relay.images()
+    relay.tool("snapmerge", "-q", "-y", "--save-undo=" + relay.path(undo.name),
+               relay.path("origin"), relay.path(snapshot.name), exits=(REFUSED,))
+    relay.unchanged("snapmerge", before)
     return True
 
 
@@ -164,26 +195,50 @@ def take_back_refused(relay):
 def preen(relay):
     """snapcheck -p, of something to mend or of nothing."""
     snapshot = pick(relay)
-    path, store = relay.path(snapshot.name), Store(relay.path(snapshot.name))
-    damage = relay.rng.choice(("none", "stale", "stale", "twice"))
-    end = len(store.records) % store.per_area
-    area = len(store.records) // store.per_area
-    at = (1 + area * (store.per_area + 1)) * store.chunk_bytes + end * 16
-    is_torn = relay.is_torn(snapshot.name)
-    if damage == "stale" and end < store.per_area - 2:
-        # Behind the end: what is there must not come to life.
-        behind = relay.rng.randint(1, store.per_area - end - 1)
-        poke(path, at + behind * 16, struct.pack("<QQ", relay.rng.randrange(2), 2 + area))
-        is_torn = True
-    elif damage == "twice" and end < store.per_area - 1 and store.records and not is_torn:
-        poke(path, at, struct.pack("<QQ", *relay.rng.choice(store.records)))
-        is_torn = True
+    path = relay.path(snapshot.name)
+    damage = relay.rng.choice((None, plant_stale, plant_stale, plant_twice))
+    if damage:
+        damage(relay, snapshot)
     before = read(path)
+    is_torn = relay.is_torn(snapshot.name) or len(Store(path).records) != len(snapshot.chunks)
     relay.tool("snapcheck", "-q", "-p", relay.path("origin"), path,
                exits=(REPAIRED if is_torn else DONE,))
     if not is_torn:
         relay.same("snapcheck -p of nothing to mend", path, before)
     snapshot.may_be_torn = False
+    return True
+
+
+def end_of_list(store):
+    """Its offset, and how many records of its area come behind it."""
+    area, end = divmod(len(store.records), store.per_area)
+    at = (1 + area * (store.per_area + 1)) * store.chunk_bytes + end * 16
+    return at, store.per_area - end - 1
+
+
+def plant_stale(relay, snapshot):
+    """Behind the end, as a torn write leaves it: it must not come to life."""
+    store = Store(relay.path(snapshot.name))
+    at, nr_behind = end_of_list(store)
+    if nr_behind:
+        record = struct.pack("<QQ", relay.rng.randrange(2), 2 + len(store.records) //
+                             store.per_area)
+        poke(store.path, at + relay.rng.randint(1, nr_behind) * 16, record)
+
+
+def plant_twice(relay, snapshot):
+    """A record at the end again, as a move that was cut off leaves it (I13)."""
+    store = Store(relay.path(snapshot.name))
+    at, nr_behind = end_of_list(store)
+    if nr_behind and store.records and not relay.is_torn(snapshot.name):
+        poke(store.path, at, struct.pack("<QQ", *relay.rng.choice(store.records)))
+
+
+def stale(relay):
+    """The same, and nobody mends it now."""
+    snapshot = pick(relay)
+    plant_stale(relay, snapshot)
+    snapshot.may_be_torn = True
     return True
 
 

@@ -23,6 +23,7 @@ class Snapshot:
         self.store_type = store_type
         self.may_be_torn = False  # bytes behind the end of the list are legal
         self.outcome = None  # of an undo file: (its chunks, the origin) when it was made
+        self.is_lost = False  # for want of room
         self.is_mixed = False  # its merge has certainly begun to write to the origin
         self.job = None  # of ours, that was cut off: what its label may say
 
@@ -47,8 +48,9 @@ class Job:
     """A merge of ours that was cut off. Its label stays where it is until we
     finish, whatever the kernel does in between."""
 
-    def __init__(self, nr_chunks, nr_siblings):
-        self.nr_chunks, self.nr_siblings = nr_chunks, nr_siblings
+    def __init__(self, nr_chunks, nr_siblings, undo):
+        self.most_left = self.least_left = nr_chunks  # what the label says is in between
+        self.nr_siblings, self.undo = nr_siblings, undo
         self.is_moving = False  # the origin was certainly written to
 
 
@@ -101,6 +103,11 @@ class World:
         self.origin[:] = snapshot.view
         snapshot.chunks = set()
         snapshot.is_mixed = False
+
+    def fits_merge(self, snapshot, sector, count):
+        """Would its siblings have room for this write, and for the merge?"""
+        return all(len((self.covering(snapshot, snapshot.chunks, s) | s.touched(sector, count)) -
+                       s.chunks) <= s.room() for s in self.others(snapshot))
 
     def merge_write(self, snapshot, sector, count, generation):
         """A write to the device while it merges: into the store, where there is
