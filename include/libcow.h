@@ -709,7 +709,7 @@ struct cow_repair_result {
 	uint64_t nr_left;    /* findings of damage or lost data that remain */
 	uint64_t nr_dropped; /* records taken out of the list, second copies included */
 	uint64_t nr_copied;  /* chunks that were given a copy of their own */
-	uint64_t nr_lost;    /* findings that cost data: their exceptions were dropped,
+	uint64_t nr_lost;    /* findings or exceptions that cost data: it was dropped,
 			      * and the view shows the origin there, not what it did */
 };
 #define COW_REPAIR_RESULT_INIT                                                                     \

@@ -271,7 +271,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 @test "what a repair has saved is not overwritten: the way on is said" {
 	store "header\nauto 5 4\nrecord 91 1\nauto 200 5\n"
 	cp cow.img good.img
-	run -1 snapcheck -y --save-undo=undo.img cow.img
+	run -4 snapcheck -y --save-undo=undo.img cow.img
 	cp good.img cow.img
 	saved=$(sum undo.img)
 	for force in "" --force=overwrite; do
@@ -284,7 +284,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[ "$(sum cow.img)" = "$(sum good.img)" ]
 	snapmerge -q -y cow.img undo.img
 	cmp cow.img good.img
-	run -1 snapcheck -y --save-undo=undo.img --force=overwrite cow.img
+	run -4 snapcheck -y --save-undo=undo.img --force=overwrite cow.img
 	run -0 snapcheck cow.img
 }
 

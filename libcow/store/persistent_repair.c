@@ -328,6 +328,7 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 	if (!ret) {
 		repair->result->nr_dropped += plan.drops.nr;
 		repair->result->nr_copied += plan.copies.nr;
+		repair->result->nr_lost += plan.nr_lost;
 	}
 	cow_snap_plan_free(&plan);
 	return ret;

@@ -53,6 +53,7 @@ struct snap_plan {
 	struct snap_edits drops;  /* go away, ascending; record is not used */
 	struct snap_edits copies; /* record: from chunk old to chunk new */
 	struct snap_edits runs;	  /* index: old chunk; with a top byte that will go */
+	uint64_t nr_lost;	  /* records that will go, and with them the way to data */
 	bool cuts_tail;		  /* even if nothing is dropped */
 	bool keeps_tail;	  /* what stands behind the list was to be left */
 };

@@ -40,21 +40,31 @@ static int drop(struct planner *planner, uint64_t index)
 	return cow_snap_edits_add(&planner->plan->drops, index, NULL, planner->err);
 }
 
-/* The kernel may read the chunk from another record, and must go on doing so:
- * until this one is gone, it says the same. */
-static int record_drop(struct planner *planner, const struct snap_record *record, uint64_t index)
+/* Does the kernel read the chunk from another record, which is sound? */
+static bool find_other(const struct snap_plan *plan, const struct snap_record *record,
+		       struct snap_record *ret_other)
 {
-	const struct snap_plan *plan = planner->plan;
-	struct snap_record other;
 	struct exmap_run run;
+
+	if (!plan->kernel || !cow_exmap_lookup(plan->kernel->map, record->old_chunk, &run) ||
+	    run.new_chunk == record->new_chunk)
+		return false;
+	*ret_other = (struct snap_record){ record->old_chunk, run.new_chunk };
+	return !cow_snap_record_problem(&plan->bounds, ret_other);
+}
+
+/* If it does it must go on doing so: until this one is gone, it says the same.
+ * If not, nobody knows any more where the data of a misdirected one is. */
+static int record_drop(struct planner *planner, const struct snap_record *record, uint64_t index,
+		       bool is_misdirected)
+{
+	struct snap_record other;
 	int ret = 0;
 
-	if (plan->kernel && cow_exmap_lookup(plan->kernel->map, record->old_chunk, &run)) {
-		other = (struct snap_record){ record->old_chunk, run.new_chunk };
-		if (other.new_chunk != record->new_chunk &&
-		    !cow_snap_record_problem(&plan->bounds, &other))
-			ret = cow_snap_edits_add(&planner->plan->sets, index, &other, planner->err);
-	}
+	if (find_other(planner->plan, record, &other))
+		ret = cow_snap_edits_add(&planner->plan->sets, index, &other, planner->err);
+	else if (is_misdirected && record->old_chunk < planner->plan->bounds.nr_origin_chunks)
+		planner->plan->nr_lost++;
 	return ret ? ret : drop(planner, index);
 }
 
@@ -96,7 +106,7 @@ static int top_byte_mend(struct planner *planner, uint64_t index)
 		return ret;
 	record.new_chunk &= SNAP_NEW_CHUNK_MASK;
 	if (cow_snap_record_problem(&plan->bounds, &record))
-		return record_drop(planner, &record, index);
+		return record_drop(planner, &record, index, true);
 	return cow_snap_edits_add(&plan->sets, index, &record, planner->err);
 }
 
@@ -111,12 +121,14 @@ static int twice_note(struct planner *planner, uint64_t index, bool is_old)
 				  is_old ? record.old_chunk : record.new_chunk, NULL, planner->err);
 }
 
-static int numbered_drop(struct planner *planner, uint64_t index)
+static int numbered_drop(struct planner *planner, const char *problem, uint64_t index)
 {
+	bool is_misdirected = !strcmp(problem, "persistent.new-chunk-header") ||
+			      !strcmp(problem, "persistent.new-chunk-metadata");
 	struct snap_record record;
 	int ret = record_read(planner, index, &record);
 
-	return ret ? ret : record_drop(planner, &record, index);
+	return ret ? ret : record_drop(planner, &record, index, is_misdirected);
 }
 
 /* Places of the list that say nothing. */
@@ -174,7 +186,7 @@ static int mend_plan(struct planner *planner, enum action action, const struct s
 	}
 	switch (action) {
 	case DROP:
-		return numbered_drop(planner, index);
+		return numbered_drop(planner, mend->problem->id, index);
 	case DROP_PLACES:
 		return places_drop(planner, index, mend->len_bytes / SNAP_RECORD_BYTES);
 	case CLEAR_TOP_BYTE:
@@ -239,7 +251,7 @@ static int record_look(struct planner *planner, const struct snap_record *record
 	if (problem) {
 		if (planner->drops_beyond_end && record->new_chunk &&
 		    !strcmp(problem, "persistent.new-chunk-beyond-end"))
-			return record_drop(planner, record, index);
+			return record_drop(planner, record, index, false);
 		return 0;
 	}
 	planner->highest_new = max_u64(planner->highest_new, record->new_chunk);
