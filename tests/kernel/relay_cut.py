@@ -129,7 +129,7 @@ def lose(command, calls, nth):
         now = bytearray(read(relay.path(name)))
         if len(durable) != len(now):
             raise Failure("a merge changed the size of %s" % name)
-        chance = relay.rng.choice((0.1, 0.5, 0.9, 1))
+        chance = relay.rng.choice((0.1, 0.5, 0.5, 0.9, 1))
         for at in range(0, len(now), SECTOR):
             was = durable[at:at + SECTOR]
             if was == now[at:at + SECTOR] or (not at and any(was[16:]) and any(now[16:SECTOR])):
@@ -149,9 +149,10 @@ def cut(relay, snapshot, undo=None):
     calls = command.calls()
     if not calls:
         return
-    flushes = [i for i, (kind, _) in enumerate(calls, 1) if kind == FLUSHING]
+    flushes = [i for i, (kind, name) in enumerate(calls, 1)
+               if kind == FLUSHING and unflushed(calls, i, name)]
     nth = relay.rng.randint(1, len(calls))
-    if flushes and relay.rng.random() < 0.4:  # where most is at stake
+    if flushes and relay.rng.random() < 0.5:  # where most is at stake
         nth = relay.rng.choice(flushes)
     before = Store(relay.path(snapshot.name)).records
     relay.say("  %s, killed before call %d of %d"

@@ -235,10 +235,14 @@ def plant_twice(relay, snapshot):
 
 
 def stale(relay):
-    """The same, and nobody mends it now."""
-    snapshot = pick(relay)
-    plant_stale(relay, snapshot)
-    snapshot.may_be_torn = True
+    """The same, and nobody mends it before the next step, which may append."""
+    for snapshot in list(relay.world.snapshots.values()):
+        if relay.rng.random() < 0.7:
+            relay.say("  behind the end of %s" % snapshot.name)
+            plant_stale(relay, snapshot)
+            snapshot.may_be_torn = True
+    if relay.rng.random() < 0.7:
+        our_merge(relay)
     return True
 
 
