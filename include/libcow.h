@@ -613,7 +613,7 @@ COW_EXPORT int cow_create_size(const struct cow_create_params *params, uint64_t 
  * whole chunks, and not one at which the kernel invalidates the store before it
  * is full (persistent: a metadata area would be the last chunk; it holds as
  * many exceptions without that chunk). params.origin_bytes is not looked at.
- * Errors: -EINVAL chunk size, -ENOSPC fewer than three chunks.
+ * Errors: -EINVAL chunk size, -ERANGE fewer than three chunks (id "size").
  */
 COW_EXPORT int cow_create_fit(const struct cow_create_params *params, uint64_t wanted_bytes,
 			      uint64_t *ret_bytes, struct cow_err *err);
@@ -622,8 +622,8 @@ COW_EXPORT int cow_create_fit(const struct cow_create_params *params, uint64_t w
  * zeroed, flush; area 0 zeroed, flush; header, flush; so that a crash leaves
  * the old store, none, or the new one.
  * Errors: -EINVAL chunk size not a power of two, out of range or no multiple
- * of the logical block sizes (id "chunk-size"); -ENOSPC fewer than three
- * chunks; -EROFS, -EIO.
+ * of the logical block sizes (id "chunk-size"); -ERANGE fewer than three
+ * chunks (id "size"); -EROFS, -EIO.
  */
 COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params *params,
 			  struct cow_err *err);

@@ -24,6 +24,7 @@ static int open_source(struct create *create, struct cow_image **ret_source, str
 	ret = cow_imageset_open(create->operands.set, create->from, flags, &create->image, err);
 	if (ret)
 		return ret;
+	operands_note_tail(create->image);
 	*ret_source = create->image;
 	if (cow_image_size(create->image) == origin_bytes)
 		return 0;

@@ -3,8 +3,10 @@
 #include "tools/operands.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tools/bad.h"
 #include "tools/cli.h"
@@ -32,6 +34,20 @@ int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct
 	return ret;
 }
 
+void operands_note_tail(const struct cow_image *image)
+{
+	uint64_t size = cow_image_size(image), tail;
+	struct stat st;
+
+	if (stat(cow_image_name(image), &st) || !S_ISREG(st.st_mode))
+		return;
+	tail = (uint64_t)st.st_size % 512;
+	if (tail && (uint64_t)st.st_size - tail == size)
+		cli_note("%s has %jd bytes: the last %" PRIu64
+			 " are no whole sector, and are left out",
+			 cow_image_name(image), (intmax_t)st.st_size, tail);
+}
+
 static int open_images(struct operands *operands, const struct operands_params *params,
 		       struct cow_err *err)
 {
@@ -43,6 +59,7 @@ static int open_images(struct operands *operands, const struct operands_params *
 	ret = cow_imageset_open(operands->set, params->specs[0], flags, &operands->origin, err);
 	if (ret)
 		return ret;
+	operands_note_tail(operands->origin);
 	for (size_t i = 0; i < operands->nr_layers; i++) {
 		ret = cow_imageset_open(operands->set, params->specs[i + 1], flags,
 					&operands->layers[i].cow, err);

@@ -56,4 +56,8 @@ void operands_close(struct operands *operands);
 /* Refuses ORIGIN and COW the wrong way round. Both stay open. */
 int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct cow_err *err);
 
+/* A file that ends within a sector is, to the kernel as to us, that much
+ * shorter: says so. */
+void operands_note_tail(const struct cow_image *image);
+
 #endif

@@ -233,6 +233,8 @@ static int open_images(struct check *check, struct cow_err *err)
 		ret = open_cow(check, err);
 	if (!ret && origin)
 		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
+	if (!ret && origin)
+		operands_note_tail(check->origin);
 	if (!ret && origin && !check->may_be_pack)
 		ret = operands_check_order(check->origin, check->cow, err);
 	if (!ret && options.verify)

@@ -80,10 +80,11 @@ int cow_persistent_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint6
 	if (nr_chunks > 2 && cow_snap_is_area(&layout, nr_chunks))
 		nr_chunks--;
 	if (nr_chunks < 3)
-		return cow_fail(err, -ENOSPC,
-				"%" PRIu64 " bytes are too few for a store with chunks of %" PRIu64
-				" bytes: it has three chunks at least, %" PRIu64 " bytes",
-				wanted_bytes, chunk_bytes, 3 * chunk_bytes);
+		return cow_refuse(err, -ERANGE, "size", NULL,
+				  "%" PRIu64
+				  " bytes are too few for a store with chunks of %" PRIu64
+				  " bytes: it has three chunks at least, %" PRIu64 " bytes",
+				  wanted_bytes, chunk_bytes, 3 * chunk_bytes);
 	*ret_bytes = nr_chunks * chunk_bytes;
 	return 0;
 }
@@ -101,10 +102,10 @@ static int create_check(const struct cow_image *cow, uint64_t chunk_bytes, struc
 				  "%" PRIu32 " bytes",
 				  chunk_bytes, cow->name, cow->logical_block_bytes);
 	if (cow->size_bytes / chunk_bytes < 3)
-		return cow_fail(err, -ENOSPC,
-				"%s has %" PRIu64 " bytes, a store with chunks of %" PRIu64
-				" bytes has three chunks at least, %" PRIu64 " bytes",
-				cow->name, cow->size_bytes, chunk_bytes, 3 * chunk_bytes);
+		return cow_refuse(err, -ERANGE, "size", NULL,
+				  "%s has %" PRIu64 " bytes, a store with chunks of %" PRIu64
+				  " bytes has three chunks at least, %" PRIu64 " bytes",
+				  cow->name, cow->size_bytes, chunk_bytes, 3 * chunk_bytes);
 	return 0;
 }
 
