@@ -339,3 +339,14 @@ cut_off() {
 	run -0 snapmerge -y cow.img undo.img
 	cmp cow.img good.img
 }
+
+@test "where the chunk size cannot be told, -o makes nothing and says what decides" {
+	store "size 4M\nheader\nauto 10 1\n"
+	dd if=/dev/zero of=cow.img bs=512 count=1 conv=notrunc status=none
+	run -4 --separate-stderr snapcheck -t persistent -y -o new.img cow.img
+	[[ $stderr == *"new.img is not made"* ]]
+	[[ $stderr == *"next: snapcheck --chunk-size=SIZE cow.img"* ]]
+	[ ! -e new.img ]
+	run -1 snapcheck -t persistent -c 4K -y -o new.img cow.img
+	run -0 snapcheck new.img
+}

@@ -348,6 +348,12 @@ static int repair(struct check *check, struct cow_err *err)
 	callbacks.progress = on_progress;
 	if (!wants_repair() || check->only_looks || options.header_only)
 		return 0;
+	if (options.output && cow_report_count_id(check->report, "persistent.chunk-size-unknown")) {
+		cli_note("%s is not made: as long as the chunk size is not known nothing can be "
+			 "repaired",
+			 options.output);
+		return 0;
+	}
 	if (options.output || check_repair_is_due(&job, check->report))
 		ret = repair_and_look(check, &job, err);
 	else if (options.save_undo && !options.common.dry_run)
