@@ -39,7 +39,7 @@ B ?= build$(if $(filter clang%,$(CC)),-clang)$(if $(SANITIZE),-$(subst $(comma),
 LIB_PKGS  := libxxhash
 TOOL_PKGS := libarchive ext2fs com_err blkid json-c libseccomp
 # These goals work before the packages are there.
-bare_goals := deps analyze check quickstart clean help dist deb
+bare_goals := deps check quickstart clean help dist deb
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(bare_goals),$(MAKECMDGOALS)),all),)
 lib_cflags  := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS))
 lib_libs    := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS) || echo MISSING)
@@ -59,7 +59,8 @@ cow_cflags   := -std=gnu11 -fvisibility=hidden $(warnings) $(if $(WERROR),-Werro
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
 	$(if $(COVERAGE),--coverage -O0)
 cow_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage)
-compile = $(CC) $(cow_cppflags) $(fortify) $(CPPFLAGS) $(hardened) $(CFLAGS) $(cow_cflags) -MMD -MP
+how     = $(cow_cppflags) $(fortify) $(CPPFLAGS) $(hardened) $(CFLAGS) $(cow_cflags)
+compile = $(CC) $(how) -MMD -MP
 link    = $(CC) $(hardened) $(CFLAGS) $(cow_ldflags) $(LDFLAGS)
 
 # Hardening, where the compiler knows it; not with sanitizers and gcov, whose
@@ -197,9 +198,16 @@ lint:  ## formatting, shell scripts, manual pages
 	clang-format --dry-run -Werror $(c_files)
 	shellcheck $(scripts)
 	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))
-analyze:  ## static analysis by cppcheck; what it may say is explained in tests/cppcheck.txt
-	@cppcheck -q -j2 --enable=warning,performance,portability --std=c11 --library=posix -D_GNU_SOURCE -Iinclude -I. \
-		--suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools
+# File by file, so that what has not changed is not looked at again: the object
+# of the ordinary build knows the headers.
+analyzed := $(patsubst %.c,$(B)/analyze/%,$(lib_src) $(wildcard tools/*.c))
+analyze: $(analyzed:%=%.gcc) $(B)/analyze/cppcheck  ## static analysis by gcc -fanalyzer and cppcheck
+$(B)/analyze/%.gcc: %.c $(B)/%.o
+	$(call quiet,GCC)mkdir -p $(@D); gcc $(how) $(if $(filter tools/%,$<),$(tool_cflags)) \
+		-Werror -fanalyzer -c -o /dev/null $< && touch $@
+$(B)/analyze/cppcheck: $(lib_obj) $(cli_obj) $(tools) tests/cppcheck.txt
+	$(call quiet,CPPCHK)cppcheck -q -j2 --enable=warning,performance,portability --std=c11 --library=posix -D_GNU_SOURCE -Iinclude -I. \
+		--suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools && touch $@
 check-fast: check-headers check-symbols check-layers check-unit check-replay
 
 # Where a file's tests are short, to run two of them at a time costs more in waiting than it gives.

@@ -10,6 +10,7 @@
 
 #include "tools/blkid.h"
 #include "tools/cli.h"
+#include "tools/list.h"
 #include "tools/outputs.h"
 #include "tools/sandbox.h"
 
@@ -198,17 +199,14 @@ static int open_patched(struct check_repair *repair, struct cow_image *cow, stru
 
 	for (uint64_t at = 0; cow_image_next_bad(cow, at, &range);
 	     at = range.offset_bytes + range.len_bytes) {
-		if (nr == room) {
-			void *grown =
-				reallocarray(ranges, room = room ? 2 * room : 64, sizeof(*ranges));
+		struct cow_segment *grown = list_grow(ranges, nr, &room, sizeof(*grown));
 
-			if (!grown) {
-				free(ranges);
-				return cli_refuse(err, -ENOMEM, "no-memory", NULL,
-						  "no memory for more than %zu bad ranges", nr);
-			}
-			ranges = grown;
+		if (!grown) {
+			free(ranges);
+			return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+					  "no memory for more than %zu bad ranges", nr);
 		}
+		ranges = grown;
 		ranges[nr++] = range;
 	}
 	if (!nr)

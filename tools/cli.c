@@ -189,6 +189,7 @@ int cli_fail(const struct cow_err *err)
 	return bit;
 }
 
+#undef cli_refuse /* the function behind the macro */
 int cli_refuse(struct cow_err *err, int code, const char *id, const char *force, const char *format,
 	       ...)
 {

@@ -8,6 +8,7 @@
 #ifndef TOOLS_CLI_H
 #define TOOLS_CLI_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -66,6 +67,14 @@ int cli_fail(const struct cow_err *err);
 __attribute__((format(printf, 5, 6), cold, warn_unused_result)) int
 cli_refuse(struct cow_err *err, int code, const char *id, const char *force, const char *format,
 	   ...);
+
+/* A failure is never 0: every caller can see it by this, and so can a compiler
+ * or an analyzer that looks at one file only. */
+__attribute__((warn_unused_result)) static inline int cli_refused(int code)
+{
+	return code < 0 ? code : -EIO;
+}
+#define cli_refuse(...) cli_refused((cli_refuse)(__VA_ARGS__))
 
 /* Says what to type next: words up to NULL, quoted for a shell. The line is
  * printed by cli_finish(), after everything else. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/cli.h"
+#include "tools/list.h"
 #include "tools/manifest.h"
 
 #define DELTA_SCHEMA "libcow.delta/1"
@@ -24,6 +25,7 @@ void delta_clear(struct delta *delta)
 int delta_add(struct delta *delta, uint64_t offset_bytes, uint64_t len_bytes, bool is_zero)
 {
 	struct delta_range *last = delta->nr_ranges ? &delta->ranges[delta->nr_ranges - 1] : NULL;
+	struct delta_range *grown;
 
 	if (!is_zero)
 		delta->data_bytes += len_bytes;
@@ -32,15 +34,10 @@ int delta_add(struct delta *delta, uint64_t offset_bytes, uint64_t len_bytes, bo
 		last->len_bytes += len_bytes;
 		return 0;
 	}
-	if (delta->nr_ranges == delta->room) {
-		size_t room = delta->room ? delta->room * 2 : 64;
-		void *grown = reallocarray(delta->ranges, room, sizeof(*delta->ranges));
-
-		if (!grown)
-			return -ENOMEM;
-		delta->ranges = grown;
-		delta->room = room;
-	}
+	grown = list_grow(delta->ranges, delta->nr_ranges, &delta->room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	delta->ranges = grown;
 	delta->ranges[delta->nr_ranges++] =
 		(struct delta_range){ offset_bytes, len_bytes, is_zero };
 	return 0;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "tools/delta.h"
+#include "tools/list.h"
 #include "tools/manifest.h"
 #include "tools/sandbox.h"
 #include "tools/sink.h"
@@ -26,16 +27,12 @@ void dump_contents_clear(struct dump_contents *contents)
 static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct dump_contents *contents = user;
+	struct cow_segment *grown = list_grow(contents->extents, contents->nr_extents,
+					      &contents->extents_room, sizeof(*grown));
 
-	if (contents->nr_extents == contents->extents_room) {
-		size_t room = contents->extents_room ? contents->extents_room * 2 : 64;
-		void *grown = reallocarray(contents->extents, room, sizeof(*contents->extents));
-
-		if (!grown)
-			return -ENOMEM;
-		contents->extents = grown;
-		contents->extents_room = room;
-	}
+	if (!grown)
+		return -ENOMEM;
+	contents->extents = grown;
 	contents->extents[contents->nr_extents++] = (struct cow_segment){ offset_bytes, len_bytes };
 	return 0;
 }

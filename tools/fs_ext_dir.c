@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/analyzer.h"
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
+#include "tools/list.h"
 
 #define ENTRY_HEAD 8 /* le32 inode, le16 rec_len, u8 name_len, u8 type */
 #define INLINE_BYTES (EXT2_N_BLOCKS * 4)
@@ -27,19 +29,18 @@ struct load {
 	struct cow_err *err;
 };
 
+/* What is kept is freed by fs_dir_free(). */
+ANALYZER_KEPT_BEGIN
 static int add(struct load *load, const char *name, size_t len, ext2_ino_t ino)
 {
 	struct fs_dir *dir = load->dir;
 	struct fs_dir_entry *grown;
 	char *copy;
 
-	if (dir->nr == dir->room) {
-		dir->room = dir->room ? dir->room * 2 : 32;
-		grown = reallocarray(dir->entries, dir->room, sizeof(*grown));
-		if (!grown)
-			goto no_memory;
-		dir->entries = grown;
-	}
+	grown = list_grow(dir->entries, dir->nr, &dir->room, sizeof(*grown));
+	if (!grown)
+		goto no_memory;
+	dir->entries = grown;
 	copy = strndup(name, len);
 	if (!copy)
 		goto no_memory;
@@ -49,6 +50,7 @@ no_memory:
 	return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
 			  "no memory for the names in directory inode %u", load->ino);
 }
+ANALYZER_KEPT_END
 
 __attribute__((format(printf, 2, 3))) static void tell(struct load *load, const char *format, ...)
 {

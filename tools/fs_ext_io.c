@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/analyzer.h"
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
 
@@ -48,6 +49,8 @@ static struct piece *piece_choose(struct piece *set, uint64_t number)
 	return oldest;
 }
 
+/* What is kept is freed by fs_io_free(). */
+ANALYZER_KEPT_BEGIN
 /* The piece with this number, read if need be; NULL: failure is set. */
 static struct piece *piece_get(struct fs_io *io, uint64_t index)
 {
@@ -71,6 +74,7 @@ static struct piece *piece_get(struct fs_io *io, uint64_t index)
 	piece->number = index + 1;
 	return piece;
 }
+ANALYZER_KEPT_END
 
 static errcode_t cached_read(struct fs_io *io, uint8_t *to, uint64_t offset, size_t len)
 {

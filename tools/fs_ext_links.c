@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/analyzer.h"
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
 
@@ -87,6 +88,8 @@ static int grow(struct fs_links *links, struct cow_err *err)
 	return 0;
 }
 
+/* What is kept is freed by fs_links_free(). */
+ANALYZER_KEPT_BEGIN
 int fs_links_add(struct fs_links *links, ext2_ino_t ino, uint32_t nr_left, struct fs_path *dir,
 		 const char *name, struct cow_err *err)
 {
@@ -108,6 +111,7 @@ int fs_links_add(struct fs_links *links, ext2_ino_t ino, uint32_t nr_left, struc
 	links->nr_used++;
 	return 0;
 }
+ANALYZER_KEPT_END
 
 /* Empties a slot and moves up those behind it that probed past it. */
 static void forget(struct fs_links *links, size_t hole)

@@ -16,6 +16,7 @@
 
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
+#include "tools/list.h"
 
 /* Steps between two extents: the kernel's deepest tree has 5 levels. */
 #define MAX_STEPS 32
@@ -55,14 +56,11 @@ static int append(struct load *load, uint64_t block, uint64_t at, uint64_t nr_bl
 		last->nr_blocks += nr_blocks;
 		return 0;
 	}
-	if (map->nr_extents == map->room) {
-		map->room = map->room ? map->room * 2 : 16;
-		grown = reallocarray(map->extents, map->room, sizeof(*grown));
-		if (!grown)
-			return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
-					  "no memory for the extents of inode %u", load->ino);
-		map->extents = grown;
-	}
+	grown = list_grow(map->extents, map->nr_extents, &map->room, sizeof(*grown));
+	if (!grown)
+		return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
+				  "no memory for the extents of inode %u", load->ino);
+	map->extents = grown;
 	map->extents[map->nr_extents++] = (struct fs_extent){ block, at, nr_blocks };
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
+#include "tools/list.h"
 
 /* Longer paths are told and left out: each name below a directory costs its
  * whole path in the archive, and a hostile tree can be made of little else. */
@@ -126,13 +127,10 @@ static int push(struct walk *w, const char *name)
 	struct frame *grown, *frame;
 	int ret;
 
-	if (w->nr_frames == w->room) {
-		w->room = w->room ? w->room * 2 : 32;
-		grown = reallocarray(w->frames, w->room, sizeof(*grown));
-		if (!grown)
-			return no_memory(w);
-		w->frames = grown;
-	}
+	grown = list_grow(w->frames, w->nr_frames, &w->room, sizeof(*grown));
+	if (!grown)
+		return no_memory(w);
+	w->frames = grown;
 	frame = &w->frames[w->nr_frames];
 	*frame = (struct frame){ .path_len = w->path_len };
 	frame->node = fs_path_new(top(w) ? top(w)->node : NULL, name);

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/analyzer.h"
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
+#include "tools/list.h"
 
 #define ACL_VERSION 1 /* EXT4_ACL_VERSION */
 
@@ -38,6 +40,8 @@ static int no_memory(struct cow_err *err, ext2_ino_t ino)
 			  ino);
 }
 
+/* What is kept is freed by fs_xattrs_free(). */
+ANALYZER_KEPT_BEGIN
 /* le32 version, then entries {le16 tag, le16 perm[, le32 id]}. */
 static int acl_decode(struct collect *c, int which, const uint8_t *raw, size_t len)
 {
@@ -78,13 +82,10 @@ static int add(struct collect *c, const char *name, const uint8_t *value, size_t
 	uint8_t *copy;
 	char *dup;
 
-	if (x->nr == x->room) {
-		x->room = x->room ? x->room * 2 : 8;
-		grown = reallocarray(x->list, x->room, sizeof(*grown));
-		if (!grown)
-			return no_memory(c->err, c->ino);
-		x->list = grown;
-	}
+	grown = list_grow(x->list, x->nr, &x->room, sizeof(*grown));
+	if (!grown)
+		return no_memory(c->err, c->ino);
+	x->list = grown;
 	dup = strdup(name);
 	copy = malloc(len ? len : 1);
 	if (!dup || !copy) {
@@ -137,6 +138,7 @@ static int collect_one(char *name, char *value, size_t len, void *user)
 		c->xattrs->nr_skipped++;
 	return c->ret ? XATTR_ABORT : 0;
 }
+ANALYZER_KEPT_END
 
 static int by_name(const void *a, const void *b)
 {

@@ -161,11 +161,10 @@ static const struct delta_range *next_range(const struct job *job)
 	return job->cursor < delta->nr_ranges ? &delta->ranges[job->cursor] : NULL;
 }
 
-/* What of the next range lies below limit; it is taken. */
-static void take_range(struct job *job, uint64_t limit_bytes, uint64_t *ret_start,
-		       uint64_t *ret_end)
+/* What of range, the next one, lies below limit; it is taken. */
+static void take_range(struct job *job, const struct delta_range *range, uint64_t limit_bytes,
+		       uint64_t *ret_start, uint64_t *ret_end)
 {
-	const struct delta_range *range = next_range(job);
 	uint64_t range_end = range->offset_bytes + range->len_bytes;
 
 	*ret_start = max(range->offset_bytes, job->written_bytes);
@@ -178,12 +177,13 @@ static void take_range(struct job *job, uint64_t limit_bytes, uint64_t *ret_star
 /* Ranges that no block came for are zeros. */
 static int write_ranges(struct job *job, uint64_t limit_bytes, struct cow_err *err)
 {
+	const struct delta_range *range;
 	int ret = 0;
 
-	while (!ret && next_range(job) && next_range(job)->offset_bytes < limit_bytes) {
+	while (!ret && (range = next_range(job)) && range->offset_bytes < limit_bytes) {
 		uint64_t start, end;
 
-		take_range(job, limit_bytes, &start, &end);
+		take_range(job, range, limit_bytes, &start, &end);
 		ret = step(job, start, err);
 		if (!ret && start < end)
 			ret = put(job, start, NULL, end - start, err);
@@ -209,13 +209,14 @@ static int check_outside(const struct job *job, uint64_t start_bytes, uint64_t e
 static int write_window(struct job *job, uint64_t len_bytes, struct cow_err *err)
 {
 	uint64_t at = job->window_bytes, limit = at + len_bytes;
+	const struct delta_range *range;
 	int ret = 0;
 
-	while (!ret && next_range(job) && next_range(job)->offset_bytes < limit) {
-		bool is_data = !next_range(job)->is_zero;
+	while (!ret && (range = next_range(job)) && range->offset_bytes < limit) {
+		bool is_data = !range->is_zero;
 		uint64_t start, end;
 
-		take_range(job, limit, &start, &end);
+		take_range(job, range, limit, &start, &end);
 		ret = check_outside(job, at, is_data ? start : end, err);
 		if (!ret && start < end && is_data)
 			ret = put_units(job, start, NULL, job->window + (start - job->window_bytes),

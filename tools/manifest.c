@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tools/cli.h"
+#include "tools/list.h"
 #include "tools/sink.h"
 
 #define MANIFEST_SCHEMA "libcow.manifest/1"
@@ -22,17 +23,12 @@ void manifest_clear(struct manifest *manifest)
 
 int manifest_add(struct manifest *manifest, uint64_t index, const uint8_t digest[COW_DIGEST_BYTES])
 {
-	struct cow_manifest_range *range;
+	struct cow_manifest_range *range, *grown;
 
-	if (manifest->nr_ranges == manifest->room) {
-		size_t room = manifest->room ? manifest->room * 2 : 64;
-		void *grown = reallocarray(manifest->ranges, room, sizeof(*range));
-
-		if (!grown)
-			return -ENOMEM;
-		manifest->ranges = grown;
-		manifest->room = room;
-	}
+	grown = list_grow(manifest->ranges, manifest->nr_ranges, &manifest->room, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	manifest->ranges = grown;
 	range = &manifest->ranges[manifest->nr_ranges++];
 	range->index = index;
 	memcpy(range->digest, digest, COW_DIGEST_BYTES);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/cli.h"
+#include "tools/list.h"
 
 /* A block line has at most about 50; comments may be longer. */
 #define LINE_BYTES 128
@@ -136,22 +137,17 @@ static int status_line(const struct reading *reading, const char *text, struct c
 static int add_good(struct mapfile *map, uint64_t start, uint64_t len_bytes, struct cow_err *err)
 {
 	struct cow_segment *last = map->nr_good ? &map->good[map->nr_good - 1] : NULL;
+	struct cow_segment *grown;
 
 	if (last && last->offset_bytes + last->len_bytes == start) {
 		last->len_bytes += len_bytes;
 		return 0;
 	}
-	if (map->nr_good == map->room) {
-		size_t room = map->room ? map->room * 2 : 64;
-		void *grown = reallocarray(map->good, room, sizeof(*map->good));
-
-		if (!grown)
-			return cli_refuse(err, -ENOMEM, "no-memory", NULL,
-					  "no memory for more than %zu blocks of a mapfile",
-					  map->nr_good);
-		map->good = grown;
-		map->room = room;
-	}
+	grown = list_grow(map->good, map->nr_good, &map->room, sizeof(*grown));
+	if (!grown)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+				  "no memory for more than %zu blocks of a mapfile", map->nr_good);
+	map->good = grown;
 	map->good[map->nr_good++] = (struct cow_segment){ start, len_bytes };
 	return 0;
 }

@@ -2,11 +2,14 @@
 /* Copyright (C) 2026 the libcow authors */
 #include "tools/opts.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tools/analyzer.h"
 
 #define MAX_OPTIONS 64
 /* getopt's answer for row i of the table is LONG_BASE + i. */
@@ -77,6 +80,8 @@ static int store_size(const struct opt *opt, const char *value)
 	return CLI_DONE;
 }
 
+/* What is kept is in the table's list, which lives as long as the process. */
+ANALYZER_KEPT_BEGIN
 static int store_list(const struct opt *opt, const char *value)
 {
 	struct opt_list *list = opt->target;
@@ -88,6 +93,7 @@ static int store_list(const struct opt *opt, const char *value)
 	*list = (struct opt_list){ words, list->nr_words + 1 };
 	return CLI_DONE;
 }
+ANALYZER_KEPT_END
 
 static int store_join(const struct opt *opt, const char *value)
 {
@@ -107,6 +113,7 @@ static int store_join(const struct opt *opt, const char *value)
 
 static int store(const struct opt *opt, const char *value)
 {
+	assert(opt); /* getopt_long() answers with rows of the table only */
 	if (is_optional(opt) && !value)
 		value = opt->without;
 	switch (opt->type) {

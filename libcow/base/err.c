@@ -2,10 +2,15 @@
 /* Copyright (C) 2026 the libcow authors */
 #include "libcow/base/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* The functions behind the macros. */
+#undef cow_fail
+#undef cow_refuse
 
 static const struct {
 	int code;
@@ -31,6 +36,7 @@ __attribute__((format(printf, 5, 0))) static void err_fill(struct cow_err *err, 
 							   const char *id, const char *force,
 							   const char *format, va_list args)
 {
+	assert(code < 0);
 	if (!err)
 		return;
 	memset(err, 0, sizeof(*err));

@@ -7,6 +7,8 @@
 #ifndef COW_BASE_ERR_H
 #define COW_BASE_ERR_H
 
+#include <errno.h>
+
 #include "libcow.h"
 
 /* Fills err (NULL allowed) and returns code, a negative errno; the id is the
@@ -19,6 +21,15 @@ cow_fail(struct cow_err *err, int code, const char *format, ...);
 __attribute__((format(printf, 5, 6), warn_unused_result, cold)) int
 cow_refuse(struct cow_err *err, int code, const char *id, const char *force, const char *format,
 	   ...);
+
+/* A failure is never 0: every caller can see it by this, and so can a compiler
+ * or an analyzer that looks at one file only. */
+__attribute__((warn_unused_result)) static inline int cow_failed(int code)
+{
+	return code < 0 ? code : -EIO;
+}
+#define cow_fail(...) cow_failed((cow_fail)(__VA_ARGS__))
+#define cow_refuse(...) cow_failed((cow_refuse)(__VA_ARGS__))
 
 /* Puts "prefix: " in front of the sentence; for layer borders only. */
 __attribute__((format(printf, 2, 3))) void cow_err_prefix(struct cow_err *err, const char *format,

@@ -174,12 +174,12 @@ static void digit_sort(const uint64_t *from, uint64_t *to, size_t nr, unsigned i
 
 static int list_sort(struct cow_chunkset *set, struct cow_err *err)
 {
-	uint64_t *other = set->nr ? reallocarray(NULL, set->nr, sizeof(*other)) : NULL;
-	uint64_t *from = set->list, *to = other;
+	uint64_t *from = set->list, *to;
 
 	if (!set->nr)
 		return 0;
-	if (!other)
+	to = reallocarray(NULL, set->nr, sizeof(*to));
+	if (!to)
 		return cow_fail(err, -ENOMEM, "no memory to sort %zu chunks", set->nr);
 	for (unsigned int shift = 0; shift < 64 && set->highest >> shift; shift += DIGIT_BITS) {
 		uint64_t *sorted = to;

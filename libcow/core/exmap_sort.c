@@ -21,6 +21,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/base/overflow.h"
 #include "libcow/base/units.h"
@@ -274,16 +275,11 @@ static int sweep_enter(struct sweep *sweep, const struct placed_run *entering, s
 	struct placed_run *grown;
 	size_t i = sweep->nr_active;
 
-	if (sweep->nr_active == sweep->capacity) {
-		size_t capacity = sweep->capacity * 2 + 8;
-
-		grown = realloc(sweep->active, capacity * sizeof(*grown));
-		if (!grown)
-			return cow_fail(err, -ENOMEM, "no memory for %zu exceptions of one chunk",
-					capacity);
-		sweep->active = grown;
-		sweep->capacity = capacity;
-	}
+	grown = cow_array_grow(sweep->active, sweep->nr_active, &sweep->capacity, sizeof(*grown));
+	if (!grown)
+		return cow_fail(err, -ENOMEM, "no memory for more than %zu exceptions of one chunk",
+				sweep->nr_active);
+	sweep->active = grown;
 	for (; i && sweep->active[i - 1].place > entering->place; i--)
 		sweep->active[i] = sweep->active[i - 1];
 	sweep->active[i] = *entering;

@@ -53,7 +53,7 @@ int cow_store_used(const struct cow_store *store,
 		return cow_fail(err, -ENOMEM, "no memory for %zu ranges", nr);
 	collect(store, segments, nr);
 	qsort(segments, nr, sizeof(*segments), compare);
-	for (size_t i = 0; i < nr && !ret && segments[i].offset_bytes < size; i++) {
+	for (size_t i = 0; i < nr && ret >= 0 && segments[i].offset_bytes < size; i++) {
 		if (segments[i].offset_bytes > end) {
 			if (end > start)
 				ret = range(user, start, end - start);
@@ -61,7 +61,7 @@ int cow_store_used(const struct cow_store *store,
 		}
 		end = min_u64(size, max_u64(end, segments[i].offset_bytes + segments[i].len_bytes));
 	}
-	if (!ret && end > start)
+	if (ret >= 0 && end > start)
 		ret = range(user, start, end - start);
-	return ret ? cow_fail(err, ret, "stopped by the caller") : 0;
+	return ret < 0 ? cow_fail(err, ret, "stopped by the caller") : 0;
 }

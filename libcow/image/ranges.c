@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
-
-#define ROOM_FIRST 64
 
 static uint64_t end_of(const struct cow_segment *range)
 {
@@ -34,17 +33,13 @@ static size_t find(const struct cow_ranges *ranges, uint64_t offset_bytes)
 
 static int make_room(struct cow_ranges *ranges, struct cow_err *err)
 {
-	size_t capacity = ranges->capacity ? ranges->capacity * 2 : ROOM_FIRST;
-	struct cow_segment *items;
+	struct cow_segment *items = (struct cow_segment *)cow_array_grow(
+		ranges->items, ranges->nr_items, &ranges->capacity, sizeof(*items));
 
-	if (ranges->nr_items < ranges->capacity)
-		return 0;
-	items = (struct cow_segment *)reallocarray(ranges->items, capacity, sizeof(*items));
 	if (!items)
 		return cow_fail(err, -ENOMEM, "no memory for more than %zu bad ranges",
 				ranges->nr_items);
 	ranges->items = items;
-	ranges->capacity = capacity;
 	return 0;
 }
 

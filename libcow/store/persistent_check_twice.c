@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_check.h"
 
@@ -38,18 +39,15 @@ struct twice_check {
 /* Chunks arrive in ascending order. */
 static int table_add(struct twice_table *table, uint64_t chunk, struct cow_err *err)
 {
+	struct twice *rows;
+
 	if (table->nr && table->rows[table->nr - 1].chunk == chunk)
 		return 0;
-	if (table->nr == table->capacity) {
-		size_t capacity = table->capacity + table->capacity / 2 + 64;
-		struct twice *rows = reallocarray(table->rows, capacity, sizeof(*rows));
-
-		if (!rows)
-			return cow_fail(err, -ENOMEM, "no memory for %zu chunks that occur twice",
-					capacity);
-		table->rows = rows;
-		table->capacity = capacity;
-	}
+	rows = cow_array_grow(table->rows, table->nr, &table->capacity, sizeof(*rows));
+	if (!rows)
+		return cow_fail(err, -ENOMEM, "no memory for more than %zu chunks that occur twice",
+				table->nr);
+	table->rows = rows;
 	table->rows[table->nr++] = (struct twice){ chunk, INDEX_NONE, 0 };
 	return 0;
 }

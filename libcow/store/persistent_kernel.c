@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 
 /* Source: DM_CHUNK_CONSECUTIVE_BITS, dm-exception-store.h. */
@@ -59,20 +60,6 @@ void cow_snap_odd_free(struct snap_odd *odd)
 	free(odd);
 }
 
-/* Makes room for one more element. */
-static void *grown(void *array, size_t nr, size_t *capacity, size_t element)
-{
-	size_t wanted = *capacity + *capacity / 2 + 64;
-	void *larger;
-
-	if (nr < *capacity)
-		return array;
-	larger = reallocarray(array, wanted, element);
-	if (larger)
-		*capacity = wanted;
-	return larger;
-}
-
 static int groups_add(struct snap_odd *odd, uint64_t group, struct cow_err *err)
 {
 	uint64_t *groups;
@@ -80,7 +67,8 @@ static int groups_add(struct snap_odd *odd, uint64_t group, struct cow_err *err)
 	odd->is_damaged = true;
 	if (odd->nr_groups && odd->groups[odd->nr_groups - 1] == group)
 		return 0;
-	groups = grown(odd->groups, odd->nr_groups, &odd->groups_capacity, sizeof(*groups));
+	groups =
+		cow_array_grow(odd->groups, odd->nr_groups, &odd->groups_capacity, sizeof(*groups));
 	if (!groups)
 		return cow_fail(err, -ENOMEM, "no memory to read a damaged store");
 	odd->groups = groups;
@@ -106,7 +94,8 @@ static int records_add(struct snap_odd *odd, const struct snap_record *record, s
 {
 	struct odd_record *records;
 
-	records = grown(odd->records, odd->nr_records, &odd->records_capacity, sizeof(*records));
+	records = cow_array_grow(odd->records, odd->nr_records, &odd->records_capacity,
+				 sizeof(*records));
 	if (!records)
 		return cow_fail(err, -ENOMEM, "no memory to read a damaged store");
 	odd->records = records;

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_repair.h"
 
@@ -15,15 +16,12 @@
 int cow_snap_edits_add(struct snap_edits *edits, uint64_t index, const struct snap_record *record,
 		       struct cow_err *err)
 {
-	if (edits->nr == edits->capacity) {
-		size_t capacity = edits->capacity + edits->capacity / 2 + 64;
-		struct snap_edit *rows = reallocarray(edits->rows, capacity, sizeof(*rows));
+	struct snap_edit *rows =
+		cow_array_grow(edits->rows, edits->nr, &edits->capacity, sizeof(*rows));
 
-		if (!rows)
-			return cow_fail(err, -ENOMEM, "no memory for %zu changes", capacity);
-		edits->rows = rows;
-		edits->capacity = capacity;
-	}
+	if (!rows)
+		return cow_fail(err, -ENOMEM, "no memory for more than %zu changes", edits->nr);
+	edits->rows = rows;
 	edits->rows[edits->nr++] = (struct snap_edit){
 		.index = index,
 		.record = record ? *record : (struct snap_record){ 0, 0 },

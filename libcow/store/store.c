@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/store/store.h"
 
@@ -60,17 +61,14 @@ static bool move_join(struct store_move *last, const struct store_move *move)
 int cow_store_moves_add(struct store_moves *moves, const struct store_move *move,
 			struct cow_err *err)
 {
+	struct store_move *larger;
+
 	if (moves->nr_moves && move_join(&moves->moves[moves->nr_moves - 1], move))
 		return 0;
-	if (moves->nr_moves == moves->capacity) {
-		size_t capacity = moves->capacity + moves->capacity / 2 + 256;
-		struct store_move *larger = reallocarray(moves->moves, capacity, sizeof(*larger));
-
-		if (!larger)
-			return cow_fail(err, -ENOMEM, "no memory for %zu moves", capacity);
-		moves->moves = larger;
-		moves->capacity = capacity;
-	}
+	larger = cow_array_grow(moves->moves, moves->nr_moves, &moves->capacity, sizeof(*larger));
+	if (!larger)
+		return cow_fail(err, -ENOMEM, "no memory for more than %zu moves", moves->nr_moves);
+	moves->moves = larger;
 	moves->moves[moves->nr_moves++] = *move;
 	return 0;
 }

@@ -9,6 +9,7 @@
  */
 #include <inttypes.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/store/store.h"
@@ -171,13 +172,11 @@ static int run_add(struct transient *transient, const struct exmap_run *run, str
 		last->nr_chunks += run->nr_chunks;
 		return 0;
 	}
-	if (transient->nr_runs == transient->capacity) {
-		transient->capacity = transient->capacity * 2 + 64;
-		grown = realloc(transient->runs, transient->capacity * sizeof(*grown));
-		if (!grown)
-			return cow_fail(err, -ENOMEM, "no memory for exceptions");
-		transient->runs = grown;
-	}
+	grown = cow_array_grow(transient->runs, transient->nr_runs, &transient->capacity,
+			       sizeof(*grown));
+	if (!grown)
+		return cow_fail(err, -ENOMEM, "no memory for exceptions");
+	transient->runs = grown;
 	transient->runs[transient->nr_runs++] = *run;
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/bytes.h"
 #include "libcow/base/cleanup.h"
 #include "libcow/base/digest.h"
@@ -53,6 +54,21 @@ static void prefix_never_overflows(void)
 	cow_err_prefix(&why, "%s", longest);
 	CHECK_EQ(strlen(why.message), COW_ERR_MESSAGE_BYTES - 1);
 	cow_err_prefix(NULL, "x");
+}
+
+static void array_that_cannot_grow_stays_as_it_is(void)
+{
+	size_t capacity = 0;
+	uint32_t *array = cow_array_grow(NULL, 0, &capacity, sizeof(*array));
+
+	CHECK(array && capacity == 64);
+	CHECK(cow_array_grow(array, capacity - 1, &capacity, sizeof(*array)) == array);
+	CHECK(!cow_array_grow(array, capacity, &capacity, SIZE_MAX / capacity));
+	CHECK_EQ(capacity, 64);
+	array[capacity - 1] = 7;
+	array = cow_array_grow(array, capacity, &capacity, sizeof(*array));
+	CHECK(array && capacity > 64 && array[63] == 7);
+	free(array);
 }
 
 static void numbers_are_little_endian_at_any_place(void)
@@ -209,6 +225,7 @@ int main(void)
 	RUN(fail_writes_the_sentence_and_the_usual_id);
 	RUN(place_keeps_what_a_lower_layer_said);
 	RUN(prefix_never_overflows);
+	RUN(array_that_cannot_grow_stays_as_it_is);
 	RUN(numbers_are_little_endian_at_any_place);
 	RUN(all_zero_sees_every_byte);
 	RUN(arithmetic_tells_what_does_not_fit);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "libcow/base/array.h"
+
+#include <stdlib.h>
+
+void *cow_array_grow(void *array, size_t nr_items, size_t *capacity, size_t item_bytes)
+{
+	/* an array that is in memory is too small for this to wrap */
+	size_t wanted = *capacity + *capacity / 2 + 64;
+	void *larger;
+
+	if (nr_items < *capacity)
+		return array;
+	larger = reallocarray(array, wanted, item_bytes);
+	if (larger)
+		*capacity = wanted;
+	return larger;
+}
