@@ -59,8 +59,7 @@ cow_cflags   := -std=gnu11 -fvisibility=hidden $(warnings) $(if $(WERROR),-Werro
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
 	$(if $(COVERAGE),--coverage -O0)
 cow_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage)
-how     = $(cow_cppflags) $(fortify) $(CPPFLAGS) $(hardened) $(CFLAGS) $(cow_cflags)
-compile = $(CC) $(how) -MMD -MP
+compile = $(CC) $(cow_cppflags) $(fortify) $(CPPFLAGS) $(hardened) $(CFLAGS) $(cow_cflags) -MMD -MP
 link    = $(CC) $(hardened) $(CFLAGS) $(cow_ldflags) $(LDFLAGS)
 
 # Hardening, where the compiler knows it; not with sanitizers and gcov, whose
@@ -199,15 +198,19 @@ lint:  ## formatting, shell scripts, manual pages
 	shellcheck $(scripts)
 	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))
 # File by file, so that what has not changed is not looked at again: the object
-# of the ordinary build knows the headers.
+# of the ordinary build knows the headers. -O0: what the optimiser makes of a
+# variable that is not set, or of memory that is not used, gcc no longer sees.
 analyzed := $(patsubst %.c,$(B)/analyze/%,$(lib_src) $(wildcard tools/*.c))
-analyze: $(analyzed:%=%.gcc) $(B)/analyze/cppcheck  ## static analysis by gcc -fanalyzer and cppcheck
+analyze: $(analyzed:%=%.gcc) $(analyzed:%=%.tidy) $(B)/analyze/cppcheck  ## static analysis: gcc -fanalyzer, clang-tidy (DEPTH=20000), cppcheck
 $(B)/analyze/%.gcc: %.c $(B)/%.o
-	$(call quiet,GCC)mkdir -p $(@D); gcc $(how) $(if $(filter tools/%,$<),$(tool_cflags)) \
-		-Werror -fanalyzer -c -o /dev/null $< && touch $@
+	$(call quiet,GCC)mkdir -p $(@D); gcc $(cow_cppflags) $(CPPFLAGS) $(cow_cflags) \
+		$(if $(filter tools/%,$<),$(tool_cflags)) -Werror -O0 -fanalyzer -c -o /dev/null $< && touch $@
+$(B)/analyze/%.tidy: %.c $(B)/%.o tests/clang-tidy.yaml tests/clang_tidy.py
+	$(call quiet,TIDY)mkdir -p $(@D); DEPTH='$(DEPTH)' tests/clang_tidy.py $< $(cow_cppflags) -std=gnu11 \
+		$(if $(filter tools/%,$<),$(tool_cflags)) && touch $@
 $(B)/analyze/cppcheck: $(lib_obj) $(cli_obj) $(tools) tests/cppcheck.txt
 	$(call quiet,CPPCHK)cppcheck -q -j2 --enable=warning,performance,portability --std=c11 --library=posix -D_GNU_SOURCE -Iinclude -I. \
-		--suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools && touch $@
+		--inline-suppr --suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools && touch $@
 check-fast: check-headers check-symbols check-layers check-unit check-replay
 
 # Where a file's tests are short, to run two of them at a time costs more in waiting than it gives.

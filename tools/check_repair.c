@@ -254,7 +254,7 @@ static bool approve(void *user, const struct cow_finding *finding)
 		cli_status_line(NULL);
 		fprintf(stderr, "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(), finding->sentence,
 			cli_tool(), question ? question : "mark the store valid");
-		fflush(stderr);
+		(void)fflush(stderr);
 		if (!fgets(answer, sizeof(answer), stdin))
 			answer[0] = 'q';
 		switch (answer[0]) {

@@ -45,7 +45,7 @@ void cli_status_line(const char *text)
 	if (!text && !cli.line_is_open)
 		return;
 	fprintf(stderr, "\r%s\033[K", text ? text : "");
-	fflush(stderr);
+	(void)fflush(stderr);
 	cli.line_is_open = text;
 }
 
@@ -64,7 +64,8 @@ __attribute__((format(printf, 1, 0))) static void print_line(const char *format,
 	if (!escaped) {
 		vsnprintf(brief, sizeof(brief), format, again);
 		for (char *at = brief; *at; at++)
-			*at = *at < ' ' || *at > '~' ? '?' : *at;
+			if (*at < ' ' || *at > '~')
+				*at = '?';
 	}
 	va_end(again);
 	fprintf(stderr, "%s: %s\n", cli.spec->tool, escaped ? escaped : brief);
@@ -251,13 +252,13 @@ static int start_json(const char *target)
 	code = json_start(target, cli.spec->tool);
 	if (!code)
 		return CLI_DONE;
-	code = code == -EEXIST
-		       ? cli_refuse(&err, code, "exists", NULL,
-				    "--json: %s exists and is no report of an earlier run: remove "
-				    "it first, or name another file",
-				    target)
-		       : cli_refuse(&err, code, "json", NULL, "--json: %s: cannot be made: %s",
-				    target, strerror(-code));
+	(void)!(code == -EEXIST
+			? cli_refuse(&err, code, "exists", NULL,
+				     "--json: %s exists and is no report of an earlier run: remove "
+				     "it first, or name another file",
+				     target)
+			: cli_refuse(&err, code, "json", NULL, "--json: %s: cannot be made: %s",
+				     target, strerror(-code)));
 	return cli_fail(&err);
 }
 
@@ -332,7 +333,7 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 
 	fill_standard_files();
 	cli.spec = spec;
-	atexit(on_exit_early);
+	(void)atexit(on_exit_early);
 	cli.argc = argc;
 	cli.argv = argv;
 	setlocale(LC_ALL, "C");
@@ -496,7 +497,7 @@ bool cli_confirm(const char *question)
 		return true;
 	cli_status_line(NULL);
 	fprintf(stderr, "%s: %s [y/N] ", cli.spec->tool, question);
-	fflush(stderr);
+	(void)fflush(stderr);
 	if (!fgets(answer, sizeof(answer), stdin)) {
 		fputc('\n', stderr);
 		return false;

@@ -15,7 +15,7 @@
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
 
-#define SUPER_BYTES 1024
+#define SUPER_BYTES UINT64_C(1024)
 
 int fs_ext_fail(struct fs_ext *fs, struct cow_err *err, errcode_t code, const char *format, ...)
 {

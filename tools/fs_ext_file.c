@@ -12,7 +12,7 @@
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
 
-#define INODE_BYTES (EXT2_N_BLOCKS * 4)
+#define INODE_BYTES ((size_t)EXT2_N_BLOCKS * 4)
 #define LINK_BYTES_MAX 65536 /* a block; longer ones the kernel never makes */
 
 static int no_memory(const struct fs_file *file, struct cow_err *err)

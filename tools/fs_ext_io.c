@@ -18,7 +18,7 @@
 #include "tools/cli.h"
 #include "tools/fs_ext_priv.h"
 
-#define PIECE_BYTES (16u << 10)
+#define PIECE_BYTES (UINT64_C(16) << 10)
 #define NR_SETS 128
 #define NR_WAYS 4 /* 8 MiB in all */
 
@@ -170,6 +170,7 @@ void fs_io_name(const struct fs_io *io, char name[FS_IO_NAME_BYTES])
 
 static errcode_t io_open(const char *name, int flags, io_channel *ret_channel)
 {
+	size_t name_bytes = strlen(name) + 1;
 	io_channel channel = NULL;
 	uintptr_t address;
 	errcode_t code;
@@ -180,16 +181,17 @@ static errcode_t io_open(const char *name, int flags, io_channel *ret_channel)
 		return EXT2_ET_RO_FILSYS;
 	code = ext2fs_get_memzero(sizeof(*channel), &channel);
 	if (!code)
-		code = ext2fs_get_mem(strlen(name) + 1, &channel->name);
+		code = ext2fs_get_mem(name_bytes, &channel->name);
 	if (code) {
 		ext2fs_free_mem(&channel);
 		return code;
 	}
-	strcpy(channel->name, name);
+	memcpy(channel->name, name, name_bytes);
 	channel->magic = EXT2_ET_MAGIC_IO_CHANNEL;
 	channel->manager = &manager;
 	channel->block_size = 1024;
 	channel->refcount = 1;
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): printed by fs_io_name() */
 	channel->private_data = (void *)address;
 	*ret_channel = channel;
 	return 0;

@@ -69,7 +69,7 @@ static bool is_overlay_on_memory(const char *directory)
 	if (upper)
 		is_volatile = is_memory(upper, &is_overlay);
 	if (mounts)
-		fclose(mounts);
+		(void)fclose(mounts);
 	free(line);
 	return is_volatile;
 }

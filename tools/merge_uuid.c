@@ -14,7 +14,7 @@ struct content {
 static int check_contents(const struct operands *operands, struct cow_image *view,
 			  struct cow_err *err)
 {
-	struct content origin, shown;
+	struct content origin = { .uuid = "" }, shown = { .uuid = "" };
 	int ret;
 
 	ret = blkid_find_uuid(operands->origin, origin.name, origin.uuid, err);

@@ -148,6 +148,7 @@ static void header_fill(uint8_t h[BLOCK], const struct file_entry *e, const char
 	h[156] = flag;
 	if (e->link && flag != 'x')
 		copy_name(h + 157, e->link);
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a field, not a string */
 	memcpy(h + 257, "ustar\00000", 8);
 	octal(h + 329, 8, e->major);
 	octal(h + 337, 8, e->minor);
@@ -227,7 +228,7 @@ static int put_range(struct pax_writer *w, const struct file_entry *e,
 static int map_fill(struct pax_text *map, const struct file_entry *e, struct cow_err *err)
 {
 	const struct file_range *last = e->nr_ranges ? &e->ranges[e->nr_ranges - 1] : NULL;
-	bool ends_in_hole = !last || last->offset_bytes + last->len_bytes < e->size_bytes;
+	bool ends_in_hole = !e->nr_ranges || last->offset_bytes + last->len_bytes < e->size_bytes;
 	size_t i, over;
 	char *at;
 

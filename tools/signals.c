@@ -18,7 +18,7 @@ static void on_stop(int number)
 {
 	stop_wanted = 1;
 	/* Takes effect for the next one only. */
-	signal(number, SIG_DFL);
+	(void)signal(number, SIG_DFL);
 }
 
 static void on_line(int number)

@@ -124,6 +124,7 @@ static void choose_next(const struct check *check, bool is_damaged)
 	else if (options.header_only)
 		cli_next("snapcheck", cow, NULL);
 	else if (check->verdict.needed_bytes && !options.output)
+		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
 	else if (check->has_repaired && !options.common.dry_run && options.output)
 		cli_next("snapcheck", options.output, NULL);
@@ -381,6 +382,7 @@ static int run(struct check *check)
 	char *report = NULL;
 	size_t len = 0;
 	int ret, status;
+	bool is_cut;
 
 	check->text = open_memstream(&report, &len);
 	if (!check->text)
@@ -402,8 +404,13 @@ static int run(struct check *check)
 		ret = repair(check, &err);
 	if (!ret)
 		check_print_summary(check);
-	fclose(check->text);
-	status = ret ? cli_fail(&err) : conclude(check, report);
+	/* a report is whole, or there is none */
+	is_cut = ferror(check->text);
+	is_cut |= fclose(check->text) != 0;
+	if (ret)
+		status = cli_fail(&err);
+	else
+		status = is_cut ? cli_no_memory("the report") : conclude(check, report);
 	free(report);
 	cow_report_free(check->report);
 	if (check->file)

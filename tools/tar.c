@@ -146,6 +146,7 @@ static int map_hole(struct tar *tar, struct cow_err *err)
 {
 	for (uint64_t size = HOLE_MAPPING_MAX; size >= HOLE_MAPPING_MIN; size /= 4) {
 		void *hole = mmap(NULL, size, PROT_READ,
+				  /* cppcheck-suppress invalidFunctionArg ; of no file: -1 */
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 		if (hole == MAP_FAILED)

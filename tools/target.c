@@ -14,7 +14,7 @@
 #include "tools/outputs.h"
 #include "tools/size.h"
 
-#define FILL_BYTES (1024 * 1024)
+#define FILL_BYTES ((size_t)1024 * 1024)
 
 static int choose_size(struct target *target, struct cow_err *err)
 {

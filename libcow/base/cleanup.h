@@ -33,7 +33,7 @@ static inline void cleanup_close(const int *fd)
 /* COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close) makes
  * AUTO_HANDLE(store) usable; the destructor must accept NULL. */
 #define COW_DEFINE_AUTO(name, type, destroy)                                                       \
-	static inline void cleanup_handle_##name(type *p)                                          \
+	static inline void cleanup_handle_##name(type *p) /* NOLINT: a type has no parentheses */  \
 	{                                                                                          \
 		int saved = errno;                                                                 \
 		destroy(*p);                                                                       \

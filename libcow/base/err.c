@@ -79,8 +79,9 @@ void cow_err_prefix(struct cow_err *err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(prefix, sizeof(prefix) - 2, format, args);
 	va_end(args);
-	strcat(prefix, ": ");
 	used = strlen(prefix);
+	memcpy(prefix + used, ": ", sizeof(": "));
+	used += strlen(": ");
 	kept = strnlen(err->message, sizeof(err->message) - used - 1);
 	memmove(err->message + used, err->message, kept);
 	err->message[used + kept] = '\0';

@@ -224,6 +224,7 @@ static void radix_permute(struct radix_scratch *scratch, struct packed_run *runs
  * digit is about as wide as buckets of a few runs need. Recursion: at most
  * nr_bits / 4 deep, and a frame is small, as the counters are shared.
  */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static void radix_sort(struct radix_scratch *scratch, struct packed_run *runs, size_t nr,
 		       unsigned int nr_bits)
 {
@@ -424,7 +425,7 @@ static int placed_compare(const void *left, const void *right)
 static int sort_beside(struct packed_runs *runs, const struct runs_resolver *resolver,
 		       struct cow_err *err)
 {
-	AUTO_FREE struct placed_run *placed = calloc(runs->nr, sizeof(*placed));
+	AUTO_FREE struct placed_run *placed = reallocarray(NULL, runs->nr + 1, sizeof(*placed));
 	struct sweep sweep = { .placed = placed, .resolver = resolver };
 
 	if (!placed)

@@ -40,6 +40,7 @@ static void checksum(const uint8_t raw[LABEL_BYTES], uint8_t ret_sum[8])
 void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES])
 {
 	memset(ret_raw, 0, LABEL_BYTES);
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a field, not a string */
 	memcpy(ret_raw, LABEL_MAGIC, 8);
 	put_le32(ret_raw + 16, LABEL_VERSION);
 	put_le32(ret_raw + 20, label->job);

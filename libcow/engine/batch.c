@@ -17,6 +17,7 @@
  */
 #include "libcow/engine/batch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -286,6 +287,7 @@ static int gather_add(struct batch *batch, struct gather *g, uint8_t *buf, uint6
 {
 	uint64_t step;
 
+	assert(batch->iov); /* or there is no batch */
 	for (; len_bytes; buf += step, len_bytes -= step) {
 		struct iovec *last = g->nr_iov ? &batch->iov[g->nr_iov - 1] : NULL;
 		int ret = 0;

@@ -34,18 +34,18 @@ static int head_digest(struct cow_image *target, uint8_t ret_digest[COW_DIGEST_B
 static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow_label *label,
 		     struct cow_err *err)
 {
-	const struct cow_label old = *label;
+	struct cow_label fresh = {
+		.job = LABEL_JOB_MERGE,
+		.target_bytes = store->origin->size_bytes,
+		.nr_chunks = nr_exceptions,
+		.nr_left = nr_exceptions,
+	};
 
-	memset(label, 0, sizeof(*label));
-	label->job = LABEL_JOB_MERGE;
-	label->target_bytes = store->origin->size_bytes;
-	label->nr_chunks = nr_exceptions;
-	label->nr_left = nr_exceptions;
-	if (old.job == LABEL_JOB_MERGE && old.phase == LABEL_PHASE_PRESERVE)
-		memcpy(label->job_id, old.job_id, sizeof(label->job_id));
-	else if (getrandom(label->job_id, sizeof(label->job_id), 0) !=
-		 (ssize_t)sizeof(label->job_id))
+	if (label->job == LABEL_JOB_MERGE && label->phase == LABEL_PHASE_PRESERVE)
+		memcpy(fresh.job_id, label->job_id, sizeof(fresh.job_id));
+	else if (getrandom(fresh.job_id, sizeof(fresh.job_id), 0) != (ssize_t)sizeof(fresh.job_id))
 		return cow_fail(err, -EIO, "the system gives no random numbers");
+	*label = fresh;
 	return head_digest(store->origin, label->target_head, err);
 }
 

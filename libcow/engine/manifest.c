@@ -212,6 +212,7 @@ int cow_manifest(struct cow_image *image, const struct cow_manifest_params *para
 		return cow_fail(err, -ENOMEM, "no memory for one range of a manifest");
 	ret = cow_digest_new(&whole, err);
 	if (ret)
+		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
 	whole_begin(whole, image->size_bytes);
 	m.buf = buf;

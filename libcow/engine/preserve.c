@@ -156,7 +156,7 @@ static int check_undo(struct cow_store *store, const struct cow_merge_params *pa
 {
 	bool will_write = !(params->flags & COW_MERGE_DRY_RUN);
 	struct cow_store *undo = params->undo;
-	enum undo_state state;
+	enum undo_state state = UNDO_NEW;
 	struct cow_label label;
 	int ret;
 
@@ -204,7 +204,7 @@ static int preserve_undo(struct cow_store *store, const struct cow_merge_params 
 			 struct copyout_stats *stats, struct cow_err *err)
 {
 	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
-	enum undo_state state;
+	enum undo_state state = UNDO_NEW;
 	struct cow_label label;
 	int ret;
 

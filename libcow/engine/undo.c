@@ -176,6 +176,7 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 	if (!ret)
 		ret = cow_view_new(store->origin, store, &view, err);
 	if (ret)
+		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
 	struct outcome outcome = {
 		.undo = undo,

@@ -168,6 +168,7 @@ static int outcome_verify(struct verify *verify, const struct cow_label *label, 
 							     done_bytes, 0, err);
 		}
 	}
+	verify->data = verify->buf = NULL;
 	return ret;
 }
 

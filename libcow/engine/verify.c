@@ -82,9 +82,8 @@ static int on_range(void *user, uint64_t index, const uint8_t digest[COW_DIGEST_
 
 	skip_to(verify, index);
 	said = &verify->params->ranges[verify->cursor];
-	if (verify->cursor == verify->params->nr_ranges || said->index != index)
-		range_differs(verify, index);
-	else if (memcmp(said->digest, digest, COW_DIGEST_BYTES) != 0)
+	if (verify->cursor == verify->params->nr_ranges || said->index != index ||
+	    memcmp(said->digest, digest, COW_DIGEST_BYTES) != 0)
 		range_differs(verify, index);
 	if (verify->cursor < verify->params->nr_ranges && said->index == index)
 		verify->cursor++;

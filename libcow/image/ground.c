@@ -39,7 +39,7 @@ static bool sys_read(uint64_t device, const char *name, char *ret_text, size_t s
 	if (!file)
 		return false;
 	ok = fgets(ret_text, (int)size, file);
-	fclose(file);
+	(void)fclose(file);
 	if (ok)
 		ret_text[strcspn(ret_text, "\n")] = '\0';
 	return ok;

@@ -30,7 +30,7 @@
  * 128 KiB unless somebody has set it. */
 #define READ_AHEAD_BYTES (UINT64_C(128) << 10)
 /* Of one question whether pages are cached: 1 MiB, wherever it begins. */
-#define MINCORE_PAGES 257
+#define MINCORE_PAGES ((size_t)257)
 
 struct image_file {
 	struct cow_image image;

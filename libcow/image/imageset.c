@@ -245,6 +245,7 @@ static int zero_open(const char *name, uint64_t size_bytes, struct cow_image **r
 		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
 	ret = cow_image_zero_new(size_bytes, ret_image, err);
 	if (ret)
+		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
 	free((*ret_image)->name);
 	(*ret_image)->name = take_ptr(copy);

@@ -53,7 +53,7 @@ static bool any_line(const char *path, bool (*match)(char *line, void *user), vo
 		return false;
 	while (!found && getline(&line, &size, file) > 0)
 		found = match(line, user);
-	fclose(file);
+	(void)fclose(file);
 	return found;
 }
 
@@ -163,7 +163,9 @@ static bool is_loop_on(const char *sys_path, unsigned int number, const struct s
 	fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info)) {
 		if (S_ISBLK(wanted->st_mode))
+			/* cppcheck-suppress resourceLeak ; AUTO_CLOSE */
 			return info.lo_rdevice == wanted->st_rdev;
+		/* cppcheck-suppress resourceLeak ; AUTO_CLOSE */
 		return !info.lo_rdevice && info.lo_device == wanted->st_dev &&
 		       info.lo_inode == wanted->st_ino;
 	}
@@ -177,7 +179,7 @@ static bool is_loop_on(const char *sys_path, unsigned int number, const struct s
 				   : st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino);
 	}
 	if (file)
-		fclose(file);
+		(void)fclose(file);
 	return is_same;
 }
 

@@ -16,7 +16,7 @@
 
 /* Its address is the mark; its bytes are what a zero page reads as. */
 static const uint8_t zero_page[COW_PAGE_BYTES];
-#define ZEROS ((void *)(uintptr_t)zero_page)
+#define ZEROS ((void *)zero_page)
 
 static bool is_leaf_mark(const void *slot)
 {
@@ -47,6 +47,8 @@ void cow_pages_init(struct cow_pages *pages, uint64_t size_bytes)
 	}
 }
 
+/* As deep as the tree: NODE_SHIFT bits of a page's number a step. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static void tree_free(void *slot, unsigned int height)
 {
 	if (is_leaf_mark(slot))
@@ -107,6 +109,7 @@ uint8_t *cow_pages_make(struct cow_pages *pages, uint64_t page)
 }
 
 /* Clears [page, page + nr_pages), counted from the first page of this slot. */
+/* NOLINTNEXTLINE(misc-no-recursion): see tree_free() */
 static bool tree_clear(void **slot, unsigned int height, uint64_t page, uint64_t nr_pages,
 		       void *mark)
 {
@@ -143,6 +146,7 @@ bool cow_pages_clear(struct cow_pages *pages, uint64_t page, uint64_t nr_pages, 
 }
 
 /* The same counting as in tree_clear(); *page moves up to what was found. */
+/* NOLINTNEXTLINE(misc-no-recursion): see tree_free() */
 static bool tree_next(void *slot, unsigned int height, uint64_t page, uint64_t *ret_page)
 {
 	uint64_t per_slot;

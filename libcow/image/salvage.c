@@ -39,6 +39,7 @@ static int give_up(uint8_t *buf, uint64_t len_bytes, uint64_t offset_bytes,
 }
 
 /* Nothing in this range is known to be bad. As deep as there are steps. */
+/* NOLINTNEXTLINE(misc-no-recursion) */
 static int read_piece(struct cow_image *image, uint8_t *buf, uint64_t len_bytes,
 		      uint64_t offset_bytes, size_t step, const struct salvage *salvage,
 		      struct cow_err *err)

@@ -5,6 +5,7 @@
  * snapshot target ("SnAp"): probe, open, facts. Opening reads only (I10).
  * The rest is in persistent_{read,load,kernel,check,write,append,merge,keep}.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -108,6 +109,7 @@ static int chunk_size_check(const struct persistent *p, const struct cow_store_a
 	const struct cow_image *images[] = { p->store.metadata, p->store.origin };
 	uint64_t chunk_bytes = p->store.chunk_bytes;
 
+	assert(images[0]); /* the header was read from it */
 	if (args->chunk_bytes && args->chunk_bytes != chunk_bytes)
 		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
 				  "the header of %s says chunks of %" PRIu64

@@ -37,7 +37,7 @@
 #define SNAP_VERSION 1
 #define SNAP_HEADER_BYTES 512 /* one sector: written whole or not at all */
 #define SNAP_LABEL_OFFSET 16
-#define SNAP_RECORD_BYTES 16
+#define SNAP_RECORD_BYTES UINT64_C(16)
 #define SNAP_CHUNK_SECTORS_MAX (UINT32_C(1) << 21) /* INT_MAX >> 9, as a power of two */
 #define SNAP_FIRST_DATA_CHUNK 2
 #define SNAP_RUN_SHIFT 56 /* DM_CHUNK_NUMBER_BITS */

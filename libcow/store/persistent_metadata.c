@@ -266,7 +266,7 @@ static int own_chunk_bytes(const struct metadata_copy *copy, const struct snap_h
 static int rival_put(struct metadata_copy *copy, uint64_t not_bytes, struct cow_err *err)
 {
 	static const struct snap_record plausible = { 0, SNAP_FIRST_DATA_CHUNK };
-	struct snap_candidates from, to;
+	struct snap_candidates from = { .rival_bytes = 0 }, to = { .rival_bytes = 0 };
 	uint8_t sector[COW_SECTOR_BYTES] = { 0 };
 	int ret;
 

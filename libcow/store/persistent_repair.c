@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "libcow/base/array.h"
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_check.h"
@@ -45,14 +44,18 @@ static void collect(void *user, const struct cow_finding *finding)
 {
 	struct collector *collector = user;
 	struct snap_mends *mends = &collector->mends;
-	struct snap_mend *rows =
-		cow_array_grow(mends->rows, mends->nr, &mends->capacity, sizeof(*rows));
 
-	if (!rows) {
-		collector->has_failed = true;
-		return;
+	if (mends->nr == mends->capacity) {
+		size_t capacity = mends->capacity + mends->capacity / 2 + 64;
+		struct snap_mend *rows = reallocarray(mends->rows, capacity, sizeof(*rows));
+
+		if (!rows) {
+			collector->has_failed = true;
+			return;
+		}
+		mends->rows = rows;
+		mends->capacity = capacity;
 	}
-	mends->rows = rows;
 	mends->rows[mends->nr++] = (struct snap_mend){
 		.problem = finding->problem,
 		.offset_bytes = finding->offset_bytes,

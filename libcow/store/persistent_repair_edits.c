@@ -78,17 +78,17 @@ static int compare_waves(const void *a, const void *b)
 	return compare_edits(a, b);
 }
 
-void cow_snap_edits_waves(struct snap_edits *sets)
+void cow_snap_edits_waves(struct snap_edits *edits)
 {
-	if (!sets->nr)
+	if (!edits->nr)
 		return;
-	qsort(sets->rows, sets->nr, sizeof(*sets->rows), compare_groups);
-	for (size_t i = 1; i < sets->nr; i++) {
-		uint64_t old_chunk = sets->rows[i].record.old_chunk;
-		uint64_t before = sets->rows[i - 1].record.old_chunk;
+	qsort(edits->rows, edits->nr, sizeof(*edits->rows), compare_groups);
+	for (size_t i = 1; i < edits->nr; i++) {
+		uint64_t old_chunk = edits->rows[i].record.old_chunk;
+		uint64_t before = edits->rows[i - 1].record.old_chunk;
 
 		if (old_chunk >> GROUP_SHIFT == before >> GROUP_SHIFT)
-			sets->rows[i].wave = sets->rows[i - 1].wave + (old_chunk != before);
+			edits->rows[i].wave = edits->rows[i - 1].wave + (old_chunk != before);
 	}
-	qsort(sets->rows, sets->nr, sizeof(*sets->rows), compare_waves);
+	qsort(edits->rows, edits->nr, sizeof(*edits->rows), compare_waves);
 }
