@@ -149,11 +149,13 @@ def cut(relay, snapshot, undo=None):
     calls = command.calls()
     if not calls:
         return
-    flushes = [i for i, (kind, name) in enumerate(calls, 1)
-               if kind == FLUSHING and unflushed(calls, i, name)]
     nth = relay.rng.randint(1, len(calls))
-    if flushes and relay.rng.random() < 0.5:  # where most is at stake
-        nth = relay.rng.choice(flushes)
+    flushes = {}  # that have something to make durable, by image
+    for i, (kind, name) in enumerate(calls, 1):
+        if kind == FLUSHING and unflushed(calls, i, name):
+            flushes.setdefault(name, []).append(i)
+    if flushes and relay.rng.random() < 0.5:
+        nth = relay.rng.choice(flushes[relay.rng.choice(sorted(flushes))])
     before = Store(relay.path(snapshot.name)).records
     relay.say("  %s, killed before call %d of %d"
               % (" ".join(command.argv(relay.directory)).replace(relay.directory + "/", ""), nth,
