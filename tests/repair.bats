@@ -256,6 +256,13 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $stderr == *"--save-undo cannot take back"* ]]
 	[ ! -e u ]
 	[ "$(sum cow.img)" = "$before" ]
+	# what is safe enlarges nothing, and is saved
+	store "size 34s\nchunk 1\nheader\nauto 5 31\nrecord 35 32\n"
+	cp cow.img good.img
+	run -1 snapcheck -p --force=grow --save-undo=u cow.img
+	run -0 snapmerge -y cow.img u
+	cmp cow.img good.img
+	store "size 34s\nchunk 1\nheader\nauto 5 32\n"
 	{ head -c 512 /dev/zero; head -c 17408 cow.img; } >window.img
 	run --separate-stderr snapcheck -y --force=grow window.img@512+17408
 	[ "$status" -ge 8 ]
@@ -286,6 +293,30 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	cmp cow.img good.img
 	run -4 snapcheck -y --save-undo=undo.img --force=overwrite cow.img
 	run -0 snapcheck cow.img
+}
+
+@test "an undo file that cannot be opened, or not over this image, is not overwritten" {
+	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
+	cp cow.img good.img
+	snapcheck -q -y --save-undo=undo.img cow.img || [ $? = 1 ]
+	saved=$(sum undo.img)
+	cp good.img cow.img
+	run -64 --separate-stderr flock -s undo.img snapcheck -y --force=overwrite --save-undo=undo.img --json=j cow.img
+	[ "$(member j 'j["error"]["id"]')" = "locked" ]
+	[ "$(sum undo.img)" = "$saved" ]
+	# what it has saved lies beyond the end of this one
+	store "size 40960\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
+	"$COW_BUILD/tests/examples/mkstore" undo.img <<<$'size 300K\nheader\nauto 70 1'
+	cp cow.img good.img
+	saved=$(sum undo.img)
+	run -64 --separate-stderr snapcheck -y --force=overwrite --save-undo=undo.img --json=j cow.img
+	one_sentence
+	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('undo-exists', None)" ]
+	[ "$(sum undo.img)" = "$saved" ]
+	cmp cow.img good.img
+	# no store: the usual rules
+	printf x >undo.img
+	run -1 snapcheck -y --force=overwrite --save-undo=undo.img cow.img
 }
 
 # cut_off FAULT: a repair with undo.img that ends there.

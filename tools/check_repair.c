@@ -77,18 +77,35 @@ static void close_undo(struct check_repair *repair)
 	repair->undo_store = NULL;
 }
 
+/* A store that has the name already is in the way: it may hold all that is left
+ * of something. -ENOENT: there is none. */
+static int open_existing(struct check_repair *repair, struct cow_imageset *set,
+			 struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_err why = COW_ERR_INIT;
+	int ret = cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL | COW_OPEN_WRITE,
+				    &repair->old_undo, err);
+
+	if (ret)
+		return ret == -ERANGE ? -ENOENT : ret; /* too short for anything */
+	ret = open_undo_store(repair, cow, repair->old_undo, &why);
+	if (!ret || ret == -EMEDIUMTYPE)
+		return ret ? -ENOENT : 0;
+	return cli_refuse(err, -EPERM, "undo-exists", NULL,
+			  "%s is a store already, and no undo file of %s: %s; name another file",
+			  repair->save_undo, cow_image_name(cow), why.message);
+}
+
 /* Opens the undo file of a repair of cow that was cut off. -ENOENT: it is none,
  * and holds so many exceptions. */
 static int open_old_undo(struct check_repair *repair, struct cow_imageset *set,
 			 struct cow_image *cow, uint64_t *ret_nr_exceptions, struct cow_err *err)
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
-	int ret = -ENOENT;
+	int ret = open_existing(repair, set, cow, err);
 
 	*ret_nr_exceptions = 0;
-	if (!cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL | COW_OPEN_WRITE,
-			       &repair->old_undo, NULL) &&
-	    !open_undo_store(repair, cow, repair->old_undo, NULL)) {
+	if (!ret) {
 		ret = cow_repair_undo_new(cow, repair->undo_store, COW_REPAIR_UNDO_CONTINUE,
 					  &repair->guard, err);
 		cow_store_get_info(repair->undo_store, &info);
@@ -167,6 +184,13 @@ int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
 	return ret;
 }
 
+static bool will_grow(const struct check_repair *repair)
+{
+	if (!repair->needed_bytes || repair->is_safe_only)
+		return false;
+	return repair->output ? repair->is_dry_run : cli_forced("grow");
+}
+
 /* A list without an end gets room for one. What is enlarged stays so, whatever
  * comes after: the added zeros are that end. */
 static int grow(struct check_repair *repair, struct cow_err *err)
@@ -174,8 +198,7 @@ static int grow(struct check_repair *repair, struct cow_err *err)
 	bool is_in_place = !repair->output && !repair->is_dry_run;
 	int ret;
 
-	if (!repair->needed_bytes || repair->is_safe_only ||
-	    (repair->output && !repair->is_dry_run) || (!repair->output && !cli_forced("grow")))
+	if (!will_grow(repair))
 		return 0;
 	if (repair->save_undo)
 		return cli_refuse(err, -EPERM, "grow", NULL,
@@ -228,7 +251,7 @@ int check_repair_open(struct check_repair *repair, struct cow_imageset *set, str
 	} else if (repair->output) {
 		repair->is_grown = repair->needed_bytes > cow_image_size(cow);
 		ret = open_output(repair, set, cow, err);
-	} else if (repair->save_undo && !(repair->needed_bytes && cli_forced("grow"))) {
+	} else if (repair->save_undo && !will_grow(repair)) {
 		ret = open_undo(repair, set, cow, err);
 	}
 	if (!ret)
