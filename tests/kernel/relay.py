@@ -26,6 +26,7 @@ from collections import Counter
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import relay_guest as guest  # noqa: E402
 import relay_host as host  # noqa: E402
+import relay_views as views  # noqa: E402
 from relay_base import Relay  # noqa: E402
 from run import Shard, in_directory, run_all  # noqa: E402
 
@@ -33,8 +34,8 @@ from run import Shard, in_directory, run_all  # noqa: E402
 # each of them may be one more boot for everybody.
 HOST = ((host.our_cut, 10), (host.our_merge, 3), (host.our_refusal, 2),
         (host.take_back_refused, 2), (host.sibling_refused, 1), (host.undo_refused, 1),
-        (host.preen, 3), (host.stale, 2), (host.exports, 2), (host.recreate, 2),
-        (host.import_delta, 2), (host.import_tar, 1))
+        (host.grow, 3), (host.preen, 3), (host.stale, 2), (views.exports, 2),
+        (views.recreate, 2), (views.import_delta, 2), (views.import_tar, 1))
 GUEST = ((guest.kernel_writes, 6), (guest.kernel_merges, 3), (guest.kernel_cut, 7))
 NR_BOOTS = {guest.kernel_writes: 2, guest.kernel_merges: 1, guest.kernel_cut: 1}
 ATTEMPTS = 20
@@ -75,6 +76,7 @@ def story(relay):
 
 
 class Relays(Shard):
+    batch = 32  # a merge holds up to five loop devices until the power goes
     def begin(self, number, directory, peer):
         return Relay(self.seed, number, directory, peer), story
 

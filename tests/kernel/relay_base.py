@@ -19,6 +19,15 @@ def sha(data):
     return hashlib.sha256(data).hexdigest()
 
 
+def pick(relay, wanted=lambda s: True):
+    """A snapshot, rather one whose merge has begun; None if none will do."""
+    some = [s for s in relay.world.snapshots.values() if wanted(s)]
+    begun = [s for s in some if s.is_mixed]
+    if begun and relay.rng.random() < 0.6:
+        some = begun
+    return relay.rng.choice(some) if some else None
+
+
 class Relay(Case):
     """One origin, up to three snapshots; their files lie in its directory under
     the names of the model."""
@@ -77,8 +86,11 @@ class Relay(Case):
         most, per_area = min(chunks, snapshot.room()), snapshot.chunk_sectors * 32
         edges = [n for n in (per_area - 1, per_area, per_area + 1, 2 * per_area) if n <= most]
         count = self.rng.choice([self.rng.randint(0, most), self.rng.randint(0, most)] + edges)
+        self.append(snapshot, self.rng.sample(range(chunks), count))
+
+    def append(self, snapshot, chunks):
         batch = []
-        for chunk in self.rng.sample(range(chunks), count):
+        for chunk in chunks:
             self.generation_up()
             batch.append((chunk, self.generation))
             self.world.write(snapshot, *snapshot.sectors_of(chunk), self.generation)

@@ -6,8 +6,7 @@ usage are compared with the model."""
 import os
 
 from cases import Kill, Run
-from relay_base import sha
-from relay_host import pick
+from relay_base import pick, sha
 from snap import Store, status
 
 NR_WRITES = 24

@@ -1,27 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
-"""Steps of a relay that our tools take, without the kernel. Each does something
-to the images and the same to the model, or returns False: not possible now."""
-import os
+"""Merges and checks by our tools, as steps of a relay. Each does something to the
+images and the same to the model, or returns False: not possible now."""
 import struct
-import tarfile
 
 import relay_cut
-from relay_base import read
+from relay_base import pick, read
 from relay_cut import is_continued
-from relay_model import UNIT_BYTES
-from snap import SECTOR, Store, exact_chunks
+from snap import SECTOR, Store
 
 DONE, REPAIRED, REFUSED = 0, 1, 64
-
-
-def pick(relay, wanted=lambda s: True):
-    """A snapshot, rather one whose merge has begun; None if none will do."""
-    some = [s for s in relay.world.snapshots.values() if wanted(s)]
-    begun = [s for s in some if s.is_mixed]
-    if begun and relay.rng.random() < 0.6:
-        some = begun
-    return relay.rng.choice(some) if some else None
 
 
 # ---- merges
@@ -48,7 +36,7 @@ def takes_back(relay, undo):
     if undo.chunks != chunks or undo.job:
         return None
     verdict = DONE
-    for offset, length in ranges_of(undo):
+    for offset, length in undo.ranges():
         run = slice(offset, offset + length)
         if relay.world.origin[run] in (merged[run], undo.view[run]):
             continue
@@ -99,9 +87,12 @@ def our_merge(relay):
         named = [s for s in others if relay.rng.random() < 0.5]
     elif is_continued(snapshot) is None and not world.is_covered(snapshot):
         exits = (DONE, REFUSED)
+    again = undo_again(relay, snapshot)
+    if again and relay.rng.random() < 0.5:
+        named = [s for s in named if s is not again]
     args = ["--sibling=" + relay.path(s.name) for s in named]
-    if undo:
-        args.append("--save-undo=" + relay.path(undo))
+    if undo or (again and again not in named):
+        args.append("--save-undo=" + relay.path(undo or again.name))
     args += relay_cut.take_back_options(snapshot)
     before = relay.images()
     done = relay.tool("snapmerge", "-q", "-y", *args, relay.path("origin"),
@@ -118,6 +109,15 @@ def our_merge(relay):
     for s in [snapshot] + appended:
         s.may_be_torn = False
     return True
+
+
+def undo_again(relay, snapshot):
+    """The undo file that a merge under way has made, if it is still that."""
+    world, job = relay.world, snapshot.job
+    undo = world.snapshots.get(job.undo) if is_continued(snapshot) else None
+    if not undo or undo.job or not undo.outcome or not world.is_covered(snapshot):
+        return None
+    return undo
 
 
 def undo_refused(relay):
@@ -190,6 +190,21 @@ def take_back_refused(relay):
     return True
 
 
+def grow(relay):
+    """Somebody uses a snapshot, in the midst of its merge perhaps."""
+    snapshot = pick(relay, lambda s: s.room())
+    if not snapshot:
+        return False
+    chunks = sorted(set(range(-(-relay.sectors // snapshot.chunk_sectors))) - snapshot.chunks)
+    count = min(len(chunks), snapshot.room(), relay.rng.randint(1, 5))
+    if not count:
+        return False
+    relay.say("  %d chunks more in %s" % (count, snapshot.name))
+    relay.append(snapshot, relay.rng.sample(chunks, count))
+    snapshot.may_be_torn = False
+    return True
+
+
 # ---- checks
 
 def preen(relay):
@@ -250,133 +265,3 @@ def poke(path, offset, data):
     with open(path, "r+b") as f:
         f.seek(offset)
         f.write(data)
-
-
-# ---- exports
-
-def exports(relay):
-    """Every way out, compared with the model; nothing is written."""
-    snapshot = pick(relay)
-    before = relay.images()
-    origin, cow = relay.path("origin"), relay.path(snapshot.name)
-    relay.tool("snapdump", "-q", "--tar", "-o", relay.path("tar"), origin, cow)
-    with tarfile.open(relay.path("tar")) as tar:
-        relay.same("view in the tar", tar.extractfile("view.img").read(), snapshot.view)
-        manifest = tar.extractfile("manifest.json").read()
-    with open(relay.path("manifest"), "wb") as f:
-        f.write(manifest)
-    relay.tool("snapcheck", "-q", "--verify=" + relay.path("manifest"), origin, cow)
-    relay.tool("snapmerge", "-q", "-y", "-o", relay.path("flat"), origin, cow)
-    relay.same("snapmerge -o", relay.path("flat"), snapshot.view)
-    done = relay.tool("snapdump", "-q", "--map", origin, cow)
-    relay.equal("map", map_of(done.stdout), ranges_of(snapshot))
-    relay.unchanged("an export", before)
-    for name in ("tar", "manifest", "flat"):
-        os.unlink(relay.path(name))
-    return True
-
-
-def map_of(text):
-    return [tuple(map(int, line.split())) for line in text.splitlines() if line[0] != "#"]
-
-
-def ranges_of(snapshot):
-    """[(offset, length)] in bytes, joined."""
-    ranges = []
-    for chunk in sorted(snapshot.chunks):
-        sector, count = snapshot.sectors_of(chunk)
-        if ranges and sum(ranges[-1]) == sector * SECTOR:
-            ranges[-1] = (ranges[-1][0], ranges[-1][1] + count * SECTOR)
-        else:
-            ranges.append((sector * SECTOR, count * SECTOR))
-    return ranges
-
-
-# ---- stores made anew
-
-def replace(relay, old, chunk_sectors, chunks, *args, origin=None):
-    """snapcreate makes a store with the view of old, which goes."""
-    name = relay.new_name("c")
-    relay.tool("snapcreate", "-q", "-c", str(chunk_sectors * SECTOR), origin or
-               relay.path("origin"), relay.path(name), *args)
-    new = relay.adopt(name, chunk_sectors, old.view)
-    relay.equal("size of the new store", new.cow_bytes,
-                exact_chunks(-(-relay.sectors // chunk_sectors), chunk_sectors) *
-                chunk_sectors * SECTOR)
-    new.chunks = chunks
-    relay.forget(old)
-
-
-def new_chunk_sectors(relay, snapshot):
-    return relay.rng.choice((snapshot.chunk_sectors, 1, 4, 8, 32))
-
-
-def recreate(relay):
-    """snapcreate --from of the view, as an image or as it is."""
-    snapshot = pick(relay)
-    cs = new_chunk_sectors(relay, snapshot)
-    chunks = relay.world.differing(snapshot.view, cs)
-    if relay.rng.random() < 0.5:
-        replace(relay, snapshot, cs, chunks, "--from-view=" + relay.path(snapshot.name))
-        return True
-    relay.tool("snapdump", "-q", "--raw", "-o", relay.path("image"), relay.path("origin"),
-               relay.path(snapshot.name))
-    replace(relay, snapshot, cs, chunks, "--from=" + relay.path("image"))
-    os.unlink(relay.path("image"))
-    return True
-
-
-def import_delta(relay):
-    """snapdump --delta, read by hand and by snapcreate --import."""
-    snapshot = pick(relay)
-    cs = new_chunk_sectors(relay, snapshot)
-    suffix = relay.rng.choice(("", ".gz", ".zst"))
-    tar = relay.path("delta.tar" + suffix)
-    relay.tool("snapdump", "-q", "--delta", "-o", tar, relay.path("origin"),
-               relay.path(snapshot.name))
-    if suffix != ".zst":
-        relay.same("delta, by hand", apply_delta(tar, relay.world.origin), snapshot.view)
-    replace(relay, snapshot, cs,
-            relay.world.differing(snapshot.view, cs, unit_bytes=UNIT_BYTES), "--import=" + tar)
-    os.unlink(tar)
-    return True
-
-
-def apply_delta(path, origin):
-    view = bytearray(origin)
-    with tarfile.open(path) as tar:
-        ranges = tar.extractfile("ranges.txt").read().decode()
-        data = tar.extractfile("delta.img").read()
-    for line in ranges.splitlines():
-        if line[0] == "#":
-            continue
-        offset, length, kind = line.split()
-        at = slice(int(offset), int(offset) + int(length))
-        view[at] = data[at] if kind == "data" else bytes(int(length))
-    return view
-
-
-def import_tar(relay):
-    """snapdump --tar goes to another disk: a new origin, of zeros or of other
-    bytes, where the siblings are none of its business."""
-    world = relay.world
-    if any(s.is_mixed for s in world.snapshots.values()):
-        return False
-    snapshot = pick(relay)
-    cs = new_chunk_sectors(relay, snapshot)
-    tar = relay.path("view.tar")
-    relay.tool("snapdump", "-q", "--tar", "-o", tar, relay.path("origin"),
-               relay.path(snapshot.name))
-    zeros = relay.rng.random() < 0.5
-    world.origin[:] = bytes(len(world.origin)) if zeros else relay.rng.randbytes(len(world.origin))
-    with open(relay.path("origin"), "wb") as f:
-        f.write(b"" if zeros else world.origin)
-        f.truncate(len(world.origin))
-    for s in world.others(snapshot):
-        relay.forget(s)
-    replace(relay, snapshot, cs, world.differing(snapshot.view, cs, unit_bytes=UNIT_BYTES),
-            "--import=" + tar, origin="zero:%d" % len(world.origin) if zeros else None)
-    os.unlink(tar)
-    while len(world.snapshots) < 2:
-        relay.birth(relay.rng.choice((1, 8)))
-    return True

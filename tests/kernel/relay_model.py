@@ -43,6 +43,17 @@ class Snapshot:
         first = chunk * self.chunk_sectors
         return first, min(self.chunk_sectors, len(self.view) // SECTOR - first)
 
+    def ranges(self):
+        """[(offset, length)] in bytes of what it has, neighbours joined."""
+        ranges = []
+        for chunk in sorted(self.chunks):
+            sector, count = self.sectors_of(chunk)
+            if ranges and sum(ranges[-1]) == sector * SECTOR:
+                ranges[-1] = (ranges[-1][0], ranges[-1][1] + count * SECTOR)
+            else:
+                ranges.append((sector * SECTOR, count * SECTOR))
+        return ranges
+
 
 class Job:
     """A merge of ours that was cut off. Its label stays where it is until we

@@ -33,12 +33,11 @@ from schedule import SCHEDULE  # noqa: E402
 from snap import FormatError  # noqa: E402
 from tools import ToolError, Tools  # noqa: E402
 
-BATCH = 128  # cases that share boots
-
 
 class Shard:
     """Some cases, side by side: each round all of them work on the host, then
     one boot does what they ask of the guest."""
+    batch = 128  # cases that share boots
 
     def __init__(self, seed, work, is_quiet=False):
         self.seed, self.work, self.is_quiet = seed, work, is_quiet
@@ -135,9 +134,9 @@ def run_shard(args, numbers, index):
     os.makedirs(work, exist_ok=True)
     peer = Naive() if args.peer == "naive" else Tools()
     nr_failed = 0
-    for start in range(0, len(numbers), BATCH):
+    for start in range(0, len(numbers), args.shard.batch):
         began = time.monotonic()
-        batch = numbers[start:start + BATCH]
+        batch = numbers[start:start + args.shard.batch]
         try:
             shard = args.shard(args.seed, work)
             for number in batch:
