@@ -37,7 +37,7 @@ one_case() {
 	case ${1##*/} in
 	persistent-cut-metadata | persistent-twice-new-full) return ;;
 	esac
-	! grep -E '^(damage|lost|exit [1-9])' "$1/expect.again"
+	! grep -E '^(damage|lost|exit [1-9])' "$1/expect.again" || return 1
 }
 
 group() {

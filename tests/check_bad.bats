@@ -41,7 +41,7 @@ findings() {
 		member j '"\n".join(f["sentence"].split("of the data of chunk ")[1].split()[0] for f in j["findings"] if f["class"] == "lost")' | sort >named
 		cut -d' ' -f1 kept | sort | diff named -
 		# no byte of a data chunk was read
-		! grep -E ', (1048576|[0-9]{6}), ' trace
+		! grep -E ', (1048576|[0-9]{6}), ' trace || return 1
 		[ "$(member j 'j["next"]')" = "['snapcheck', '-y', '--skip-unreadable', '--bad-blocks=map', '-o', 'repaired.img', 'origin.img', 'cow.img']" ]
 	done
 }

@@ -62,7 +62,7 @@ cow_version() {
 	grep -q "^LIBCOW_${v%.*} {" "$COW_SOURCE/libcow/libcow.map"
 	# And nowhere else, but where it says since when something is there.
 	cd "$COW_SOURCE"
-	! grep -rnF "$v" Makefile libcow tools tests/*.* tests/unit tests/examples completions man README.md HACKING.md
+	! grep -rnF "$v" Makefile libcow tools tests/*.* tests/unit tests/examples completions man README.md HACKING.md || return 1
 }
 
 @test "the shared object has its soname, needs little, and gives versioned names only" {
@@ -71,7 +71,7 @@ cow_version() {
 	[ "$(grep -o 'Shared library: .*' <<<"$output" | sort | paste -sd' ')" = \
 		"Shared library: [libc.so.6] Shared library: [libxxhash.so.0]" ]
 	nm -D --defined-only "$root/lib/libcow.so" | awk '$2 != "A" { print $3 }' | sort >names
-	! grep -v '^cow_[a-z0-9_]*@@LIBCOW_0\.1$' names
+	! grep -v '^cow_[a-z0-9_]*@@LIBCOW_0\.1$' names || return 1
 	# Each function that the header promises is there.
 	sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1@@LIBCOW_0.1/p' "$root/include/libcow.h" |
 		sort | diff - names
@@ -93,7 +93,7 @@ cow_version() {
 	cc -Wall -Wextra -Werror -std=c99 -o shared "$program" $(pkg-config --cflags --libs libcow)
 	[[ $(ldd shared) == *"$root/lib/libcow.so.0"* ]]
 	cc -static -o static "$program" $(pkg-config --static --cflags --libs libcow)
-	! readelf -lW static | grep INTERP
+	! readelf -lW static | grep INTERP || return 1
 	c++ -Wall -Wextra -Werror -pedantic -x c++ -o plus "$program" $(pkg-config --cflags --libs libcow)
 	for p in ./shared ./static ./plus; do
 		run -0 "$p"
@@ -106,7 +106,7 @@ cow_version() {
 	dest="$BATS_TEST_TMPDIR/a b"
 	in_source install DESTDIR="$dest" prefix=/opt/cow libdir=/opt/cow/lib/arch
 	grep -qx 'libdir=/opt/cow/lib/arch' "$dest/opt/cow/lib/arch/pkgconfig/libcow.pc"
-	! grep -r "$dest" "$dest"
+	! grep -r "$dest" "$dest" || return 1
 	[ "$(ls "$dest")" = opt ]
 	[ "$(tree "$dest" | wc -l)" -eq "$(tree "$root" | wc -l)" ]
 	touch "$dest/opt/cow/sbin/somebody-elses"

@@ -36,7 +36,7 @@ setup() {
 	make -s --no-print-directory -C "$COW_SOURCE" static
 	for tool in snapmerge snapcheck; do
 		[ "$(stat -c %s "$COW_BUILD/static/$tool")" -lt $((2 << 20)) ]
-		! readelf -lW "$COW_BUILD/static/$tool" | grep INTERP
+		! readelf -lW "$COW_BUILD/static/$tool" | grep INTERP || return 1
 	done
 	cd "$TMPDIR"
 	mkdir -p tree/bin tree/sbin tree/etc
@@ -52,7 +52,7 @@ setup() {
 	printf '%s\n' 'rm /sbin/init' 'rm /etc/release' "write new /sbin/new" "write new /etc/new" >commands
 	debugfs -w -f commands root.img >/dev/null 2>&1
 	snapcreate -q --from=old.img root.img cow.img
-	! cmp -s old.img root.img
+	! cmp -s old.img root.img || return 1
 	{
 		echo '#mtree'
 		printf './%s type=dir mode=755\n' bin dev root
@@ -70,7 +70,7 @@ setup() {
 	echo "./cut type=file mode=755 contents=$TMPDIR/cut" >>list
 	bsdtar --format=newc -cf cut.img @list
 	"$lab/lab.py" "$TMPDIR/boot-1" --initrd "$TMPDIR/cut.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
-	! cmp -s old.img root.img
+	! cmp -s old.img root.img || return 1
 	run -0 "$lab/lab.py" "$TMPDIR/boot-2" --initrd "$TMPDIR/initrd.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
 	[[ $output == *"continuing: "* ]]
 	[[ $output == *"BOOTED version 1"* ]]

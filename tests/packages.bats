@@ -26,7 +26,7 @@ version() {
 @test "the archive holds the source alone, and its unit tests pass" {
 	run -0 tar -tzf "$debs"/libcow-*.tar.gz
 	[[ $output == *"libcow-$(version)/tests/quickstart.sh"* ]]
-	! grep -E '\.(o|a|so|img)$|/build' <<<"$output"
+	! grep -E '\.(o|a|so|img)$|/build' <<<"$output" || return 1
 	[ "$(grep -c ' tests ok$' "$BATS_FILE_TMPDIR/log")" -ge 20 ]
 }
 

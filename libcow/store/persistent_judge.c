@@ -95,7 +95,8 @@ bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_reco
 
 	if (!problem)
 		return true;
-	if (record->new_chunk >= position + SNAP_NEAR_CHUNKS)
+	if (record->new_chunk >= position + SNAP_NEAR_CHUNKS ||
+	    record->old_chunk >= div_ceil(COW_IMAGE_BYTES_MAX, bounds->layout->chunk_bytes))
 		return false;
 	return !strcmp(problem, "persistent.old-chunk-beyond-origin") ||
 	       (!strcmp(problem, "persistent.new-chunk-beyond-end") &&

@@ -47,7 +47,8 @@ uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t inde
 /* A list that somebody wrote has a record no further behind its place. */
 #define SNAP_NEAR_CHUNKS 4096
 /* Is record number index sound, or would it be if the COW image had not been
- * cut, or the origin were larger? Each record is judged alone, by its place. */
+ * cut, or the origin were larger, as far as any can be? Each record is judged
+ * alone, by its place. */
 bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
 			uint64_t index);
 /* Are most of nr records, of one sector and from number index on, none? */
