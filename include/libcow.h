@@ -785,7 +785,7 @@ struct cow_merge_params {
 	int reflink; /* COW_REFLINK_* */
 	/* An empty store made for this job, of cow_undo_size() bytes at least
 	 * and opened like a sibling, or the one that an interrupted run of this
-	 * job completed; NULL: none. */
+	 * job completed, if the store has not grown since; NULL: none. */
 	struct cow_store *undo;
 	/* Called once, when siblings and undo are complete and durable and
 	 * before the first write to the origin: the moment to give the undo file

@@ -30,10 +30,10 @@ import relay_views as views  # noqa: E402
 from relay_base import Relay  # noqa: E402
 from run import Shard, in_directory, run_all  # noqa: E402
 
-# Steps and how often they are drawn; those of the kernel are limited, because
-# each of them may be one more boot for everybody.
-HOST = ((host.our_cut, 10), (host.our_merge, 3), (host.our_refusal, 2),
-        (host.take_back_refused, 2), (host.sibling_refused, 1), (host.undo_refused, 1),
+# Steps and how often they are drawn: what is seldom possible, often. Those of
+# the kernel are limited, because each may be one more boot for everybody.
+HOST = ((host.our_cut, 10), (host.our_merge, 4), (host.our_refusal, 2),
+        (host.take_back_refused, 10), (host.sibling_refused, 4), (host.undo_refused, 20),
         (host.grow, 3), (host.preen, 3), (host.stale, 2), (views.exports, 2),
         (views.recreate, 2), (views.import_delta, 2), (views.import_tar, 1))
 GUEST = ((guest.kernel_writes, 6), (guest.kernel_merges, 3), (guest.kernel_cut, 7))
@@ -77,6 +77,7 @@ def story(relay):
 
 class Relays(Shard):
     batch = 32  # a merge holds up to five loop devices until the power goes
+
     def begin(self, number, directory, peer):
         return Relay(self.seed, number, directory, peer), story
 

@@ -63,7 +63,7 @@ def our_cut(relay):
     for _ in range(relay.rng.choice((1, 1, 2))):
         if is_sure(snapshot):
             undo = None
-            if may_save_undo(snapshot) and relay.rng.random() < 0.3:
+            if may_save_undo(snapshot) and relay.rng.random() < 0.5:
                 undo = relay.new_name("u")
             relay_cut.cut(relay, snapshot, undo)
             if undo in relay.world.snapshots:
@@ -79,7 +79,7 @@ def our_merge(relay):
         return False
     world, others = relay.world, relay.world.others(snapshot)
     undo, exits = None, (DONE,)
-    if may_save_undo(snapshot) and relay.rng.random() < 0.4:
+    if may_save_undo(snapshot) and relay.rng.random() < 0.5:
         undo = relay.new_name("u")
     # I4: once they have everything nobody need know of them.
     named = others
