@@ -522,7 +522,7 @@ COW_EXPORT int cow_store_get_info(const struct cow_store *store, struct cow_stor
  * COW image at new_bytes. */
 struct cow_extent {
 	uint64_t old_bytes;
-	uint64_t new_bytes;
+	uint64_t new_bytes; /* COW_OFFSET_NONE: of a damaged store, nowhere */
 	uint64_t len_bytes; /* not clipped at the end of the origin */
 };
 /* Finds the run at or behind origin offset old_bytes, clipped to begin there;

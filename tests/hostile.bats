@@ -34,6 +34,18 @@ store() {
 	done
 }
 
+# 2^52 + 5 chunks of 4 KiB are 2^64 bytes and 5 chunks.
+@test "a chunk so far out that its offset does not fit is nowhere, not somewhere else" {
+	store 'size 1M,chunk 8,header,record 0 4503599627370501,record 1 6,data 5 5,data 6 6' far.img
+	truncate -s 1M origin.img
+	snapdump --map=ddrescue --force=damaged -o - origin.img far.img | grep '+$' >good
+	grep -qx '0x00006000  0x00001000  +' good
+	run -1 grep 0x00005000 good
+	run -8 --separate-stderr snapdump --raw --force=damaged -o view.raw origin.img far.img
+	[[ $stderr == *"is to be found in chunk 4503599627370501"* ]]
+	[ ! -e view.raw ]
+}
+
 # bats test_tags=slow
 @test "a tar with a hole of eight EiB stops when it is told to" {
 	store 'size 1M,chunk 1,header,record 18014398509481982 2,data 2 1' last.img

@@ -35,14 +35,6 @@ struct piece {
 	bool is_outside; /* behind the end of the COW image */
 };
 
-/* NOTE: chunk numbers of a damaged store may be up to 2^54, chunks 2^30. */
-static uint64_t chunk_to_bytes(const struct cow_store *store, uint64_t chunk)
-{
-	uint64_t bytes;
-
-	return mul_overflows(chunk, store->chunk_bytes, &bytes) ? UINT64_MAX : bytes;
-}
-
 /* Finds the piece that begins at offset_bytes and ends at end_bytes at the
  * latest; there is one byte between the two at least. */
 static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
@@ -60,15 +52,15 @@ static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t 
 	found = cow_exmap_next(store->map, chunk, &run);
 	if (!found || run.old_chunk > chunk) {
 		if (found)
-			end_bytes = min_u64(end_bytes, chunk_to_bytes(store, run.old_chunk));
+			end_bytes = min_u64(end_bytes, store_chunk_to_bytes(store, run.old_chunk));
 		ret_piece->len_bytes = end_bytes - offset_bytes;
 		return;
 	}
-	end_bytes = min_u64(end_bytes, chunk_to_bytes(store, run.old_chunk + run.nr_chunks));
+	end_bytes = min_u64(end_bytes, store_chunk_to_bytes(store, run.old_chunk + run.nr_chunks));
 	ret_piece->below = store->data;
 	ret_piece->is_exception = true;
 	ret_piece->len_bytes = end_bytes - offset_bytes;
-	ret_piece->below_bytes = chunk_to_bytes(store, run.new_chunk);
+	ret_piece->below_bytes = store_chunk_to_bytes(store, run.new_chunk);
 	if (add_overflows(ret_piece->below_bytes, within, &ret_piece->below_bytes))
 		ret_piece->below_bytes = UINT64_MAX;
 	/* What is still inside can be read; the failure names the first byte

@@ -74,7 +74,7 @@ void cow_snap_record_encode(const struct snap_record *record, uint8_t raw[SNAP_R
 /* The numbers that follow from chunk size and image size. */
 struct snap_layout {
 	uint64_t chunk_bytes;
-	unsigned int chunk_shift;
+	unsigned int chunk_shift;  /* of chunks that are sound; see store.h */
 	uint64_t records_per_area; /* E */
 	uint64_t nr_chunks;	   /* whole chunks on the image */
 	uint64_t nr_areas;	   /* areas that fit */

@@ -164,7 +164,7 @@ static bool entry_join(struct entry *entry, uint64_t old_chunk, uint64_t new_chu
 		entry->more++;
 		return true;
 	}
-	if (old_chunk == entry->old_chunk - 1 && new_chunk == entry->new_chunk - 1) {
+	if (old_chunk + 1 == entry->old_chunk && new_chunk + 1 == entry->new_chunk) {
 		entry->more++;
 		entry->old_chunk--;
 		entry->new_chunk--;

@@ -28,11 +28,12 @@ bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 	if (!cow_exmap_next(store->map, old_bytes >> store->chunk_shift, &run))
 		return false;
 	ret_extent->old_bytes = run.old_chunk << store->chunk_shift;
-	ret_extent->new_bytes = run.new_chunk << store->chunk_shift;
+	ret_extent->new_bytes = store_chunk_to_bytes(store, run.new_chunk);
 	ret_extent->len_bytes = run.nr_chunks << store->chunk_shift;
 	if (ret_extent->old_bytes < old_bytes) { /* begin within the chunk */
 		ret_extent->old_bytes += within;
-		ret_extent->new_bytes += within;
+		if (add_overflows(ret_extent->new_bytes, within, &ret_extent->new_bytes))
+			ret_extent->new_bytes = COW_OFFSET_NONE;
 		ret_extent->len_bytes -= within;
 	}
 	return true;

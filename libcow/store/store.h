@@ -14,6 +14,7 @@
 
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
+#include "libcow/base/overflow.h"
 #include "libcow/core/exmap.h"
 #include "libcow/core/label.h"
 #include "libcow/image/image.h"
@@ -118,9 +119,22 @@ struct cow_store {
 	struct cow_image *data;	    /* where the map's new chunks lie */
 	struct cow_image *metadata; /* what settle() writes; often data itself */
 	uint64_t chunk_bytes;
-	unsigned int chunk_shift; /* log2 of chunk_bytes */
-	bool is_damaged;	  /* opened in spite of damage: read, never merged */
+	/* log2 of chunk_bytes. "chunk << chunk_shift" fits: an old chunk in the map lies
+	 * below the end of the largest origin, a new one below that of the image; but
+	 * for a new one of a damaged store, see store_chunk_to_bytes(). */
+	unsigned int chunk_shift;
+	bool is_damaged; /* opened in spite of damage: read, never merged */
 };
+
+/* Where a chunk begins; UINT64_MAX, behind all images, where no number says so:
+ * new chunks of a damaged store may be up to 2^54, and a chunk has up to 2^30
+ * bytes. */
+static inline uint64_t store_chunk_to_bytes(const struct cow_store *store, uint64_t chunk)
+{
+	uint64_t bytes;
+
+	return mul_overflows(chunk, store->chunk_bytes, &bytes) ? UINT64_MAX : bytes;
+}
 
 COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
 
