@@ -193,7 +193,8 @@ check-layers:  ## libcow/ includes only downwards, tools/ only the public header
 		FNR == 1 { split(FILENAME, f, "/"); mine = f[1] == "tools" ? 0 : rank[f[2]] } \
 		/^#include "libcow\// { split($$0, p, "/"); if (rank[p[2]] > mine) { print FILENAME ": " $$0; bad = 1 } } \
 		END { exit bad }' $(wildcard libcow/*/*.[ch] tools/*.[ch])
-lint:  ## formatting, shell scripts, manual pages
+lint:  ## formatting, sizes of memory, shell scripts, manual pages
+	@tests/sizes.py $(wildcard libcow/*/*.[ch] tools/*.[ch])
 	clang-format --dry-run -Werror $(c_files)
 	shellcheck $(scripts)
 	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))

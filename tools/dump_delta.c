@@ -203,6 +203,7 @@ static int put_ranges(struct tar *tar, struct delta_dump *job, void *buf, struct
 static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err)
 {
 	const struct delta *delta = &job->delta;
+	/* bounded: so many are in memory */
 	struct cow_segment *extents = calloc(delta->nr_ranges + 1, sizeof(*extents));
 	void *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
 	size_t nr_extents = 0;

@@ -31,6 +31,7 @@ static int load_inline(struct fs_file *file, uint64_t size, struct cow_err *err)
 				     "inode %u: %" PRIu64 " bytes inside the inode, but only %zu "
 				     "are there",
 				     file->inode.ino, size, INODE_BYTES + rest);
+	/* bounded: libext2fs has the rest in memory */
 	file->inline_data = malloc(INODE_BYTES + rest);
 	if (!file->inline_data)
 		return no_memory(file, err);
@@ -153,6 +154,7 @@ static int load_link(struct fs_file *file, struct cow_err *err)
 	if (!size || size > LINK_BYTES_MAX)
 		return fs_ext_damage(err, "inode %u: a symbolic link of %" PRIu64 " bytes",
 				     file->inode.ino, size);
+	/* bounded: LINK_BYTES_MAX */
 	file->link = calloc(1, size + 1);
 	if (!file->link)
 		return no_memory(file, err);

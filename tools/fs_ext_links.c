@@ -14,6 +14,7 @@
 struct fs_path *fs_path_new(struct fs_path *parent, const char *name)
 {
 	size_t len = strlen(name) + 1;
+	/* bounded: a name in memory */
 	struct fs_path *path = malloc(sizeof(*path) + len);
 
 	if (!path)
@@ -46,6 +47,7 @@ static char *compose(const struct fs_path *dir, const char *name)
 	for (p = dir; p; p = p->parent)
 		if (*p->name)
 			len += strlen(p->name) + 1;
+	/* bounded: names in memory */
 	path = malloc(len + 1);
 	if (!path)
 		return NULL;

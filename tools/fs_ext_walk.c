@@ -392,6 +392,7 @@ int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, stru
 
 	if (w) {
 		w->file = calloc(1, sizeof(*w->file));
+		/* bounded: 32 bits; pages that are not touched cost nothing */
 		w->seen = calloc(1, fs->fs->super->s_inodes_count / 8 + 1);
 	}
 	if (!w || !w->file || !w->seen) {

@@ -262,6 +262,7 @@ int import_files_open(struct import_files *files, const char *const *paths, size
 
 	files->paths = paths;
 	files->nr_files = 0;
+	/* bounded: by argc */
 	files->fds = calloc(nr_paths + 1, sizeof(*files->fds));
 	if (!files->fds)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu files",

@@ -89,6 +89,7 @@ static size_t utf8_len(const unsigned char *text)
 
 static char *clean_text(const char *text)
 {
+	/* bounded: a sentence, at most COW_ERR_MESSAGE_BYTES, or a name */
 	char *clean = malloc(4 * strlen(text) + 1), *to = clean;
 
 	if (!clean)

@@ -261,6 +261,7 @@ int mapfile_load(struct mapfile *map, const char *path, struct cow_err *err)
 int mapfile_bad(const struct mapfile *map, uint64_t size_bytes, struct cow_segment **ret_ranges,
 		size_t *ret_nr_ranges, struct cow_err *err)
 {
+	/* bounded: so many are in memory */
 	struct cow_segment *ranges = calloc(map->nr_good + 1, sizeof(*ranges));
 	uint64_t at = 0;
 	size_t nr = 0;

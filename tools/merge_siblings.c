@@ -38,7 +38,9 @@ int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *
 {
 	int ret = 0;
 
+	/* bounded: by argc */
 	siblings->images = calloc(specs->nr_words + 1, sizeof(struct cow_image *));
+	/* bounded: by argc */
 	siblings->stores = calloc(specs->nr_words + 1, sizeof(struct cow_store *));
 	if (!siblings->images || !siblings->stores)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu siblings",

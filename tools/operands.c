@@ -195,6 +195,7 @@ int operands_open(struct operands *operands, const struct operands_params *param
 	memset(operands, 0, sizeof(*operands));
 	operands->nr_layers = params->nr_specs - 1;
 	operands->fills_zero = params->fills_zero;
+	/* bounded: by argc */
 	operands->layers = calloc(operands->nr_layers + 1, sizeof(*operands->layers));
 	if (!operands->layers)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu images",

@@ -85,7 +85,8 @@ ANALYZER_KEPT_BEGIN
 static int store_list(const struct opt *opt, const char *value)
 {
 	struct opt_list *list = opt->target;
-	const char **words = realloc(list->words, (list->nr_words + 1) * sizeof(*words));
+	/* bounded: by argc */
+	const char **words = reallocarray(list->words, list->nr_words + 1, sizeof(*words));
 
 	if (!words)
 		return cli_no_memory("the options");

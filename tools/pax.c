@@ -277,6 +277,7 @@ static int add_regular(struct pax_writer *w, const struct file_entry *e, struct 
 static int add_directory(struct pax_writer *w, const struct file_entry *e, struct cow_err *err)
 {
 	size_t len = strlen(e->path);
+	/* bounded: a path in memory */
 	char *name = malloc(len + 2);
 	int ret;
 

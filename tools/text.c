@@ -35,6 +35,7 @@ static size_t printable(const unsigned char *p)
 /* Bytes in specials get a backslash. */
 static char *escape(const char *text, const char *specials)
 {
+	/* bounded: a line of a message in memory */
 	char *escaped = malloc(4 * strlen(text) + 1), *to = escaped;
 
 	if (!escaped)
@@ -90,6 +91,7 @@ static char *quote(const char *word)
 		return strdup(word);
 	if (has_control(word))
 		return quote_control(word);
+	/* bounded: a word of a command line */
 	quoted = to = malloc(4 * strlen(word) + 3);
 	if (!quoted)
 		return NULL;

@@ -59,9 +59,7 @@ int cow_packed_grow(struct packed_runs *runs, size_t nr_more, struct cow_err *er
 	struct packed_run *grown;
 
 	capacity += capacity / 4 + 16;
-	if (capacity > SIZE_MAX / sizeof(*grown))
-		return cow_fail(err, -ENOMEM, "more exceptions than memory has addresses");
-	grown = realloc(runs->runs, capacity * sizeof(*grown));
+	grown = reallocarray(runs->runs, capacity, sizeof(*grown));
 	if (!grown)
 		return cow_fail(err, -ENOMEM, "no memory for %zu runs of exceptions", capacity);
 	runs->runs = grown;
@@ -75,7 +73,7 @@ void cow_packed_shrink(struct packed_runs *runs)
 
 	if (!runs->nr || runs->nr == runs->capacity)
 		return;
-	shrunk = realloc(runs->runs, runs->nr * sizeof(*shrunk));
+	shrunk = reallocarray(runs->runs, runs->nr, sizeof(*shrunk));
 	if (!shrunk)
 		return;
 	runs->runs = shrunk;
@@ -425,6 +423,7 @@ static int placed_compare(const void *left, const void *right)
 static int sort_beside(struct packed_runs *runs, const struct runs_resolver *resolver,
 		       struct cow_err *err)
 {
+	/* bounded: so many are in memory */
 	AUTO_FREE struct placed_run *placed = reallocarray(NULL, runs->nr + 1, sizeof(*placed));
 	struct sweep sweep = { .placed = placed, .resolver = resolver };
 

@@ -38,6 +38,7 @@ int cow_report_new(const struct cow_callbacks *callbacks, uint64_t max_findings,
 {
 	struct cow_report *report;
 
+	/* bounded: a table of ours */
 	report = calloc(1, sizeof(*report) + problem_count() * sizeof(report->nr_of_problem[0]));
 	if (!report)
 		return cow_fail(err, -ENOMEM, "no memory for a report");

@@ -102,6 +102,7 @@ int cow_skip_forget(struct cow_store *store, const struct cow_ranges *untouched,
 		    struct cow_err *err)
 {
 	uint64_t nr = chunks_of(store, untouched, NULL, 0);
+	/* bounded: runs of exceptions in memory */
 	AUTO_FREE uint64_t *chunks = (uint64_t *)calloc(nr + 1, sizeof(*chunks));
 	int ret;
 

@@ -45,6 +45,7 @@ int cow_store_used(const struct cow_store *store,
 {
 	uint64_t start = 0, end = 0, size = store->data->size_bytes;
 	size_t nr = collect(store, NULL, 0);
+	/* bounded: the runs in memory, and their areas */
 	AUTO_FREE struct cow_segment *segments =
 		(struct cow_segment *)calloc(nr + 1, sizeof(*segments));
 	int ret = 0;

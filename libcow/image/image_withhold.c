@@ -130,6 +130,7 @@ int cow_image_withhold_new(struct cow_image *lower, struct cow_image **ret_image
 	uint64_t head_bytes = min_u64(lower->logical_block_bytes, lower->size_bytes);
 	AUTO_FREE struct image_withhold *withhold =
 		(struct image_withhold *)calloc(1, sizeof(*withhold));
+	/* bounded: 32 bits, a logical block */
 	AUTO_FREE uint8_t *head = (uint8_t *)calloc(1, head_bytes + 1);
 	int ret;
 

@@ -183,6 +183,7 @@ static int range_new(struct cow_imageset *set, struct cow_handle *file, const ch
 
 	if (!size_bytes)
 		return cow_fail(err, -ERANGE, "it is empty, or shorter than a sector of 512 bytes");
+	/* bounded: by the length of a word of the command line */
 	range = (struct set_range *)calloc(1, sizeof(*range) + nr * sizeof(range->segments[0]));
 	if (range)
 		range->name = strdup(name);

@@ -115,6 +115,7 @@ int cow_copyout_image_new(struct cow_image *origin, struct cow_store *const *sto
 
 	if (!copyout)
 		return cow_fail(err, -ENOMEM, "no memory for an image");
+	/* bounded: the caller has so many */
 	copyout->stores = (struct cow_store **)calloc(nr_stores + 1, sizeof(struct cow_store *));
 	if (!copyout->stores) {
 		free(copyout);

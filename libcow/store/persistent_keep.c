@@ -127,6 +127,7 @@ static int keep_copy(const struct keep *keep, struct cow_err *err)
 {
 	uint64_t per_piece =
 		min_u64(keep->p->layout.chunk_bytes, COW_PIECE_BYTES) / SNAP_RECORD_BYTES;
+	/* bounded: a piece, COW_PIECE_BYTES at most */
 	AUTO_FREE uint8_t *buf = malloc(per_piece * SNAP_RECORD_BYTES);
 	uint64_t first, end;
 	int ret = 0;

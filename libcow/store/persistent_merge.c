@@ -32,6 +32,7 @@ static int piece_load(struct persistent *p, struct cow_err *err)
 	if (p->piece && begin == p->piece_index && p->piece_records)
 		return 0;
 	if (!p->piece) {
+		/* bounded: a piece, COW_PIECE_BYTES at most */
 		p->piece = malloc(per_piece * SNAP_RECORD_BYTES);
 		if (!p->piece)
 			return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
