@@ -145,6 +145,27 @@ used_since() {
 	done
 }
 
+@test "the snapshot grew after its merge was cut off: what was left out then is refused" {
+	used_since 3 0
+	for chunk in 512 4K 16K; do # made too late, as an image of the mixture
+		sibling "late-$chunk.img" $chunk
+		now=$(sums)
+		run -64 --separate-stderr snapmerge --json=j --sibling=a.img --sibling="late-$chunk.img" origin.img cow.img
+		[ "$(member j 'j["error"]["id"]')" = siblings ]
+		[[ $stderr == *"late-$chunk.img lacks"*"--drop-sibling"* ]]
+		[ "$(sums)" = "$now" ]
+	done
+	run -64 --separate-stderr snapmerge --json=j --save-undo=new origin.img cow.img
+	[ "$(member j 'j["error"]["id"]')" = other-job ]
+	[[ $stderr == *"would miss that"* ]]
+	[ ! -e new ]
+	run -64 --separate-stderr snapmerge --save-undo=undo origin.img cow.img
+	[[ $stderr == *"take back what was merged first"* ]]
+	[ "$(sums)" = "$now" ]
+	run -0 snapmerge --sibling=a.img origin.img cow.img
+	[ "$(view a.img)" = "$(sum before)" ]
+}
+
 @test "the snapshot grew after its merge was cut off: a sibling is kept true, or refused where nobody knows" {
 	used_since 3 0
 	run -0 --separate-stderr snapmerge --sibling=a.img origin.img cow.img

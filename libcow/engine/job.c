@@ -72,6 +72,20 @@ static int label_check(const struct cow_store *store, const struct cow_label *la
 	return cow_job_check_siblings(label, nr_siblings, err);
 }
 
+/* What an earlier run left, if it had begun. */
+static void earlier_note(struct job *job, uint64_t nr_exceptions)
+{
+	const struct cow_label *label = &job->label;
+
+	if (label->job != LABEL_JOB_MERGE || label->phase != LABEL_PHASE_MOVE)
+		return;
+	job->is_continued = cow_job_is_under_way(label, nr_exceptions);
+	if (job->is_continued)
+		return;
+	job->nr_grown = nr_exceptions - label->nr_left;
+	memcpy(job->grown_id, label->job_id, sizeof(job->grown_id));
+}
+
 bool cow_job_is_under_way(const struct cow_label *label, uint64_t nr_exceptions)
 {
 	return label->phase == LABEL_PHASE_MOVE && nr_exceptions <= label->nr_left;
@@ -92,8 +106,7 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
 			ret = label_check(store, &job.label, nr_siblings, err);
 			if (ret)
 				return ret;
-			job.is_continued = job.label.job == LABEL_JOB_MERGE &&
-					   cow_job_is_under_way(&job.label, nr_exceptions);
+			earlier_note(&job, nr_exceptions);
 		}
 	}
 	if (!job.is_continued) {

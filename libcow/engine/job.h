@@ -19,7 +19,17 @@ struct job {
 	struct cow_label label;
 	bool is_continued; /* an earlier run has begun to move */
 	bool has_label;	   /* prepared, and the kind of store can hold one */
+	/* An earlier run has begun to move, and the store was used since: it has
+	 * so many more exceptions; and the id of that run. 0: no such run. */
+	uint64_t nr_grown;
+	uint8_t grown_id[LABEL_JOB_ID_BYTES];
 };
+
+/* Is a part of what the store's list says written to the origin already? */
+static inline bool cow_job_has_begun(const struct job *job)
+{
+	return job->is_continued || job->nr_grown;
+}
 
 /*
  * Reads the label and prepares the one of this run; writes nothing. A job that

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "libcow/base/err.h"
+#include "libcow/base/overflow.h"
 #include "libcow/engine/undo.h"
 #include "libcow/snapshot/copyout.h"
 
@@ -43,6 +44,21 @@ static int check_sibling(const struct cow_store *store, const struct cow_store *
 	return ret;
 }
 
+/* How many chunks a sibling may lack of what is left of a merge that has begun:
+ * of what was there when it began none, of what came since all. */
+static uint64_t nr_allowed(const struct cow_store *store, const struct cow_store *sibling,
+			   const struct job *job)
+{
+	uint64_t nr;
+
+	if (store->chunk_shift <= sibling->chunk_shift)
+		return job->nr_grown;
+	if (mul_overflows(job->nr_grown, UINT64_C(1) << (store->chunk_shift - sibling->chunk_shift),
+			  &nr))
+		return UINT64_MAX;
+	return nr;
+}
+
 /*
  * In the middle of a merge a sibling lacks nothing, because all of it was
  * saved before the first write; one that does lack something was not part of
@@ -55,7 +71,7 @@ static int check_room(struct cow_store *store, struct cow_store *sibling, const 
 	uint64_t nr_chunks = cow_copyout_count(sibling, store->origin->size_bytes, &ranges);
 	int ret;
 
-	if (job->is_continued && nr_chunks)
+	if (cow_job_has_begun(job) && nr_chunks > nr_allowed(store, sibling, job))
 		return cow_refuse(
 			err, -EPERM, "siblings", NULL,
 			"%s lacks %" PRIu64
@@ -100,9 +116,10 @@ static int undo_state(struct cow_store *undo, const struct job *job, enum undo_s
 		*ret_state = UNDO_NEW;
 		return cow_exmap_nr_chunks(undo->map) ? refuse_other_undo(undo, err) : 0;
 	}
-	is_ours = !memcmp(label.job_id, job->label.job_id, sizeof(label.job_id));
+	is_ours = !memcmp(label.job_id, job->nr_grown ? job->grown_id : job->label.job_id,
+			  sizeof(label.job_id));
 	if (label.job != LABEL_JOB_UNDO || label.phase != LABEL_PHASE_DONE ||
-	    label.target_bytes != undo->origin->size_bytes || (!is_ours && job->is_continued))
+	    label.target_bytes != undo->origin->size_bytes || (!is_ours && cow_job_has_begun(job)))
 		return refuse_other_undo(undo, err);
 	*ret_state = is_ours ? UNDO_OURS : UNDO_EARLIER;
 	*ret_label = label;
@@ -163,18 +180,17 @@ static int check_undo(struct cow_store *store, const struct cow_merge_params *pa
 	ret = check_sibling(store, undo, will_write, err);
 	if (!ret)
 		ret = undo_state(undo, job, &state, &label, err);
-	if (!ret && state == UNDO_OURS && job->is_continued)
+	if (!ret && state == UNDO_OURS && cow_job_has_begun(job))
 		return check_own_undo(store, undo, err);
 	if (ret)
 		return ret;
 	if (state != UNDO_NEW)
 		return check_early_undo(store, undo, state, &label, params->callbacks, err);
-	if (job->is_continued)
+	if (cow_job_has_begun(job))
 		return cow_refuse(
 			err, -EPERM, "other-job", NULL,
 			"the merge that is being continued has begun to write: a new undo "
-			"file would miss that; name the file of the first run, or none "
-			"");
+			"file would miss that; name the file of the first run, or none");
 	return check_room(store, undo, job, err);
 }
 
