@@ -198,7 +198,8 @@ class Relay(Case):
         has_begun = self.world.cut(snapshot, read(self.path("origin")), self.found())
         for s in self.world.snapshots.values():
             s.may_be_torn = True
-        self.progress.append("cut off with %s merged" % (
-            "all" if not now.records else "some" if len(now.records) < len(before) else "none"))
-        self.say("  %d of %d exceptions are left" % (len(now.records), len(before)))
+        left = len(now.records)
+        self.progress.append("%s with %s merged" % (
+            when, "all" if not left else "some" if left < len(before) else "none"))
+        self.say("  %d of %d exceptions are left" % (left, len(before)))
         return has_begun

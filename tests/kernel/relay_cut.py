@@ -47,7 +47,7 @@ class Command:
         self.start = relay.images()
         rng = relay.rng
         self.epoch_bytes = 0
-        if not undo and not snapshot.outcome and rng.random() < 0.6:
+        if not undo and not snapshot.outcome and rng.random() < 0.8:
             self.epoch_bytes = snapshot.chunk_sectors * SECTOR * rng.choice((1, 3, 7, 40))
         self.batch = rng.choice((4096, 65536, 1 << 20)) if self.epoch_bytes else 1 << 20
 

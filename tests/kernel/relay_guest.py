@@ -206,8 +206,8 @@ def kernel_cut(relay):
     mend_torn(relay)
     others = relay.world.others(snapshot)
     before = Store(relay.path(snapshot.name))
-    wanted_ms = relay.rng.uniform(500, 2500)
-    delay_ms = min(400, max(10, int(wanted_ms / 2 / max(1, before.nr_runs()))))
+    wanted_ms = relay.rng.uniform(1000, 5000)
+    delay_ms = min(1500, max(10, int(wanted_ms / 2 / max(1, before.nr_runs()))))
     script = Script()
     script.attach(relay)
     script.do(["dm", "slow", relay.sectors, "delay", "{o} 0 0 {o} 0 %d" % delay_ms])
@@ -216,7 +216,7 @@ def kernel_cut(relay):
     relay.say("  merge of %s, loaded: %s" % (snapshot.name, " ".join(s.name for s in others)))
     usage = yield Kill(script.ops)
     relay.equal("the kernel's merge counts", usage[:1].isdigit(), True)
-    relay.take_over_cut("the kernel was killed", snapshot, before.records)
+    relay.take_over_cut("cut off, the kernel's,", snapshot, before.records)
     # What it showed as merged is durable.
     shown = int(usage.split("/")[0]) // snapshot.chunk_sectors
     left = int(snapshot.status().split("/")[0]) // snapshot.chunk_sectors

@@ -63,7 +63,7 @@ def our_cut(relay):
     for _ in range(relay.rng.choice((1, 1, 2))):
         if is_sure(snapshot):
             undo = None
-            if may_save_undo(snapshot) and relay.rng.random() < 0.5:
+            if may_save_undo(snapshot) and relay.rng.random() < 0.35:
                 undo = relay.new_name("u")
             relay_cut.cut(relay, snapshot, undo)
             if undo in relay.world.snapshots:
