@@ -274,6 +274,23 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $output == *"32 exceptions"* ]]
 }
 
+@test "a dropped exception is no loss where the view had nothing to show, or shows the data" {
+	truncate -s 400K origin.img
+	# beyond both ends
+	store "size 40960\nheader\nauto 20 2\nrecord 500 90000\ndata 2 2\n"
+	run -1 snapcheck -y --force=lost --json=j origin.img cow.img
+	[ "$(member j 'j["repair"]["data_lost"], j["repair"]["left"]')" = "(False, 0)" ]
+	# the kernel reads the earlier record
+	store "size 40960\nheader\nauto 20 2\nrecord 21 90000\ndata 2 2\n"
+	run -1 snapcheck -y --force=lost --json=j origin.img cow.img
+	[ "$(member j 'j["repair"]["data_lost"], j["repair"]["left"]')" = "(False, 0)" ]
+	# without an origin it may be larger
+	store "size 40960\nheader\nauto 20 2\nrecord 500 90000\ndata 2 2\n"
+	run -4 snapcheck -y --force=lost --json=j cow.img
+	[ "$(member j 'j["repair"]["data_lost"], j["repair"]["left"]')" = "(True, 0)" ]
+	run -0 snapcheck -y cow.img
+}
+
 # bats test_tags=long
 @test "what a repair has saved is not overwritten: the way on is said" {
 	store "header\nauto 5 4\nrecord 91 1\nauto 200 5\n"

@@ -285,9 +285,7 @@ static uint64_t count_lost(const struct snap_mends *mends)
 	for (size_t i = 0; i < mends->nr; i++)
 		nr += mends->rows[i].is_wanted &&
 		      (!strcmp(mends->rows[i].problem->id, "persistent.data-unreadable") ||
-		       !strcmp(mends->rows[i].problem->id, "persistent.image-cut-data") ||
-		       !strcmp(mends->rows[i].problem->id, "persistent.metadata-unreadable") ||
-		       !strcmp(mends->rows[i].problem->id, "persistent.new-chunk-beyond-end"));
+		       !strcmp(mends->rows[i].problem->id, "persistent.metadata-unreadable"));
 	return nr;
 }
 

@@ -123,7 +123,8 @@ static int twice_note(struct planner *planner, uint64_t index, bool is_old)
 
 static int numbered_drop(struct planner *planner, const char *problem, uint64_t index)
 {
-	bool is_misdirected = !strcmp(problem, "persistent.new-chunk-header") ||
+	bool is_misdirected = !strcmp(problem, "persistent.new-chunk-beyond-end") ||
+			      !strcmp(problem, "persistent.new-chunk-header") ||
 			      !strcmp(problem, "persistent.new-chunk-metadata");
 	struct snap_record record;
 	int ret = record_read(planner, index, &record);
@@ -251,7 +252,7 @@ static int record_look(struct planner *planner, const struct snap_record *record
 	if (problem) {
 		if (planner->drops_beyond_end && record->new_chunk &&
 		    !strcmp(problem, "persistent.new-chunk-beyond-end"))
-			return record_drop(planner, record, index, false);
+			return record_drop(planner, record, index, true);
 		return 0;
 	}
 	planner->highest_new = max_u64(planner->highest_new, record->new_chunk);
