@@ -725,7 +725,8 @@ struct cow_repair_result {
  * crash at any point leaves what the same call finishes; a second call writes
  * nothing. ret_result is written on failure too. Errors: -EROFS, -EIO,
  * -ENOMEM, -ECANCELED (nothing is half done), -EMEDIUMTYPE as cow_check(),
- * -EINVAL chunk_bytes contradicts the header (id "chunk-size").
+ * -EINVAL chunk_bytes contradicts the header (id "chunk-size"), -EBUSY the
+ * header changed while it was asked what to do (id "changed").
  */
 COW_EXPORT int cow_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 			  struct cow_repair_result *ret_result, struct cow_err *err);

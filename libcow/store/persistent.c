@@ -224,19 +224,7 @@ static void persistent_info(const struct cow_store *store, struct cow_store_info
 
 static int persistent_unchanged(struct cow_store *store, struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
-	uint8_t raw[SNAP_HEADER_BYTES];
-	int ret;
-
-	ret = cow_snap_header_read(store->metadata, raw, err);
-	if (ret || !memcmp(raw, p->header, sizeof(raw)))
-		return ret;
-	ret = cow_refuse(err, -EBUSY, "changed", NULL,
-			 "the header of %s is not what it was a moment ago: somebody else writes "
-			 "to it",
-			 store->metadata->name);
-	cow_err_place(err, store->metadata->name, 0);
-	return ret;
+	return cow_snap_header_unchanged(store->metadata, persistent_of(store)->header, err);
 }
 
 /* Of the header chunk only the beginning says something; 4 KiB, because disks

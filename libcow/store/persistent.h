@@ -64,6 +64,10 @@ int cow_snap_reader_next(struct snap_reader *reader, const uint8_t **ret_raw, ui
  * -EIO, -EBADMSG the image is too short for one. */
 int cow_snap_header_read(struct cow_image *image, uint8_t raw[SNAP_HEADER_BYTES],
 			 struct cow_err *err);
+/* Is the header what was found before? Asked before the first write. Errors:
+ * -EBUSY (id "changed") it is not; as cow_snap_header_read(). */
+int cow_snap_header_unchanged(struct cow_image *image, const uint8_t found[SNAP_HEADER_BYTES],
+			      struct cow_err *err);
 
 /* persistent_load.c: fills map, nr_records, next_free. */
 int cow_persistent_load(struct persistent *p, uint32_t flags, struct cow_err *err);

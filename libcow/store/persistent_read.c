@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 #include <stdlib.h>
 
 #include "libcow/base/err.h"
@@ -26,6 +27,22 @@ int cow_snap_header_read(struct cow_image *image, uint8_t raw[SNAP_HEADER_BYTES]
 			return ret;
 	}
 	return cow_image_pread(image, raw, SNAP_HEADER_BYTES, 0, err);
+}
+
+int cow_snap_header_unchanged(struct cow_image *image, const uint8_t found[SNAP_HEADER_BYTES],
+			      struct cow_err *err)
+{
+	uint8_t now[SNAP_HEADER_BYTES];
+	int ret = cow_snap_header_read(image, now, err);
+
+	if (ret || !memcmp(now, found, sizeof(now)))
+		return ret;
+	ret = cow_refuse(err, -EBUSY, "changed", NULL,
+			 "the header of %s is not what it was a moment ago: somebody else writes "
+			 "to it",
+			 image->name);
+	cow_err_place(err, image->name, 0);
+	return ret;
 }
 
 int cow_snap_reader_init(struct snap_reader *reader, struct cow_image *image,

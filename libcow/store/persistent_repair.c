@@ -28,6 +28,7 @@ struct repair {
 	struct cow_image *cow, *origin;
 	const struct cow_problem *declined[DECLINED_MAX];
 	size_t nr_declined;
+	uint8_t found[SNAP_HEADER_BYTES];  /* the header, when this round began */
 	uint8_t header[SNAP_HEADER_BYTES]; /* as it will be */
 	bool is_header_changed;
 	struct cow_err *err;
@@ -298,6 +299,13 @@ static uint64_t count_left(const struct snap_mends *mends)
 	return nr;
 }
 
+static int header_write(const struct repair *repair, struct cow_image *to)
+{
+	int ret = cow_image_pwrite(to, repair->header, sizeof(repair->header), 0, repair->err);
+
+	return ret ? ret : cow_image_flush(to, repair->err);
+}
+
 /* over: the COW image with the header that it will have. */
 static int list_mend(struct repair *repair, struct cow_image *over, struct snap_mends *mends,
 		     const struct cow_verdict *verdict, bool *ret_changed)
@@ -320,7 +328,10 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 	cow_snap_bounds_init(&plan.bounds, &plan.layout, repair->origin);
 	ret = cow_snap_plan_make(&plan, mends, repair->err);
 	if (!ret && !cow_snap_plan_is_empty(&plan)) {
-		ret = cow_snap_plan_apply(&plan, repair->err);
+		/* a question may have taken its time */
+		ret = cow_snap_header_unchanged(repair->cow, repair->found, repair->err);
+		if (!ret)
+			ret = cow_snap_plan_apply(&plan, repair->err);
 		*ret_changed = true;
 	}
 	if (!ret) {
@@ -330,13 +341,6 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 	}
 	cow_snap_plan_free(&plan);
 	return ret;
-}
-
-static int header_write(const struct repair *repair, struct cow_image *to)
-{
-	int ret = cow_image_pwrite(to, repair->header, sizeof(repair->header), 0, repair->err);
-
-	return ret ? ret : cow_image_flush(to, repair->err);
 }
 
 static int round_over(struct repair *repair, struct snap_mends *mends, struct cow_verdict *verdict,
@@ -369,7 +373,8 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 		return ret;
 	*ret_changed = true;
 	repair->result->nr_mended += nr_header;
-	return header_write(repair, repair->cow);
+	ret = cow_snap_header_unchanged(repair->cow, repair->found, repair->err);
+	return ret ? ret : header_write(repair, repair->cow);
 }
 
 static int repair_round(struct repair *repair, bool *ret_changed)
@@ -379,7 +384,9 @@ static int repair_round(struct repair *repair, bool *ret_changed)
 	int ret;
 
 	*ret_changed = false;
-	ret = look(repair, repair->cow, &mends, &verdict);
+	ret = cow_snap_header_read(repair->cow, repair->found, repair->err);
+	if (!ret)
+		ret = look(repair, repair->cow, &mends, &verdict);
 	if (!ret) {
 		repair->result->nr_left = count_left(&mends);
 		ret = round_over(repair, &mends, &verdict, ret_changed);
