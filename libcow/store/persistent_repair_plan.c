@@ -29,6 +29,7 @@ struct planner {
 	struct snap_plan *plan;
 	struct occurrences olds, news;
 	bool drops_beyond_end;
+	bool has_top_bytes;	/* the kernel reads runs that nobody wrote */
 	uint64_t highest_new;	/* of sound records */
 	struct snap_edits used; /* index: each chunk that a sound record names */
 	uint64_t next_lower;	/* below this, none is free */
@@ -59,11 +60,14 @@ static int record_drop(struct planner *planner, const struct snap_record *record
 		       bool is_misdirected)
 {
 	struct snap_record other;
+	bool has_other = find_other(planner->plan, record, &other);
 	int ret = 0;
 
-	if (find_other(planner->plan, record, &other))
+	if (has_other)
 		ret = cow_snap_edits_add(&planner->plan->sets, index, &other, planner->err);
-	else if (is_misdirected && record->old_chunk < planner->plan->bounds.nr_origin_chunks)
+	/* what the kernel takes for a run is one exception afterwards */
+	if (is_misdirected && (!has_other || planner->has_top_bytes) &&
+	    record->old_chunk < planner->plan->bounds.nr_origin_chunks)
 		planner->plan->nr_lost++;
 	return ret ? ret : drop(planner, index);
 }
@@ -199,6 +203,8 @@ static int mend_plan(struct planner *planner, enum action action, const struct s
 		planner->drops_beyond_end = true;
 		return 0;
 	case GARBAGE:
+		/* The first area is zeros before there is a header: records were there. */
+		plan->nr_lost += index < plan->layout.records_per_area;
 		plan->nr_records = min_u64(plan->nr_records, index);
 		plan->cuts_tail = true;
 		return 0;
@@ -216,6 +222,9 @@ static int mends_plan(struct planner *planner, const struct snap_mends *mends)
 {
 	int ret = 0;
 
+	for (size_t i = 0; i < mends->nr; i++)
+		planner->has_top_bytes |=
+			!strcmp(mends->rows[i].problem->id, "persistent.new-chunk-top-byte");
 	for (size_t i = 0; i < mends->nr && !ret; i++)
 		for (size_t a = 0; a < sizeof(actions) / sizeof(actions[0]); a++)
 			if (!strcmp(mends->rows[i].problem->id, actions[a].id))
