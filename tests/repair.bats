@@ -90,6 +90,12 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	store "header\nauto 10 3\n"
 	run -0 snapcheck -y --save-undo=undo.img cow.img
 	[ ! -e undo.img ]
+	# what there is cannot be mended in place
+	store "size 34s\nchunk 1\nheader\nauto 5 32\n"
+	for i in 1 2; do
+		run -4 snapcheck -y --save-undo=undo.img cow.img
+		[ ! -e undo.img ]
+	done
 }
 
 @test "exceptions beyond a truncated end are dropped only when that is allowed" {

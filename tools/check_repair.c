@@ -315,8 +315,14 @@ int check_repair_run(struct check_repair *repair, const struct cow_store_args *a
 
 int check_repair_publish(struct check_repair *repair, struct cow_err *err)
 {
-	if (repair->guard)
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+
+	if (repair->guard) {
+		cow_store_get_info(repair->undo_store, &info);
+		if (repair->undo && !info.nr_exceptions)
+			cow_output_withdraw(repair->undo); /* nothing was written */
 		return cow_repair_undo_end(repair->undo_store, err);
+	}
 	return repair->out ? cow_output_publish(repair->out, err) : 0;
 }
 

@@ -43,7 +43,8 @@ int check_repair_run(struct check_repair *repair, const struct cow_store_args *a
  * come to its end, and it says so from now on. */
 int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
 			struct cow_image *cow, struct cow_err *err);
-/* Gives the new image its name, or says in the undo file that the repair is through. */
+/* Gives the new image its name, or says in the undo file that the repair is
+ * through; one that had nothing to save goes again. */
 int check_repair_publish(struct check_repair *repair, struct cow_err *err);
 void check_repair_close(struct check_repair *repair);
 

@@ -143,6 +143,8 @@ static void choose_next(const struct check *check, bool is_damaged)
 			 NULL);
 	else if (!check->origin)
 		cli_next("snapcheck", origin, cow, NULL);
+	else if (check->repaired.nr_lost) /* a merge would be for good */
+		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin, cow, NULL);
 	else if (check->verdict.info.nr_exceptions)
 		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
 }
