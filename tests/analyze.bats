@@ -17,7 +17,7 @@ plant() {
 
 # analyze NAME: what make analyze says of the planted file, by one tool.
 analyze() {
-	unset MAKEFLAGS MFLAGS MAKEOVERRIDES
+	unset MAKEFLAGS MFLAGS MAKEOVERRIDES WERROR
 	run make -s --no-print-directory B=out "out/analyze/$1"
 	echo "$output"
 	[ "$status" -ne 0 ]

@@ -38,6 +38,25 @@ def is_continued(snapshot):
     return True if job.is_moving and len(snapshot.chunks) <= job.least_left else None
 
 
+def is_left_out(world, snapshot):
+    """Is a sibling refused, because it lacks more than what the snapshot got since
+    its merge was cut off? It may have been left out then, and be wrong. None: who
+    knows."""
+    job, verdict = snapshot.job, False
+    if not job:
+        return False
+    least_grown, most_grown = (max(0, len(snapshot.chunks) - left)
+                               for left in (job.most_left, job.least_left))
+    for sibling in world.others(snapshot):
+        ratio = max(1, snapshot.chunk_sectors // sibling.chunk_sectors)
+        lacking = len(world.covering(snapshot, snapshot.chunks, sibling) - sibling.chunks)
+        if lacking > most_grown * ratio and job.is_moving:
+            return True
+        if lacking > least_grown * ratio:
+            verdict = None
+    return verdict
+
+
 class Command:
     """A merge with its siblings, as it will be run on images in a directory."""
 

@@ -6,7 +6,7 @@ import struct
 
 import relay_cut
 from relay_base import pick, read
-from relay_cut import is_continued
+from relay_cut import is_continued, is_left_out
 from snap import SECTOR, Store
 
 DONE, REPAIRED, REFUSED = 0, 1, 64
@@ -21,7 +21,7 @@ def is_for_us(relay, snapshot):
         return False
     if job and job.nr_siblings > len(world.others(snapshot)) and not job.is_moving:
         return False
-    if is_continued(snapshot) and not world.is_covered(snapshot):
+    if is_left_out(world, snapshot):
         return False
     if snapshot.outcome and not snapshot.is_mixed:
         return takes_back(relay, snapshot) == DONE
@@ -55,7 +55,7 @@ def may_save_undo(snapshot):
 def our_cut(relay):
     """snapmerge, killed or without power, perhaps again and again."""
     def is_sure(s):
-        return is_for_us(relay, s) and (is_continued(s) is not None or relay.world.is_covered(s))
+        return is_for_us(relay, s) and is_left_out(relay.world, s) is False
 
     snapshot = pick(relay, is_sure)
     if not snapshot:
@@ -85,7 +85,7 @@ def our_merge(relay):
     named = others
     if is_continued(snapshot) and world.is_covered(snapshot):
         named = [s for s in others if relay.rng.random() < 0.5]
-    elif is_continued(snapshot) is None and not world.is_covered(snapshot):
+    elif is_left_out(world, snapshot) is None:
         exits = (DONE, REFUSED)
     again = undo_again(relay, snapshot)
     if again and relay.rng.random() < 0.5:
@@ -163,10 +163,10 @@ def our_refusal(relay):
 
 
 def sibling_refused(relay):
-    """It has not all that is overwritten, though our merge is under way: it may
-    have been left out then."""
+    """It lacks what was overwritten when our merge was under way: it may have been
+    left out then."""
     world = relay.world
-    snapshot = pick(relay, lambda s: s.chunks and is_continued(s) and not world.is_covered(s))
+    snapshot = pick(relay, lambda s: s.chunks and is_left_out(world, s))
     if not snapshot:
         return False
     before = relay.images()
