@@ -89,8 +89,10 @@ static int open_existing(struct check_repair *repair, struct cow_imageset *set,
 	if (ret)
 		return ret == -ERANGE ? -ENOENT : ret; /* too short for anything */
 	ret = open_undo_store(repair, cow, repair->old_undo, &why);
-	if (!ret || ret == -EMEDIUMTYPE)
-		return ret ? -ENOENT : 0;
+	if (!ret)
+		return 0;
+	if (ret == -EMEDIUMTYPE)
+		return -ENOENT;
 	return cli_refuse(err, -EPERM, "undo-exists", NULL,
 			  "%s is a store already, and no undo file of %s: %s; name another file",
 			  repair->save_undo, cow_image_name(cow), why.message);
@@ -317,13 +319,12 @@ int check_repair_publish(struct check_repair *repair, struct cow_err *err)
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 
-	if (repair->guard) {
-		cow_store_get_info(repair->undo_store, &info);
-		if (repair->undo && !info.nr_exceptions)
-			cow_output_withdraw(repair->undo); /* nothing was written */
-		return cow_repair_undo_end(repair->undo_store, err);
-	}
-	return repair->out ? cow_output_publish(repair->out, err) : 0;
+	if (!repair->guard)
+		return repair->out ? cow_output_publish(repair->out, err) : 0;
+	cow_store_get_info(repair->undo_store, &info);
+	if (repair->undo && !info.nr_exceptions)
+		cow_output_withdraw(repair->undo); /* nothing was written */
+	return cow_repair_undo_end(repair->undo_store, err);
 }
 
 void check_repair_close(struct check_repair *repair)

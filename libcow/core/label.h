@@ -30,7 +30,7 @@ enum label_phase {
 struct cow_label {
 	uint32_t job;			       /* enum label_job */
 	uint32_t phase;			       /* enum label_phase */
-	uint8_t job_id[LABEL_JOB_ID_BYTES];    /* random, one for each job */
+	uint8_t job_id[LABEL_JOB_ID_BYTES];    /* random, one for each merge */
 	uint64_t target_bytes;		       /* size of the image that is changed */
 	uint8_t target_head[COW_DIGEST_BYTES]; /* of its first 64 KiB, at the start; repair:
 						* repair_undo.c */

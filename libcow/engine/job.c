@@ -15,6 +15,24 @@
 
 #define HEAD_BYTES 65536
 
+int cow_job_label_read(struct cow_store *store, struct cow_label *ret_label, struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+	int ret = cow_store_label_read(store, raw, err);
+
+	if (!ret && !cow_label_decode(raw, ret_label))
+		memset(ret_label, 0, sizeof(*ret_label));
+	return ret;
+}
+
+int cow_job_label_write(struct cow_store *store, const struct cow_label *label, struct cow_err *err)
+{
+	uint8_t raw[LABEL_BYTES];
+
+	cow_label_encode(label, raw);
+	return cow_store_label_write(store, raw, err);
+}
+
 static int head_digest(struct cow_image *target, uint8_t ret_digest[COW_DIGEST_BYTES],
 		       struct cow_err *err)
 {
@@ -95,19 +113,15 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
 		 struct job *ret_job, struct cow_err *err)
 {
 	struct job job = { .has_label = store->ops->label_write };
-	uint8_t raw[LABEL_BYTES];
 	int ret;
 
 	if (job.has_label) {
-		ret = cow_store_label_read(store, raw, err);
+		ret = cow_job_label_read(store, &job.label, err);
+		if (!ret)
+			ret = label_check(store, &job.label, nr_siblings, err);
 		if (ret)
 			return ret;
-		if (cow_label_decode(raw, &job.label)) {
-			ret = label_check(store, &job.label, nr_siblings, err);
-			if (ret)
-				return ret;
-			earlier_note(&job, nr_exceptions);
-		}
+		earlier_note(&job, nr_exceptions);
 	}
 	if (!job.is_continued) {
 		ret = label_new(store, nr_exceptions, &job.label, err);
@@ -121,24 +135,18 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
 int cow_job_write(struct cow_store *store, struct job *job, enum label_phase phase,
 		  struct cow_err *err)
 {
-	uint8_t raw[LABEL_BYTES];
-
 	if (!job->has_label || (job->is_continued && job->label.phase == phase))
 		return 0;
 	job->label.phase = phase;
-	cow_label_encode(&job->label, raw);
-	return cow_store_label_write(store, raw, err);
+	return cow_job_label_write(store, &job->label, err);
 }
 
 int cow_job_settled(struct cow_store *store, struct job *job, uint64_t nr_left, struct cow_err *err)
 {
-	uint8_t raw[LABEL_BYTES];
-
 	if (!job->has_label)
 		return 0;
 	job->label.nr_left = nr_left;
-	cow_label_encode(&job->label, raw);
-	return cow_store_label_write(store, raw, err);
+	return cow_job_label_write(store, &job->label, err);
 }
 
 int cow_job_clear(struct cow_store *store, struct cow_err *err)

@@ -31,6 +31,13 @@ static inline bool cow_job_has_begun(const struct job *job)
 	return job->is_continued || job->nr_grown;
 }
 
+/* Reads the label of a store; zeros, which is no job, where there is none. Errors:
+ * -EIO, -EOPNOTSUPP the kind of store holds none. */
+int cow_job_label_read(struct cow_store *store, struct cow_label *ret_label, struct cow_err *err);
+/* Writes it, durably. Errors: the same, -EROFS. */
+int cow_job_label_write(struct cow_store *store, const struct cow_label *label,
+			struct cow_err *err);
+
 /*
  * Reads the label and prepares the one of this run; writes nothing. A job that
  * had not begun to move goes on under its id, so that it knows its undo file.

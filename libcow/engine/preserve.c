@@ -104,15 +104,14 @@ static int refuse_other_undo(const struct cow_store *undo, struct cow_err *err)
 static int undo_state(struct cow_store *undo, const struct job *job, enum undo_state *ret_state,
 		      struct cow_label *ret_label, struct cow_err *err)
 {
-	uint8_t raw[LABEL_BYTES];
 	struct cow_label label;
 	bool is_ours;
 	int ret;
 
-	ret = cow_store_label_read(undo, raw, err);
+	ret = cow_job_label_read(undo, &label, err);
 	if (ret)
 		return ret;
-	if (!cow_label_decode(raw, &label)) {
+	if (!label.job) {
 		*ret_state = UNDO_NEW;
 		return cow_exmap_nr_chunks(undo->map) ? refuse_other_undo(undo, err) : 0;
 	}

@@ -11,13 +11,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/digest.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
-#include "libcow/core/label.h"
+#include "libcow/engine/job.h"
 #include "libcow/store/store.h"
 
 COW_DEFINE_AUTO(digest, struct cow_digest *, cow_digest_free);
@@ -65,14 +64,6 @@ static int identity(struct cow_image *cow, struct cow_store *undo,
 	return ret;
 }
 
-static int label_write(struct cow_store *undo, const struct cow_label *label, struct cow_err *err)
-{
-	uint8_t raw[LABEL_BYTES];
-
-	cow_label_encode(label, raw);
-	return cow_store_label_write(undo, raw, err);
-}
-
 static int begin(struct cow_image *cow, struct cow_store *undo, struct cow_err *err)
 {
 	struct cow_label label = {
@@ -80,28 +71,22 @@ static int begin(struct cow_image *cow, struct cow_store *undo, struct cow_err *
 		.phase = LABEL_PHASE_MOVE,
 		.target_bytes = cow_image_size(cow),
 	};
-	int ret;
-
-	if (getrandom(label.job_id, sizeof(label.job_id), 0) != (ssize_t)sizeof(label.job_id))
-		return cow_fail(err, -EIO, "the system gives no random numbers");
-	ret = identity(cow, undo, label.target_head, err);
-	return ret ? ret : label_write(undo, &label, err);
+	int ret = identity(cow, undo, label.target_head, err);
+	return ret ? ret : cow_job_label_write(undo, &label, err);
 }
 
+/* -ENOENT: it is of no repair that is under way. */
 static int label_of(struct cow_store *undo, struct cow_label *ret_label, struct cow_err *err)
 {
-	uint8_t raw[LABEL_BYTES];
 	int ret;
 
 	if (!undo->ops->label_write)
 		return -ENOENT;
-	ret = cow_store_label_read(undo, raw, err);
+	ret = cow_job_label_read(undo, ret_label, err);
 	if (ret)
 		return ret;
-	if (!cow_label_decode(raw, ret_label) || ret_label->job != LABEL_JOB_REPAIR ||
-	    ret_label->phase != LABEL_PHASE_MOVE)
-		return -ENOENT;
-	return 0;
+	return ret_label->job == LABEL_JOB_REPAIR && ret_label->phase == LABEL_PHASE_MOVE ? 0
+											  : -ENOENT;
 }
 
 static int go_on(struct cow_image *cow, struct cow_store *undo, struct cow_err *err)
@@ -142,10 +127,10 @@ int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err)
 	struct cow_label label;
 	int ret = label_of(undo, &label, err);
 
+	if (ret == -ENOENT)
+		return cow_fail(err, -EINVAL, "%s is of no repair under way", undo->metadata->name);
 	if (ret)
-		return ret == -ENOENT ? cow_fail(err, -EINVAL, "%s is of no repair under way",
-						 undo->metadata->name)
-				      : ret;
+		return ret;
 	label.phase = LABEL_PHASE_DONE;
-	return label_write(undo, &label, err);
+	return cow_job_label_write(undo, &label, err);
 }

@@ -163,7 +163,6 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 	AUTO_FREE uint8_t *data = aligned_alloc(COW_BUFFER_ALIGN, RANGE_BYTES);
 	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
 	struct cow_label label = *job;
-	uint8_t raw[LABEL_BYTES];
 	int ret;
 
 	if (!data || !entries)
@@ -194,23 +193,21 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 	if (ret)
 		return ret;
 	cow_digest_final(digest, label.outcome_digest);
-	cow_label_encode(&label, raw);
-	return cow_store_label_write(undo, raw, err);
+	return cow_job_label_write(undo, &label, err);
 }
 
 /* -------------------------------------------------------------- take-back */
 
 static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, struct cow_err *err)
 {
-	uint8_t raw[LABEL_BYTES];
 	int ret;
 
 	if (!undo->origin)
 		return cow_fail(err, -EINVAL, "the undo file was opened without its origin");
-	ret = cow_store_label_read(undo, raw, err);
+	ret = cow_job_label_read(undo, ret_label, err);
 	if (ret)
 		return ret;
-	if (!cow_label_decode(raw, ret_label) || ret_label->job != LABEL_JOB_UNDO)
+	if (ret_label->job != LABEL_JOB_UNDO)
 		return cow_refuse(
 			err, -EPERM, "no-undo", NULL,
 			cow_exmap_nr_chunks(undo->map)

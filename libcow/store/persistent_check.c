@@ -181,22 +181,16 @@ static int chunk_bytes_guess(struct snap_check *check, bool is_store, uint64_t *
 static int chunk_bytes_choose(struct snap_check *check, uint64_t *ret_chunk_bytes,
 			      struct cow_err *err)
 {
-	const struct snap_header *header = &check->header;
-	bool is_store = header->magic == SNAP_MAGIC;
-	int ret = 0;
+	bool is_store;
+	int ret;
 
 	*ret_chunk_bytes = check->args->chunk_bytes;
 	if (*ret_chunk_bytes)
 		return wanted_check(check, err);
-	if (!is_store)
-		ret = cow_snap_is_lost_store(check->cow, check->origin, &is_store, err);
-	if (ret)
+	ret = cow_snap_header_chunk_bytes(check->cow, check->origin, &check->header, &is_store,
+					  ret_chunk_bytes, err);
+	if (ret || *ret_chunk_bytes)
 		return ret;
-	if (cow_snap_chunk_sectors_ok(header->chunk_sectors) &&
-	    (is_store || cow_snap_header_rest_ok(header))) {
-		*ret_chunk_bytes = sectors_to_bytes(header->chunk_sectors);
-		return 0;
-	}
 	return chunk_bytes_guess(check, is_store, ret_chunk_bytes, err);
 }
 

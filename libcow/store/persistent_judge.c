@@ -168,3 +168,19 @@ int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin
 		*ret_is_lost = nr;
 	return ret;
 }
+
+int cow_snap_header_chunk_bytes(struct cow_image *cow, const struct cow_image *origin,
+				const struct snap_header *header, bool *ret_is_store,
+				uint64_t *ret_bytes, struct cow_err *err)
+{
+	int ret = 0;
+
+	*ret_bytes = 0;
+	*ret_is_store = header->magic == SNAP_MAGIC;
+	if (!*ret_is_store)
+		ret = cow_snap_is_lost_store(cow, origin, ret_is_store, err);
+	if (!ret && cow_snap_chunk_sectors_ok(header->chunk_sectors) &&
+	    (*ret_is_store || cow_snap_header_rest_ok(header)))
+		*ret_bytes = sectors_to_bytes(header->chunk_sectors);
+	return ret;
+}

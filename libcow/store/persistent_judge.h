@@ -75,8 +75,7 @@ struct snap_candidate {
 struct snap_candidates {
 	struct snap_candidate rows[22 + 1]; /* ascending; one for each power of two */
 	size_t nr;
-	uint64_t
-		rival_bytes; /* offset of records where the smallest one must have zeros; 0: none */
+	uint64_t rival_bytes; /* where records are, and the smallest must have zeros; or 0 */
 };
 /* Could this be a record of that image, whatever the chunk size? */
 bool cow_snap_is_plausible(uint64_t image_bytes, const struct snap_record *record);
@@ -99,5 +98,14 @@ int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin
  * magic is in the other byte order. Errors: -EIO. */
 int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,
 			   struct cow_err *err);
+
+/*
+ * Which chunk size the header says, if it is to be believed: it begins with
+ * "SnAp", or is only damaged. *ret_bytes is 0 where another must be found.
+ * *ret_is_store: it is, or was, a store beyond doubt. Errors: -EIO.
+ */
+int cow_snap_header_chunk_bytes(struct cow_image *cow, const struct cow_image *origin,
+				const struct snap_header *header, bool *ret_is_store,
+				uint64_t *ret_bytes, struct cow_err *err);
 
 #endif

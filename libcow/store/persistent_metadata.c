@@ -246,20 +246,17 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 static int own_chunk_bytes(const struct metadata_copy *copy, const struct snap_header *header,
 			   uint64_t wanted_bytes, uint64_t *ret_bytes, struct cow_err *err)
 {
-	bool is_store = header->magic == SNAP_MAGIC;
+	bool is_store;
 	uint64_t nr;
-	int ret = 0;
+	int ret;
 
 	*ret_bytes = wanted_bytes;
-	if (!wanted_bytes && !is_store)
-		ret = cow_snap_is_lost_store(copy->from, NULL, &is_store, err);
-	if (ret || wanted_bytes)
+	if (wanted_bytes)
+		return 0;
+	ret = cow_snap_header_chunk_bytes(copy->from, NULL, header, &is_store, ret_bytes, err);
+	if (ret || *ret_bytes)
 		return ret;
-	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors) ||
-	    !(is_store || cow_snap_header_rest_ok(header)))
-		return cow_snap_evidence_best(copy->from, NULL, 0, ret_bytes, &nr, err);
-	*ret_bytes = sectors_to_bytes(header->chunk_sectors);
-	return 0;
+	return cow_snap_evidence_best(copy->from, NULL, 0, ret_bytes, &nr, err);
 }
 
 /* Where the smallest of the candidates must have zeros, it has no others. */

@@ -6,8 +6,8 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "libcow/base/err.h"
 #include "libcow/store/persistent.h"

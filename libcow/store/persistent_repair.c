@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_check.h"
@@ -45,18 +46,14 @@ static void collect(void *user, const struct cow_finding *finding)
 {
 	struct collector *collector = user;
 	struct snap_mends *mends = &collector->mends;
+	struct snap_mend *rows =
+		cow_array_grow(mends->rows, mends->nr, &mends->capacity, sizeof(*rows));
 
-	if (mends->nr == mends->capacity) {
-		size_t capacity = mends->capacity + mends->capacity / 2 + 64;
-		struct snap_mend *rows = reallocarray(mends->rows, capacity, sizeof(*rows));
-
-		if (!rows) {
-			collector->has_failed = true;
-			return;
-		}
-		mends->rows = rows;
-		mends->capacity = capacity;
+	if (!rows) {
+		collector->has_failed = true;
+		return;
 	}
+	mends->rows = rows;
 	mends->rows[mends->nr++] = (struct snap_mend){
 		.problem = finding->problem,
 		.offset_bytes = finding->offset_bytes,
@@ -299,13 +296,6 @@ static uint64_t count_left(const struct snap_mends *mends)
 	return nr;
 }
 
-static int header_write(const struct repair *repair, struct cow_image *to)
-{
-	int ret = cow_image_pwrite(to, repair->header, sizeof(repair->header), 0, repair->err);
-
-	return ret ? ret : cow_image_flush(to, repair->err);
-}
-
 /* over: the COW image with the header that it will have. */
 static int list_mend(struct repair *repair, struct cow_image *over, struct snap_mends *mends,
 		     const struct cow_verdict *verdict, bool *ret_changed)
@@ -341,6 +331,13 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 	}
 	cow_snap_plan_free(&plan);
 	return ret;
+}
+
+static int header_write(const struct repair *repair, struct cow_image *to)
+{
+	int ret = cow_image_pwrite(to, repair->header, sizeof(repair->header), 0, repair->err);
+
+	return ret ? ret : cow_image_flush(to, repair->err);
 }
 
 static int round_over(struct repair *repair, struct snap_mends *mends, struct cow_verdict *verdict,

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/store/persistent_kernel.h"
 #include "libcow/store/persistent_repair.h"
@@ -237,18 +238,15 @@ static int mends_plan(struct planner *planner, const struct snap_mends *mends)
 static int occurrence_add(struct planner *planner, struct occurrences *to, uint64_t chunk,
 			  uint64_t index, const struct snap_record *record)
 {
+	struct occurrence *rows;
+
 	if (!cow_snap_edits_find(&to->wanted, chunk))
 		return 0;
-	if (to->nr == to->capacity) {
-		size_t capacity = to->capacity + to->capacity / 2 + 64;
-		struct occurrence *rows = reallocarray(to->rows, capacity, sizeof(*rows));
-
-		if (!rows)
-			return cow_fail(planner->err, -ENOMEM, "no memory for %zu records",
-					capacity);
-		to->rows = rows;
-		to->capacity = capacity;
-	}
+	rows = cow_array_grow(to->rows, to->nr, &to->capacity, sizeof(*rows));
+	if (!rows)
+		return cow_fail(planner->err, -ENOMEM, "no memory for more than %zu records",
+				to->nr);
+	to->rows = rows;
 	to->rows[to->nr++] = (struct occurrence){ chunk, index, *record };
 	return 0;
 }
