@@ -80,9 +80,13 @@ ifeq ($(V)$(findstring s,$(firstword -$(MAKEFLAGS))),)
 quiet = @printf '  %-7s %s\n' '$(1)' '$@';
 endif
 
-lib_src    := $(wildcard libcow/*/*.c)
-tool_names := $(patsubst tools/snap%.c,snap%,$(wildcard tools/snap*.c))
-cli_src    := $(filter-out $(addprefix tools/,$(addsuffix .c,$(tool_names))),$(wildcard tools/*.c))
+lib_src    := $(sort $(shell find libcow -name '*.c'))
+lib_hdr    := $(sort $(shell find libcow -name '*.h'))
+# A tool is a folder with a file of its name, which has main().
+tool_names := $(notdir $(wildcard tools/snap*))
+tool_src   := $(foreach t,$(tool_names),tools/$(t)/$(t).c)
+cli_src    := $(filter-out $(tool_src),$(wildcard tools/*/*.c))
+cli_hdr    := $(wildcard tools/*/*.h)
 unit_src   := $(wildcard tests/unit/test_*.c)
 # Helpers shared by C tests (fault and recording images, store maker, ...).
 aid_src    := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
@@ -110,7 +114,8 @@ shared_lib := $(B)/libcow.so.$(SOVERSION)
 cli_lib    := $(B)/tools/shared.a
 statics    := $(B)/static/snapmerge $(B)/static/snapcheck
 shared_file := libcow.so.$(VERSION)
-c_files    := $(wildcard include/*.h libcow/*/*.[ch] tools/*.[ch] tests/*/*.[ch])
+product    := $(lib_src) $(lib_hdr) $(tool_src) $(cli_src) $(cli_hdr)
+c_files    := $(wildcard include/*.h) $(product) $(sort $(shell find tests -name '*.[ch]'))
 scripts    := $(wildcard .ci/run tests/*.bash tests/*/*.sh completions/*.bash)
 
 .DEFAULT_GOAL := all
@@ -138,13 +143,15 @@ $(shared_lib): $(pic_obj) libcow/libcow.map
 	@ln -sf $(@F) $(B)/libcow.so
 $(cli_lib): $(cli_obj)
 	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
-$(B)/snapcheck: snapcheck_more := $(B)/tools/check_pack.o
-$(B)/snapcheck: $(B)/tools/check_pack.o
-$(tools): $(B)/snap%: $(B)/tools/snap%.o $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
-	$(call quiet,LD)$(link) $(pie) -Wl,--as-needed -o $@ $< $(snapcheck_more) $(cli_lib) \
+$(B)/snapcheck: snapcheck_more := $(B)/tools/snapcheck/check_pack.o
+$(B)/snapcheck: $(B)/tools/snapcheck/check_pack.o
+$(foreach t,$(tool_names),$(eval $(B)/$(t) $(B)/static/$(t): $(B)/tools/$(t)/$(t).o))
+own_main = $(B)/tools/$(@F)/$(@F).o
+$(tools): $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
+	$(call quiet,LD)$(link) $(pie) -Wl,--as-needed -o $@ $(own_main) $(snapcheck_more) $(cli_lib) \
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
-$(statics): $(B)/static/snap%: $(B)/tools/snap%.o $(cli_lib) $(static_lib)
-	$(call quiet,LD)mkdir -p $(@D); $(link) $(if $(pie),-static-pie,-static) -s -Wl,--gc-sections -o $@ $< $(cli_lib) $(static_lib) \
+$(statics): $(cli_lib) $(static_lib)
+	$(call quiet,LD)mkdir -p $(@D); $(link) $(if $(pie),-static-pie,-static) -s -Wl,--gc-sections -o $@ $(own_main) $(cli_lib) $(static_lib) \
 		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
@@ -179,7 +186,7 @@ check-replay: $(replays)  ## fuzz targets over their kept corpus
 check-bats: all tests-bin  ## the tools, as a user calls them
 	@$(test_env) $(BATS) --jobs 2 $(BATSFLAGS) tests
 check-headers: $(B)/flags  ## every header compiles when it is the only include
-	@for h in include/*.h libcow/*/*.h tools/*.h; do [ -e $$h ] || continue; \
+	@for h in $(wildcard include/*.h) $(lib_hdr) $(cli_hdr); do \
 		echo "#include \"$$h\"" | $(filter-out --coverage -MMD -MP,$(compile)) $(tool_cflags) -fsyntax-only -x c - || exit 1; done
 	@echo '#include <libcow.h>' | $(CXX) -Iinclude -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ -
 check-symbols: $(static_lib) $(shared_lib)  ## the library: cow_ names, public ones exported, no state
@@ -192,16 +199,16 @@ check-layers:  ## libcow/ includes only downwards, tools/ only the public header
 	@awk 'BEGIN { n = split("base image core store snapshot engine", l, " "); for (i = 1; i <= n; i++) rank[l[i]] = i } \
 		FNR == 1 { split(FILENAME, f, "/"); mine = f[1] == "tools" ? 0 : rank[f[2]] } \
 		/^#include "libcow\// { split($$0, p, "/"); if (rank[p[2]] > mine) { print FILENAME ": " $$0; bad = 1 } } \
-		END { exit bad }' $(wildcard libcow/*/*.[ch] tools/*.[ch])
+		END { exit bad }' $(product)
 lint:  ## formatting, sizes of memory, shell scripts, manual pages
-	@tests/sizes.py $(wildcard libcow/*/*.[ch] tools/*.[ch])
+	@tests/sizes.py $(product)
 	clang-format --dry-run -Werror $(c_files)
 	shellcheck $(scripts)
 	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))
 # File by file, so that what has not changed is not looked at again: the object
 # of the ordinary build knows the headers. -O0: what the optimiser makes of a
 # variable that is not set, or of memory that is not used, gcc no longer sees.
-analyzed := $(patsubst %.c,$(B)/analyze/%,$(lib_src) $(wildcard tools/*.c))
+analyzed := $(patsubst %.c,$(B)/analyze/%,$(lib_src) $(tool_src) $(cli_src))
 analyze: $(analyzed:%=%.gcc) $(analyzed:%=%.tidy) $(B)/analyze/cppcheck  ## static analysis: gcc -fanalyzer, clang-tidy (DEPTH=20000), cppcheck
 $(B)/analyze/%.gcc: %.c $(B)/%.o
 	$(call quiet,GCC)mkdir -p $(@D); gcc $(cow_cppflags) $(CPPFLAGS) $(cow_cflags) \
@@ -331,4 +338,4 @@ FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
 	check-fast analyze lint quick check kernel kernel-soak relay-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
--include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -78,7 +78,7 @@ golden() {
 @test "what other files can see is used by another file" {
 	cd "$COW_BUILD"
 	# Not what an older build left behind.
-	objects=$(for c in $(cd "$COW_SOURCE" && echo libcow/*/*.c tools/*.c tests/*/*.c); do
+	objects=$(for c in $(cd "$COW_SOURCE" && find libcow tools tests -name '*.c'); do
 		[ ! -e "${c%c}o" ] || echo "${c%c}o"
 	done)
 	sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' "$COW_SOURCE/include/libcow.h" >"$BATS_TEST_TMPDIR/used"
@@ -95,7 +95,7 @@ golden() {
 	python3 - <<-'END' >"$BATS_TEST_TMPDIR/ids"
 		import glob, re
 		ids = set()
-		for path in glob.glob("libcow/*/*.c") + glob.glob("tools/*.c"):
+		for path in glob.glob("libcow/**/*.c", recursive=True) + glob.glob("tools/*/*.c"):
 		    text = open(path).read()
 		    ids |= set(re.findall(r'\b(?:cow|cli)_refuse\((?:[^,";]+|"[^"]*"),\s*[^,]+,\s*"([a-z-]+)"', text))
 		    ids |= set(re.findall(r'(?:err\.|->)id, "([a-z-]+)"', text))
@@ -105,7 +105,7 @@ golden() {
 	END
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/ids")" -ge 50 ]
 	tests/pages.py section man/libcow-json.5 DIAGNOSTICS | sed -n 's/^\.It Li //p' | sort | diff "$BATS_TEST_TMPDIR/ids" -
-	for key in $(sed -n 's/.*json_put_[a-z0-9]*(.*, "\([a-z_]*\)".*/\1/p' tools/*.c | sort -u); do
+	for key in $(sed -n 's/.*json_put_[a-z0-9]*(.*, "\([a-z_]*\)".*/\1/p' tools/*/*.c | sort -u); do
 		grep -qE "^\.(It )?Cm .*\b$key\b" man/libcow-json.5 || { echo "member $key"; return 1; }
 	done
 }

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/delta.h"
-#include "tools/import.h"
-#include "tools/tar.h"
+#include "tools/formats/delta.h"
+#include "tools/snapcreate/import.h"
+#include "tools/tar/tar.h"
 
 #define VIEW_BYTES (UINT64_C(256) << 10)
 #define BLOCKS_MAX 16

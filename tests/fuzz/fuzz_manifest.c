@@ -5,8 +5,8 @@
  * says which). What is accepted must print and read back as the same.
  */
 #include "tests/fuzz/text.h"
-#include "tools/delta.h"
-#include "tools/manifest.h"
+#include "tools/formats/delta.h"
+#include "tools/formats/manifest.h"
 
 static void fuzz_manifest(const struct byte_source *source)
 {

@@ -2,8 +2,8 @@
 /* Copyright (C) 2026 the libcow authors */
 /* A mapfile of ddrescue. What is accepted must print and read back the same. */
 #include "tests/fuzz/text.h"
-#include "tools/cli.h"
-#include "tools/mapfile.h"
+#include "tools/common/cli.h"
+#include "tools/images/mapfile.h"
 
 #define IMAGE_BYTES UINT64_C(65536)
 

@@ -7,7 +7,7 @@
  * put into a tar here.
  */
 #include "tests/fuzz/fuzz.h"
-#include "tools/pack.h"
+#include "tools/formats/pack.h"
 
 #define BLOCK 512
 /* The largest window that zstd takes unasked, however short the tar is. */

@@ -25,9 +25,9 @@
 
 #include <seccomp.h>
 
-#include "tools/cli.h"
-#include "tools/opts.h"
-#include "tools/sandbox.h"
+#include "tools/common/cli.h"
+#include "tools/common/opts.h"
+#include "tools/common/sandbox.h"
 
 static struct cli_common common;
 static const struct opt option_table[] = { OPTS_COMMON(&common) };

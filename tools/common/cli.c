@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/common/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/common/json.h"
+#include "tools/common/opts.h"
+#include "tools/common/outputs.h"
+#include "tools/common/sandbox.h"
+#include "tools/common/signals.h"
+#include "tools/common/text.h"
+
+#define NEXT_WORDS_MAX 32
+
+static struct {
+	const struct opts_spec *spec;
+	int argc, first_operand;
+	char **argv;
+	bool is_finished;		/* the end of the program is ours */
+	bool line_is_open;		/* a status line stands on the terminal */
+	char *next[NEXT_WORDS_MAX + 1]; /* copies: images are closed by then */
+	size_t nr_next;
+} cli;
+
+const char *cli_tool(void)
+{
+	return cli.spec->tool;
+}
+
+bool cli_stderr_is_terminal(void)
+{
+	return isatty(STDERR_FILENO);
+}
+
+void cli_status_line(const char *text)
+{
+	if (!text && !cli.line_is_open)
+		return;
+	fprintf(stderr, "\r%s\033[K", text ? text : "");
+	(void)fflush(stderr);
+	cli.line_is_open = text;
+}
+
+__attribute__((format(printf, 1, 0))) static void print_line(const char *format, va_list args)
+{
+	char *line, *escaped = NULL, brief[COW_ERR_MESSAGE_BYTES + COW_ERR_IMAGE_BYTES];
+	va_list again;
+
+	cli_status_line(NULL);
+	va_copy(again, args);
+	if (vasprintf(&line, format, args) < 0)
+		line = NULL;
+	if (line)
+		escaped = text_escape(line);
+	/* Without memory: what fits, and no byte that a terminal obeys. */
+	if (!escaped) {
+		vsnprintf(brief, sizeof(brief), format, again);
+		for (char *at = brief; *at; at++)
+			if (*at < ' ' || *at > '~')
+				*at = '?';
+	}
+	va_end(again);
+	fprintf(stderr, "%s: %s\n", cli.spec->tool, escaped ? escaped : brief);
+	free(escaped);
+	free(line);
+}
+
+void cli_warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	print_line(format, args);
+	va_end(args);
+}
+
+void cli_note(const char *format, ...)
+{
+	va_list args;
+
+	if (cli.spec->common->quiet)
+		return;
+	va_start(args, format);
+	print_line(format, args);
+	va_end(args);
+}
+
+void cli_detail(const char *format, ...)
+{
+	va_list args;
+
+	if (!cli.spec->common->verbose)
+		return;
+	va_start(args, format);
+	print_line(format, args);
+	va_end(args);
+}
+
+static int exit_bit(const struct cow_err *err)
+{
+	switch (err->code) {
+	case -ECANCELED:
+		return CLI_INTERRUPTED;
+	case -EINVAL:
+		return strcmp(err->id, "usage") ? CLI_REFUSED : CLI_USAGE;
+	case -EPERM:
+	case -EBUSY:
+	case -EBADMSG:
+	case -EMEDIUMTYPE:
+	case -ERANGE:
+	case -EROFS:
+	case -EEXIST:
+	case -EOPNOTSUPP:
+		return CLI_REFUSED;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+/* Is id one of the words of a list with commas? */
+static bool is_in_list(const char *list, const char *id)
+{
+	size_t len = strlen(id);
+
+	for (const char *word = list; word && len; word = strchr(word, ',')) {
+		word += *word == ',';
+		if (!strncmp(word, id, len) && (!word[len] || word[len] == ','))
+			return true;
+	}
+	return false;
+}
+
+/* Could --force=id change the answer of this tool? */
+static bool can_force(const char *id)
+{
+	return is_in_list(cli.spec->force_ids, id);
+}
+
+static void put_error(const struct cow_err *err)
+{
+	struct json_object *at = json_put_object(json_root(), "error");
+
+	json_put_text(at, "id", err->id);
+	json_put_text(at, "message", err->message);
+	json_put_text(at, "path", *err->image ? err->image : NULL);
+	if (err->offset_bytes == COW_OFFSET_NONE)
+		json_put_null(at, "offset");
+	else
+		json_put_u64(at, "offset", err->offset_bytes);
+	json_put_text(at, "force", can_force(err->force) ? err->force : NULL);
+}
+
+/* Does the sentence begin with the name, as a word? Anywhere else a short name
+ * may stand by chance ("dir" in "directory"), or mean another image. */
+static bool begins_with_name(const struct cow_err *err)
+{
+	const char *text = err->message + (*err->message == '"');
+	size_t len = strlen(err->image);
+
+	return !strncmp(text, err->image, len) && text[len] && strchr(" \":,", text[len]);
+}
+
+int cli_fail(const struct cow_err *err)
+{
+	/* Lower layers do not always know the name; say it once. */
+	bool says_name = !*err->image || begins_with_name(err);
+	const char *name = says_name ? "" : err->image, *colon = says_name ? "" : ": ";
+	int bit = exit_bit(err);
+
+	put_error(err);
+	if (err->code == -EPIPE)
+		return bit; /* the reader knows */
+	/* The library ends some sentences with the way out already. */
+	if (bit != CLI_REFUSED || strstr(err->message, "--force=") ||
+	    strstr(err->message, "(cannot be forced)"))
+		cli_warn("%s%s%s", name, colon, err->message);
+	else if (can_force(err->force))
+		cli_warn("%s%s%s; to go on all the same: --force=%s", name, colon, err->message,
+			 err->force);
+	else
+		cli_warn("%s%s%s (cannot be forced)", name, colon, err->message);
+	return bit;
+}
+
+#undef cli_refuse /* the function behind the macro */
+int cli_refuse(struct cow_err *err, int code, const char *id, const char *force, const char *format,
+	       ...)
+{
+	va_list args;
+
+	*err = (struct cow_err)COW_ERR_INIT;
+	err->code = code;
+	snprintf(err->id, sizeof(err->id), "%s", id);
+	snprintf(err->force, sizeof(err->force), "%s", force ? force : "");
+	va_start(args, format);
+	vsnprintf(err->message, sizeof(err->message), format, args);
+	va_end(args);
+	return code;
+}
+
+int cli_no_memory(const char *what)
+{
+	struct cow_err err;
+
+	(void)!cli_refuse(&err, -ENOMEM, "no-memory", NULL, "no memory for %s", what);
+	return cli_fail(&err);
+}
+
+int cli_usage(const char *format, ...)
+{
+	struct cow_err err = COW_ERR_INIT;
+	va_list args;
+
+	err.code = -EINVAL;
+	strcpy(err.id, "usage");
+	va_start(args, format);
+	vsnprintf(err.message, sizeof(err.message), format, args);
+	va_end(args);
+	put_error(&err);
+	cli_warn("%s (see %s --help)", err.message, cli.spec->tool);
+	return CLI_USAGE;
+}
+
+/* Where the JSON object goes; NULL: nowhere. A wrong call ends in one, too, so
+ * it is looked for before the options are understood. */
+static const char *find_json(void)
+{
+	for (int i = 1; i < cli.argc && strcmp(cli.argv[i], "--"); i++) {
+		if (!strcmp(cli.argv[i], "--json"))
+			return "-";
+		if (!strncmp(cli.argv[i], "--json=", 7) && cli.argv[i][7])
+			return cli.argv[i] + 7;
+	}
+	return NULL;
+}
+
+static int start_json(const char *target)
+{
+	struct cow_err err;
+	int code;
+
+	if (!target || json_root())
+		return CLI_DONE;
+	code = json_start(target, cli.spec->tool);
+	if (!code)
+		return CLI_DONE;
+	(void)!(code == -EEXIST
+			? cli_refuse(&err, code, "exists", NULL,
+				     "--json: %s exists and is no report of an earlier run: remove "
+				     "it first, or name another file",
+				     target)
+			: cli_refuse(&err, code, "json", NULL, "--json: %s: cannot be made: %s",
+				     target, strerror(-code)));
+	return cli_fail(&err);
+}
+
+static int check_force_ids(const char *ids)
+{
+	static const char *const known[] = { "overwrite", "uuid",     "invalid", "damaged",
+					     "changed",	  "volatile", "bad-cow", "busy",
+					     "lost",	  "grow" };
+	size_t i;
+
+	for (const char *word = ids; word && *word;) {
+		size_t len = strcspn(word, ",");
+
+		for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			if (strlen(known[i]) == len && !strncmp(known[i], word, len))
+				break;
+		if (i == sizeof(known) / sizeof(known[0]))
+			return cli_usage("--force=%.*s: no such id; a refusal names its id",
+					 (int)len, word);
+		word += len + (word[len] == ',');
+	}
+	return CLI_DONE;
+}
+
+/* An image must never land on a number that prints are sent to. What was closed
+ * stays unusable: writing to it fails. */
+static void fill_standard_files(void)
+{
+	static const int flags[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", flags[fd]) != fd)
+			_exit(CLI_FAILED);
+}
+
+/* "--" made "-x" an operand; it stays one in every command that is printed. */
+static int mend_operands(void)
+{
+	for (int i = cli.first_operand; i < cli.argc; i++) {
+		char *word = cli.argv[i];
+
+		if (word[0] != '-' || !word[1])
+			continue;
+		if (asprintf(&word, "./%s", cli.argv[i]) < 0)
+			return cli_no_memory("an operand");
+		cli.argv[i] = word;
+	}
+	return CLI_DONE;
+}
+
+/* libarchive ends the program, with a status of its own, when it has no memory. */
+static void on_exit_early(void)
+{
+	struct cow_err err;
+	int status;
+
+	if (cli.is_finished)
+		return;
+	(void)!cli_refuse(&err, -ENOMEM, "no-memory", NULL,
+			  "no memory: a library has ended the program; what was not complete "
+			  "was removed");
+	status = cli_fail(&err);
+	status = cli_finish(status);
+	outputs_abandon();
+	_exit(status);
+}
+
+int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_ended)
+{
+	const struct cli_common *common = spec->common;
+	int status;
+
+	fill_standard_files();
+	cli.spec = spec;
+	(void)atexit(on_exit_early);
+	cli.argc = argc;
+	cli.argv = argv;
+	setlocale(LC_ALL, "C");
+	signals_install();
+	status = start_json(find_json());
+	if (status == CLI_DONE)
+		status = opts_parse(spec, argc, argv, &cli.first_operand);
+	if (status == CLI_DONE) /* it may have been abbreviated */
+		status = start_json(common->json);
+	if (status == CLI_DONE)
+		status = check_force_ids(common->force);
+	if (status == CLI_DONE)
+		status = mend_operands();
+	*ret_ended = true;
+	if (status != CLI_DONE)
+		return status;
+	if (common->help)
+		opts_print_help(spec);
+	else if (common->version)
+		printf("%s %s\n", spec->tool, cow_version());
+	else if (common->long_options)
+		opts_print_long(spec);
+	else if (common->short_options)
+		opts_print_short(spec);
+	else
+		*ret_ended = false;
+	if (!*ret_ended)
+		sandbox_begin();
+	return CLI_DONE;
+}
+
+int cli_nr_operands(void)
+{
+	return cli.argc - cli.first_operand;
+}
+
+char *const *cli_operands(void)
+{
+	return cli.argv + cli.first_operand;
+}
+
+bool cli_forced(const char *id)
+{
+	return can_force(id) && is_in_list(cli.spec->common->force, id);
+}
+
+static void next_clear(void)
+{
+	while (cli.nr_next)
+		free(cli.next[--cli.nr_next]);
+}
+
+static void next_add(const char *word)
+{
+	if (cli.nr_next < NEXT_WORDS_MAX)
+		cli.next[cli.nr_next] = strdup(word);
+	if (cli.next[cli.nr_next])
+		cli.next[++cli.nr_next] = NULL;
+}
+
+void cli_next(const char *word, ...)
+{
+	va_list args;
+
+	next_clear();
+	va_start(args, word);
+	for (; word; word = va_arg(args, const char *))
+		next_add(word);
+	va_end(args);
+}
+
+void cli_next_again(void)
+{
+	next_clear();
+	next_add(cli.spec->tool);
+	for (int i = 1; i < cli.argc; i++)
+		next_add(cli.argv[i]);
+}
+
+/* With --origin=ORIGIN there is only one operand, and no option matters. */
+static const char *swapped_word(int i, const char *a, const char *b)
+{
+	if (cli_nr_operands() < 2)
+		return i == 1 ? b : i == 2 ? a : NULL;
+	if (i < cli.first_operand || i == cli.argc)
+		return cli.argv[i];
+	if (!strcmp(cli.argv[i], a))
+		return b;
+	return strcmp(cli.argv[i], b) ? cli.argv[i] : a;
+}
+
+char *cli_line_swapped(const char *a, const char *b)
+{
+	const char *words[NEXT_WORDS_MAX + 1] = { cli.spec->tool };
+	int nr_words = 1;
+	const char *word;
+
+	do {
+		word = swapped_word(nr_words, a, b);
+		words[nr_words++] = word;
+	} while (word && nr_words < NEXT_WORDS_MAX);
+	return text_quote_words(words);
+}
+
+static void say_next(void)
+{
+	struct json_object *at;
+	char *line;
+
+	if (!cli.nr_next)
+		return;
+	at = json_put_array(json_root(), "next");
+	for (size_t i = 0; i < cli.nr_next; i++)
+		json_put_text(at, NULL, cli.next[i]);
+	line = text_quote_words((const char *const *)cli.next);
+	cli_note("next: %s", line ? line : "");
+	free(line);
+	next_clear();
+}
+
+/* Turns a failure of stdout into the exit status; EPIPE quietly. */
+static int close_stdout(int status, int code)
+{
+	if (close(STDOUT_FILENO) && !code)
+		code = errno;
+	if (!code && !ferror(stdout))
+		return status;
+	if (code != EPIPE)
+		cli_warn("stdout: %s", code ? strerror(code) : "write failed");
+	return status | CLI_FAILED;
+}
+
+int cli_finish(int status)
+{
+	struct cow_err err = COW_ERR_INIT;
+	int stdout_code, code;
+
+	cli.is_finished = true;
+	cli_status_line(NULL);
+	/* first the report, then what to do about it: also where both go to one pipe */
+	stdout_code = fflush(stdout) ? errno : 0;
+	say_next();
+	if (stdout_code)
+		status |= CLI_FAILED;
+	json_put_u64(json_root(), "exit", (uint64_t)status);
+	json_put_bool(json_root(), "done",
+		      !(status & (CLI_FAILED | CLI_USAGE | CLI_INTERRUPTED | CLI_REFUSED)));
+	code = json_write(&err);
+	if (code && code != -EPIPE)
+		cli_warn("--json: %s", err.message);
+	if (code)
+		status |= CLI_FAILED;
+	return close_stdout(status, stdout_code);
+}
+
+bool cli_confirm(const char *question)
+{
+	char answer[16];
+
+	if (cli.spec->common->yes || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return true;
+	cli_status_line(NULL);
+	fprintf(stderr, "%s: %s [y/N] ", cli.spec->tool, question);
+	(void)fflush(stderr);
+	if (!fgets(answer, sizeof(answer), stdin)) {
+		fputc('\n', stderr);
+		return false;
+	}
+	return answer[0] == 'y' || answer[0] == 'Y';
+}

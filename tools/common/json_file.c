@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/common/json_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/common/cli.h"
+#include "tools/common/outputs.h"
+
+/* How each report begins. */
+#define BEGINNING "{\n  \"schema\":\"libcow.run/"
+
+static struct json_file {
+	const char *path;
+	int fd;
+	struct cow_imageset *set; /* NULL: stdout or a special file */
+	struct cow_output *output;
+	bool is_special, replaces;
+	struct stat replaced;
+} file;
+
+/* Is it empty, or a report of an earlier run? */
+static bool may_replace(const char *path)
+{
+	char bytes[sizeof(BEGINNING)];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ssize_t len = fd < 0 ? -1 : read(fd, bytes, sizeof(BEGINNING) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return !len || (len == sizeof(BEGINNING) - 1 && !memcmp(bytes, BEGINNING, (size_t)len));
+}
+
+/* What stands there already? */
+static int look(const char *path)
+{
+	if (stat(path, &file.replaced))
+		return errno == ENOENT || errno == ELOOP ? 0 : -errno;
+	file.is_special = S_ISCHR(file.replaced.st_mode) || S_ISFIFO(file.replaced.st_mode);
+	if (file.is_special)
+		return 0;
+	if (S_ISDIR(file.replaced.st_mode))
+		return -EISDIR;
+	file.replaces = S_ISREG(file.replaced.st_mode) && may_replace(path);
+	return file.replaces ? 0 : -EEXIST;
+}
+
+static int open_output(const char *path)
+{
+	/* A symbolic link to nothing is replaced. */
+	struct stat st;
+	uint32_t flags = file.replaces || !lstat(path, &st) ? COW_OUTPUT_OVERWRITE : 0;
+	int ret = cow_imageset_new(&file.set, NULL);
+
+	if (!ret)
+		ret = outputs_open(file.set, path, 0, flags, &file.output, NULL);
+	if (!ret)
+		file.fd = cow_output_fd(file.output);
+	else
+		cow_imageset_free(file.set);
+	return ret;
+}
+
+int json_file_open(const char *target)
+{
+	int ret;
+
+	file = (struct json_file){ .path = target, .fd = STDOUT_FILENO };
+	if (!strcmp(target, "-"))
+		file.path = "stdout";
+	if (!strcmp(target, "-"))
+		return 0;
+	ret = look(target);
+	if (ret)
+		return ret;
+	if (!file.is_special)
+		return open_output(target);
+	file.fd = open(target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	return file.fd < 0 ? -errno : 0;
+}
+
+static int write_all(const char *text, size_t len, struct cow_err *err)
+{
+	for (size_t at = 0; at < len;) {
+		ssize_t done = write(file.fd, text + at, len - at);
+		int code = errno;
+
+		if (done < 0 && code == EINTR)
+			continue;
+		if (done < 0)
+			return cli_refuse(err, -code, code == ENOSPC ? "no-space" : "io", NULL,
+					  "%s: cannot write at byte %zu: %s", file.path, at,
+					  strerror(code));
+		at += (size_t)done;
+	}
+	return 0;
+}
+
+/* I7 for the report: is there still what was there at the start? */
+static int check_unchanged(struct cow_err *err)
+{
+	struct stat st;
+
+	/* Publishing fails where there is something. */
+	if (!file.replaces || (stat(file.path, &st) && errno == ENOENT))
+		return 0;
+	if (st.st_dev == file.replaced.st_dev && st.st_ino == file.replaced.st_ino)
+		return 0;
+	return cli_refuse(err, -EEXIST, "exists", NULL,
+			  "%s: another file has taken its place meanwhile", file.path);
+}
+
+static int publish(struct cow_err *err)
+{
+	struct cow_err why = COW_ERR_INIT;
+	int ret = check_unchanged(err);
+
+	if (ret)
+		return ret;
+	ret = cow_output_publish(file.output, &why);
+	if (ret)
+		return cli_refuse(err, ret, why.id, NULL, "%s: %s", file.path, why.message);
+	return 0;
+}
+
+int json_file_write(const char *text, size_t len_bytes, struct cow_err *err)
+{
+	int ret = text ? write_all(text, len_bytes, err)
+		       : cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the report");
+
+	if (!ret && file.output)
+		ret = publish(err);
+	if (file.is_special && close(file.fd) && !ret)
+		ret = cli_refuse(err, -errno, "io", NULL, "%s: %s", file.path, strerror(errno));
+	outputs_close(file.output);
+	cow_imageset_free(file.set);
+	file = (struct json_file){ .fd = -1 };
+	return ret;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/common/printer.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+int printer_flush(struct printer *printer, struct cow_err *err)
+{
+	size_t used = printer->used;
+
+	printer->used = 0;
+	return printer->write && used ? printer->write(printer->user, printer->buf, used, err) : 0;
+}
+
+int printer_add(struct printer *printer, struct cow_err *err, const char *format, ...)
+{
+	va_list args;
+	int len;
+
+	if (printer->used + PRINTER_PIECE_BYTES > sizeof(printer->buf)) {
+		int ret = printer_flush(printer, err);
+
+		if (ret)
+			return ret;
+	}
+	va_start(args, format);
+	len = vsnprintf(printer->buf + printer->used, PRINTER_PIECE_BYTES, format, args);
+	va_end(args);
+	assert(len >= 0 && len < PRINTER_PIECE_BYTES);
+	printer->used += (size_t)len;
+	printer->len_bytes += (uint64_t)len;
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/common/sink.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/common/cli.h"
+#include "tools/common/outputs.h"
+
+#define ZERO_PIECE_BYTES (64 * 1024)
+
+int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	int ret;
+
+	if (!path || !strcmp(path, "-")) {
+		if (isatty(STDOUT_FILENO))
+			return cli_refuse(err, -EPERM, "terminal", NULL,
+					  "data would go to the terminal: give -o FILE or a pipe");
+		*sink = (struct sink){ .fd = STDOUT_FILENO, .name = "stdout" };
+		return 0;
+	}
+	ret = outputs_open(set, path, 0, flags, &sink->output, err);
+	if (ret)
+		return ret;
+	sink->fd = cow_output_fd(sink->output);
+	sink->name = path;
+	return 0;
+}
+
+int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
+{
+	struct sink *sink = user;
+	const char *from = buf;
+
+	while (len_bytes) {
+		ssize_t done = write(sink->fd, from, len_bytes);
+		int code = errno;
+
+		if (done < 0 && code == EINTR)
+			continue;
+		if (done < 0)
+			return cli_refuse(err, -code,
+					  code == EPIPE	   ? "reader-gone"
+					  : code == ENOSPC ? "no-space"
+							   : "io",
+					  NULL, "%s: cannot write at byte %" PRIu64 ": %s",
+					  sink->name, sink->written_bytes, strerror(code));
+		from += done;
+		len_bytes -= (size_t)done;
+		sink->written_bytes += (uint64_t)done;
+	}
+	return 0;
+}
+
+int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err)
+{
+	static const char zeros[ZERO_PIECE_BYTES];
+
+	while (len_bytes) {
+		size_t piece = len_bytes < sizeof(zeros) ? len_bytes : sizeof(zeros);
+		int ret = cli_interrupted()
+				  ? cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted")
+				  : sink_write(sink, zeros, piece, err);
+
+		if (ret)
+			return ret;
+		len_bytes -= piece;
+	}
+	return 0;
+}
+
+int sink_publish(struct sink *sink, struct cow_err *err)
+{
+	return sink->output ? cow_output_publish(sink->output, err) : 0;
+}
+
+void sink_withdraw(struct sink *sink)
+{
+	if (sink->output)
+		cow_output_withdraw(sink->output);
+}
+
+void sink_close(struct sink *sink)
+{
+	outputs_close(sink->output);
+	*sink = (struct sink)SINK_INIT;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * fs_ext.c - opening an ext2/3/4 file system, and how its errors become ours.
+ */
+#include "tools/ext4/fs_ext.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/cli.h"
+#include "tools/ext4/fs_ext_priv.h"
+
+#define SUPER_BYTES UINT64_C(1024)
+
+int fs_ext_fail(struct fs_ext *fs, struct cow_err *err, errcode_t code, const char *format, ...)
+{
+	const struct cow_err *failure = fs_io_error(fs->io);
+	char what[256];
+	va_list args;
+
+	if (failure) {
+		if (err)
+			*err = *failure;
+		return failure->code;
+	}
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	if (code == EXT2_ET_NO_MEMORY || code == ENOMEM)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "%s: no memory", what);
+	if (code == EXT2_ET_SHORT_READ)
+		return cli_refuse(err, -EBADMSG, "damaged", NULL,
+				  "%s: it lies beyond the end of the image", what);
+	return cli_refuse(err, -EBADMSG, "damaged", NULL, "%s: %s", what, error_message(code));
+}
+
+int fs_ext_damage(struct cow_err *err, const char *format, ...)
+{
+	char what[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	return cli_refuse(err, -EBADMSG, "damaged", NULL, "%s", what);
+}
+
+static bool has_magic(struct cow_image *image, struct cow_err *err, int *ret)
+{
+	uint8_t raw[2];
+
+	*ret = 0;
+	if (cow_image_size(image) < 2 * SUPER_BYTES)
+		return false;
+	/* s_magic at byte 56 of the superblock; source: fs/ext4/ext4.h. */
+	*ret = cow_image_pread(image, raw, sizeof(raw), SUPER_BYTES + 56, err);
+	return !*ret && raw[0] == (EXT2_SUPER_MAGIC & 0xff) && raw[1] == EXT2_SUPER_MAGIC >> 8;
+}
+
+static int refuse_kind(struct cow_image *image, struct cow_err *err)
+{
+	const char *kind = cow_image_content(image);
+
+	return cli_refuse(err, -EMEDIUMTYPE, "not-ext", NULL,
+			  "%s: no ext2, ext3 or ext4 file system here%s%s", cow_image_name(image),
+			  kind ? ", this is " : ": no superblock magic 0xef53 at byte 1080",
+			  kind ? kind : "");
+}
+
+static int refuse_open(struct fs_ext *fs, errcode_t code, struct cow_err *err)
+{
+	if (code == EXT2_ET_UNSUPP_FEATURE || code == EXT2_ET_REV_TOO_HIGH ||
+	    code == EXT2_ET_UNKNOWN_CSUM)
+		return cli_refuse(err, -EOPNOTSUPP, "features", NULL, "%s: %s",
+				  cow_image_name(fs->image), error_message(code));
+	return fs_ext_fail(fs, err, code,
+			   "%s: the superblock or the group descriptors of the ext file system "
+			   "cannot be used; e2fsck on a copy may mend them",
+			   cow_image_name(fs->image));
+}
+
+/* What bounds all that follows: no more blocks than the image has. An image
+ * with shared blocks (Android's deduplication) may claim each several times. */
+static void bound_blocks(struct fs_ext *fs)
+{
+	uint64_t blocks = ext2fs_blocks_count(fs->fs->super);
+	uint64_t there = cow_image_size(fs->image) / fs->fs->blocksize;
+
+	fs->truncated = blocks > there;
+	fs->nr_blocks = fs->truncated ? there : blocks;
+	fs->blocks_left = fs->nr_blocks;
+	if (ext2fs_has_feature_shared_blocks(fs->fs->super))
+		fs->blocks_left *= 16;
+}
+
+int fs_ext_open(struct cow_image *image, struct fs_ext **ret_fs, struct cow_err *err)
+{
+	char name[FS_IO_NAME_BYTES];
+	struct fs_ext *fs;
+	errcode_t code;
+	int ret;
+
+	if (!has_magic(image, err, &ret))
+		return ret ? ret : refuse_kind(image, err);
+	fs = calloc(1, sizeof(*fs));
+	if (!fs)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a file system");
+	fs->image = image;
+	ret = fs_io_new(image, &fs->io, err);
+	if (ret) {
+		fs_ext_close(fs);
+		return ret;
+	}
+	initialize_ext2_error_table();
+	fs_io_name(fs->io, name);
+	code = ext2fs_open2(name, NULL, EXT2_FLAG_64BITS, 0, 0, fs_io_manager, &fs->fs);
+	if (code) {
+		ret = refuse_open(fs, code, err);
+		fs_ext_close(fs);
+		return ret;
+	}
+	bound_blocks(fs);
+	*ret_fs = fs;
+	return 0;
+}
+
+void fs_ext_close(struct fs_ext *fs)
+{
+	if (!fs)
+		return;
+	if (fs->fs)
+		ext2fs_close_free(&fs->fs);
+	fs_io_free(fs->io);
+	free(fs);
+}

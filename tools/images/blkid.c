@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * libblkid reads from a descriptor, and an image may be a window or a list of
+ * segments: it gets a file in memory with the parts where signatures are.
+ */
+#include "tools/images/blkid.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <blkid.h>
+
+#include "tools/common/cli.h"
+
+/* Farther from both ends there is no signature that libblkid knows. */
+#define EDGE_BYTES (UINT64_C(2) << 20)
+
+static int copy_edge(struct cow_image *image, int fd, uint64_t start, uint64_t end, void *buf,
+		     struct cow_err *err)
+{
+	ssize_t done;
+	int ret = cow_image_pread(image, buf, (size_t)(end - start), start, err);
+
+	if (ret)
+		return ret;
+	/* Not pwrite(2): who counts those means the images. */
+	if (lseek(fd, (off_t)start, SEEK_SET) < 0)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+				  "no memory to look for signatures");
+	done = write(fd, buf, (size_t)(end - start));
+	if (done == (ssize_t)(end - start))
+		return 0;
+	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to look for signatures");
+}
+
+static int copy_edges(struct cow_image *image, int fd, struct cow_err *err)
+{
+	uint64_t size = cow_image_size(image);
+	uint64_t head = size < EDGE_BYTES ? size : EDGE_BYTES;
+	uint64_t tail = size - head < EDGE_BYTES ? head : size - EDGE_BYTES;
+	void *buf = malloc(EDGE_BYTES);
+	int ret;
+
+	if (!buf || ftruncate(fd, (off_t)size))
+		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL,
+				 "no memory to look for signatures");
+	else
+		ret = copy_edge(image, fd, 0, head, buf, err);
+	if (!ret && tail < size)
+		ret = copy_edge(image, fd, tail, size, buf, err);
+	free(buf);
+	return ret;
+}
+
+static void name_value(blkid_probe probe, char ret_name[BLKID_NAME_BYTES],
+		       char ret_uuid[BLKID_NAME_BYTES])
+{
+	const char *value = NULL;
+
+	if (!blkid_probe_lookup_value(probe, "UUID", &value, NULL) && value)
+		snprintf(ret_uuid, BLKID_NAME_BYTES, "%s", value);
+	value = NULL;
+	if (!blkid_probe_lookup_value(probe, "TYPE", &value, NULL) && value)
+		snprintf(ret_name, BLKID_NAME_BYTES, "%s", value);
+	else if (!blkid_probe_lookup_value(probe, "PTTYPE", &value, NULL) && value)
+		snprintf(ret_name, BLKID_NAME_BYTES, "%s partition table", value);
+}
+
+static int probe_fd(int fd, char ret_name[BLKID_NAME_BYTES], char ret_uuid[BLKID_NAME_BYTES],
+		    struct cow_err *err)
+{
+	blkid_probe probe = blkid_new_probe();
+	int found = -1;
+
+	if (probe && !blkid_probe_set_device(probe, fd, 0, 0)) {
+		blkid_probe_enable_superblocks(probe, 1);
+		blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
+								 BLKID_SUBLKS_BADCSUM);
+		blkid_probe_enable_partitions(probe, 1);
+		found = blkid_do_probe(probe);
+	}
+	if (!found)
+		name_value(probe, ret_name, ret_uuid);
+	blkid_free_probe(probe);
+	if (found < 0)
+		return cli_refuse(err, -EIO, "io", NULL, "cannot look for signatures");
+	return 0;
+}
+
+int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
+{
+	char uuid[BLKID_NAME_BYTES];
+
+	return blkid_find_uuid(image, ret_name, uuid, err);
+}
+
+int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
+		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err)
+{
+	int fd = memfd_create("signatures", MFD_CLOEXEC), ret;
+
+	ret_name[0] = ret_uuid[0] = '\0';
+	if (fd < 0)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+				  "no memory to look for signatures");
+	ret = copy_edges(image, fd, err);
+	if (!ret)
+		ret = probe_fd(fd, ret_name, ret_uuid, err);
+	close(fd);
+	return ret;
+}
+
+/* The output itself reads as the zeros that it would be filled with. */
+static int find_on_device(const char *path, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
+{
+	struct cow_imageset *set = NULL;
+	struct cow_image *device = NULL;
+	char *spec = NULL;
+	int ret = cow_imageset_new(&set, err);
+
+	ret_name[0] = '\0';
+	if (!ret && asprintf(&spec, "file:%s", path) < 0) {
+		spec = NULL;
+		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+	}
+	/* Busy, with the output itself. */
+	if (!ret)
+		ret = cow_imageset_open(set, spec, COW_OPEN_BUSY, &device, err);
+	if (!ret)
+		ret = blkid_find(device, ret_name, err);
+	cow_image_close(device);
+	cow_imageset_free(set);
+	free(spec);
+	return ret;
+}
+
+int blkid_check_output(struct cow_output *output, const char *path, struct cow_err *err)
+{
+	char name[BLKID_NAME_BYTES];
+	int ret;
+
+	if (!cow_image_is_block_device(cow_output_image(output)) || cli_forced("overwrite"))
+		return 0;
+	ret = find_on_device(path, name, err);
+	if (ret || !*name)
+		return ret;
+	return cli_refuse(err, -EEXIST, "signature", "overwrite", "%s holds something already: %s",
+			  path, name);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* check.h - one run of snapcheck, and how it is told. */
+#ifndef TOOLS_CHECK_H
+#define TOOLS_CHECK_H
+
+#include <stdio.h>
+
+#include "libcow.h"
+#include "tools/images/bad.h"
+#include "tools/common/json.h"
+#include "tools/formats/manifest.h"
+#include "tools/common/progress.h"
+
+struct check {
+	struct cow_imageset *set;
+	struct cow_image *origin;     /* NULL: not given */
+	struct cow_image *cow;	      /* what is looked at: through these, if there are any */
+	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
+	struct cow_report *report;
+	struct cow_verdict verdict;
+	struct progress progress;
+	struct cow_callbacks callbacks; /* of the progress, alone */
+	struct manifest *verify;	/* what the view must be; NULL: not asked for */
+	int verify_fd;
+	FILE *text; /* the report, printed as a whole */
+	struct json_object *findings;
+	struct cow_repair_result repaired;
+	bool only_looks, has_repaired;
+	bool may_be_pack; /* pack_fd is open; cow may be NULL, and cow_error says why */
+	struct cow_err cow_error;
+	int pack_fd;
+	uint64_t pack_max_bytes;
+	bool is_pack; /* cow stands in for an image that is elsewhere */
+};
+
+/* check_bad.c: puts the map and the skipping above cow. callbacks outlive it. */
+int check_bad_open(struct check *check, const struct bad_options *options,
+		   const struct cow_callbacks *callbacks, struct cow_err *err);
+void check_bad_close(struct check *check);
+
+/* Callback of a check: one finding, in words and as JSON. */
+void check_on_finding(void *user, const struct cow_finding *finding);
+/* The verdict in words, and as JSON. */
+void check_print_summary(const struct check *check);
+void check_put_verdict(const struct check *check);
+
+/* check_pack.c. Weak: not in every snapcheck. Opens what may be a metadata pack;
+ * reads it, if it is one, into images that take the place of cow and, where none
+ * was given, of origin. writes: refuse it. */
+__attribute__((weak)) bool check_pack_open(struct check *check, const char *path);
+__attribute__((weak)) int check_unpack(struct check *check, const char *path, bool writes,
+				       struct cow_err *err);
+
+#endif

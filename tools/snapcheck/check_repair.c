@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/snapcheck/check_repair.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/images/blkid.h"
+#include "tools/common/cli.h"
+#include "tools/common/list.h"
+#include "tools/common/outputs.h"
+#include "tools/common/sandbox.h"
+
+#define UNDO_CHUNK_BYTES 4096
+
+bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report)
+{
+	const struct cow_problem *problem;
+
+	for (size_t i = 0; (problem = cow_problem_get(i)); i++) {
+		bool is_mended = problem->flags & COW_PROBLEM_FIXABLE;
+
+		if (repair->is_safe_only)
+			is_mended = problem->flags & COW_PROBLEM_SAFE;
+		if (repair->revalidates && !strcmp(problem->id, "persistent.invalid"))
+			is_mended = true;
+		if (is_mended && cow_report_count_id(report, problem->id))
+			return true;
+	}
+	return false;
+}
+
+static int open_output(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		       struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
+	struct cow_copy_result result = COW_COPY_RESULT_INIT;
+	uint64_t size = cow_image_size(cow);
+	int ret;
+
+	size = repair->needed_bytes > size ? repair->needed_bytes : size;
+	ret = outputs_open(set, repair->output, size, flags, &repair->out, err);
+	if (!ret)
+		ret = blkid_check_output(repair->out, repair->output, err);
+	sandbox_enter();
+	if (ret)
+		return ret;
+	repair->target = cow_output_image(repair->out);
+	if (!cow_image_is_block_device(repair->target))
+		params.flags = COW_COPY_HOLES;
+	params.callbacks = repair->callbacks;
+	return cow_copy(cow, repair->target, &params, &result, err);
+}
+
+static int open_undo_store(struct check_repair *repair, struct cow_image *cow,
+			   struct cow_image *undo, struct cow_err *err)
+{
+	struct cow_role_image roles[] = { { .role = COW_ROLE_ORIGIN, .image = cow },
+					  { .role = COW_ROLE_COW, .image = undo } };
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	args.images = roles;
+	args.nr_images = 2;
+	return cow_store_open(&args, &repair->undo_store, err);
+}
+
+static void close_undo(struct check_repair *repair)
+{
+	cow_image_close(repair->guard);
+	cow_store_close(repair->undo_store);
+	cow_image_close(repair->old_undo);
+	repair->guard = repair->old_undo = NULL;
+	repair->undo_store = NULL;
+}
+
+/* A store that has the name already is in the way: it may hold all that is left
+ * of something. -ENOENT: there is none. */
+static int open_existing(struct check_repair *repair, struct cow_imageset *set,
+			 struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_err why = COW_ERR_INIT;
+	int ret = cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL | COW_OPEN_WRITE,
+				    &repair->old_undo, err);
+
+	if (ret)
+		return ret == -ERANGE ? -ENOENT : ret; /* too short for anything */
+	ret = open_undo_store(repair, cow, repair->old_undo, &why);
+	if (!ret)
+		return 0;
+	if (ret == -EMEDIUMTYPE)
+		return -ENOENT;
+	return cli_refuse(err, -EPERM, "undo-exists", NULL,
+			  "%s is a store already, and no undo file of %s: %s; name another file",
+			  repair->save_undo, cow_image_name(cow), why.message);
+}
+
+/* Opens the undo file of a repair of cow that was cut off. -ENOENT: it is none,
+ * and holds so many exceptions. */
+static int open_old_undo(struct check_repair *repair, struct cow_imageset *set,
+			 struct cow_image *cow, uint64_t *ret_nr_exceptions, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	int ret = open_existing(repair, set, cow, err);
+
+	*ret_nr_exceptions = 0;
+	if (!ret) {
+		ret = cow_repair_undo_new(cow, repair->undo_store, COW_REPAIR_UNDO_CONTINUE,
+					  &repair->guard, err);
+		cow_store_get_info(repair->undo_store, &info);
+		*ret_nr_exceptions = info.nr_exceptions;
+	}
+	if (ret)
+		close_undo(repair);
+	return ret;
+}
+
+/* Made, and given its name: from now on a crash must not take away what is saved. */
+static int create_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		       struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
+	uint64_t block_bytes = cow_image_logical_block_size(cow), size;
+	int ret;
+
+	create.origin_bytes = cow_image_size(cow);
+	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
+	ret = cow_create_size(&create, &size, err);
+	if (!ret)
+		ret = outputs_open(set, repair->save_undo, size, flags, &repair->undo, err);
+	sandbox_enter();
+	if (ret)
+		return ret;
+	ret = cow_create(cow_output_image(repair->undo), &create, err);
+	if (!ret)
+		ret = open_undo_store(repair, cow, cow_output_image(repair->undo), err);
+	if (!ret)
+		ret = cow_repair_undo_new(cow, repair->undo_store, 0, &repair->guard, err);
+	return ret ? ret : cow_output_publish(repair->undo, err);
+}
+
+/* The undo file is a snapshot of the COW image, whose origin that image is. What
+ * a repair that has ended saved there must not be overwritten, by nothing. */
+static int open_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		     struct cow_err *err)
+{
+	uint64_t nr_exceptions;
+	int ret = open_old_undo(repair, set, cow, &nr_exceptions, err);
+
+	if (ret == -ENOENT && nr_exceptions) {
+		cli_next("snapmerge", cow_image_name(cow), repair->save_undo, NULL);
+		return cli_refuse(err, -EPERM, "undo-exists", NULL,
+				  "%s holds what a repair has saved: take that back with "
+				  "snapmerge and begin again, or name another file",
+				  repair->save_undo);
+	}
+	if (!ret) {
+		sandbox_enter();
+		cli_note("goes on with the repair that was cut off: %s has what %s was",
+			 repair->save_undo, cow_image_name(cow));
+	} else if (ret == -ENOENT) {
+		*err = (struct cow_err)COW_ERR_INIT;
+		ret = create_undo(repair, set, cow, err);
+	}
+	repair->target = repair->guard;
+	return ret;
+}
+
+int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
+			struct cow_image *cow, struct cow_err *err)
+{
+	uint64_t nr_exceptions;
+	int ret;
+
+	/* another's file is in nobody's way here */
+	if (open_old_undo(repair, set, cow, &nr_exceptions, NULL))
+		return 0;
+	ret = cow_repair_undo_end(repair->undo_store, err);
+	if (!ret)
+		cli_note("the repair that was cut off was through: %s has what %s was",
+			 repair->save_undo, cow_image_name(cow));
+	return ret;
+}
+
+static bool will_grow(const struct check_repair *repair)
+{
+	if (!repair->needed_bytes || repair->is_safe_only)
+		return false;
+	return repair->output ? repair->is_dry_run : cli_forced("grow");
+}
+
+/* A list without an end gets room for one. What is enlarged stays so, whatever
+ * comes after: the added zeros are that end. */
+static int grow(struct check_repair *repair, struct cow_err *err)
+{
+	bool is_in_place = !repair->output && !repair->is_dry_run;
+	int ret;
+
+	if (!will_grow(repair))
+		return 0;
+	if (repair->save_undo)
+		return cli_refuse(err, -EPERM, "grow", NULL,
+				  "%s must be enlarged to %" PRIu64
+				  " bytes, which --save-undo cannot take back: give -o NEW instead",
+				  cow_image_name(repair->target), repair->needed_bytes);
+	ret = cow_image_grow(repair->target, repair->needed_bytes, err);
+	if (!ret && is_in_place)
+		ret = cow_image_flush(repair->target, err);
+	repair->is_grown = !ret;
+	return ret;
+}
+
+/* What was zeros in the copy because it could not be read, the repair must not
+ * take for data. */
+static int open_patched(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_segment *ranges = NULL, range;
+	size_t nr = 0, room = 0;
+	int ret;
+
+	for (uint64_t at = 0; cow_image_next_bad(cow, at, &range);
+	     at = range.offset_bytes + range.len_bytes) {
+		struct cow_segment *grown = list_grow(ranges, nr, &room, sizeof(*grown));
+
+		if (!grown) {
+			free(ranges);
+			return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+					  "no memory for more than %zu bad ranges", nr);
+		}
+		ranges = grown;
+		ranges[nr++] = range;
+	}
+	if (!nr)
+		return 0;
+	ret = cow_image_bad_new(repair->target, ranges, nr, COW_BAD_PATCHED, &repair->patched, err);
+	free(ranges);
+	return ret;
+}
+
+int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		      struct cow_err *err)
+{
+	int ret = 0;
+
+	repair->target = cow;
+	if (repair->is_dry_run) {
+		ret = cow_image_overlay_new(cow, &repair->preview, err);
+		repair->target = repair->preview;
+	} else if (repair->output) {
+		repair->is_grown = repair->needed_bytes > cow_image_size(cow);
+		ret = open_output(repair, set, cow, err);
+	} else if (repair->save_undo && !will_grow(repair)) {
+		ret = open_undo(repair, set, cow, err);
+	}
+	if (!ret)
+		ret = grow(repair, err);
+	if (!ret)
+		ret = open_patched(repair, cow, err);
+	return ret;
+}
+
+/* y, n, a(ll of this id), q(uit). */
+static bool approve(void *user, const struct cow_finding *finding)
+{
+	struct check_repair *repair = user;
+	const char *question = finding->problem->question;
+	char answer[16];
+
+	if (!repair->asks)
+		return true;
+	for (size_t i = 0; i < repair->nr_all; i++)
+		if (repair->all[i] == finding->problem)
+			return true;
+	while (!repair->is_stopped) {
+		cli_status_line(NULL);
+		fprintf(stderr, "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(), finding->sentence,
+			cli_tool(), question ? question : "mark the store valid");
+		(void)fflush(stderr);
+		if (!fgets(answer, sizeof(answer), stdin))
+			answer[0] = 'q';
+		switch (answer[0]) {
+		case 'a':
+			if (repair->nr_all < sizeof(repair->all) / sizeof(repair->all[0]))
+				repair->all[repair->nr_all++] = finding->problem;
+			return true;
+		case 'y':
+			return true;
+		case 'n':
+			return false;
+		case 'q':
+			repair->is_stopped = true;
+		}
+	}
+	return false;
+}
+
+int check_repair_run(struct check_repair *repair, const struct cow_store_args *args,
+		     struct cow_repair_result *ret_result, struct cow_err *err)
+{
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+
+	if (repair->is_safe_only)
+		params.flags |= COW_REPAIR_SAFE;
+	if (repair->output || repair->save_undo || cli_forced("lost"))
+		params.flags |= COW_REPAIR_LOST;
+	if (repair->revalidates)
+		params.flags |= COW_REPAIR_REVALIDATE;
+	params.callbacks = repair->callbacks;
+	params.user = repair;
+	params.approve = approve;
+	return cow_repair(args, &params, ret_result, err);
+}
+
+int check_repair_publish(struct check_repair *repair, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+
+	if (!repair->guard)
+		return repair->out ? cow_output_publish(repair->out, err) : 0;
+	cow_store_get_info(repair->undo_store, &info);
+	if (repair->undo && !info.nr_exceptions)
+		cow_output_withdraw(repair->undo); /* nothing was written */
+	return cow_repair_undo_end(repair->undo_store, err);
+}
+
+void check_repair_close(struct check_repair *repair)
+{
+	cow_image_close(repair->patched);
+	close_undo(repair);
+	outputs_close(repair->undo);
+	outputs_close(repair->out);
+	cow_image_close(repair->preview);
+}

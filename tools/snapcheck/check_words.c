@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/snapcheck/check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "tools/common/size.h"
+#include "tools/common/text.h"
+
+static const char *const class_names[] = { "info", "note", "damage", "lost" };
+#define NR_CLASSES 4
+
+static void put_place(struct json_object *at, const char *key, uint64_t value)
+{
+	if (value == COW_OFFSET_NONE)
+		json_put_null(at, key);
+	else
+		json_put_u64(at, key, value);
+}
+
+static void print_finding(FILE *text, const struct cow_finding *finding)
+{
+	char *sentence = text_escape(finding->sentence);
+
+	fprintf(text, "%s: %s", class_names[finding->problem->klass], finding->problem->id);
+	if (finding->offset_bytes != COW_OFFSET_NONE)
+		fprintf(text, ", byte %" PRIu64, finding->offset_bytes);
+	if (finding->chunk != COW_OFFSET_NONE)
+		fprintf(text, " (chunk %" PRIu64 ")", finding->chunk);
+	fprintf(text, ": %s\n", sentence ? sentence : finding->sentence);
+	if (finding->problem->klass > COW_CLASS_INFO) {
+		fprintf(text, "  kernel: %s\n", finding->problem->kernel);
+		fprintf(text, "  next: %s\n", finding->problem->fix);
+	}
+	free(sentence);
+}
+
+void check_on_finding(void *user, const struct cow_finding *finding)
+{
+	struct check *check = user;
+	struct json_object *at = json_put_object(check->findings, NULL);
+
+	json_put_text(at, "id", finding->problem->id);
+	json_put_text(at, "class", class_names[finding->problem->klass]);
+	json_put_text(at, "path", finding->image);
+	put_place(at, "offset", finding->offset_bytes);
+	put_place(at, "length", finding->len_bytes);
+	put_place(at, "chunk", finding->chunk);
+	json_put_text(at, "sentence", finding->sentence);
+	json_put_text(at, "kernel", finding->problem->kernel);
+	json_put_text(at, "fix", finding->problem->fix);
+	print_finding(check->text, finding);
+}
+
+static bool is_full(const struct cow_store_info *info)
+{
+	return info->allocated_sectors + info->chunk_bytes / 512 > info->total_sectors;
+}
+
+static void print_numbers(FILE *text, const char *name, const struct cow_verdict *verdict)
+{
+	const struct cow_store_info *info = &verdict->info;
+	char size[SIZE_TEXT_BYTES];
+
+	fprintf(text, "%s: %s store, chunks of %s, %" PRIu64 " exceptions\n", name, info->kind,
+		size_round(info->chunk_bytes, size), info->nr_exceptions);
+	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 " %" PRIu64 "\n",
+		name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
+	/* advice for a store that works; what is damaged has other needs */
+	if (is_full(info) && verdict->merge_right)
+		fprintf(text,
+			"%s: full: the next write that needs a chunk invalidates it; merge it, or "
+			"make the image larger (truncate -s +SIZE, lvextend) first\n",
+			name);
+}
+
+static const char *yes_no(bool is_so)
+{
+	return is_so ? "yes" : "no";
+}
+
+static const char *loads(const struct check *check)
+{
+	const struct cow_verdict *verdict = &check->verdict;
+
+	if (verdict->known && !verdict->valid)
+		return "only as invalid: every read fails";
+	if (cow_report_count_id(check->report, "persistent.header-magic-zero"))
+		return "only as a new one: what is in it is wiped";
+	return yes_no(verdict->kernel_loads);
+}
+
+void check_print_summary(const struct check *check)
+{
+	const struct cow_verdict *verdict = &check->verdict;
+	char *name = text_escape(cow_image_name(check->cow));
+
+	fprintf(check->text, "findings:");
+	for (int klass = NR_CLASSES - 1; klass >= 0; klass--)
+		fprintf(check->text, " %" PRIu64 " %s%s", cow_report_count(check->report, klass),
+			class_names[klass], klass ? "," : "\n");
+	if (verdict->known)
+		print_numbers(check->text, name ? name : "COW", verdict);
+	fprintf(check->text, "will the kernel load this store: %s\n", loads(check));
+	fprintf(check->text, "is its view trustworthy: %s\n", yes_no(verdict->view_right));
+	fprintf(check->text, "would a merge be right: %s\n", yes_no(verdict->merge_right));
+	free(name);
+}
+
+void check_put_verdict(const struct check *check)
+{
+	struct json_object *counts = json_put_object(json_root(), "counts");
+	struct json_object *at = json_put_object(json_root(), "verdict");
+	const struct cow_verdict *verdict = &check->verdict;
+
+	for (int klass = 0; klass < NR_CLASSES; klass++)
+		json_put_u64(counts, class_names[klass], cow_report_count(check->report, klass));
+	json_put_bool(at, "kernel_loads", verdict->kernel_loads);
+	json_put_bool(at, "view_trustworthy", verdict->view_right);
+	json_put_bool(at, "merge_right", verdict->merge_right);
+	json_put_bool(at, "valid", verdict->valid);
+	at = verdict->known ? json_put_object(json_root(), "store") : NULL;
+	json_put_text(at, "kind", verdict->info.kind);
+	json_put_u64(at, "chunk_bytes", verdict->info.chunk_bytes);
+	json_put_u64(at, "exceptions", verdict->info.nr_exceptions);
+	json_put_u64(at, "allocated_sectors", verdict->info.allocated_sectors);
+	json_put_u64(at, "total_sectors", verdict->info.total_sectors);
+	json_put_u64(at, "metadata_sectors", verdict->info.metadata_sectors);
+}

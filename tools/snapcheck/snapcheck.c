@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/snapcheck/check.h"
+#include "tools/snapcheck/check_repair.h"
+#include "tools/snapcheck/check_verify.h"
+#include "tools/common/cli.h"
+#include "tools/common/json.h"
+#include "tools/images/operands.h"
+#include "tools/common/opts.h"
+#include "tools/common/progress.h"
+#include "tools/common/sandbox.h"
+#include "tools/common/size.h"
+#include "tools/common/text.h"
+
+static struct options {
+	struct cli_common common;
+	const char *origin;
+	uint64_t chunk_bytes, max_findings;
+	bool header_only, preen, revalidate;
+	const char *output, *save_undo, *verify;
+	struct bad_options bad;
+} options;
+
+static const struct opt option_table[] = {
+	{ 0, "origin", "ORIGIN", "the same as the first operand", OPT_TEXT, &options.origin, NULL },
+	{ 'p', "preen", NULL, "repair what is safe, without asking", OPT_FLAG, &options.preen,
+	  NULL },
+	{ 'o', "output", "NEW", "write the repaired store to NEW, leave COW alone", OPT_TEXT,
+	  &options.output, NULL },
+	{ 0, "save-undo", "FILE", "first save in FILE what will be overwritten", OPT_TEXT,
+	  &options.save_undo, NULL },
+	{ 0, "revalidate", NULL, "make a store valid that is marked invalid", OPT_FLAG,
+	  &options.revalidate, NULL },
+	{ 'c', "chunk-size", "SIZE", "what it is, where the header is lost; else it must be this",
+	  OPT_SIZE, &options.chunk_bytes, NULL },
+	{ 0, "verify", "MANIFEST",
+	  "compare the view with the digests in a manifest, or in the tar that ends with it",
+	  OPT_TEXT, &options.verify, NULL },
+	{ 0, "header-only", NULL, "look at the header alone", OPT_FLAG, &options.header_only,
+	  NULL },
+	OPT_SKIP_UNREADABLE(&options.bad),
+	OPT_BAD_BLOCKS(&options.bad),
+	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
+	  &options.max_findings, NULL },
+	OPTS_COMMON(&options.common),
+};
+
+static const struct opts_spec spec = {
+	.tool = "snapcheck",
+	.operands = "[ORIGIN] COW",
+	.summary =
+		"Says what is wrong with the snapshot COW, in words: will the kernel load it, is\n"
+		"its view right, would a merge be right. Nothing is written without -p, -y, -o\n"
+		"or an answer.",
+	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
+		 "be, -n with one of them shows what would be left.",
+	.force_ids = "busy,grow,lost,overwrite",
+	.options = option_table,
+	.common = &options.common,
+	.min_operands = 1,
+	.max_operands = 2,
+};
+
+static int on_progress(void *user, const struct cow_progress *now)
+{
+	struct check *check = user;
+
+	return progress_update(&check->progress, now);
+}
+
+/* Then the image itself is left alone. */
+static bool has_bad_options(void)
+{
+	return options.bad.skips || options.bad.maps.nr_words;
+}
+
+/* May be asked, because somebody is there. */
+static bool is_asking(void)
+{
+	return !options.common.yes && !options.preen && !options.common.dry_run &&
+	       !options.output && !has_bad_options() && isatty(STDIN_FILENO) &&
+	       cli_stderr_is_terminal();
+}
+
+static bool wants_repair(void)
+{
+	return options.common.yes || options.preen || options.output || is_asking();
+}
+
+/* A repaired copy, without what cannot be read. */
+static void next_copy(const struct check *check, const char *cow)
+{
+	const char *origin = check->origin ? cow_image_name(check->origin) : NULL;
+	char *map = NULL;
+
+	if (options.bad.maps.nr_words &&
+	    asprintf(&map, "--bad-blocks=%s", options.bad.maps.words[0]) < 0)
+		return;
+	if (map)
+		cli_next("snapcheck", "-y", "--skip-unreadable", map, "-o", "repaired.img",
+			 origin ? origin : cow, origin ? cow : NULL, NULL);
+	else
+		cli_next("snapcheck", "-y", "--skip-unreadable", "-o", "repaired.img",
+			 origin ? origin : cow, origin ? cow : NULL, NULL);
+	free(map);
+}
+
+/* The next safe step; nothing that writes to what was checked. */
+static void choose_next(const struct check *check, bool is_damaged)
+{
+	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
+	/* what is packed is mended where it came from */
+	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
+
+	if (cow_report_count_id(check->report, "persistent.chunk-size-unknown"))
+		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
+	else if (options.header_only)
+		cli_next("snapcheck", cow, NULL);
+	else if (check->verdict.needed_bytes && !options.output)
+		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+	else if (check->has_repaired && !options.common.dry_run && options.output)
+		cli_next("snapcheck", options.output, NULL);
+	else if (check->verdict.known && !check->verdict.valid)
+		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
+			 NULL);
+	else if (is_damaged && has_bad_options() && !wants_repair())
+		next_copy(check, cow);
+	else if (is_damaged && !check->verdict.known)
+		/* no repair and no export either: for somebody else to look at */
+		cli_next("snapdump", "--metadata", "-o", "report.tar.zst", cow, NULL);
+	else if (is_damaged && !wants_repair())
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+	else if (is_damaged)
+		cli_next("snapdump", "--tar", "--force=damaged", "-o", "rescue.tar", origin, cow,
+			 NULL);
+	else if (!check->origin)
+		cli_next("snapcheck", origin, cow, NULL);
+	else if (check->repaired.nr_lost) /* a merge would be for good */
+		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin, cow, NULL);
+	else if (check->verdict.info.nr_exceptions)
+		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
+}
+
+/* The args of a store on this image. */
+static struct cow_store_args args_of(const struct check *check, struct cow_role_image roles[2],
+				     struct cow_image *cow)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	roles[0] = (struct cow_role_image){ .role = COW_ROLE_COW, .image = cow };
+	roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = check->origin };
+	args.kind = options.common.type;
+	/* a store without a header is one if the caller says what it looks like */
+	if (!args.kind && (options.chunk_bytes || options.bad.skips))
+		args.kind = cow_store_kind(0);
+	args.images = roles;
+	args.nr_images = check->origin ? 2 : 1;
+	args.chunk_bytes = options.chunk_bytes;
+	return args;
+}
+
+/* No header, but is there a list where some chunk size would put it? */
+static void suggest_kind(struct cow_store_args args, const struct cow_image *cow)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+
+	args.kind = cow_store_kind(0);
+	params.flags = COW_CHECK_HEADER_ONLY;
+	if (!cow_check(&args, &params, NULL, &verdict, NULL))
+		cli_next("snapcheck", "-t", args.kind, cow_image_name(cow), NULL);
+}
+
+static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_of(check, roles, cow);
+	int ret;
+
+	callbacks.user = check;
+	callbacks.progress = on_progress;
+	callbacks.finding = check_on_finding;
+	cow_report_free(check->report);
+	check->report = NULL;
+	check->verdict = (struct cow_verdict)COW_VERDICT_INIT;
+	ret = cow_report_new(&callbacks, options.max_findings, &check->report, err);
+	if (ret)
+		return ret;
+	params.flags = options.header_only ? COW_CHECK_HEADER_ONLY : 0;
+	params.callbacks = &callbacks;
+	ret = cow_check(&args, &params, check->report, &check->verdict, err);
+	if (ret == -EMEDIUMTYPE && !args.kind)
+		suggest_kind(args, cow);
+	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
+}
+
+static int open_cow(struct check *check, struct cow_err *err)
+{
+	bool writes = wants_repair() && !options.output && !options.common.dry_run;
+	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
+	const char *cow = cli_operands()[cli_nr_operands() - 1];
+	int ret;
+
+	ret = cow_imageset_open(check->set, cow, writes ? COW_OPEN_WRITE : busy, &check->cow, err);
+	/* who can only look may look */
+	check->only_looks = ret && is_asking();
+	if (check->only_looks)
+		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);
+	if (has_bad_options())
+		return ret ? ret : check_bad_open(check, &options.bad, &check->callbacks, err);
+	/* a pack is often shorter than any image */
+	if (!check_pack_open || !check_pack_open(check, cow))
+		return ret;
+	check->cow_error = *err;
+	return 0;
+}
+
+static int open_images(struct check *check, struct cow_err *err)
+{
+	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
+	const char *origin = cli_nr_operands() == 2 ? cli_operands()[0] : options.origin;
+	int ret;
+
+	ret = cow_imageset_new(&check->set, err);
+	if (!ret)
+		ret = open_cow(check, err);
+	if (!ret && origin)
+		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
+	if (!ret && origin)
+		operands_note_tail(check->origin);
+	if (!ret && origin && !check->may_be_pack)
+		ret = operands_check_order(check->origin, check->cow, err);
+	if (!ret && options.verify)
+		ret = check_verify_open(check, options.verify, err);
+	return ret;
+}
+
+/* A store without its data stands in for the image. */
+static int unpack(struct check *check, struct cow_err *err)
+{
+	bool writes = options.common.yes || options.preen || options.output || options.save_undo;
+	int ret = check_unpack(check, cli_operands()[cli_nr_operands() - 1],
+			       writes && !options.common.dry_run, err);
+
+	if (!ret && check->is_pack && options.verify)
+		return cli_refuse(err, -EPERM, "pack", NULL,
+				  "%s is a metadata pack, which has no data to compare",
+				  cow_image_name(check->cow));
+	if (!ret && check->is_pack)
+		check->only_looks = !options.common.dry_run;
+	if (!ret && !check->cow) {
+		*err = check->cow_error;
+		ret = err->code;
+	}
+	return ret || !check->origin ? ret : operands_check_order(check->origin, check->cow, err);
+}
+
+static bool has_damage(const struct check *check)
+{
+	return cow_report_count(check->report, COW_CLASS_DAMAGE) ||
+	       cow_report_count(check->report, COW_CLASS_LOST);
+}
+
+static void put_repair(const struct check *check, const char *where)
+{
+	const struct cow_repair_result *result = &check->repaired;
+	struct json_object *at = json_put_object(json_root(), "repair");
+
+	json_put_text(at, "target", where);
+	json_put_bool(at, "written", !options.common.dry_run);
+	json_put_u64(at, "mended", result->nr_mended);
+	json_put_u64(at, "left", result->nr_left);
+	json_put_u64(at, "records_dropped", result->nr_dropped);
+	json_put_u64(at, "chunks_copied", result->nr_copied);
+	json_put_bool(at, "data_lost", result->nr_lost != 0);
+	fprintf(check->text,
+		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
+		" records dropped, %" PRIu64 " chunks copied\n",
+		options.common.dry_run ? "repair, in memory only" : "repair", result->nr_mended,
+		result->nr_left, result->nr_dropped, result->nr_copied);
+	if (result->nr_lost)
+		fprintf(check->text, "data is gone with what was dropped: there the view shows the "
+				     "origin now, and a merge would keep it\n");
+	if (options.revalidate && result->nr_mended)
+		fprintf(check->text,
+			"the store is taken as valid: every write to the origin since it was "
+			"invalidated is missing from it, and nobody can tell how many\n");
+}
+
+/* Repairs, then looks again at what came out. */
+static int repair_and_look(struct check *check, struct check_repair *repair, struct cow_err *err)
+{
+	struct cow_role_image roles[2];
+	struct cow_store_args args;
+	struct cow_image *target;
+	int ret;
+
+	repair->needed_bytes = check->verdict.needed_bytes;
+	ret = check_repair_open(repair, check->set, check->cow, err);
+	if (ret)
+		return ret;
+	target = repair->patched ? repair->patched : repair->target;
+	args = args_of(check, roles, target);
+	ret = check_repair_run(repair, &args, &check->repaired, err);
+	cli_status_line(NULL);
+	if (ret)
+		return ret;
+	check->has_repaired = check->repaired.nr_mended || repair->is_grown;
+	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
+	if (repair->is_grown)
+		fprintf(check->text,
+			"enlarged with zeros to %" PRIu64 " bytes: the list has an end\n",
+			repair->needed_bytes);
+	else if (repair->needed_bytes && !options.preen)
+		cli_note("--force=grow enlarges %s in place, -o NEW makes a larger one",
+			 cow_image_name(check->cow));
+	check->findings = json_put_array(json_root(), "findings_left");
+	ret = look(check, target, err);
+	if (check->repaired.nr_lost) /* sound now, but not what it was */
+		check->verdict.view_right = check->verdict.merge_right = false;
+	if (!ret && repair->is_stopped)
+		cli_note("stopped: what was answered with yes is repaired");
+	return ret ? ret : check_repair_publish(repair, err);
+}
+
+static int repair(struct check *check, struct cow_err *err)
+{
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct check_repair job = {
+		.is_safe_only = options.preen,
+		.asks = is_asking(),
+		.is_dry_run = options.common.dry_run,
+		.revalidates = options.revalidate,
+		.output = options.output,
+		.save_undo = options.save_undo,
+		.callbacks = &callbacks,
+	};
+	int ret = 0;
+
+	callbacks.user = check;
+	callbacks.progress = on_progress;
+	if (!wants_repair() || check->only_looks || options.header_only)
+		return 0;
+	if (options.output && cow_report_count_id(check->report, "persistent.chunk-size-unknown")) {
+		cli_note("%s is not made: as long as the chunk size is not known nothing can be "
+			 "repaired",
+			 options.output);
+		return 0;
+	}
+	if (options.output || check_repair_is_due(&job, check->report))
+		ret = repair_and_look(check, &job, err);
+	else if (options.save_undo && !options.common.dry_run)
+		ret = check_repair_settle(&job, check->set, check->cow, err);
+	check_repair_close(&job);
+	return ret;
+}
+
+static int conclude(struct check *check, const char *report)
+{
+	bool is_damaged = has_damage(check);
+	/* a preview ends as the real run would */
+	int done = check->has_repaired ? CLI_REPAIRED : CLI_DONE;
+
+	check_put_verdict(check);
+	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
+		fputs(report, stdout);
+	choose_next(check, is_damaged);
+	return is_damaged || check->repaired.nr_lost ? CLI_DAMAGE : done;
+}
+
+static int run(struct check *check)
+{
+	struct cow_err err = COW_ERR_INIT;
+	char *report = NULL;
+	size_t len = 0;
+	int ret, status;
+	bool is_cut;
+
+	check->text = open_memstream(&report, &len);
+	if (!check->text)
+		return cli_no_memory("the report");
+	check->findings = json_put_array(json_root(), "findings");
+	progress_start(&check->progress, options.common.progress, options.common.quiet);
+	check->callbacks = progress_callbacks(&check->progress);
+	ret = open_images(check, &err);
+	/* What they are to hold is known after a look: check_repair_open(). */
+	if (!options.output && !options.save_undo)
+		sandbox_enter();
+	if (!ret && check->may_be_pack)
+		ret = unpack(check, &err);
+	if (!ret && options.verify)
+		ret = check_verify_read(check, options.verify, &err);
+	if (!ret)
+		ret = look(check, check->cow, &err);
+	if (!ret)
+		ret = repair(check, &err);
+	if (!ret)
+		check_print_summary(check);
+	/* a report is whole, or there is none */
+	is_cut = ferror(check->text);
+	is_cut |= fclose(check->text) != 0;
+	if (ret)
+		status = cli_fail(&err);
+	else
+		status = is_cut ? cli_no_memory("the report") : conclude(check, report);
+	free(report);
+	cow_report_free(check->report);
+	if (check->file)
+		check_bad_close(check);
+	cow_image_close(check->cow);
+	cow_image_close(check->origin);
+	cow_imageset_free(check->set);
+	check_verify_close(check);
+	return status;
+}
+
+static int options_check(void)
+{
+	if (options.origin && cli_nr_operands() == 2)
+		return cli_usage("--origin and two operands: which one is the origin?");
+	if (options.preen && options.common.yes)
+		return cli_usage("-p repairs what is safe, -y all: which one?");
+	if (options.output && options.save_undo)
+		return cli_usage("-o leaves COW alone, --save-undo has nothing to save then");
+	if (options.revalidate && !options.output && !options.save_undo)
+		return cli_usage("--revalidate: only with -o or --save-undo");
+	if (options.verify && (options.header_only || (!options.origin && cli_nr_operands() < 2)))
+		return cli_usage("--verify compares the whole view: give ORIGIN, and no "
+				 "--header-only");
+	if (has_bad_options() &&
+	    (options.save_undo || ((options.common.yes || options.preen) && !options.output)))
+		return cli_usage("--skip-unreadable and --bad-blocks leave COW alone: repair with "
+				 "-o NEW");
+	if (options.save_undo && !wants_repair())
+		return cli_usage("--save-undo: nothing is repaired without -p or -y");
+	return bad_check_usage(&options.bad, 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct check check = { .verdict = COW_VERDICT_INIT, .repaired = COW_REPAIR_RESULT_INIT };
+	bool is_ended;
+	int status;
+
+	status = cli_start(&spec, argc, argv, &is_ended);
+	if (is_ended)
+		return cli_finish(status);
+	status = options_check();
+	if (status == CLI_DONE)
+		status = run(&check);
+	return cli_finish(status);
+}

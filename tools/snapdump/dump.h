@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/* dump.h - the ways in which snapdump gives out a view, one file each. */
+#ifndef TOOLS_DUMP_H
+#define TOOLS_DUMP_H
+
+#include "tools/formats/manifest.h"
+#include "tools/images/operands.h"
+#include "tools/common/printer.h"
+#include "tools/common/progress.h"
+#include "tools/tar/tar.h"
+
+/* Views are copied in pieces of this size. */
+#define DUMP_PIECE_BYTES (UINT64_C(1) << 20)
+/* For aligned_alloc(): the system copies to and from what begins on a page at
+ * twice the speed. */
+#define DUMP_BUFFER_ALIGN 4096
+
+struct dump {
+	struct operands operands;
+	struct progress progress;
+	const char *output;   /* -o; NULL: stdout */
+	const char *compress; /* --compress; NULL: by name */
+	int64_t mtime;
+	bool is_dry_run;
+	const char *path;	     /* --path; NULL: all files */
+	const char *const *excludes; /* --exclude */
+	size_t nr_excludes;
+	const char *against;		/* --against; NULL: the origin */
+	struct cow_callbacks callbacks; /* of the progress */
+	/* Filled in, for the last line and the JSON object. */
+	uint64_t data_bytes; /* not holes */
+	uint64_t nr_ranges;
+	uint64_t nr_damaged;	/* files left out or doubtful: exit status 4 */
+	uint64_t skipped_bytes; /* unreadable in the first pass */
+};
+
+/* The view as bytes: stream, sparse file, or every byte of a block device. */
+int dump_raw(struct dump *dump, struct cow_err *err);
+/* A pax tar: view.img, sparse, then manifest.json. */
+int dump_tar(struct dump *dump, struct cow_err *err);
+/* What changed, as a pax tar: see libcow-delta(5). */
+int dump_delta(struct dump *dump, struct cow_err *err);
+/* The ranges that some layer holds, as text (or in the JSON object). */
+int dump_map(struct dump *dump, struct cow_err *err);
+
+/* Text that goes where the map goes: also to a terminal, and with --json on
+ * stdout nowhere, because the object has it. */
+typedef int dump_text_writer(struct dump *dump, struct printer *text, struct cow_err *err);
+int dump_text(struct dump *dump, dump_text_writer *write, struct cow_err *err);
+/* The ranges of the COW image that are worth rescuing, as a mapfile. */
+int dump_rescue(struct dump *dump, struct cow_err *err);
+
+/* The files of an ext2/3/4 file system in the view, as a pax tar. */
+int dump_files(struct dump *dump, struct cow_err *err);
+
+/* The store of one COW image without its data: see libcow-metadata(5). Opens
+ * the operands itself, because the store need not be one that opens. */
+struct dump_metadata_params {
+	char *const *specs; /* [ORIGIN] COW */
+	size_t nr_specs;
+	const char *kind; /* NULL: probe */
+	uint64_t chunk_bytes;
+};
+int dump_metadata(struct dump *dump, const struct dump_metadata_params *params,
+		  struct cow_err *err);
+
+/* What an image holds besides zeros. Memory: 24 bytes for each megabyte, and
+ * 16 for each extent. */
+struct dump_contents {
+	struct cow_segment *extents;
+	size_t nr_extents, extents_room;
+	struct manifest manifest;
+};
+void dump_contents_clear(struct dump_contents *contents);
+int dump_contents_scan(struct dump *dump, struct cow_image *image, struct dump_contents *contents,
+		       struct cow_err *err);
+/* Writes it as a sparse member. */
+int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, struct cow_image *image,
+		      const struct dump_contents *contents, struct cow_err *err);
+/* Between two passes over the view, and behind the second: what was read the
+ * first time must not be unreadable the second. Errors: -EIO. */
+void dump_first_pass(struct dump *dump);
+int dump_second_pass(const struct dump *dump, struct cow_err *err);
+/* Is what is given out not what the snapshot was? */
+bool dump_is_doubtful(const struct dump *dump);
+
+/* Tells how far it is; -ECANCELED after SIGINT. */
+int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,
+	      struct cow_err *err);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * A delta is a pax tar of four members (libcow-delta(5)): delta.json, ranges.txt,
+ * delta.img (sparse: exactly the changed data), manifest.json. What changed and
+ * all digests are found in a first pass, so that whoever reads the stream knows
+ * what is coming, and whether it fits, before the data.
+ *
+ * Away from the exceptions of the layers the view is the origin: there it is
+ * neither compared nor digested twice.
+ */
+#include "tools/snapdump/dump.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/formats/delta.h"
+#include "tools/formats/manifest.h"
+#include "tools/common/printer.h"
+#include "tools/common/sandbox.h"
+#include "tools/common/sink.h"
+#include "tools/tar/tar.h"
+
+struct delta_dump {
+	struct dump *dump;
+	struct delta delta;
+	struct manifest manifest; /* of the view */
+	struct manifest parent;
+	/* For --against: the view's extents, before they are cut to the ranges
+	 * that changed. */
+	struct delta extents;
+	size_t cursor; /* ranges come to changed() in order */
+};
+
+static int on_difference(void *user, uint64_t offset_bytes, uint64_t len_bytes, bool is_zero)
+{
+	struct delta_dump *job = user;
+
+	return delta_add(&job->delta, offset_bytes, len_bytes, is_zero);
+}
+
+/* Does a range of the manifest hold a difference? Asked in ascending order. */
+static bool is_changed(void *user, uint64_t index)
+{
+	struct delta_dump *job = user;
+	const struct delta *delta = &job->delta;
+	uint64_t start = index * COW_MANIFEST_RANGE_BYTES;
+
+	while (job->cursor < delta->nr_ranges &&
+	       delta->ranges[job->cursor].offset_bytes + delta->ranges[job->cursor].len_bytes <=
+		       start)
+		job->cursor++;
+	return job->cursor < delta->nr_ranges &&
+	       delta->ranges[job->cursor].offset_bytes < start + COW_MANIFEST_RANGE_BYTES;
+}
+
+/* The difference to the origin. */
+static int scan_difference(struct delta_dump *job, const struct cow_callbacks *callbacks,
+			   struct cow_err *err)
+{
+	const struct operands *operands = &job->dump->operands;
+	struct manifest_scan scan = { .callbacks = callbacks };
+	struct cow_diff_params params = COW_DIFF_PARAMS_INIT;
+	int ret;
+
+	params.callbacks = callbacks;
+	params.user = job;
+	params.range = on_difference;
+	ret = cow_diff(operands->origin, operands->view, &params, err);
+	dump_first_pass(job->dump);
+	if (!ret)
+		ret = manifest_scan(&job->parent, operands->origin, &scan, err);
+	if (ret)
+		return ret;
+	scan.known = &job->parent;
+	scan.changed = is_changed;
+	scan.user = job;
+	return manifest_scan(&job->manifest, operands->view, &scan, err);
+}
+
+static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	struct delta_dump *job = user;
+
+	return delta_add(&job->extents, offset_bytes, len_bytes, false);
+}
+
+/* Adds a range that changed: data where the view has extents, else zeros. */
+static int add_changed(struct delta_dump *job, uint64_t start, uint64_t end)
+{
+	const struct delta *extents = &job->extents;
+	int ret = 0;
+
+	while (!ret && start < end) {
+		uint64_t data = end, stop = end;
+
+		while (job->cursor < extents->nr_ranges &&
+		       extents->ranges[job->cursor].offset_bytes +
+				       extents->ranges[job->cursor].len_bytes <=
+			       start)
+			job->cursor++;
+		if (job->cursor < extents->nr_ranges) {
+			const struct delta_range *extent = &extents->ranges[job->cursor];
+
+			data = extent->offset_bytes > start ? extent->offset_bytes : start;
+			data = data < end ? data : end;
+			if (extent->offset_bytes + extent->len_bytes < end)
+				stop = extent->offset_bytes + extent->len_bytes;
+		}
+		if (data > start)
+			ret = delta_add(&job->delta, start, data - start, true);
+		if (!ret && data < end)
+			ret = delta_add(&job->delta, data, stop - data, false);
+		start = data < end ? stop : end;
+	}
+	return ret;
+}
+
+/* The difference to what a manifest says: in whole ranges of it. */
+static int scan_against(struct delta_dump *job, const struct cow_callbacks *callbacks,
+			struct cow_err *err)
+{
+	struct cow_image *view = job->dump->operands.view;
+	struct manifest_scan scan = { .callbacks = callbacks, .extent = on_extent, .user = job };
+	uint64_t index = 0, size = cow_image_size(view);
+	int ret;
+
+	if (job->parent.view_bytes != size)
+		return cli_refuse(err, -EPERM, "size", NULL,
+				  "%s is about %" PRIu64 " bytes, but the view has %" PRIu64
+				  ": only views of one size have a difference",
+				  job->dump->against, job->parent.view_bytes, size);
+	ret = manifest_scan(&job->manifest, view, &scan, err);
+	dump_first_pass(job->dump);
+	for (; !ret && manifest_next_change(&job->parent, &job->manifest, index, &index); index++) {
+		uint64_t start = index * COW_MANIFEST_RANGE_BYTES;
+		uint64_t len = size - start < COW_MANIFEST_RANGE_BYTES ? size - start
+								       : COW_MANIFEST_RANGE_BYTES;
+
+		if (add_changed(job, start, start + len))
+			ret = cli_refuse(err, -ENOMEM, "no-memory", NULL,
+					 "no memory for more than %zu ranges",
+					 job->delta.nr_ranges);
+	}
+	delta_clear(&job->extents);
+	return ret;
+}
+
+static int scan(struct delta_dump *job, struct cow_err *err)
+{
+	struct cow_callbacks callbacks = progress_callbacks(&job->dump->progress);
+	int ret;
+
+	ret = job->dump->against ? scan_against(job, &callbacks, err)
+				 : scan_difference(job, &callbacks, err);
+	if (ret)
+		return ret;
+	job->manifest.is_doubtful = dump_is_doubtful(job->dump);
+	job->manifest.has_parent = true;
+	memcpy(job->manifest.parent, job->parent.digest, COW_DIGEST_BYTES);
+	job->delta.view_bytes = job->manifest.view_bytes;
+	memcpy(job->delta.parent, job->parent.digest, COW_DIGEST_BYTES);
+	memcpy(job->delta.digest, job->manifest.digest, COW_DIGEST_BYTES);
+	job->dump->nr_ranges = job->delta.nr_ranges;
+	job->dump->data_bytes = job->delta.data_bytes;
+	manifest_clear(&job->parent);
+	return 0;
+}
+
+/* --------------------------------------------------------------- writing */
+
+static int put_ranges(struct tar *tar, struct delta_dump *job, void *buf, struct cow_err *err)
+{
+	struct cow_image *view = job->dump->operands.view;
+	const struct delta *delta = &job->delta;
+	uint64_t at = 0, end, done = 0;
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < delta->nr_ranges; i++) {
+		const struct delta_range *range = &delta->ranges[i];
+
+		if (range->is_zero)
+			continue;
+		ret = tar_hole(tar, range->offset_bytes - at, err);
+		at = range->offset_bytes;
+		for (end = at + range->len_bytes; !ret && at < end;) {
+			size_t piece = end - at < DUMP_PIECE_BYTES ? end - at : DUMP_PIECE_BYTES;
+
+			ret = dump_step(job->dump, "write", done, delta->data_bytes, err);
+			if (!ret)
+				ret = cow_image_pread(view, buf, piece, at, err);
+			if (!ret)
+				ret = tar_data(tar, buf, piece, err);
+			at += piece;
+			done += piece;
+		}
+	}
+	return ret ? ret : tar_hole(tar, delta->view_bytes - at, err);
+}
+
+static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err)
+{
+	const struct delta *delta = &job->delta;
+	/* bounded: so many are in memory */
+	struct cow_segment *extents = calloc(delta->nr_ranges + 1, sizeof(*extents));
+	void *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
+	size_t nr_extents = 0;
+	int ret;
+
+	for (size_t i = 0; extents && i < delta->nr_ranges; i++)
+		if (!delta->ranges[i].is_zero)
+			extents[nr_extents++] = (struct cow_segment){ delta->ranges[i].offset_bytes,
+								      delta->ranges[i].len_bytes };
+	if (!extents || !buf)
+		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu ranges",
+				 delta->nr_ranges);
+	else
+		ret = tar_begin_sparse(tar, DELTA_DATA_MEMBER, delta->view_bytes, extents,
+				       nr_extents, err);
+	free(extents);
+	if (!ret)
+		ret = put_ranges(tar, job, buf, err);
+	free(buf);
+	return ret;
+}
+
+static int print_head(const void *user, struct printer *printer, struct cow_err *err)
+{
+	return delta_print_head(user, printer, err);
+}
+
+static int print_ranges(const void *user, struct printer *printer, struct cow_err *err)
+{
+	return delta_print_ranges(user, printer, err);
+}
+
+static int print_manifest(const void *user, struct printer *printer, struct cow_err *err)
+{
+	return manifest_print(user, printer, err);
+}
+
+static int write_tar(struct delta_dump *job, struct sink *sink, struct cow_err *err)
+{
+	const struct tar_params params = {
+		.write = sink_write,
+		.user = sink,
+		.compress = job->dump->compress,
+		.file_name = job->dump->output,
+		.mtime = job->dump->mtime,
+	};
+	struct tar *tar = NULL;
+	int ret;
+
+	ret = tar_open(&params, &tar, err);
+	if (ret)
+		return ret;
+	ret = tar_put_text(tar, DELTA_HEAD_MEMBER, print_head, &job->delta, err);
+	if (!ret)
+		ret = tar_put_text(tar, DELTA_RANGES_MEMBER, print_ranges, &job->delta, err);
+	if (!ret)
+		ret = put_data(tar, job, err);
+	if (!ret)
+		ret = dump_second_pass(job->dump, err);
+	if (!ret)
+		ret = tar_put_text(tar, MANIFEST_MEMBER, print_manifest, &job->manifest, err);
+	if (!ret)
+		ret = tar_end(tar, err);
+	tar_free(tar);
+	return ret ? ret : sink_publish(sink, err);
+}
+
+int dump_delta(struct dump *dump, struct cow_err *err)
+{
+	struct delta_dump job = { .dump = dump };
+	struct sink sink = SINK_INIT;
+	int ret;
+
+	ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	if (!ret && dump->against)
+		ret = manifest_load(&job.parent, dump->against, err);
+	sandbox_enter();
+	if (!ret)
+		ret = scan(&job, err);
+	if (!ret && !dump->is_dry_run)
+		ret = write_tar(&job, &sink, err);
+	manifest_clear(&job.parent);
+	manifest_clear(&job.manifest);
+	delta_clear(&job.delta);
+	delta_clear(&job.extents);
+	sink_close(&sink);
+	return ret;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "tools/images/bad.h"
+#include "tools/common/cli.h"
+#include "tools/snapdump/dump.h"
+
+bool dump_is_doubtful(const struct dump *dump)
+{
+	return dump->operands.is_doubtful || bad_skipped_bytes(&dump->operands);
+}
+
+void dump_first_pass(struct dump *dump)
+{
+	dump->skipped_bytes = bad_skipped_bytes(&dump->operands);
+}
+
+int dump_second_pass(const struct dump *dump, struct cow_err *err)
+{
+	uint64_t now = bad_skipped_bytes(&dump->operands);
+
+	if (now == dump->skipped_bytes)
+		return 0;
+	return cli_refuse(err, -EIO, "dying", NULL,
+			  "%" PRIu64 " bytes that could be read a moment ago cannot any more: copy "
+			  "the image with ddrescue and work on the copy",
+			  now - dump->skipped_bytes);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * A store without its data, as a pax tar: metadata.json, then cow.img, sparse.
+ * What of the store goes into it is the library's business. Memory: what goes
+ * into it, and no more.
+ */
+#include "tools/snapdump/dump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/cli.h"
+#include "tools/formats/pack.h"
+#include "tools/common/sandbox.h"
+#include "tools/common/sink.h"
+
+static int open_images(struct dump *dump, const struct dump_metadata_params *params,
+		       struct cow_err *err)
+{
+	struct operands *operands = &dump->operands;
+	uint32_t flags = cli_forced("busy") ? COW_OPEN_BUSY : 0;
+	int ret;
+
+	operands->layers = calloc(1, sizeof(*operands->layers));
+	if (!operands->layers)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an image");
+	operands->nr_layers = 1;
+	ret = cow_imageset_new(&operands->set, err);
+	if (!ret)
+		ret = cow_imageset_open(operands->set, params->specs[params->nr_specs - 1], flags,
+					&operands->layers[0].cow, err);
+	if (!ret && params->nr_specs == 2)
+		ret = cow_imageset_open(operands->set, params->specs[0], flags, &operands->origin,
+					err);
+	if (!ret && operands->origin)
+		ret = operands_check_order(operands->origin, operands->layers[0].cow, err);
+	return ret;
+}
+
+static int copy_metadata(struct dump *dump, const struct dump_metadata_params *params,
+			 struct cow_image **ret_standin, struct cow_err *err)
+{
+	struct cow_callbacks callbacks = progress_callbacks(&dump->progress);
+	struct cow_image *cow = dump->operands.layers[0].cow;
+	const struct cow_role_image role = { .role = COW_ROLE_COW, .image = cow };
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	int ret;
+
+	args.kind = params->kind;
+	/* a store without a header is one if the caller says what it looks like */
+	if (!args.kind && params->chunk_bytes)
+		args.kind = cow_store_kind(0);
+	args.images = &role;
+	args.nr_images = 1;
+	args.chunk_bytes = params->chunk_bytes;
+	ret = cow_image_standin_new(cow_image_name(cow), cow_image_size(cow),
+				    cow_image_logical_block_size(cow), ret_standin, err);
+	return ret ? ret : cow_metadata_copy(&args, &callbacks, *ret_standin, err);
+}
+
+static int print_head(const void *user, struct printer *printer, struct cow_err *err)
+{
+	return pack_print_head(user, printer, err);
+}
+
+static int write_pack(struct dump *dump, struct sink *sink, const struct pack_head *head,
+		      struct cow_image *standin, const struct dump_contents *contents,
+		      struct cow_err *err)
+{
+	bool names_compression = dump->output && tar_is_name(dump->output);
+	const struct tar_params params = {
+		.write = sink_write,
+		.user = sink,
+		.compress = dump->compress || names_compression ? dump->compress : "zstd",
+		.file_name = dump->output,
+		.mtime = dump->mtime,
+	};
+	struct tar *tar = NULL;
+	int ret;
+
+	ret = tar_open(&params, &tar, err);
+	if (ret)
+		return ret;
+	ret = tar_put_text(tar, PACK_HEAD_MEMBER, print_head, head, err);
+	if (!ret)
+		ret = dump_contents_put(dump, tar, PACK_IMAGE_MEMBER, standin, contents, err);
+	if (!ret)
+		ret = tar_end(tar, err);
+	tar_free(tar);
+	return ret ? ret : sink_publish(sink, err);
+}
+
+static struct pack_head make_head(const struct dump *dump, const struct dump_contents *contents,
+				  uint64_t chunk_bytes)
+{
+	const struct cow_image *cow = dump->operands.layers[0].cow, *origin = dump->operands.origin;
+	struct pack_head head = {
+		.image_bytes = cow_image_size(cow),
+		.block_bytes = cow_image_logical_block_size(cow),
+		.origin_bytes = origin ? cow_image_size(origin) : 0,
+		.origin_block_bytes = origin ? cow_image_logical_block_size(origin) : 0,
+		.chunk_bytes = chunk_bytes,
+	};
+
+	for (size_t i = 0; i < contents->nr_extents; i++)
+		head.metadata_bytes += contents->extents[i].len_bytes;
+	memcpy(head.digest, contents->manifest.digest, sizeof(head.digest));
+	return head;
+}
+
+int dump_metadata(struct dump *dump, const struct dump_metadata_params *params, struct cow_err *err)
+{
+	struct dump_contents contents = { 0 };
+	struct cow_image *standin = NULL;
+	struct sink sink = SINK_INIT;
+	struct pack_head head;
+	int ret;
+
+	ret = open_images(dump, params, err);
+	if (!ret)
+		ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	sandbox_enter();
+	if (!ret)
+		ret = copy_metadata(dump, params, &standin, err);
+	if (!ret)
+		ret = dump_contents_scan(dump, standin, &contents, err);
+	if (!ret) {
+		head = make_head(dump, &contents, params->chunk_bytes);
+		dump->nr_ranges = contents.nr_extents;
+		if (dump->is_dry_run)
+			dump->data_bytes = head.metadata_bytes;
+		else
+			ret = write_pack(dump, &sink, &head, standin, &contents, err);
+	}
+	dump_contents_clear(&contents);
+	cow_image_close(standin);
+	sink_close(&sink);
+	return ret;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/snapdump/dump.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/images/blkid.h"
+#include "tools/common/outputs.h"
+#include "tools/common/sandbox.h"
+#include "tools/common/sink.h"
+
+/* Smallest hole that is left out of a file. */
+#define HOLE_BYTES 4096
+
+int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,
+	      struct cow_err *err)
+{
+	struct cow_progress now = { sizeof(now), phase, done_bytes, total_bytes };
+
+	if (progress_update(&dump->progress, &now))
+		return cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted");
+	return 0;
+}
+
+/* Where the bytes go; zeros may be cheaper than data. */
+struct target {
+	struct cow_image *image; /* file or device; NULL: the sink */
+	bool keeps_holes;	 /* image reads as zeros where nothing is written */
+	struct sink sink;
+};
+
+static int put(struct target *target, const uint8_t *buf, size_t len_bytes, uint64_t offset_bytes,
+	       struct cow_err *err)
+{
+	if (!target->image)
+		return sink_write(&target->sink, buf, len_bytes, err);
+	return cow_image_pwrite(target->image, buf, len_bytes, offset_bytes, err);
+}
+
+static int put_zeroes(struct target *target, uint64_t offset_bytes, uint64_t len_bytes,
+		      struct dump *dump, struct cow_err *err)
+{
+	if (target->keeps_holes)
+		return 0;
+	while (len_bytes) {
+		uint64_t piece = len_bytes < DUMP_PIECE_BYTES ? len_bytes : DUMP_PIECE_BYTES;
+		int ret = dump_step(dump, "write", offset_bytes,
+				    cow_image_size(dump->operands.view), err);
+
+		if (!ret && target->image)
+			ret = cow_image_write_zeroes(target->image, offset_bytes, piece, err);
+		else if (!ret)
+			ret = sink_zeroes(&target->sink, piece, err);
+		if (ret)
+			return ret;
+		offset_bytes += piece;
+		len_bytes -= piece;
+	}
+	return 0;
+}
+
+static bool is_zero(const uint8_t *buf, size_t len_bytes)
+{
+	return !buf[0] && !memcmp(buf, buf + 1, len_bytes - 1);
+}
+
+static size_t unit(size_t at, size_t len_bytes)
+{
+	return len_bytes - at < HOLE_BYTES ? len_bytes - at : HOLE_BYTES;
+}
+
+/* Writes the parts of a piece that are not zeros, joined. */
+static int put_sparse(struct target *target, const uint8_t *buf, size_t len_bytes,
+		      uint64_t offset_bytes, struct cow_err *err)
+{
+	size_t from = 0, to;
+	int ret;
+
+	while (from < len_bytes) {
+		if (is_zero(buf + from, unit(from, len_bytes))) {
+			from += unit(from, len_bytes);
+			continue;
+		}
+		for (to = from; to < len_bytes && !is_zero(buf + to, unit(to, len_bytes));)
+			to += unit(to, len_bytes);
+		ret = put(target, buf + from, to - from, offset_bytes + from, err);
+		if (ret)
+			return ret;
+		from = to;
+	}
+	return 0;
+}
+
+static int copy_range(struct dump *dump, struct target *target, uint8_t *buf, uint64_t offset_bytes,
+		      uint64_t len_bytes, struct cow_err *err)
+{
+	struct cow_image *view = dump->operands.view;
+	int ret;
+
+	for (uint64_t end = offset_bytes + len_bytes; offset_bytes < end;) {
+		uint64_t left = end - offset_bytes;
+		size_t piece = left < DUMP_PIECE_BYTES ? left : DUMP_PIECE_BYTES;
+
+		ret = dump_step(dump, "write", offset_bytes, cow_image_size(view), err);
+		if (!ret)
+			ret = cow_image_pread(view, buf, piece, offset_bytes, err);
+		if (!ret && target->keeps_holes)
+			ret = put_sparse(target, buf, piece, offset_bytes, err);
+		else if (!ret)
+			ret = put(target, buf, piece, offset_bytes, err);
+		if (ret)
+			return ret;
+		offset_bytes += piece;
+	}
+	return 0;
+}
+
+static int copy_view(struct dump *dump, struct target *target, struct cow_err *err)
+{
+	struct cow_image *view = dump->operands.view;
+	uint64_t at = 0, data, len, size = cow_image_size(view);
+	uint8_t *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
+	int ret = 0;
+
+	if (!buf)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a buffer");
+	while (!ret && at < size) {
+		ret = cow_image_next_data(view, at, &data, &len, err);
+		if (!ret)
+			ret = put_zeroes(target, at, data - at, dump, err);
+		if (!ret && len)
+			ret = copy_range(dump, target, buf, data, len, err);
+		if (ret)
+			break;
+		dump->data_bytes += len;
+		at = data + len;
+	}
+	free(buf);
+	return ret;
+}
+
+static int dump_to_file(struct dump *dump, struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct target target = { .sink = SINK_INIT };
+	struct cow_output *output = NULL;
+	int ret;
+
+	ret = outputs_open(dump->operands.set, dump->output, cow_image_size(dump->operands.view),
+			   flags, &output, err);
+	if (ret)
+		return ret;
+	target.image = cow_output_image(output);
+	target.keeps_holes = !cow_image_is_block_device(target.image);
+	ret = blkid_check_output(output, dump->output, err);
+	sandbox_enter();
+	if (!ret && !dump->is_dry_run)
+		ret = copy_view(dump, &target, err);
+	if (!ret && !dump->is_dry_run)
+		ret = cow_output_publish(output, err);
+	outputs_close(output);
+	return ret;
+}
+
+int dump_raw(struct dump *dump, struct cow_err *err)
+{
+	struct target target = { .sink = SINK_INIT };
+	int ret;
+
+	if (dump->output && strcmp(dump->output, "-"))
+		return dump_to_file(dump, err);
+	ret = sink_open(&target.sink, dump->operands.set, NULL, err);
+	sandbox_enter();
+	if (!ret && !dump->is_dry_run)
+		ret = copy_view(dump, &target, err);
+	sink_close(&target.sink);
+	return ret;
+}

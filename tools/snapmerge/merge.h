@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * merge.h - the parts of snapmerge. A merge in place goes: open everything,
+ * a dry run that finds what would be refused, the plan, the question, only
+ * then the first write.
+ */
+#ifndef TOOLS_MERGE_H
+#define TOOLS_MERGE_H
+
+#include "tools/images/bad.h"
+#include "tools/common/cli.h"
+#include "tools/images/operands.h"
+#include "tools/common/opts.h"
+
+struct merge_options {
+	struct cli_common common;
+	uint64_t batch_bytes;
+	const char *output;    /* NULL: in place */
+	const char *save_undo; /* NULL: none */
+	const char *reflink;
+	struct opt_list siblings, dropped;
+	bool keep, take_back, sparse, discard, scrub;
+	struct bad_options bad;
+};
+
+/* Other stores of the origin, open: kept true, or given up. */
+struct merge_siblings {
+	struct cow_image **images;
+	struct cow_store **stores;
+	size_t nr_stores;
+};
+
+/* The file that saves what the merge overwrites. */
+struct merge_undo {
+	const char *path;
+	uint64_t size_bytes;	   /* of a new one */
+	struct cow_output *output; /* new; else image is ours */
+	struct cow_image *image;
+	struct cow_store *store;
+	bool is_published;
+};
+
+struct merge_job {
+	const struct merge_options *options;
+	struct operands operands;
+	struct cow_store_info info; /* of the store as it was found */
+	struct merge_siblings kept, dropped;
+	struct merge_undo undo;
+	struct cow_merge_result planned; /* of the dry run */
+	/* With --skip-unreadable. */
+	struct bad_words skipped;
+	struct bad_list bad_list;
+};
+
+/* What the command line asks for; each returns the exit status. */
+int merge_in_place(const struct merge_options *options);
+int merge_to_output(const struct merge_options *options);
+/* Fills in what concerns bad sectors. */
+void merge_bad_params(const struct merge_options *options, struct operands_params *params);
+
+/* COW_REFLINK_* of a word of --reflink. */
+int merge_reflink(const struct merge_options *options);
+
+/* merge_siblings.c. After a failure of open, close is to be called too. */
+int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *specs,
+			const struct operands *operands, bool will_write, struct cow_err *err);
+void merge_siblings_close(struct merge_siblings *siblings);
+/* Marks them invalid, durably. */
+int merge_siblings_drop(struct merge_siblings *siblings, struct cow_err *err);
+
+/*
+ * merge_undo.c. prepare: refuses a bad place, opens an existing file (which
+ * only an interrupted run of the same job can have left), opens a new one of
+ * the size that it needs, without a name. create: makes a store of that.
+ * publish: gives it its name.
+ */
+int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct operands *operands,
+		       bool will_write, struct cow_err *err);
+int merge_undo_create(struct merge_undo *undo, const struct operands *operands,
+		      uint64_t chunk_bytes, struct cow_err *err);
+int merge_undo_publish(struct merge_undo *undo, struct cow_err *err);
+void merge_undo_close(struct merge_undo *undo);
+
+/* merge_uuid.c: does the snapshot show another file system than the origin
+ * holds? Refused (id "uuid", force "uuid"). */
+int merge_check_uuid(const struct operands *operands, bool skips, struct cow_err *err);
+
+/* merge_skip.c: may bad sectors be left in place? Errors: -EPERM (id "bad-cow",
+ * force "bad-cow"). */
+int merge_check_skip(const struct merge_job *job, struct cow_err *err);
+/* Callback of cow_merge(): says and lists a range. */
+int merge_on_skipped(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err);
+
+/* merge_words.c */
+void merge_say_plan(const struct merge_job *job);
+void merge_say_mixture(const struct merge_job *job);
+void merge_say_success(const struct merge_job *job, const struct cow_merge_result *result);
+/* Says what stands on disk after a stop or a failure and what goes on from
+ * there; returns the exit status. */
+int merge_say_failure(const struct merge_job *job, const struct cow_merge_result *result,
+		      const struct cow_err *err);
+void merge_report(const struct merge_options *options, const struct cow_merge_result *result,
+		  double seconds);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "tools/snapmerge/merge.h"
+#include "tools/common/progress.h"
+#include "tools/common/sandbox.h"
+
+static double seconds_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static int undo_is_complete(void *user, struct cow_err *err)
+{
+	struct merge_job *job = user;
+	int ret = merge_undo_publish(&job->undo, err);
+
+	if (!ret)
+		merge_say_mixture(job);
+	return ret;
+}
+
+static int run_library(struct merge_job *job, uint32_t flags, struct cow_merge_result *result,
+		       struct cow_err *err)
+{
+	const struct merge_options *options = job->options;
+	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
+	struct cow_store *store = job->operands.layers[0].store;
+	struct cow_callbacks callbacks;
+	struct progress progress;
+	int ret;
+
+	progress_start(&progress, options->common.progress, options->common.quiet);
+	callbacks = progress_callbacks(&progress);
+	params.callbacks = &callbacks;
+	params.batch_bytes = options->batch_bytes;
+	params.flags = flags | (options->keep ? COW_MERGE_KEEP : 0) |
+		       (options->sparse ? COW_MERGE_SPARSE : 0) |
+		       (options->discard ? COW_MERGE_DISCARD : 0) |
+		       (options->scrub ? COW_MERGE_SCRUB : 0) |
+		       (options->bad.skips ? COW_MERGE_SKIP_UNREADABLE : 0);
+	params.reflink = merge_reflink(options);
+	params.siblings = job->kept.stores;
+	params.nr_siblings = job->kept.nr_stores;
+	params.nr_dropped = job->dropped.nr_stores;
+	params.undo = job->undo.store;
+	params.user = job;
+	params.preserved = undo_is_complete;
+	params.skipped = merge_on_skipped;
+	if (options->take_back)
+		ret = cow_take_back(store, cli_forced("changed") ? COW_TAKE_BACK_CHANGED : 0,
+				    &params, result, err);
+	else
+		ret = cow_merge(store, &params, result, err);
+	cli_status_line(NULL);
+	return ret;
+}
+
+/* Everything that must be there before the first write to the origin. */
+static int make_ready(struct merge_job *job, struct cow_err *err)
+{
+	int ret = 0;
+
+	if (job->undo.path && !job->undo.store)
+		ret = merge_undo_create(&job->undo, &job->operands, job->info.chunk_bytes, err);
+	return ret ? ret : merge_siblings_drop(&job->dropped, err);
+}
+
+static int merge_now(struct merge_job *job)
+{
+	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
+	struct cow_err err = COW_ERR_INIT;
+	double start = seconds_now();
+	int ret;
+
+	ret = make_ready(job, &err);
+	if (ret)
+		return cli_fail(&err);
+	/* With siblings or undo this is said when the origin is touched. */
+	if (job->planned.nr_begun ||
+	    (job->info.nr_exceptions && !job->kept.nr_stores && !job->undo.path))
+		merge_say_mixture(job);
+	ret = run_library(job, 0, &result, &err);
+	merge_report(job->options, &result, seconds_now() - start);
+	if (ret)
+		return merge_say_failure(job, &result, &err);
+	merge_say_success(job, &result);
+	if (job->options->bad.list && bad_list_publish(&job->bad_list, &err))
+		return cli_fail(&err) | (result.nr_bad ? CLI_DAMAGE : CLI_DONE);
+	return result.nr_bad ? CLI_DAMAGE : CLI_DONE;
+}
+
+/* I7: a dry run finds whatever the library would refuse. */
+static int look_first(struct merge_job *job, struct cow_err *err)
+{
+	int ret;
+
+	ret = run_library(job, COW_MERGE_DRY_RUN, &job->planned, err);
+	if (ret == -ENOSPC)
+		err->code = -EPERM; /* nothing was written: a refusal */
+	if (!ret)
+		ret = merge_check_skip(job, err);
+	/* A mixture may hold half of each, and the undo knows its origin. */
+	if (!ret && !job->planned.nr_begun && !job->options->take_back)
+		ret = merge_check_uuid(&job->operands, job->options->bad.skips, err);
+	if (ret || !job->planned.nr_begun || !job->undo.path || job->undo.store)
+		return ret;
+	return cli_refuse(err, -EPERM, "other-job", NULL,
+			  "the merge that is being continued has begun to write: a new undo file "
+			  "would miss that; name the file of the first run, or none");
+}
+
+static int plan_and_merge(struct merge_job *job)
+{
+	const struct cli_common *common = &job->options->common;
+	struct cow_err err = COW_ERR_INIT;
+	char question[COW_ERR_IMAGE_BYTES + 64];
+
+	if (look_first(job, &err))
+		return cli_fail(&err);
+	merge_say_plan(job);
+	if (common->dry_run) {
+		merge_report(job->options, &job->planned, 0);
+		cli_note("nothing was written");
+		return CLI_DONE;
+	}
+	snprintf(question, sizeof(question),
+		 job->options->take_back ? "take the merge into %s back?" : "merge into %s?",
+		 cow_image_name(job->operands.origin));
+	if ((job->info.nr_exceptions || job->dropped.nr_stores) && !cli_confirm(question)) {
+		cli_note("not merged; nothing was written");
+		return CLI_INTERRUPTED;
+	}
+	return merge_now(job);
+}
+
+static int open_all(struct merge_job *job, struct cow_err *err)
+{
+	const struct merge_options *options = job->options;
+	bool will_write = !options->common.dry_run;
+	struct operands_params params = {
+		.specs = cli_operands(),
+		.nr_specs = 2,
+		.is_writable = will_write,
+		.kind = options->common.type,
+	};
+	int ret;
+
+	merge_bad_params(options, &params);
+	ret = operands_open(&job->operands, &params, err);
+	if (ret)
+		return ret;
+	cow_store_get_info(job->operands.layers[0].store, &job->info);
+	ret = merge_siblings_open(&job->kept, &options->siblings, &job->operands, will_write, err);
+	if (!ret)
+		ret = merge_siblings_open(&job->dropped, &options->dropped, &job->operands,
+					  will_write, err);
+	/* Nothing will be overwritten: a rerun of what was finished. */
+	if (!ret && options->save_undo && job->info.nr_exceptions)
+		ret = merge_undo_prepare(&job->undo, options->save_undo, &job->operands, will_write,
+					 err);
+	if (!ret && options->bad.list)
+		ret = bad_list_open(&job->bad_list, options->bad.list, &job->operands, err);
+	return ret;
+}
+
+int merge_in_place(const struct merge_options *options)
+{
+	struct merge_job job = { .options = options,
+				 .info = COW_STORE_INFO_INIT,
+				 .planned = COW_MERGE_RESULT_INIT };
+	struct cow_err err = COW_ERR_INIT;
+	int status;
+
+	if (open_all(&job, &err)) {
+		status = cli_fail(&err);
+	} else {
+		sandbox_enter();
+		status = plan_and_merge(&job);
+	}
+	bad_list_close(&job.bad_list);
+	merge_undo_close(&job.undo);
+	merge_siblings_close(&job.dropped);
+	merge_siblings_close(&job.kept);
+	if (job.operands.set)
+		operands_close(&job.operands);
+	return status;
+}

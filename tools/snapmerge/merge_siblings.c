@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/snapmerge/merge.h"
+
+/* A sibling that is given up may be marked invalid already, by the run before
+ * or by the kernel. */
+static int open_one(struct merge_siblings *siblings, const char *spec,
+		    const struct operands *operands, bool will_write, struct cow_err *err)
+{
+	size_t i = siblings->nr_stores++;
+	int ret;
+
+	ret = cow_imageset_open(operands->set, spec, will_write ? COW_OPEN_WRITE : 0,
+				&siblings->images[i], err);
+	if (ret)
+		return ret;
+	const struct cow_role_image roles[] = {
+		{ .role = COW_ROLE_ORIGIN, .image = operands->origin },
+		{ .role = COW_ROLE_COW, .image = siblings->images[i] },
+	};
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	args.images = roles;
+	args.nr_images = 2;
+	ret = cow_store_open(&args, &siblings->stores[i], err);
+	if (!ret || strcmp(err->id, "invalid"))
+		return ret;
+	args.flags = COW_STORE_INVALID;
+	return cow_store_open(&args, &siblings->stores[i], err);
+}
+
+int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *specs,
+			const struct operands *operands, bool will_write, struct cow_err *err)
+{
+	int ret = 0;
+
+	/* bounded: by argc */
+	siblings->images = calloc(specs->nr_words + 1, sizeof(struct cow_image *));
+	/* bounded: by argc */
+	siblings->stores = calloc(specs->nr_words + 1, sizeof(struct cow_store *));
+	if (!siblings->images || !siblings->stores)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu siblings",
+				  specs->nr_words);
+	for (size_t i = 0; !ret && i < specs->nr_words; i++)
+		ret = open_one(siblings, specs->words[i], operands, will_write, err);
+	return ret;
+}
+
+void merge_siblings_close(struct merge_siblings *siblings)
+{
+	for (size_t i = siblings->nr_stores; i-- > 0;) {
+		cow_store_close(siblings->stores[i]);
+		cow_image_close(siblings->images[i]);
+	}
+	free(siblings->stores);
+	free(siblings->images);
+	memset(siblings, 0, sizeof(*siblings));
+}
+
+int merge_siblings_drop(struct merge_siblings *siblings, struct cow_err *err)
+{
+	for (size_t i = 0; i < siblings->nr_stores; i++) {
+		struct cow_store_info info = COW_STORE_INFO_INIT;
+		int ret;
+
+		cow_store_get_info(siblings->stores[i], &info);
+		if (!info.valid)
+			continue;
+		ret = cow_store_invalidate(siblings->stores[i], err);
+		if (ret)
+			return ret;
+		cli_note("%s is marked invalid now", cow_image_name(siblings->images[i]));
+	}
+	return 0;
+}

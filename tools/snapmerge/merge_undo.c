@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "tools/snapmerge/merge.h"
+#include "tools/common/outputs.h"
+#include "tools/common/size.h"
+
+/* The directory that path lies in; the caller's to free. */
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return strdup(".");
+	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+}
+
+static bool is_memory(const char *directory, bool *ret_is_overlay)
+{
+	struct statfs fs;
+
+	*ret_is_overlay = false;
+	if (statfs(directory, &fs))
+		return false; /* opening it will say why */
+	*ret_is_overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
+	return fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+}
+
+/* The upper directory of the overlay with this device number, where what is
+ * written ends up; cut out of a line of mountinfo(5), or NULL. */
+static char *upper_of(char *line, dev_t dev)
+{
+	unsigned int dev_major, dev_minor;
+	char *upper;
+
+	if (sscanf(line, "%*d %*d %u:%u", &dev_major, &dev_minor) != 2 || dev_major != major(dev) ||
+	    dev_minor != minor(dev))
+		return NULL;
+	upper = strstr(line, ",upperdir=");
+	if (!upper)
+		return NULL;
+	upper += strlen(",upperdir=");
+	upper[strcspn(upper, ",\n")] = '\0';
+	return upper;
+}
+
+/* Live media have an overlay whose upper layer is memory. */
+static bool is_overlay_on_memory(const char *directory)
+{
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, *upper = NULL;
+	bool is_volatile = false, is_overlay;
+	struct stat st;
+	size_t size = 0;
+
+	while (mounts && !stat(directory, &st) && !upper && getline(&line, &size, mounts) > 0)
+		upper = upper_of(line, st.st_dev);
+	if (upper)
+		is_volatile = is_memory(upper, &is_overlay);
+	if (mounts)
+		(void)fclose(mounts);
+	free(line);
+	return is_volatile;
+}
+
+static int check_volatile(const char *path, const char *directory, struct cow_err *err)
+{
+	bool is_overlay;
+
+	if (!is_memory(directory, &is_overlay) && !(is_overlay && is_overlay_on_memory(directory)))
+		return 0;
+	if (cli_forced("volatile"))
+		return 0;
+	return cli_refuse(
+		err, -EPERM, "volatile", "volatile",
+		"%s would lie in memory: a power cut takes it, with the only copy of what "
+		"was overwritten; name a file on a disk",
+		path);
+}
+
+static int check_room(const struct merge_undo *undo, const char *directory, struct cow_err *err)
+{
+	char need[SIZE_TEXT_BYTES], room[SIZE_TEXT_BYTES];
+	struct statvfs fs;
+	uint64_t bytes;
+
+	if (statvfs(directory, &fs))
+		return cli_refuse(err, -errno, "no-directory", NULL, "%s: %s", directory,
+				  strerror(errno));
+	bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (bytes >= undo->size_bytes)
+		return 0;
+	return cli_refuse(err, -EPERM, "no-space", NULL, "%s needs %s, its file system has %s left",
+			  undo->path, size_text(undo->size_bytes, need), size_text(bytes, room));
+}
+
+static int open_store(struct merge_undo *undo, const struct operands *operands, struct cow_err *err)
+{
+	const struct cow_role_image roles[] = {
+		{ .role = COW_ROLE_ORIGIN, .image = operands->origin },
+		{ .role = COW_ROLE_COW, .image = undo->image },
+	};
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+
+	args.images = roles;
+	args.nr_images = 2;
+	return cow_store_open(&args, &undo->store, err);
+}
+
+/* cow_merge() looks whether it belongs to this job. */
+static int open_existing(struct merge_undo *undo, const struct operands *operands, bool will_write,
+			 struct cow_err *err)
+{
+	int ret;
+
+	ret = cow_imageset_open(operands->set, undo->path,
+				COW_OPEN_LITERAL | (will_write ? COW_OPEN_WRITE : 0), &undo->image,
+				err);
+	if (!ret)
+		ret = open_store(undo, operands, err);
+	if (ret != -EMEDIUMTYPE)
+		return ret;
+	return cli_refuse(err, -EEXIST, "exists", NULL,
+			  "%s exists and is not the undo file of this merge: name a new file",
+			  undo->path);
+}
+
+int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct operands *operands,
+		       bool will_write, struct cow_err *err)
+{
+	struct stat st;
+	char *directory;
+	int ret;
+
+	undo->path = path;
+	if (!lstat(path, &st))
+		return open_existing(undo, operands, will_write, err);
+	ret = cow_undo_size(operands->layers[0].store, &undo->size_bytes, err);
+	if (ret)
+		return ret;
+	directory = directory_of(path);
+	if (!directory)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+	ret = check_volatile(path, directory, err);
+	if (!ret)
+		ret = check_room(undo, directory, err);
+	free(directory);
+	if (!ret && will_write)
+		ret = outputs_open(operands->set, path, undo->size_bytes, 0, &undo->output, err);
+	return ret;
+}
+
+/* The space is reserved now, so that it cannot run out half-way. */
+static int reserve(const struct merge_undo *undo, struct cow_err *err)
+{
+	if (!fallocate(cow_output_fd(undo->output), 0, 0, (off_t)undo->size_bytes) ||
+	    errno == EOPNOTSUPP)
+		return 0;
+	return cli_refuse(err, -errno, "no-space", NULL, "%s: %" PRIu64 " bytes are needed: %s",
+			  undo->path, undo->size_bytes, strerror(errno));
+}
+
+int merge_undo_create(struct merge_undo *undo, const struct operands *operands,
+		      uint64_t chunk_bytes, struct cow_err *err)
+{
+	struct cow_create_params params = COW_CREATE_PARAMS_INIT;
+	int ret;
+
+	params.chunk_bytes = chunk_bytes;
+	undo->image = cow_output_image(undo->output);
+	ret = reserve(undo, err);
+	if (!ret)
+		ret = cow_create(undo->image, &params, err);
+	return ret ? ret : open_store(undo, operands, err);
+}
+
+int merge_undo_publish(struct merge_undo *undo, struct cow_err *err)
+{
+	int ret;
+
+	if (!undo->output)
+		return 0; /* it has its name */
+	ret = cow_output_publish(undo->output, err);
+	undo->is_published = !ret;
+	return ret;
+}
+
+void merge_undo_close(struct merge_undo *undo)
+{
+	cow_store_close(undo->store);
+	if (undo->output)
+		outputs_close(undo->output);
+	else
+		cow_image_close(undo->image);
+	memset(undo, 0, sizeof(*undo));
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include <string.h>
+
+#include "tools/snapmerge/merge.h"
+
+/* What reads only may go on where what writes may not. */
+#define FORCE_OUTPUT "overwrite,invalid,damaged,busy"
+#define FORCE_TAKE_BACK "changed"
+#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite"
+
+#define BATCH_BYTES_MIN (UINT64_C(1) << 20)
+
+static struct merge_options options;
+
+static const struct opt option_table[] = {
+	{ 'o', "output", "NEW", "write the merged image to NEW, leave ORIGIN alone", OPT_TEXT,
+	  &options.output, NULL },
+	{ 0, "sibling", "COW2", "keep this other snapshot of ORIGIN true (repeatable)", OPT_LIST,
+	  &options.siblings, NULL },
+	{ 0, "drop-sibling", "COW2", "mark this other snapshot invalid first (repeatable)",
+	  OPT_LIST, &options.dropped, NULL },
+	{ 0, "save-undo", "FILE", "first save what will be overwritten", OPT_TEXT,
+	  &options.save_undo, NULL },
+	{ 0, "take-back", NULL, "COW is such a FILE: make ORIGIN what it was before", OPT_FLAG,
+	  &options.take_back, NULL },
+	{ 0, "keep", NULL, "leave the exceptions in COW", OPT_FLAG, &options.keep, NULL },
+	{ 0, "reflink", "auto|always|never",
+	  "share extents where files can (default: auto, where that is faster)", OPT_CHOICE,
+	  &options.reflink, NULL },
+	{ 0, "sparse", NULL, "zeros become holes of ORIGIN", OPT_FLAG, &options.sparse, NULL },
+	{ 0, "discard", NULL, "in the end, give the space of the merged data back", OPT_FLAG,
+	  &options.discard, NULL },
+	{ 0, "scrub", NULL, "in the end, overwrite the merged data with zeros", OPT_FLAG,
+	  &options.scrub, NULL },
+	OPT_SKIP_UNREADABLE(&options.bad),
+	OPT_BAD_BLOCKS(&options.bad),
+	{ 0, "bad-list", "FILE", "list in FILE what was skipped, in bytes of COW and ORIGIN",
+	  OPT_TEXT, &options.bad.list, NULL },
+	{ 0, "batch", "SIZE", "memory for the data on its way (default: 64M)", OPT_SIZE,
+	  &options.batch_bytes, NULL },
+	OPTS_COMMON(&options.common),
+};
+
+static struct opts_spec spec = {
+	.tool = "snapmerge",
+	.operands = "ORIGIN COW...",
+	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
+		   "stopped or cut off at any time: the same command continues.",
+	.notes =
+		"While it runs, and until it has finished, ORIGIN alone is a mixture. Several COW\n"
+		"images are layers of a stack, lowest first, and go with -o only.",
+	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
+	.options = option_table,
+	.common = &options.common,
+	.min_operands = 2,
+	.max_operands = 0,
+};
+
+static int check_options(void)
+{
+	bool treats_cow = options.discard || options.scrub;
+	bool has_side = options.siblings.nr_words || options.dropped.nr_words ||
+			options.save_undo || options.keep || treats_cow;
+
+	if (options.batch_bytes < BATCH_BYTES_MIN)
+		return cli_usage("--batch: at least 1M");
+	if (options.output && (has_side || options.take_back))
+		return cli_usage("-o leaves everything else alone: no --sibling, --drop-sibling, "
+				 "--save-undo, --take-back, --keep, --discard or --scrub with it");
+	if (options.keep && treats_cow)
+		return cli_usage("--keep: what is kept can be neither discarded nor scrubbed");
+	if (options.take_back && (options.save_undo || options.keep))
+		return cli_usage("--take-back: no --save-undo or --keep with it");
+	if (options.bad.list && (!options.bad.skips || cli_nr_operands() > 2))
+		return cli_usage("--bad-list goes with --skip-unreadable and one COW image");
+	if (options.take_back && (options.bad.skips || options.bad.maps.nr_words))
+		return cli_usage("--take-back: no --skip-unreadable or --bad-blocks with it");
+	if (options.bad.skips && (options.siblings.nr_words || options.save_undo || treats_cow))
+		return cli_usage("--skip-unreadable only reads COW until the end: no --sibling, "
+				 "--save-undo, --discard or --scrub with it; -o NEW leaves "
+				 "everything as it is");
+	if (options.bad.skips && merge_reflink(&options) == COW_REFLINK_ALWAYS)
+		return cli_usage("--reflink=always: what is shared is not read, bad sectors "
+				 "neither; not with --skip-unreadable");
+	if (!options.output && cli_nr_operands() > 2)
+		return cli_usage(
+			"several COW images are layers of a stack, which is merged with -o "
+			"NEW; another snapshot of ORIGIN is named with --sibling");
+	return bad_check_usage(&options.bad, cli_nr_operands() - 1);
+}
+
+/* --long-options lists them all; a run takes those of its job. */
+static void set_force_ids(void)
+{
+	if (options.output)
+		spec.force_ids = FORCE_OUTPUT;
+	else if (options.take_back)
+		spec.force_ids = FORCE_TAKE_BACK;
+	else
+		spec.force_ids = FORCE_IN_PLACE;
+}
+
+int main(int argc, char **argv)
+{
+	bool is_ended;
+	int status;
+
+	options.batch_bytes = UINT64_C(64) << 20;
+	status = cli_start(&spec, argc, argv, &is_ended);
+	if (is_ended)
+		return cli_finish(status);
+	set_force_ids();
+	status = check_options();
+	if (status == CLI_DONE)
+		status = options.output ? merge_to_output(&options) : merge_in_place(&options);
+	return cli_finish(status);
+}

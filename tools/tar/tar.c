@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/tar/tar.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "tools/common/cli.h"
+
+/* Holes are handed to libarchive as bytes that it skips without reading: one
+ * mapping that is never touched. It takes less than 2 GiB at once. */
+#define HOLE_MAPPING_MAX (UINT64_C(1) << 30)
+#define HOLE_MAPPING_MIN (UINT64_C(1) << 20)
+#define TAR_MODE 0600
+
+struct compression {
+	const char *name;
+	const char *suffixes; /* each with a dot before and after it */
+	int filter;
+	const char *magic; /* how a stream begins, to be cut behind */
+	size_t magic_bytes;
+};
+
+static const struct compression compressions[] = {
+	{ "none", ".tar.", ARCHIVE_FILTER_NONE, "", 0 },
+	{ "gzip", ".gz.tgz.", ARCHIVE_FILTER_GZIP, "\x1f\x8b\x08\0\0\0\0\0\0\x03", 10 },
+	{ "xz", ".xz.txz.", ARCHIVE_FILTER_XZ, "\xfd\x37\x7a\x58\x5a\0", 6 },
+	{ "zstd", ".zst.tzst.", ARCHIVE_FILTER_ZSTD, "\x28\xb5\x2f\xfd", 4 },
+	{ "lz4", ".lz4.tlz4.", ARCHIVE_FILTER_LZ4, "\x04\x22\x4d\x18", 4 },
+};
+#define NR_COMPRESSIONS (sizeof(compressions) / sizeof(compressions[0]))
+
+struct tar {
+	struct tar_params params;
+	const struct compression *compression;
+	struct archive *archive;
+	struct archive_entry *entry;
+	uint64_t nr_written_bytes;
+	struct cow_err write_err; /* what params.write said */
+	void *hole;
+	size_t hole_bytes;
+	bool is_ended;
+};
+
+static const struct compression *by_suffix(const char *file_name)
+{
+	const char *dot = file_name ? strrchr(file_name, '.') : NULL;
+	char wanted[16];
+
+	if (!dot || snprintf(wanted, sizeof(wanted), "%s.", dot) >= (int)sizeof(wanted))
+		return NULL;
+	for (size_t i = 0; i < NR_COMPRESSIONS; i++)
+		if (strstr(compressions[i].suffixes, wanted))
+			return &compressions[i];
+	return NULL;
+}
+
+bool tar_is_name(const char *file_name)
+{
+	const struct compression *compression = by_suffix(file_name);
+	const char *dot;
+	size_t stem;
+
+	if (!compression)
+		return false;
+	dot = strrchr(file_name, '.');
+	if (dot[1] == 't')
+		return true;
+	stem = (size_t)(dot - file_name);
+	return stem >= 4 && !strncmp(dot - 4, ".tar", 4);
+}
+
+static int choose_compression(struct tar *tar, const char **ret_level, struct cow_err *err)
+{
+	const char *wanted = tar->params.compress;
+	size_t len;
+
+	*ret_level = NULL;
+	if (!wanted) {
+		const struct compression *found = by_suffix(tar->params.file_name);
+
+		tar->compression = found ? found : &compressions[0];
+		return 0;
+	}
+	len = strcspn(wanted, ":");
+	for (size_t i = 0; i < NR_COMPRESSIONS; i++)
+		if (strlen(compressions[i].name) == len &&
+		    !strncmp(wanted, compressions[i].name, len))
+			tar->compression = &compressions[i];
+	if (!tar->compression)
+		return cli_refuse(err, -EINVAL, "usage", NULL,
+				  "--compress=%s: not one of none, gzip, xz, zstd, lz4", wanted);
+	if (wanted[len])
+		*ret_level = wanted + len + 1;
+	return 0;
+}
+
+static int fail(struct tar *tar, struct cow_err *err)
+{
+	const char *reason = archive_error_string(tar->archive);
+
+	if (tar->write_err.code) {
+		*err = tar->write_err;
+		return err->code;
+	}
+	return cli_refuse(err, -EIO, "tar", NULL, "cannot write the tar: %s",
+			  reason ? reason : "no reason given");
+}
+
+static la_ssize_t on_write(struct archive *archive, void *user, const void *buf, size_t len_bytes)
+{
+	struct tar *tar = user;
+
+	if (tar->params.write(tar->params.user, buf, len_bytes, &tar->write_err)) {
+		archive_set_error(archive, -tar->write_err.code, "%s", tar->write_err.message);
+		return -1;
+	}
+	tar->nr_written_bytes += len_bytes;
+	return (la_ssize_t)len_bytes;
+}
+
+static int set_filter(struct tar *tar, const char *level, struct cow_err *err)
+{
+	const char *name = tar->compression->name;
+
+	if (archive_write_add_filter(tar->archive, tar->compression->filter) != ARCHIVE_OK)
+		return fail(tar, err);
+	/* The time of day does not belong into the output. */
+	if (tar->compression->filter == ARCHIVE_FILTER_GZIP &&
+	    archive_write_set_filter_option(tar->archive, name, "timestamp", NULL) != ARCHIVE_OK)
+		return fail(tar, err);
+	if (level && archive_write_set_filter_option(tar->archive, name, "compression-level",
+						     level) != ARCHIVE_OK)
+		return cli_refuse(err, -EINVAL, "usage", NULL, "--compress: no level %s for %s",
+				  level, name);
+	return 0;
+}
+
+static int map_hole(struct tar *tar, struct cow_err *err)
+{
+	for (uint64_t size = HOLE_MAPPING_MAX; size >= HOLE_MAPPING_MIN; size /= 4) {
+		void *hole = mmap(NULL, size, PROT_READ,
+				  /* cppcheck-suppress invalidFunctionArg ; of no file: -1 */
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (hole == MAP_FAILED)
+			continue;
+		tar->hole = hole;
+		tar->hole_bytes = size;
+		return 0;
+	}
+	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
+}
+
+static int set_format(struct tar *tar, struct cow_err *err)
+{
+	int ret = tar->params.is_stream ? archive_write_set_format_raw(tar->archive)
+					: archive_write_set_format_pax(tar->archive);
+
+	return ret == ARCHIVE_OK ? 0 : fail(tar, err);
+}
+
+/* To libarchive a stream is the one member of a "raw" archive. */
+static int begin_stream(struct tar *tar, struct cow_err *err)
+{
+	archive_entry_set_filetype(tar->entry, AE_IFREG);
+	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+}
+
+static int set_up(struct tar *tar, struct cow_err *err)
+{
+	const char *level;
+	int ret;
+
+	ret = choose_compression(tar, &level, err);
+	if (ret)
+		return ret;
+	ret = map_hole(tar, err);
+	if (ret)
+		return ret;
+	tar->archive = archive_write_new();
+	tar->entry = archive_entry_new();
+	if (!tar->archive || !tar->entry)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
+	ret = set_format(tar, err);
+	if (ret)
+		return ret;
+	ret = set_filter(tar, level, err);
+	if (ret)
+		return ret;
+	/* Unbuffered: what was given is out, so that a cut is where it failed. */
+	archive_write_set_bytes_per_block(tar->archive, 0);
+	if (archive_write_open(tar->archive, tar, NULL, on_write, NULL) != ARCHIVE_OK)
+		return fail(tar, err);
+	return tar->params.is_stream ? begin_stream(tar, err) : 0;
+}
+
+int tar_open(const struct tar_params *params, struct tar **ret_tar, struct cow_err *err)
+{
+	struct tar *tar = calloc(1, sizeof(*tar));
+	int ret;
+
+	if (!tar)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
+	tar->params = *params;
+	ret = set_up(tar, err);
+	if (ret) {
+		tar->is_ended = true; /* nothing begun, nothing to cut */
+		tar_free(tar);
+		return ret;
+	}
+	*ret_tar = tar;
+	return 0;
+}
+
+static void describe(struct tar *tar, const char *name, uint64_t len_bytes)
+{
+	archive_entry_clear(tar->entry);
+	archive_entry_set_pathname(tar->entry, name);
+	archive_entry_set_filetype(tar->entry, AE_IFREG);
+	archive_entry_set_perm(tar->entry, TAR_MODE);
+	archive_entry_set_size(tar->entry, (la_int64_t)len_bytes);
+	archive_entry_set_mtime(tar->entry, tar->params.mtime, 0);
+	archive_entry_set_uid(tar->entry, 0);
+	archive_entry_set_gid(tar->entry, 0);
+}
+
+int tar_begin(struct tar *tar, const char *name, uint64_t len_bytes, struct cow_err *err)
+{
+	describe(tar, name, len_bytes);
+	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+}
+
+/* NOTE: libarchive drops an extent without a word when it has no memory; a map of one
+ * extent that is all of the file it calls none. */
+static bool is_map_complete(struct archive_entry *entry, uint64_t len_bytes,
+			    const struct cow_segment *extents, size_t nr_extents)
+{
+	bool is_whole =
+		nr_extents == 1 && !extents[0].offset_bytes && extents[0].len_bytes == len_bytes;
+	size_t wanted = nr_extents ? nr_extents : 1;
+
+	return (size_t)archive_entry_sparse_count(entry) == (is_whole ? 0 : wanted);
+}
+
+int tar_begin_sparse(struct tar *tar, const char *name, uint64_t len_bytes,
+		     const struct cow_segment *extents, size_t nr_extents, struct cow_err *err)
+{
+	describe(tar, name, len_bytes);
+	for (size_t i = 0; i < nr_extents; i++)
+		archive_entry_sparse_add_entry(tar->entry, (la_int64_t)extents[i].offset_bytes,
+					       (la_int64_t)extents[i].len_bytes);
+	/* No extent would mean "not sparse": say that the hole has an end. */
+	if (!nr_extents)
+		archive_entry_sparse_add_entry(tar->entry, (la_int64_t)len_bytes, 0);
+	if (!is_map_complete(tar->entry, len_bytes, extents, nr_extents))
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
+	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+}
+
+int tar_data(struct tar *tar, const void *buf, size_t len_bytes, struct cow_err *err)
+{
+	la_ssize_t done = archive_write_data(tar->archive, buf, len_bytes);
+
+	return done >= 0 && (size_t)done == len_bytes ? 0 : fail(tar, err);
+}
+
+int tar_hole(struct tar *tar, uint64_t len_bytes, struct cow_err *err)
+{
+	while (len_bytes) {
+		size_t piece = len_bytes < tar->hole_bytes ? len_bytes : tar->hole_bytes;
+		int ret = cli_interrupted()
+				  ? cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted")
+				  : tar_data(tar, tar->hole, piece, err);
+
+		if (ret)
+			return ret;
+		len_bytes -= piece;
+	}
+	return 0;
+}
+
+static int to_tar(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
+{
+	return tar_data(user, buf, len_bytes, err);
+}
+
+int tar_put_text(struct tar *tar, const char *name,
+		 int (*print)(const void *user, struct printer *printer, struct cow_err *err),
+		 const void *user, struct cow_err *err)
+{
+	struct printer *text = calloc(1, sizeof(*text));
+	uint64_t len_bytes;
+	int ret;
+
+	if (!text)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %s", name);
+	ret = print(user, text, err);
+	len_bytes = text->len_bytes;
+	*text = (struct printer){ .write = to_tar, .user = tar };
+	if (!ret)
+		ret = tar_begin(tar, name, len_bytes, err);
+	if (!ret)
+		ret = print(user, text, err);
+	free(text);
+	return ret;
+}
+
+int tar_end(struct tar *tar, struct cow_err *err)
+{
+	if (archive_write_finish_entry(tar->archive) != ARCHIVE_OK)
+		return fail(tar, err);
+	if (archive_write_close(tar->archive) != ARCHIVE_OK)
+		return fail(tar, err);
+	tar->is_ended = true;
+	return 0;
+}
+
+/*
+ * A compressor that is abandoned keeps what it has buffered, so perhaps nothing
+ * was written at all, and an empty stream is an empty archive to some readers:
+ * then it gets the first bytes of its format, which promise more. Without
+ * compression the header of the member is out and its data is not.
+ */
+static void cut(struct tar *tar)
+{
+	struct cow_err ignored = COW_ERR_INIT;
+
+	archive_write_fail(tar->archive);
+	if (!tar->nr_written_bytes && tar->compression->magic_bytes)
+		tar->params.write(tar->params.user, tar->compression->magic,
+				  tar->compression->magic_bytes, &ignored);
+}
+
+void tar_free(struct tar *tar)
+{
+	if (!tar)
+		return;
+	if (tar->archive && !tar->is_ended)
+		cut(tar);
+	if (tar->archive)
+		archive_write_free(tar->archive);
+	archive_entry_free(tar->entry);
+	if (tar->hole)
+		munmap(tar->hole, tar->hole_bytes);
+	free(tar);
+}

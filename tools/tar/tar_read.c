@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+#include "tools/tar/tar_read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "tools/common/cli.h"
+
+#define READ_BYTES (256 * 1024)
+
+struct tar_reader {
+	struct archive *archive;
+	struct archive_entry *entry;
+	const char *name;
+	int fd;
+	int read_code;	       /* errno of a read that failed */
+	uint64_t read_bytes;   /* of the file */
+	bool is_begun;	       /* a first header was understood */
+	uint64_t entry_bytes;  /* of this member */
+	uint64_t offset_bytes; /* of the end of the block before */
+	const char *rest;      /* of a block that a text did not take */
+	size_t rest_bytes;
+	char buf[READ_BYTES];
+};
+
+static la_ssize_t on_read(struct archive *archive, void *user, const void **ret_buf)
+{
+	struct tar_reader *reader = user;
+	ssize_t got;
+
+	do
+		got = read(reader->fd, reader->buf, sizeof(reader->buf));
+	while (got < 0 && errno == EINTR && !cli_interrupted());
+	if (got < 0) {
+		reader->read_code = errno;
+		archive_set_error(archive, errno, "%s", strerror(errno));
+		return -1;
+	}
+	reader->read_bytes += (uint64_t)got;
+	*ret_buf = reader->buf;
+	return got;
+}
+
+/* libarchive could not go on: the system's reason, else the tar's. */
+static int fail(struct tar_reader *reader, struct cow_err *err)
+{
+	int code = reader->is_begun ? -EIO : -EMEDIUMTYPE;
+	const char *id = reader->is_begun ? "tar" : "not-a-tar";
+	const char *what = reader->is_begun ? "the tar is damaged or was cut" : "not a tar";
+	const char *reason = archive_error_string(reader->archive);
+
+	if (cli_interrupted())
+		return cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted");
+	if (archive_errno(reader->archive) == ENOMEM)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to read a tar");
+	if (reader->read_code)
+		return cli_refuse(err, -EIO, "io", NULL, "%s: cannot read at byte %" PRIu64 ": %s",
+				  reader->name, reader->read_bytes, strerror(reader->read_code));
+	return cli_refuse(err, code, id, NULL, "%s: %s: %s", reader->name, what,
+			  reason ? reason : "no reason given");
+}
+
+/* NOTE: not archive_read_support_filter_all(), which starts programs. */
+static int set_up(struct tar_reader *reader)
+{
+	struct archive *archive = reader->archive = archive_read_new();
+
+	if (!archive || archive_read_support_format_tar(archive) != ARCHIVE_OK ||
+	    archive_read_support_filter_gzip(archive) < ARCHIVE_WARN ||
+	    archive_read_support_filter_bzip2(archive) < ARCHIVE_WARN ||
+	    archive_read_support_filter_xz(archive) < ARCHIVE_WARN ||
+	    archive_read_support_filter_zstd(archive) < ARCHIVE_WARN ||
+	    archive_read_support_filter_lz4(archive) < ARCHIVE_WARN)
+		return -ENOMEM;
+	return 0;
+}
+
+static int reader_new(const char *name, int fd, struct tar_reader **ret_reader, struct cow_err *err)
+{
+	struct tar_reader *reader = calloc(1, sizeof(*reader));
+
+	if (reader) {
+		reader->fd = fd;
+		reader->name = name;
+	}
+	if (!reader || set_up(reader)) {
+		if (!reader && fd > STDIN_FILENO)
+			close(fd);
+		tar_reader_close(reader);
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to read a tar");
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
+int tar_reader_open(const char *path, int fd, struct tar_reader **ret_reader, struct cow_err *err)
+{
+	int ret = reader_new(strcmp(path, "-") ? path : "standard input", fd, ret_reader, err);
+
+	if (ret)
+		return ret;
+	if (archive_read_open((*ret_reader)->archive, *ret_reader, NULL, on_read, NULL) ==
+	    ARCHIVE_OK)
+		return 0;
+	ret = fail(*ret_reader, err);
+	tar_reader_close(*ret_reader);
+	*ret_reader = NULL;
+	return ret;
+}
+
+int tar_reader_open_memory(const void *buf, size_t len_bytes, struct tar_reader **ret_reader,
+			   struct cow_err *err)
+{
+	int ret = reader_new("memory", -1, ret_reader, err);
+
+	if (ret)
+		return ret;
+	if (archive_read_open_memory((*ret_reader)->archive, buf, len_bytes) == ARCHIVE_OK)
+		return 0;
+	ret = fail(*ret_reader, err);
+	tar_reader_close(*ret_reader);
+	*ret_reader = NULL;
+	return ret;
+}
+
+void tar_reader_close(struct tar_reader *reader)
+{
+	if (!reader)
+		return;
+	archive_read_free(reader->archive);
+	if (reader->fd > STDIN_FILENO)
+		close(reader->fd);
+	free(reader);
+}
+
+const char *tar_reader_name(const struct tar_reader *reader)
+{
+	return reader->name;
+}
+
+int tar_reader_next(struct tar_reader *reader, const char **ret_name, uint64_t *ret_len_bytes,
+		    struct cow_err *err)
+{
+	int got = archive_read_next_header(reader->archive, &reader->entry);
+	const char *name;
+
+	*ret_name = NULL;
+	*ret_len_bytes = 0;
+	reader->offset_bytes = 0;
+	reader->rest_bytes = 0;
+	if (got == ARCHIVE_EOF)
+		return 0;
+	if (got != ARCHIVE_OK && got != ARCHIVE_WARN)
+		return fail(reader, err);
+	reader->is_begun = true;
+	name = archive_entry_pathname(reader->entry);
+	if (!name || archive_entry_filetype(reader->entry) != AE_IFREG ||
+	    archive_entry_hardlink(reader->entry) || archive_entry_size(reader->entry) < 0)
+		name = "";
+	reader->entry_bytes = (uint64_t)archive_entry_size(reader->entry);
+	*ret_name = strncmp(name, "./", 2) ? name : name + 2;
+	*ret_len_bytes = reader->entry_bytes;
+	return 0;
+}
+
+int tar_reader_block(struct tar_reader *reader, const void **ret_buf, size_t *ret_len_bytes,
+		     uint64_t *ret_offset_bytes, struct cow_err *err)
+{
+	la_int64_t offset;
+	size_t len;
+	int got;
+
+	do {
+		got = archive_read_data_block(reader->archive, ret_buf, &len, &offset);
+		if (got == ARCHIVE_EOF) {
+			*ret_len_bytes = 0;
+			return 0;
+		}
+		if (got != ARCHIVE_OK)
+			return fail(reader, err);
+	} while (!len);
+	/* The map of a sparse member is the tar's word. */
+	if (offset < 0 || (uint64_t)offset < reader->offset_bytes || len > reader->entry_bytes ||
+	    (uint64_t)offset > reader->entry_bytes - len)
+		return cli_refuse(err, -EIO, "tar", NULL,
+				  "%s: a sparse member whose parts do not ascend or do not fit: "
+				  "%zu bytes at %" PRId64 " of %" PRIu64,
+				  reader->name, len, (int64_t)offset, reader->entry_bytes);
+	reader->offset_bytes = (uint64_t)offset + len;
+	*ret_len_bytes = len;
+	*ret_offset_bytes = (uint64_t)offset;
+	return 0;
+}
+
+static int source_read(void *user, void *buf, size_t len_bytes, size_t *ret_len_bytes,
+		       struct cow_err *err)
+{
+	struct tar_reader *reader = user;
+	const void *block = NULL;
+	uint64_t offset;
+
+	if (!reader->rest_bytes) {
+		uint64_t at = reader->offset_bytes;
+		int ret = tar_reader_block(reader, &block, &reader->rest_bytes, &offset, err);
+
+		if (ret) {
+			reader->rest_bytes = 0;
+			return ret;
+		}
+		if (reader->rest_bytes && offset != at)
+			return cli_refuse(err, -EIO, "tar", NULL,
+					  "%s: a hole in a member that is a text", reader->name);
+		reader->rest = block;
+	}
+	if (len_bytes > reader->rest_bytes)
+		len_bytes = reader->rest_bytes;
+	if (len_bytes) {
+		memcpy(buf, reader->rest, len_bytes);
+		reader->rest += len_bytes;
+	}
+	reader->rest_bytes -= len_bytes;
+	*ret_len_bytes = len_bytes;
+	return 0;
+}
+
+struct byte_source tar_reader_source(struct tar_reader *reader)
+{
+	return (struct byte_source){ source_read, reader, reader->name };
+}
