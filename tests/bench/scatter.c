@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libcow/store/persistent_disk.h"
+#include "libcow/store/persistent/snap_disk.h"
 
 #define CHUNK 4096
 #define PER_AREA (CHUNK / SNAP_RECORD_BYTES)

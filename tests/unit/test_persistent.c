@@ -9,7 +9,7 @@
 
 #include "image_fault.h"
 #include "image_record.h"
-#include "libcow/store/persistent_disk.h"
+#include "libcow/store/persistent/snap_disk.h"
 #include "libcow/store/store.h"
 #include "mkstore.h"
 #include "test.h"

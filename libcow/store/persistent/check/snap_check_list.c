@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_check_list.c - findings about the records and about what stands
+ * snap_check_list.c - findings about the records and about what stands
  * behind the end of the list. Reads pieces of 1 MiB; memory is the set of the
  * origin's chunks, 16 bytes a record at most.
  *
@@ -14,7 +14,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_check.h"
+#include "libcow/store/persistent/check/snap_check.h"
 
 /* So many, one after the other where allocation puts them, are no accident. */
 #define RECORDS_IN_ORDER 4

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_keep.c - leaves some exceptions of a list whose others are merged:
+ * snap_keep.c - leaves some exceptions of a list whose others are merged:
  * k records are kept, and must be the first k.
  *
  * keep		each kept record that stands behind place k is copied to a
  *		place below it whose own record is not kept; FLUSH
- *		the list is cut after k records; FLUSH (persistent_merge.c)
+ *		the list is cut after k records; FLUSH (snap_merge.c)
  *	A record that is kept is never overwritten, so which sectors a crash
  *	leaves old does not matter (I9, I13): until the cut each kept record is
  *	in the list, perhaps twice, and one that is overwritten was merged. Run
@@ -17,10 +17,10 @@
 #include <stdlib.h>
 
 #include "libcow/base/err.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent/snap_store.h"
 
 struct keep {
-	struct persistent *p;
+	struct snap_store *p;
 	const uint64_t *old_chunks; /* ascending */
 	uint64_t nr_chunks;
 	bool *is_seen;		     /* for each of them */
@@ -76,7 +76,7 @@ static int keep_record(struct keep *keep, const struct snap_record *record, uint
 /* Finds what goes where. */
 static int keep_scan(struct keep *keep, struct cow_err *err)
 {
-	struct persistent *p = keep->p;
+	struct snap_store *p = keep->p;
 	uint64_t index = 0, nr;
 	struct snap_reader reader;
 	const uint8_t *raw;
@@ -145,13 +145,13 @@ static int keep_copy(const struct keep *keep, struct cow_err *err)
 	return ret;
 }
 
-int cow_persistent_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
-			struct cow_err *err)
+int cow_snap_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr_chunks,
+		  struct cow_err *err)
 {
 	AUTO_FREE bool *is_seen = calloc(nr_chunks, sizeof(*is_seen));
 	AUTO_FREE uint64_t *places = calloc(nr_chunks, sizeof(*places));
 	AUTO_FREE struct snap_record *records = calloc(nr_chunks, sizeof(*records));
-	struct keep keep = { .p = persistent_of(store),
+	struct keep keep = { .p = snap_store_of(store),
 			     .old_chunks = old_chunks,
 			     .nr_chunks = nr_chunks,
 			     .is_seen = is_seen,
@@ -164,5 +164,5 @@ int cow_persistent_keep(struct cow_store *store, const uint64_t *old_chunks, siz
 	ret = keep_scan(&keep, err);
 	if (!ret)
 		ret = keep_copy(&keep, err);
-	return ret ? ret : cow_persistent_settle(store, nr_chunks, err);
+	return ret ? ret : cow_snap_settle(store, nr_chunks, err);
 }

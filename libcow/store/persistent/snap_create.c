@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_write.c - creates, invalidates, labels and tidies a persistent
+ * snap_create.c - creates, invalidates, labels and tidies a persistent
  * store. The order of writes and flushes, with what a crash in between leaves:
  *
  * create	sector 0 zeroed, FLUSH		no store (the old one is gone)
@@ -14,7 +14,7 @@
  * label	header sector, FLUSH		old label or new: one sector (I9)
  * tidy		zeros behind the end of the list, FLUSH (I5)
  *						they were out of reach before
- * Appending and merging: persistent_append.c, persistent_merge.c.
+ * Appending and merging: snap_append.c, snap_merge.c.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,7 +23,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent/snap_store.h"
 
 /* ----------------------------------------------------------------- create */
 
@@ -39,8 +39,8 @@ static int create_check_chunk(uint64_t chunk_bytes, struct cow_err *err)
 		chunk_bytes);
 }
 
-int cow_persistent_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			       struct cow_err *err)
+int cow_snap_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
+			 struct cow_err *err)
 {
 	uint64_t nr_chunks, bytes;
 	int ret;
@@ -63,8 +63,8 @@ int cow_persistent_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint
 	return 0;
 }
 
-int cow_persistent_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			      struct cow_err *err)
+int cow_snap_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
+			struct cow_err *err)
 {
 	struct snap_layout layout;
 	uint64_t nr_chunks;
@@ -109,7 +109,7 @@ static int create_check(const struct cow_image *cow, uint64_t chunk_bytes, struc
 	return 0;
 }
 
-int cow_persistent_create(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
+int cow_snap_create(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
 {
 	const struct snap_header header = { SNAP_MAGIC, 1, SNAP_VERSION,
 					    (uint32_t)bytes_to_sectors(chunk_bytes) };
@@ -137,7 +137,7 @@ int cow_persistent_create(struct cow_image *cow, uint64_t chunk_bytes, struct co
 
 /* ----------------------------------------------------------- header sector */
 
-static int header_write(struct persistent *p, const uint8_t raw[SNAP_HEADER_BYTES],
+static int header_write(struct snap_store *p, const uint8_t raw[SNAP_HEADER_BYTES],
 			struct cow_err *err)
 {
 	int ret;
@@ -150,9 +150,9 @@ static int header_write(struct persistent *p, const uint8_t raw[SNAP_HEADER_BYTE
 	return ret;
 }
 
-int cow_persistent_invalidate(struct cow_store *store, struct cow_err *err)
+int cow_snap_invalidate(struct cow_store *store, struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	uint8_t raw[SNAP_HEADER_BYTES];
 	int ret;
 
@@ -164,20 +164,19 @@ int cow_persistent_invalidate(struct cow_store *store, struct cow_err *err)
 	return ret;
 }
 
-int cow_persistent_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
-			      struct cow_err *err)
+int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err)
 {
-	const struct persistent *p = persistent_of(store);
+	const struct snap_store *p = snap_store_of(store);
 
 	(void)err;
 	memcpy(ret_raw, p->header + SNAP_LABEL_OFFSET, LABEL_BYTES);
 	return 0;
 }
 
-int cow_persistent_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
-			       struct cow_err *err)
+int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
+			 struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	uint8_t header[SNAP_HEADER_BYTES];
 
 	memcpy(header, p->header, SNAP_LABEL_OFFSET);
@@ -229,9 +228,9 @@ static int tidy_range(struct cow_image *cow, uint64_t from_bytes, uint64_t end_b
 	return 0;
 }
 
-int cow_persistent_tidy(struct cow_store *store, struct cow_err *err)
+int cow_snap_tidy(struct cow_store *store, struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	uint64_t within = p->nr_records % p->layout.records_per_area;
 	uint64_t from = cow_snap_record_offset(&p->layout, p->nr_records);
 	uint64_t end = from + p->layout.chunk_bytes - within * SNAP_RECORD_BYTES;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_check_twice.c - chunks that occur twice. Old chunks are in a set
+ * snap_check_twice.c - chunks that occur twice. Old chunks are in a set
  * already; new chunks can repeat only where they do not ascend. A set does not
  * know which records these are, so the list is read once more, where there is
  * something to name. Which of two records the kernel reads is asked
@@ -13,7 +13,7 @@
 
 #include "libcow/base/array.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_check.h"
+#include "libcow/store/persistent/check/snap_check.h"
 
 #define INDEX_NONE UINT64_MAX
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_check.c - what is wrong with a persistent store, and what the
+ * snap_check.c - what is wrong with a persistent store, and what the
  * kernel would do with it. Works on stores that cannot be opened; never
  * writes (I10). The order of the header's rules is the kernel's:
  * source: drivers/md/dm-snap-persistent.c, read_header() and
  * persistent_read_metadata(), Linux 6.1.
  */
-#include "libcow/store/persistent_check.h"
+#include "libcow/store/persistent/check/snap_check.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -332,9 +332,8 @@ static int check_run(struct snap_check *check, bool header_only, struct cow_verd
 	return header_only ? 0 : layout_check(check, verdict, err);
 }
 
-int cow_persistent_check(const struct cow_store_args *args, const struct cow_check_params *params,
-			 struct cow_report *report, struct cow_verdict *verdict,
-			 struct cow_err *err)
+int cow_snap_check(const struct cow_store_args *args, const struct cow_check_params *params,
+		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err)
 {
 	struct snap_check check = {
 		.args = args,

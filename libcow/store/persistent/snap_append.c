@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_append.c - adds exceptions to a persistent store.
+ * snap_append.c - adds exceptions to a persistent store.
  *
  * reserve	nothing is written
  * append	data chunks, at numbers that no record names: out of reach
@@ -23,11 +23,11 @@
 #include <string.h>
 
 #include "libcow/base/err.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent/snap_store.h"
 
 /* How many more exceptions fit. The list must keep room for its end: with all
  * areas full it has none (formats: "end-of-device accident"). */
-static uint64_t room(const struct persistent *p)
+static uint64_t room(const struct snap_store *p)
 {
 	const struct snap_layout *layout = &p->layout;
 	uint64_t max_records = layout->nr_areas * layout->records_per_area - 1;
@@ -38,9 +38,9 @@ static uint64_t room(const struct persistent *p)
 	return min_u64(max_records - used, cow_snap_data_chunks_from(layout, p->next_free));
 }
 
-int cow_persistent_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err)
+int cow_snap_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err)
 {
-	const struct persistent *p = persistent_of(store);
+	const struct snap_store *p = snap_store_of(store);
 	uint64_t free_chunks = room(p);
 
 	if (nr_chunks <= free_chunks)
@@ -54,7 +54,7 @@ int cow_persistent_reserve(struct cow_store *store, uint64_t nr_chunks, struct c
 
 /* ----------------------------------------------------------------- append */
 
-static int pending_add(struct persistent *p, const struct exmap_run *run, struct cow_err *err)
+static int pending_add(struct snap_store *p, const struct exmap_run *run, struct cow_err *err)
 {
 	size_t wanted = p->nr_pending + run->nr_chunks;
 	struct exmap_run found;
@@ -85,7 +85,7 @@ static int pending_add(struct persistent *p, const struct exmap_run *run, struct
 
 /* What could not be written must never get a record (I3): the chunk may be
  * pending already, or half of it be there. */
-static int data_write(struct persistent *p, uint64_t offset, const uint8_t *buf, uint64_t len,
+static int data_write(struct snap_store *p, uint64_t offset, const uint8_t *buf, uint64_t len,
 		      struct cow_err *err)
 {
 	int ret = buf ? cow_image_pwrite(p->store.data, buf, len, offset, err)
@@ -95,7 +95,7 @@ static int data_write(struct persistent *p, uint64_t offset, const uint8_t *buf,
 	return ret;
 }
 
-static int failed_check(const struct persistent *p, struct cow_err *err)
+static int failed_check(const struct snap_store *p, struct cow_err *err)
 {
 	if (!p->has_failed)
 		return 0;
@@ -105,7 +105,7 @@ static int failed_check(const struct persistent *p, struct cow_err *err)
 
 /* How much of its last chunk data up to old_bytes fills, 0: all of it. The
  * origin's short last chunk is full where the origin ends (I11). */
-static uint64_t unfinished_at(const struct persistent *p, uint64_t old_bytes)
+static uint64_t unfinished_at(const struct snap_store *p, uint64_t old_bytes)
 {
 	if (p->store.origin && old_bytes == p->store.origin->size_bytes)
 		return 0;
@@ -113,7 +113,7 @@ static uint64_t unfinished_at(const struct persistent *p, uint64_t old_bytes)
 }
 
 /* Goes on with the chunk that the last call left unfinished. */
-static int append_rest(struct persistent *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
+static int append_rest(struct snap_store *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
 		       uint64_t *ret_taken, struct cow_err *err)
 {
 	const struct snap_record *last = &p->records[p->nr_pending - 1];
@@ -136,7 +136,7 @@ static int append_rest(struct persistent *p, uint64_t old_bytes, const uint8_t *
 
 /* Hands out neighbours for as much of the data as lies in front of the next
  * area: one write. */
-static int append_run(struct persistent *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
+static int append_run(struct snap_store *p, uint64_t old_bytes, const uint8_t *buf, uint64_t len,
 		      uint64_t *ret_taken, struct cow_err *err)
 {
 	const struct snap_layout *layout = &p->layout;
@@ -152,7 +152,7 @@ static int append_run(struct persistent *p, uint64_t old_bytes, const uint8_t *b
 				"byte %" PRIu64 " is not the beginning of a chunk of %" PRIu64
 				" bytes",
 				old_bytes, layout->chunk_bytes);
-	ret = cow_persistent_reserve(&p->store, run.nr_chunks, err);
+	ret = cow_snap_reserve(&p->store, run.nr_chunks, err);
 	if (!ret)
 		ret = pending_add(p, &run, err);
 	if (!ret)
@@ -165,7 +165,7 @@ static int append_run(struct persistent *p, uint64_t old_bytes, const uint8_t *b
 	return 0;
 }
 
-static int pending_begin(struct persistent *p, struct cow_err *err)
+static int pending_begin(struct snap_store *p, struct cow_err *err)
 {
 	int ret;
 
@@ -175,10 +175,10 @@ static int pending_begin(struct persistent *p, struct cow_err *err)
 	return ret ? ret : cow_exmap_seal(p->pending, NULL, NULL, err);
 }
 
-int cow_persistent_append(struct cow_store *store, uint64_t old_bytes, const void *buf,
-			  size_t len_bytes, struct cow_err *err)
+int cow_snap_append(struct cow_store *store, uint64_t old_bytes, const void *buf, size_t len_bytes,
+		    struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	const uint8_t *from = buf;
 	uint64_t len = len_bytes, taken = 0;
 	int ret;
@@ -203,7 +203,7 @@ int cow_persistent_append(struct cow_store *store, uint64_t old_bytes, const voi
 /* ---------------------------------------------------------------- publish */
 
 /* Encodes pending records [first, first + nr) behind each other. */
-static void records_encode(const struct persistent *p, uint64_t first, uint64_t nr, uint8_t *raw)
+static void records_encode(const struct snap_store *p, uint64_t first, uint64_t nr, uint8_t *raw)
 {
 	for (uint64_t i = 0; i < nr; i++)
 		cow_snap_record_encode(&p->records[first + i], raw + i * SNAP_RECORD_BYTES);
@@ -214,7 +214,7 @@ static void records_encode(const struct persistent *p, uint64_t first, uint64_t 
  * one area. The first sector may hold published records in front of them,
  * which are read back; the last is filled with zeros.
  */
-static int records_write(struct persistent *p, uint64_t begin, uint64_t end, uint8_t *buf,
+static int records_write(struct snap_store *p, uint64_t begin, uint64_t end, uint8_t *buf,
 			 struct cow_err *err)
 {
 	struct cow_image *cow = p->store.metadata;
@@ -244,7 +244,7 @@ static int records_write(struct persistent *p, uint64_t begin, uint64_t end, uin
 }
 
 /* A whole area that is out of reach yet: records up to end, then zeros. */
-static int upper_area_write(struct persistent *p, uint64_t area, uint64_t end, uint8_t *buf,
+static int upper_area_write(struct snap_store *p, uint64_t area, uint64_t end, uint8_t *buf,
 			    struct cow_err *err)
 {
 	const struct snap_layout *layout = &p->layout;
@@ -261,7 +261,7 @@ static int upper_area_write(struct persistent *p, uint64_t area, uint64_t end, u
 				      layout->chunk_bytes - filled, err);
 }
 
-static int publish_areas(struct persistent *p, uint8_t *buf, struct cow_err *err)
+static int publish_areas(struct snap_store *p, uint8_t *buf, struct cow_err *err)
 {
 	uint64_t per_area = p->layout.records_per_area;
 	uint64_t end = p->nr_records + p->nr_pending;
@@ -284,7 +284,7 @@ static int publish_areas(struct persistent *p, uint8_t *buf, struct cow_err *err
 }
 
 /* What is on disk now becomes what lookups find. */
-static int publish_map(struct persistent *p, struct cow_err *err)
+static int publish_map(struct snap_store *p, struct cow_err *err)
 {
 	struct exmap_run run;
 	uint64_t from = 0;
@@ -304,9 +304,9 @@ static int publish_map(struct persistent *p, struct cow_err *err)
 	return 0;
 }
 
-int cow_persistent_publish(struct cow_store *store, struct cow_err *err)
+int cow_snap_publish(struct cow_store *store, struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	AUTO_FREE uint8_t *buf = NULL;
 	int ret;
 
@@ -325,7 +325,7 @@ int cow_persistent_publish(struct cow_store *store, struct cow_err *err)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
 	ret = cow_image_flush(store->data, err);
 	if (!ret)
-		ret = cow_persistent_tidy(store, err);
+		ret = cow_snap_tidy(store, err);
 	if (!ret)
 		ret = publish_areas(p, buf, err);
 	if (!ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_candidates.c - which chunk size had a store whose header is lost?
+ * snap_candidates.c - which chunk size had a store whose header is lost?
  * Each power of two is tried: is there a list of exceptions where it puts the
  * first area? Its first sector must hold sound records in the order of
  * allocation and nothing else; then the list is followed.
@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "libcow/base/bytes.h"
-#include "libcow/store/persistent_judge.h"
+#include "libcow/store/persistent/snap_rules.h"
 
 /* A list is followed no further: more would not say more. */
 #define RECORDS_MAX 65536

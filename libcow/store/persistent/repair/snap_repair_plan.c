@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_repair_plan.c - what is to be done about findings that concern
+ * snap_repair_plan.c - what is to be done about findings that concern
  * the list. Of two records of one chunk of the origin the one is kept that
  * the kernel's reads return; the other becomes a second copy of it, which
  * decides nothing, before anything moves. Memory goes with the damage.
@@ -11,8 +11,8 @@
 
 #include "libcow/base/array.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_kernel.h"
-#include "libcow/store/persistent_repair.h"
+#include "libcow/store/persistent/snap_kernel.h"
+#include "libcow/store/persistent/repair/snap_repair.h"
 
 /* A record of which the chunk, old or new, is one of those that repeat. */
 struct occurrence {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_check_bad.c - findings about what cannot be read, as far as the
+ * snap_check_bad.c - findings about what cannot be read, as far as the
  * image below knows without reading (a map of ddrescue), or has found out by
  * now (cow_image_skip_new()). In a place of the list that cannot be read there
  * may have been any record, or none: the check goes on behind it.
  */
 #include <inttypes.h>
 
-#include "libcow/store/persistent_check.h"
+#include "libcow/store/persistent/check/snap_check.h"
 
 static bool next_bad_before(const struct snap_check *check, uint64_t offset_bytes,
 			    uint64_t end_bytes, struct cow_segment *ret_bad)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_judge.h - which rule a record breaks, and whether bytes look
+ * snap_rules.h - which rule a record breaks, and whether bytes look
  * like the list of a store: for checking and for probing.
  */
-#ifndef COW_STORE_PERSISTENT_JUDGE_H
-#define COW_STORE_PERSISTENT_JUDGE_H
+#ifndef COW_STORE_SNAP_JUDGE_H
+#define COW_STORE_SNAP_JUDGE_H
 
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent/snap_store.h"
 
 /* What chunk numbers can be. */
 struct snap_bounds {
@@ -63,7 +63,7 @@ bool cow_snap_is_rubbish(const struct snap_bounds *bounds, const uint8_t *sector
 int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uint64_t chunk_bytes,
 		      uint64_t *ret_nr_records, struct cow_err *err);
 
-/* persistent_candidates.c: a chunk size that a store without a header may have
+/* snap_candidates.c: a chunk size that a store without a header may have
  * had, and what speaks for it. */
 struct snap_candidate {
 	uint64_t chunk_bytes;

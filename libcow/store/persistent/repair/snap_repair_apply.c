@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_repair_apply.c - writes a plan, so that a crash at any point
+ * snap_repair_apply.c - writes a plan, so that a crash at any point
  * leaves something that the same repair finishes:
  *
  * copies	data for records that get a chunk of their own; no record
  *		names the chunk yet. FLUSH
  * sets		records written over: the loser of two becomes a second copy of
  *		the winner, which reads and merges tolerate (I13). In waves, see
- *		persistent_repair.h; FLUSH after each
+ *		snap_repair.h; FLUSH after each
  * end		where there is a hole: zeros behind the last live record, which
  *		nobody sees yet. FLUSH
  * fills	what is kept of the tail, over what goes further in front. Behind
@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_repair.h"
+#include "libcow/store/persistent/repair/snap_repair.h"
 
 static uint64_t sector_of(uint64_t index)
 {

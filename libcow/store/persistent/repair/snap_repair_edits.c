@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_repair_edits.c - changes of records, and in which order they can
+ * snap_repair_edits.c - changes of records, and in which order they can
  * be made while a crash may come between any two.
  */
 #include <errno.h>
 
 #include "libcow/base/array.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_repair.h"
+#include "libcow/store/persistent/repair/snap_repair.h"
 
 /* Source: DM_CHUNK_CONSECUTIVE_BITS, dm-exception-store.h. */
 #define GROUP_SHIFT 8

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_load.c - fills the exception map from the list on disk.
+ * snap_load.c - fills the exception map from the list on disk.
  *
  * Normally every record must be sound: the kernel checks none of this, but it
  * also misreads, and fails to merge, what is not. With COW_STORE_DAMAGED the
  * map is what the kernel's reads would use, whatever it is worth:
- * persistent_kernel.c resolves the cases where that is not obvious.
+ * snap_kernel.c resolves the cases where that is not obvious.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,11 +14,11 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/core/chunkset.h"
-#include "libcow/store/persistent_judge.h"
-#include "libcow/store/persistent_kernel.h"
+#include "libcow/store/persistent/snap_rules.h"
+#include "libcow/store/persistent/snap_kernel.h"
 
 struct load {
-	struct persistent *p;
+	struct snap_store *p;
 	struct snap_odd *odd; /* NULL: a record must be sound */
 	struct snap_bounds bounds;
 	uint64_t highest_new;
@@ -29,7 +29,7 @@ struct load {
 static int record_refuse(const struct load *load, uint64_t index, const char *what, uint64_t found,
 			 const char *allowed, uint64_t bound)
 {
-	const struct persistent *p = load->p;
+	const struct snap_store *p = load->p;
 	uint64_t offset = cow_snap_record_offset(&p->layout, index);
 	int ret;
 
@@ -103,7 +103,7 @@ static int load_record(struct load *load, const struct snap_record *record, uint
 /* The kernel ends the list at an empty record, and so loses what is behind. */
 static int load_end(const struct load *load, const uint8_t *raw)
 {
-	const struct persistent *p = load->p;
+	const struct snap_store *p = load->p;
 	uint64_t index = p->nr_records, nr, first = 0;
 
 	raw -= index % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES;
@@ -119,7 +119,7 @@ static int load_end(const struct load *load, const uint8_t *raw)
  * with EIO (dm-snap-persistent.c, read_exceptions). */
 static int load_no_end(struct load *load)
 {
-	const struct persistent *p = load->p;
+	const struct snap_store *p = load->p;
 
 	if (load->odd)
 		return 0;
@@ -141,7 +141,7 @@ static void load_unreadable(const struct load *load, uint64_t area)
 
 static int load_list(struct load *load)
 {
-	struct persistent *p = load->p;
+	struct snap_store *p = load->p;
 	struct snap_reader reader;
 	const uint8_t *raw;
 	uint64_t index, nr;
@@ -195,7 +195,7 @@ static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
 /* Two records with one new chunk: only where the numbers do not ascend. */
 static int check_new_chunks(struct load *load)
 {
-	const struct persistent *p = load->p;
+	const struct snap_store *p = load->p;
 	AUTO_HANDLE(chunkset) struct cow_chunkset *set = NULL;
 	struct exmap_run run;
 	uint64_t from = 0, twice;
@@ -223,7 +223,7 @@ static int check_new_chunks(struct load *load)
 
 static void load_finish(struct load *load)
 {
-	struct persistent *p = load->p;
+	struct snap_store *p = load->p;
 	uint64_t next = max_u64(load->highest_new + 1, SNAP_FIRST_DATA_CHUNK);
 
 	/* Source: dm-snap-persistent.c, persistent_read_metadata and
@@ -233,7 +233,7 @@ static void load_finish(struct load *load)
 	p->cursor = p->nr_records;
 }
 
-int cow_persistent_load(struct persistent *p, uint32_t flags, struct cow_err *err)
+int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err)
 {
 	AUTO_HANDLE(snap_odd) struct snap_odd *odd = NULL;
 	struct load load = { .p = p, .is_ascending = true, .err = err };

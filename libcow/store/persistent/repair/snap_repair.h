@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_repair.h - what the files persistent_repair*.c share: the plan.
- * persistent_repair.c asks and mends the header, persistent_repair_plan.c
- * turns findings into changes of the list, persistent_repair_hole.c follows it
- * behind a hole, persistent_repair_apply.c writes,
- * persistent_repair_edits.c has the order of changes.
+ * snap_repair.h - what the files snap_repair*.c share: the plan.
+ * snap_repair.c asks and mends the header, snap_repair_plan.c
+ * turns findings into changes of the list, snap_repair_hole.c follows it
+ * behind a hole, snap_repair_apply.c writes,
+ * snap_repair_edits.c has the order of changes.
  */
-#ifndef COW_STORE_PERSISTENT_REPAIR_H
-#define COW_STORE_PERSISTENT_REPAIR_H
+#ifndef COW_STORE_SNAP_REPAIR_H
+#define COW_STORE_SNAP_REPAIR_H
 
 #include "libcow/core/report.h"
-#include "libcow/store/persistent_judge.h"
+#include "libcow/store/persistent/snap_rules.h"
 
 /* A finding that is to be mended, or not. */
 struct snap_mend {
@@ -58,21 +58,21 @@ struct snap_plan {
 	bool keeps_tail;	  /* what stands behind the list was to be left */
 };
 
-/* persistent_repair_plan.c: reads the list. Errors: -EIO, -ENOMEM,
+/* snap_repair_plan.c: reads the list. Errors: -EIO, -ENOMEM,
  * -ECANCELED. */
 int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, struct cow_err *err);
 void cow_snap_plan_free(struct snap_plan *plan);
 bool cow_snap_plan_is_empty(const struct snap_plan *plan);
 
-/* persistent_repair_hole.c: adds the live records behind first_hole to the list,
+/* snap_repair_hole.c: adds the live records behind first_hole to the list,
  * and drops what stands between them. Errors: -EIO, -ENOMEM. */
 int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err);
 
-/* persistent_repair_apply.c: durable when it returns. Errors: -EROFS, -EIO,
+/* snap_repair_apply.c: durable when it returns. Errors: -EROFS, -EIO,
  * -ENOMEM. */
 int cow_snap_plan_apply(const struct snap_plan *plan, struct cow_err *err);
 
-/* persistent_repair_edits.c. Errors: -ENOMEM. */
+/* snap_repair_edits.c. Errors: -ENOMEM. */
 int cow_snap_edits_add(struct snap_edits *edits, uint64_t index, const struct snap_record *record,
 		       struct cow_err *err);
 /* Ascending; of two for one index the first stays. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_kernel.h - what the kernel's reads return from a list that is not
+ * snap_kernel.h - what the kernel's reads return from a list that is not
  * sound. The kernel keeps its exceptions in lists, one for each group of 256
  * old chunks (dm-snap.c, exception_hash), ordered by old chunk, joins
  * neighbours into runs while it inserts (dm_insert_exception), believes a run
@@ -9,12 +9,12 @@
  * that covers a chunk (dm_lookup_exception). Two records for one old chunk can
  * so be decided by a third. Linux 6.1.
  */
-#ifndef COW_STORE_PERSISTENT_KERNEL_H
-#define COW_STORE_PERSISTENT_KERNEL_H
+#ifndef COW_STORE_SNAP_KERNEL_H
+#define COW_STORE_SNAP_KERNEL_H
 
 #include "libcow/base/cleanup.h"
 #include "libcow/core/exmap.h"
-#include "libcow/store/persistent_disk.h"
+#include "libcow/store/persistent/snap_disk.h"
 
 /* The groups with records that need the kernel's own way. */
 struct snap_odd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_metadata.c - copies what a check reads, and no data: for a store
+ * snap_metadata.c - copies what a check reads, and no data: for a store
  * that is shown to somebody who may see the findings but not the disk.
  *
  * In a damaged store data may stand where metadata belongs. So nothing is
@@ -18,7 +18,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/core/report.h"
-#include "libcow/store/persistent_judge.h"
+#include "libcow/store/persistent/snap_rules.h"
 
 /* Where the kernel sees a run length, of one. */
 #define TOP_BYTE (UINT64_C(1) << SNAP_RUN_SHIFT)
@@ -304,9 +304,8 @@ static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uin
 	return ret;
 }
 
-int cow_persistent_metadata_copy(const struct cow_store_args *args,
-				 const struct cow_callbacks *callbacks, struct cow_image *target,
-				 struct cow_err *err)
+int cow_snap_metadata_copy(const struct cow_store_args *args, const struct cow_callbacks *callbacks,
+			   struct cow_image *target, struct cow_err *err)
 {
 	struct metadata_copy copy = {
 		.callbacks = callbacks,

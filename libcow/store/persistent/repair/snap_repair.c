@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_repair.c - mends what the check found. In rounds: check, ask,
+ * snap_repair.c - mends what the check found. In rounds: check, ask,
  * plan, write; until a check finds nothing more that may be mended, because a
  * hole that is closed can show what was behind it. Nothing is written before
  * the plan of a round is complete (I7). The list comes first, the header, as
@@ -14,8 +14,8 @@
 #include "libcow/base/array.h"
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_check.h"
-#include "libcow/store/persistent_repair.h"
+#include "libcow/store/persistent/check/snap_check.h"
+#include "libcow/store/persistent/repair/snap_repair.h"
 
 /* A round mends so many findings of each kind; the next goes on. */
 #define ROUND_FINDINGS_MAX 65536
@@ -102,7 +102,7 @@ static int look(const struct repair *repair, struct cow_image *cow, struct snap_
 	callbacks.finding = collect;
 	ret = cow_report_new(&callbacks, ROUND_FINDINGS_MAX, &report, repair->err);
 	if (!ret)
-		ret = cow_persistent_check(&args, &params, report, verdict, repair->err);
+		ret = cow_snap_check(&args, &params, report, verdict, repair->err);
 	if (!ret && collector.has_failed)
 		ret = cow_fail(repair->err, -ENOMEM, "no memory for the findings");
 	*ret_mends = collector.mends;
@@ -392,8 +392,8 @@ static int repair_round(struct repair *repair, bool *ret_changed)
 	return ret;
 }
 
-int cow_persistent_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
-			  struct cow_repair_result *result, struct cow_err *err)
+int cow_snap_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
+		    struct cow_repair_result *result, struct cow_err *err)
 {
 	struct repair repair = {
 		.args = args,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_disk.h - byte layout of the persistent exception store ("SnAp",
+ * snap_disk.h - byte layout of the persistent exception store ("SnAp",
  * version 1) of the Linux device-mapper snapshot target. All numbers are
  * little-endian. Source: drivers/md/dm-snap-persistent.c (struct disk_header,
  * struct disk_exception, area_location, skip_metadata), Linux 6.1.
@@ -24,8 +24,8 @@
  *				Bits 56..63 must be zero: the kernel takes
  *				them for a run length (dm_consecutive_chunk_count)
  */
-#ifndef COW_STORE_PERSISTENT_DISK_H
-#define COW_STORE_PERSISTENT_DISK_H
+#ifndef COW_STORE_SNAP_DISK_H
+#define COW_STORE_SNAP_DISK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_merge.c - gives the list away from its end, and cuts it.
+ * snap_merge.c - gives the list away from its end, and cuts it.
  *
  * settle	the engine has flushed the origin (I1)
  *		records from the cut to the end of their area zeroed: one
@@ -19,10 +19,10 @@
 #include <string.h>
 
 #include "libcow/base/err.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent/snap_store.h"
 
 /* Reads the piece of the list that ends at the cursor. */
-static int piece_load(struct persistent *p, struct cow_err *err)
+static int piece_load(struct snap_store *p, struct cow_err *err)
 {
 	uint64_t last = p->cursor - 1;
 	uint64_t per_piece = min_u64(p->layout.chunk_bytes, COW_PIECE_BYTES) / SNAP_RECORD_BYTES;
@@ -48,7 +48,7 @@ static int piece_load(struct persistent *p, struct cow_err *err)
 }
 
 /* The record was sound when the store was opened; is it still? */
-static int record_recheck(const struct persistent *p, const struct snap_record *record,
+static int record_recheck(const struct snap_store *p, const struct snap_record *record,
 			  uint64_t index, struct cow_err *err)
 {
 	struct exmap_run run;
@@ -65,7 +65,7 @@ static int record_recheck(const struct persistent *p, const struct snap_record *
 	return ret;
 }
 
-static int move_add(const struct persistent *p, const struct snap_record *record,
+static int move_add(const struct snap_store *p, const struct snap_record *record,
 		    struct store_moves *moves, struct cow_err *err)
 {
 	struct store_move move = {
@@ -82,10 +82,10 @@ static int move_add(const struct persistent *p, const struct snap_record *record
 	return cow_store_moves_add(moves, &move, err);
 }
 
-int cow_persistent_next_moves(struct cow_store *store, uint64_t budget_bytes,
-			      struct store_moves *moves, struct cow_err *err)
+int cow_snap_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
+			struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	uint64_t bytes = 0;
 	int ret;
 
@@ -111,9 +111,9 @@ int cow_persistent_next_moves(struct cow_store *store, uint64_t budget_bytes,
 	return 0;
 }
 
-void cow_persistent_rewind(struct cow_store *store)
+void cow_snap_rewind(struct cow_store *store)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 
 	p->cursor = p->nr_records;
 	p->piece_records = 0;
@@ -121,7 +121,7 @@ void cow_persistent_rewind(struct cow_store *store)
 
 /* Zeroes records [from, end) of the list, all of one area, from the back:
  * at each instant what is left is a prefix. Most areas are one write. */
-static int records_zero(struct persistent *p, uint64_t from, uint64_t end, struct cow_err *err)
+static int records_zero(struct snap_store *p, uint64_t from, uint64_t end, struct cow_err *err)
 {
 	uint64_t per_piece = COW_PIECE_BYTES / SNAP_RECORD_BYTES;
 	AUTO_FREE uint8_t *buf = NULL;
@@ -152,9 +152,9 @@ static int records_zero(struct persistent *p, uint64_t from, uint64_t end, struc
 	return 0;
 }
 
-int cow_persistent_settle(struct cow_store *store, uint64_t token, struct cow_err *err)
+int cow_snap_settle(struct cow_store *store, uint64_t token, struct cow_err *err)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 	uint64_t per_area = p->layout.records_per_area;
 	uint64_t area = token / per_area;
 	uint64_t end = min_u64(p->nr_records, (area + 1) * per_area);
@@ -184,10 +184,9 @@ int cow_persistent_settle(struct cow_store *store, uint64_t token, struct cow_er
 }
 
 /* The list ends in area 0; the areas above are as unreachable as the data. */
-int cow_persistent_unused_from(const struct cow_store *store, uint64_t *ret_bytes,
-			       struct cow_err *err)
+int cow_snap_unused_from(const struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err)
 {
-	const struct persistent *p = (const struct persistent *)store;
+	const struct snap_store *p = (const struct snap_store *)store;
 
 	if (p->nr_records)
 		return cow_fail(err, -EBUSY, "%s still holds %" PRIu64 " exceptions",

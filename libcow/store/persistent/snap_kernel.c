@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
-#include "libcow/store/persistent_kernel.h"
+#include "libcow/store/persistent/snap_kernel.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_repair_hole.c - what a list has behind its hole. It goes on there
+ * snap_repair_hole.c - what a list has behind its hole. It goes on there
  * sector by sector: into the next one if this one is used to its end and that
  * one holds live records, wherever in it. A sector that is empty at its end may
  * have been the last: what stands behind it may be stale (I9), and is left
  * there.
  */
-#include "libcow/store/persistent_kernel.h"
-#include "libcow/store/persistent_repair.h"
+#include "libcow/store/persistent/snap_kernel.h"
+#include "libcow/store/persistent/repair/snap_repair.h"
 
 /* A record behind a hole that goes away: until it does, it becomes a copy of
  * one that decides nothing, because closing the hole makes it visible. */

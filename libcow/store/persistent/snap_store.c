@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent.c - the persistent exception store of the Linux device-mapper
+ * snap_store.c - the persistent exception store of the Linux device-mapper
  * snapshot target ("SnAp"): probe, open, facts. Opening reads only (I10).
- * The rest is in persistent_{read,load,kernel,check,write,append,merge,keep}.c.
+ * The rest is in the other files of this folder.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,11 +13,11 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
-#include "libcow/store/persistent_judge.h"
+#include "libcow/store/persistent/snap_rules.h"
 
 /* A store whose magic was lost is still one: to be checked, and to be refused
  * in words that help. */
-static int persistent_probe(struct cow_image *image, struct cow_err *err)
+static int snap_probe(struct cow_image *image, struct cow_err *err)
 {
 	uint8_t raw[SNAP_HEADER_BYTES];
 	bool is_lost = false;
@@ -103,7 +103,7 @@ static int header_check(const struct snap_header *header, struct cow_image *imag
 
 /* The kernel refuses a chunk that is no multiple of a logical block (dm-
  * exception-store.c, dm_exception_store_set_chunk_size). */
-static int chunk_size_check(const struct persistent *p, const struct cow_store_args *args,
+static int chunk_size_check(const struct snap_store *p, const struct cow_store_args *args,
 			    struct cow_err *err)
 {
 	const struct cow_image *images[] = { p->store.metadata, p->store.origin };
@@ -130,8 +130,8 @@ static int chunk_size_check(const struct persistent *p, const struct cow_store_a
 	return 0;
 }
 
-static int persistent_read_header(struct persistent *p, const struct cow_store_args *args,
-				  struct cow_err *err)
+static int snap_read_header(struct snap_store *p, const struct cow_store_args *args,
+			    struct cow_err *err)
 {
 	struct cow_image *cow = p->store.metadata;
 	struct snap_header header;
@@ -160,17 +160,17 @@ static int persistent_read_header(struct persistent *p, const struct cow_store_a
 	return 0;
 }
 
-static int empty_load(struct persistent *p, struct cow_err *err)
+static int empty_load(struct snap_store *p, struct cow_err *err)
 {
 	p->next_free = p->shown_free = SNAP_FIRST_DATA_CHUNK;
 	return cow_exmap_seal(p->store.map, NULL, NULL, err);
 }
 
-static int persistent_open(const struct cow_store_args *args, struct cow_store **ret_store,
-			   struct cow_err *err)
+static int snap_open(const struct cow_store_args *args, struct cow_store **ret_store,
+		     struct cow_err *err)
 {
 	struct cow_image *cow = cow_store_args_image(args, COW_ROLE_COW, 0);
-	struct persistent *p;
+	struct snap_store *p;
 	int ret;
 
 	if (!cow)
@@ -182,13 +182,13 @@ static int persistent_open(const struct cow_store_args *args, struct cow_store *
 	p->store.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0);
 	p->store.data = cow;
 	p->store.metadata = cow;
-	ret = persistent_read_header(p, args, err);
+	ret = snap_read_header(p, args, err);
 	if (!ret)
 		ret = cow_exmap_new(&p->store.map, err);
 	if (!ret && p->store.is_damaged)
 		ret = empty_load(p, err);
 	else if (!ret)
-		ret = cow_persistent_load(p, args->flags, err);
+		ret = cow_snap_load(p, args->flags, err);
 	if (ret) {
 		cow_store_close(&p->store);
 		return ret;
@@ -197,9 +197,9 @@ static int persistent_open(const struct cow_store_args *args, struct cow_store *
 	return 0;
 }
 
-static void persistent_close(struct cow_store *store)
+static void snap_close(struct cow_store *store)
 {
-	struct persistent *p = persistent_of(store);
+	struct snap_store *p = snap_store_of(store);
 
 	cow_exmap_free(p->pending);
 	free(p->records);
@@ -207,9 +207,9 @@ static void persistent_close(struct cow_store *store)
 }
 
 /* Source: dm-snap-persistent.c, persistent_usage. */
-static void persistent_info(const struct cow_store *store, struct cow_store_info *ret_info)
+static void snap_info(const struct cow_store *store, struct cow_store_info *ret_info)
 {
-	const struct persistent *p = (const struct persistent *)store;
+	const struct snap_store *p = (const struct snap_store *)store;
 	uint64_t chunk_sectors = bytes_to_sectors(p->layout.chunk_bytes);
 	uint64_t current_area = p->nr_records / p->layout.records_per_area;
 
@@ -222,19 +222,19 @@ static void persistent_info(const struct cow_store *store, struct cow_store_info
 	ret_info->metadata_sectors = (current_area + 2) * chunk_sectors;
 }
 
-static int persistent_unchanged(struct cow_store *store, struct cow_err *err)
+static int snap_unchanged(struct cow_store *store, struct cow_err *err)
 {
-	return cow_snap_header_unchanged(store->metadata, persistent_of(store)->header, err);
+	return cow_snap_header_unchanged(store->metadata, snap_store_of(store)->header, err);
 }
 
 /* Of the header chunk only the beginning says something; 4 KiB, because disks
  * do not read less. The list ends in the last of the areas. */
 #define HEADER_BYTES 4096
 
-static bool persistent_metadata_range(const struct cow_store *store, uint64_t index,
-				      struct cow_segment *ret_range)
+static bool snap_metadata_range(const struct cow_store *store, uint64_t index,
+				struct cow_segment *ret_range)
 {
-	const struct persistent *p = (const struct persistent *)store;
+	const struct snap_store *p = (const struct snap_store *)store;
 	uint64_t area = index - 1;
 
 	if (!index) {
@@ -253,28 +253,28 @@ const struct store_ops cow_store_persistent_ops = {
 	.name = "persistent",
 	.summary = "device-mapper snapshot, persistent exception store (\"SnAp\")",
 	.probe_role = COW_ROLE_COW,
-	.probe = persistent_probe,
-	.open = persistent_open,
-	.close = persistent_close,
-	.info = persistent_info,
-	.check = cow_persistent_check,
-	.repair = cow_persistent_repair,
-	.metadata_copy = cow_persistent_metadata_copy,
-	.next_moves = cow_persistent_next_moves,
-	.settle = cow_persistent_settle,
-	.rewind = cow_persistent_rewind,
-	.keep = cow_persistent_keep,
-	.tidy = cow_persistent_tidy,
-	.unused_from = cow_persistent_unused_from,
-	.metadata_range = persistent_metadata_range,
-	.reserve = cow_persistent_reserve,
-	.append = cow_persistent_append,
-	.publish = cow_persistent_publish,
-	.create_size = cow_persistent_create_size,
-	.create_fit = cow_persistent_create_fit,
-	.create = cow_persistent_create,
-	.invalidate = cow_persistent_invalidate,
-	.label_read = cow_persistent_label_read,
-	.label_write = cow_persistent_label_write,
-	.unchanged = persistent_unchanged,
+	.probe = snap_probe,
+	.open = snap_open,
+	.close = snap_close,
+	.info = snap_info,
+	.check = cow_snap_check,
+	.repair = cow_snap_repair,
+	.metadata_copy = cow_snap_metadata_copy,
+	.next_moves = cow_snap_next_moves,
+	.settle = cow_snap_settle,
+	.rewind = cow_snap_rewind,
+	.keep = cow_snap_keep,
+	.tidy = cow_snap_tidy,
+	.unused_from = cow_snap_unused_from,
+	.metadata_range = snap_metadata_range,
+	.reserve = cow_snap_reserve,
+	.append = cow_snap_append,
+	.publish = cow_snap_publish,
+	.create_size = cow_snap_create_size,
+	.create_fit = cow_snap_create_fit,
+	.create = cow_snap_create,
+	.invalidate = cow_snap_invalidate,
+	.label_read = cow_snap_label_read,
+	.label_write = cow_snap_label_write,
+	.unchanged = snap_unchanged,
 };

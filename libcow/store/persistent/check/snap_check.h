@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_check.h - what the files persistent_check*.c share: the state of
- * one check. persistent_check.c looks at the header and draws the verdict,
- * persistent_check_list.c at the records, persistent_check_twice.c at what
- * occurs more than once, persistent_check_bad.c at what cannot be read.
+ * snap_check.h - what the files snap_check*.c share: the state of
+ * one check. snap_check.c looks at the header and draws the verdict,
+ * snap_check_list.c at the records, snap_check_twice.c at what
+ * occurs more than once, snap_check_bad.c at what cannot be read.
  */
-#ifndef COW_STORE_PERSISTENT_CHECK_H
-#define COW_STORE_PERSISTENT_CHECK_H
+#ifndef COW_STORE_SNAP_CHECK_H
+#define COW_STORE_SNAP_CHECK_H
 
 #include "libcow/core/chunkset.h"
 #include "libcow/core/report.h"
-#include "libcow/store/persistent_judge.h"
+#include "libcow/store/persistent/snap_rules.h"
 
 struct snap_check {
 	const struct cow_store_args *args;
@@ -62,7 +62,7 @@ int cow_snap_check_twice(struct snap_check *check, struct cow_err *err);
 int cow_snap_kernel_open(const struct cow_store_args *args, struct cow_store **ret_store,
 			 struct cow_err *err);
 
-/* persistent_check_bad.c */
+/* snap_check_bad.c */
 /* Is any of a range of the COW image known to be unreadable? */
 bool cow_snap_check_is_bad(const struct snap_check *check, uint64_t offset_bytes,
 			   uint64_t len_bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * persistent_read.c - reads header and list of the persistent store from the
+ * snap_list.c - reads header and list of the persistent store from the
  * image, in bounded pieces, without a judgement on what they say.
  */
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "libcow/base/err.h"
-#include "libcow/store/persistent.h"
+#include "libcow/store/persistent/snap_store.h"
 
 int cow_snap_header_read(struct cow_image *image, uint8_t raw[SNAP_HEADER_BYTES],
 			 struct cow_err *err)
