@@ -87,9 +87,9 @@ tool_names := $(notdir $(wildcard tools/snap*))
 tool_src   := $(foreach t,$(tool_names),tools/$(t)/$(t).c)
 cli_src    := $(filter-out $(tool_src),$(wildcard tools/*/*.c))
 cli_hdr    := $(wildcard tools/*/*.h)
-unit_src   := $(wildcard tests/unit/test_*.c)
+unit_src   := $(wildcard tests/unit/*/test_*.c)
 # Helpers shared by C tests (fault and recording images, store maker, ...).
-aid_src    := $(filter-out $(unit_src),$(wildcard tests/unit/*.c))
+aid_src    := $(wildcard tests/aids/*.c)
 # Programs that tests start: one source each, linked with the aids.
 prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/examples/*.c)
 # The same, but linked with what the tools consist of.
@@ -116,7 +116,7 @@ statics    := $(B)/static/snapmerge $(B)/static/snapcheck
 shared_file := libcow.so.$(VERSION)
 product    := $(lib_src) $(lib_hdr) $(tool_src) $(cli_src) $(cli_hdr)
 c_files    := $(wildcard include/*.h) $(product) $(sort $(shell find tests -name '*.[ch]'))
-scripts    := $(wildcard .ci/run tests/*.bash tests/*/*.sh completions/*.bash)
+scripts    := $(wildcard .ci/run tests/*.sh tests/*.bash tests/*/*.sh completions/*.bash)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -179,12 +179,12 @@ tests-bin: $(units) $(replays) $(progs) $(inners) $(B)/tests/faults/shim.so
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
 check-threads:  ## the thread rule of libcow.h, under TSan
-	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/test_threads' check-unit
+	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/base/test_threads' check-unit
 check-replay: $(replays)  ## fuzz targets over their kept corpus
 	@for t in $(replays); do n=$$(basename $$t _replay); [ ! -d tests/fuzz/corpus/$$n ] || \
 		$(test_env) $$t tests/fuzz/corpus/$$n || exit 1; done
 check-bats: all tests-bin  ## the tools, as a user calls them
-	@$(test_env) $(BATS) --jobs 2 $(BATSFLAGS) tests
+	@$(test_env) $(BATS) --jobs 2 --recursive --setup-suite-file tests/setup_suite.bash $(BATSFLAGS) $(or $(BATSFILES),tests)
 check-headers: $(B)/flags  ## every header compiles when it is the only include
 	@for h in $(wildcard include/*.h) $(lib_hdr) $(cli_hdr); do \
 		echo "#include \"$$h\"" | $(filter-out --coverage -MMD -MP,$(compile)) $(tool_cflags) -fsyntax-only -x c - || exit 1; done
@@ -201,9 +201,9 @@ check-layers:  ## libcow/ includes only downwards, tools/ only the public header
 		/^#include "libcow\// { split($$0, p, "/"); if (rank[p[2]] > mine) { print FILENAME ": " $$0; bad = 1 } } \
 		END { exit bad }' $(product)
 lint:  ## formatting, sizes of memory, shell scripts, manual pages
-	@tests/sizes.py $(product)
-	clang-format --dry-run -Werror $(c_files)
-	shellcheck $(scripts)
+	@tests/house/sizes.py $(product)
+	@clang-format --dry-run -Werror $(c_files)
+	@shellcheck $(scripts)
 	$(if $(wildcard man/*.[0-9]),mandoc -T lint -W warning $(wildcard man/*.[0-9]))
 # File by file, so that what has not changed is not looked at again: the object
 # of the ordinary build knows the headers. -O0: what the optimiser makes of a
@@ -213,12 +213,12 @@ analyze: $(analyzed:%=%.gcc) $(analyzed:%=%.tidy) $(B)/analyze/cppcheck  ## stat
 $(B)/analyze/%.gcc: %.c $(B)/%.o
 	$(call quiet,GCC)mkdir -p $(@D); gcc $(cow_cppflags) $(CPPFLAGS) $(cow_cflags) \
 		$(if $(filter tools/%,$<),$(tool_cflags)) -Werror -O0 -fanalyzer -c -o /dev/null $< && touch $@
-$(B)/analyze/%.tidy: %.c $(B)/%.o tests/clang-tidy.yaml tests/clang_tidy.py
-	$(call quiet,TIDY)mkdir -p $(@D); DEPTH='$(DEPTH)' tests/clang_tidy.py $< $(cow_cppflags) -std=gnu11 \
+$(B)/analyze/%.tidy: %.c $(B)/%.o tests/house/clang-tidy.yaml tests/house/clang_tidy.py
+	$(call quiet,TIDY)mkdir -p $(@D); DEPTH='$(DEPTH)' tests/house/clang_tidy.py $< $(cow_cppflags) -std=gnu11 \
 		$(if $(filter tools/%,$<),$(tool_cflags)) && touch $@
-$(B)/analyze/cppcheck: $(lib_obj) $(cli_obj) $(tools) tests/cppcheck.txt
+$(B)/analyze/cppcheck: $(lib_obj) $(cli_obj) $(tools) tests/house/cppcheck.txt
 	$(call quiet,CPPCHK)cppcheck -q -j2 --enable=warning,performance,portability --std=c11 --library=posix -D_GNU_SOURCE -Iinclude -I. \
-		--inline-suppr --suppressions-list=tests/cppcheck.txt --error-exitcode=1 libcow tools && touch $@
+		--inline-suppr --suppressions-list=tests/house/cppcheck.txt --error-exitcode=1 libcow tools && touch $@
 check-fast: check-headers check-symbols check-layers check-unit check-replay
 
 # Where a file's tests are short, to run two of them at a time costs more in waiting than it gives.
@@ -255,7 +255,7 @@ quickstart: deps  ## the main job on real input, shown step by step
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
 
 picture: all  ## the README's picture, from a real run
-	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/picture.py man/snapmerge.svg
+	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/house/picture.py man/snapmerge.svg
 
 # Library and tools are compiled once for all of them, in a directory of their own.
 fuzz_B := build-fuzz
@@ -281,7 +281,7 @@ coverage:  ## line coverage of libcow/ by unit tests and bats
 	@find $(B)-coverage -name '*.gcda' -delete
 	@$(MAKE) --no-print-directory COVERAGE=1 check-unit check-bats BATSFLAGS='--filter-tags !kernel,!slow,!limit' >$(B)-coverage/log 2>&1 || \
 		{ cat $(B)-coverage/log; exit 1; }
-	@tests/coverage.sh $(B)-coverage
+	@tests/house/coverage.sh $(B)-coverage
 
 # Leaks are found by "make check" (ASan); a forked child would count as one here.
 valgrind: $(units)  ## unit tests under memcheck

@@ -51,5 +51,5 @@ member() {
 
 # bad_model WHAT...: what comes of bad sectors, by a naive model.
 bad_model() {
-	"$COW_SOURCE/tests/bad_model.py" "$@"
+	"$COW_SOURCE/tests/aids/bad_model.py" "$@"
 }

@@ -8,9 +8,9 @@
  * usage: crash_append [number of states]
  */
 #include "libcow/base/units.h"
-#include "tests/unit/crash.h"
-#include "tests/unit/randstore.h"
-#include "tests/unit/test.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/randstore.h"
+#include "tests/aids/test.h"
 
 /* What is to be added: batch[chunk] is 0 for what was there before, -1 for
  * what stays out, else the number of the publish() that adds it. */

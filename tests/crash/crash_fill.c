@@ -11,9 +11,9 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/units.h"
-#include "tests/unit/crash.h"
-#include "tests/unit/randstore.h"
-#include "tests/unit/test.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/randstore.h"
+#include "tests/aids/test.h"
 
 #define MARK_RELEASED 1
 #define NR_CHUNK_SIZES 5

@@ -9,10 +9,10 @@
  * usage: crash_merge [number of states [DIRECTORY NUMBER]]
  * With a directory, NUMBER states of each kind are kept in there.
  */
-#include "tests/unit/crash.h"
-#include "tests/unit/randstore.h"
-#include "tests/unit/sample.h"
-#include "tests/unit/test.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/randstore.h"
+#include "tests/aids/sample.h"
+#include "tests/aids/test.h"
 
 #define IMAGE_ORIGIN 0
 #define IMAGE_COW 1

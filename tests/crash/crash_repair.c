@@ -12,10 +12,10 @@
  * usage: crash_repair [number of states]
  */
 #include "libcow/core/report.h"
-#include "tests/unit/crash.h"
-#include "tests/unit/damage.h"
-#include "tests/unit/kernel_model.h"
-#include "tests/unit/test.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/damage.h"
+#include "tests/aids/kernel_model.h"
+#include "tests/aids/test.h"
 
 struct repair_job {
 	const struct damage *damage;

@@ -13,10 +13,10 @@
  */
 #include <errno.h>
 
-#include "tests/unit/crash.h"
-#include "tests/unit/sample.h"
-#include "tests/unit/sides.h"
-#include "tests/unit/test.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/sample.h"
+#include "tests/aids/sides.h"
+#include "tests/aids/test.h"
 
 static uint64_t writes_of(struct cow_image **images)
 {

@@ -11,9 +11,9 @@
  */
 #include <errno.h>
 
-#include "tests/unit/crash.h"
-#include "tests/unit/randstore.h"
-#include "tests/unit/test.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/randstore.h"
+#include "tests/aids/test.h"
 
 #define IMAGE_ORIGIN 0
 #define IMAGE_COW 1

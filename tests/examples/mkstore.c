@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
-/* mkstore NEW < TEXT: the language of tests/unit/mkstore.h, to a sparse file. */
+/* mkstore NEW < TEXT: the language of tests/aids/mkstore.h, to a sparse file. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../unit/mkstore.h"
+#include "../aids/mkstore.h"
 
 static char text[1 << 20];
 static uint8_t buf[65536];

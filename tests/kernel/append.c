@@ -17,7 +17,7 @@
 
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
-#include "tests/unit/pattern.h"
+#include "tests/aids/pattern.h"
 
 COW_DEFINE_AUTO(set, struct cow_imageset *, cow_imageset_free);
 COW_DEFINE_AUTO(img, struct cow_image *, cow_image_close);

@@ -12,7 +12,7 @@
 
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
-#include "tests/unit/pattern.h"
+#include "tests/aids/pattern.h"
 
 #define STORES_MAX 4
 #define SECTOR_BYTES 512u

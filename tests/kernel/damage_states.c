@@ -5,9 +5,9 @@
  * kind that can happen to them, in directories KIND-NN: the store as it was
  * ("good"), as it is ("cow"), and "story", what happened.
  */
-#include "tests/unit/damage.h"
-#include "tests/unit/sample.h"
-#include "tests/unit/test.h"
+#include "tests/aids/damage.h"
+#include "tests/aids/sample.h"
+#include "tests/aids/test.h"
 
 #define NR_STORES 8000
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
-"""Stores with random damage, some of each kind (tests/unit/damage.h). What
+"""Stores with random damage, some of each kind (tests/aids/damage.h). What
 "snapcheck -y -o NEW" makes of them the real kernel must load, with the same
 usage and the same view as ours, and merge now and then; where snapcheck says
 that it will not (cut too short, marked invalid), it must refuse."""

@@ -1,0 +1,128 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the manual pages and the README tell people to type is typed here, each
+# block as it stands, in a directory of its own with the images it names. A line
+# that is to end with another exit status than 0 says so behind "# exit status".
+# bats file_tags=slow
+bats_require_minimum_version 1.8.0
+
+# Images under the names that the examples use: an ext4 file system, its upgrade
+# on a snapshot (cow.img), layers, a sibling, a damaged store, two exports.
+setup_file() {
+	export stock=$BATS_FILE_TMPDIR/stock
+	mkdir "$stock" && cd "$stock"
+	mkdir -p tree/etc
+	echo "version 1" >tree/etc/release
+	head -c 300k /dev/urandom >tree/etc/data
+	truncate -s 8M origin.img
+	mke2fs -q -t ext4 -O ^has_journal -d tree origin.img
+	cp origin.img base.img
+	upgrade origin.img mid.img 2
+	upgrade mid.img changed.img 3
+	snapcreate -q origin.img cow.img --from changed.img
+	snapcreate -q base.img layer1.img --from mid.img
+	snapcreate -q mid.img layer2.img --from changed.img
+	snapcreate -q origin.img weekly.img
+	# The kernel takes the top byte of a chunk number for a length.
+	cp cow.img damaged.img
+	printf '\003' | dd of=damaged.img bs=1 seek=4111 conv=notrunc status=none
+	snapdump -q --delta -o mon.tar base.img layer1.img
+	snapdump -q --delta -o tue.tar mid.img layer2.img
+	cp mon.tar delta.tar
+	rm -r tree mid.img
+}
+
+upgrade() {
+	{ echo "version $3"; seq 9000; } >new
+	cp "$1" "$2"
+	printf '%s\n' 'rm /etc/release' 'write new /etc/release' | debugfs -w -f - "$2" >/dev/null 2>&1
+	rm new
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+# paste FILE: each line by itself, as typed; its exit status is what it says.
+paste_block() {
+	local line wanted nr=0
+	while IFS= read -r line; do
+		wanted=0
+		[[ ! $line =~ "# exit status "([0-9]+) ]] || wanted=${BASH_REMATCH[1]}
+		run bash -o pipefail -c "$line" </dev/null
+		[ "$status" -eq "$wanted" ] || { echo "$line: $status: $output"; return 1; }
+		nr=$((nr + 1))
+	done < <(sed -e ':a' -e '/\\$/N; s/\\\n *//; ta' "$1" | grep .)
+	[ "$nr" -gt 0 ]
+}
+
+# try_blocks PREFIX: every file PREFIX-*, in a directory of its own.
+try_blocks() {
+	local file
+	for file in "$1"-*; do
+		mkdir "in-$file" && cp --sparse=always "$stock"/* "in-$file"
+		# One example makes what another reads.
+		grep -q -- --import "$file" || rm "in-$file/mon.tar" "in-$file/tue.tar"
+		(cd "in-$file" && paste_block "../$file") || { cat "$file"; return 1; }
+	done
+}
+
+# blocks PAGE: the examples of a page as files PAGE-1, ...
+blocks() {
+	"$COW_SOURCE/tests/house/pages.py" examples "$COW_SOURCE/man/$1" "$1"
+	[ -e "$1-1" ]
+}
+
+@test "the examples of the pages do what they say" {
+	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5 libcow-json.5; do
+		blocks $page
+		try_blocks $page
+	done
+}
+
+@test "the examples of snapmerge's page do what they say; the one with LVM is the README's, which a kernel runs" {
+	blocks snapmerge.8
+	lvm=$(grep -l vgchange snapmerge.8-*)
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Roll back an upgrade" | diff "$lvm" -
+	rm "$lvm"
+	try_blocks snapmerge.8
+	cmp "$stock/origin.img" in-snapmerge.8-2/origin.img
+	cmp "$stock/changed.img" in-snapmerge.8-4/flat.img
+}
+
+@test "the README's other stories do what they say" {
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "The kernel refuses" >story-1
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Get the data out" >story-2
+	sed -i 's/cow\.img/damaged.img/' story-1
+	try_blocks story
+	cmp "$stock/changed.img" in-story-2/view.img
+	cmp "$stock/changed.img" in-story-1/origin.img
+}
+
+@test "a program written after the page of the format reads what the kernel wrote" {
+	"$COW_SOURCE/tests/house/pages.py" examples "$COW_SOURCE/man/cow-persistent.5" reader
+	for folder in "$COW_FIXTURES"/*/; do
+		[ -e "$folder/exceptions.tsv" ] && grep -q '^kernel_view_sha256 [0-9a-f]' "$folder/meta.txt" || continue
+		zstd -dqf --sparse "$folder/cow.img.zst" -o cow.img
+		grep -v '^#' "$folder/exceptions.tsv" | awk '{ print $1, $2 }' >want
+		python3 reader-1 cow.img | diff want - || { echo "$folder"; return 1; }
+		echo "$folder" >>read
+	done
+	[ "$(wc -l <read)" -ge 10 ]
+}
+
+@test "the example of libcow.3 builds as it stands, and gives the digest that snapdump gives" {
+	"$COW_SOURCE/tests/house/pages.py" examples "$COW_SOURCE/man/libcow.3" digest
+	cc -std=c11 -Wall -Wextra -Werror -I"$COW_SOURCE/include" -o digest -x c digest-1 -x none "$COW_BUILD/libcow.a" -lxxhash
+	snapdump -q -o view.tar "$stock/origin.img" "$stock/cow.img"
+	tar -xOf view.tar manifest.json >manifest
+	[ "$(./digest "$stock/origin.img" "$stock/cow.img")" = "$(python3 -c 'import json; print(json.load(open("manifest"))["digest"])')" ]
+}
+
+@test "the README's picture is what happens (make picture), but for the numbers" {
+	"$COW_SOURCE/tests/house/picture.py" now.svg
+	python3 -c 'import sys, xml.etree.ElementTree as e; [e.parse(f) for f in sys.argv[1:]]' now.svg "$COW_SOURCE/man/snapmerge.svg"
+	words() { sed -n 's/.*<text[^>]*>\(.*\)<\/text>/\1/p' "$1" | sed 's/[0-9.]\+/N/g' | paste -sd' '; }
+	[ "$(words now.svg)" = "$(words "$COW_SOURCE/man/snapmerge.svg")" ]
+	grep -q '(man/snapmerge.svg)' "$COW_SOURCE/README.md"
+}

@@ -1,0 +1,82 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The real kernel as judge. Everything is in tests/kernel/run.py, which says how
+# to run one case; here it is called. Nothing is ever skipped: a machine on
+# which the kernel does not boot fails.
+# bats file_tags=kernel,slow
+bats_require_minimum_version 1.8.0
+
+setup() {
+	export TMPDIR=$BATS_TEST_TMPDIR
+	lab=$COW_SOURCE/tests/kernel
+}
+
+@test "the judge is awake: naive tools agree with the kernel, and each bug planted in them is noticed" {
+	"$lab/run.py" --self-test
+}
+
+@test "kernel, tools and model agree: 128 random cases" {
+	"$lab/run.py" --count 128
+}
+
+@test "the lab works without HOME" {
+	env -u HOME "$lab/run.py" --count 1
+}
+
+@test "LVM: an upgrade is rolled back from rescue media, twice" {
+	mkdir "$TMPDIR/job"
+	echo "$COW_BUILD" >"$TMPDIR/job/path"
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Roll back an upgrade" >"$TMPDIR/job/story"
+	grep -q 'snapmerge -y /dev/mapper/vg-root-real' "$TMPDIR/job/story"
+	truncate -s 128M "$TMPDIR/disk"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm.sh" "$TMPDIR/job" "$TMPDIR/disk"
+}
+
+@test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {
+	make -s --no-print-directory -C "$COW_SOURCE" static
+	for tool in snapmerge snapcheck; do
+		[ "$(stat -c %s "$COW_BUILD/static/$tool")" -lt $((2 << 20)) ]
+		! readelf -lW "$COW_BUILD/static/$tool" | grep INTERP || return 1
+	done
+	cd "$TMPDIR"
+	mkdir -p tree/bin tree/sbin tree/etc
+	cp "$(command -v busybox)" tree/bin
+	echo "version 1" >tree/etc/release
+	printf '#!/bin/busybox sh\necho "BOOTED $(/bin/busybox cat /etc/release)"; echo JOB_RC=0\n/bin/busybox poweroff -f\n' >tree/sbin/init
+	chmod +x tree/sbin/init
+	truncate -s 48M old.img
+	mke2fs -q -t ext4 -d tree old.img
+	# The upgrade, after which nothing starts.
+	cp --sparse=always old.img root.img
+	head -c 6M /dev/urandom >new
+	printf '%s\n' 'rm /sbin/init' 'rm /etc/release' "write new /sbin/new" "write new /etc/new" >commands
+	debugfs -w -f commands root.img >/dev/null 2>&1
+	snapcreate -q --from=old.img root.img cow.img
+	! cmp -s old.img root.img || return 1
+	{
+		echo '#mtree'
+		printf './%s type=dir mode=755\n' bin dev root
+		echo './dev/console type=char mode=600 device=linux,5,1'
+		echo './dev/ubda type=block mode=600 device=linux,98,0'
+		echo './dev/ubdb type=block mode=600 device=linux,98,16'
+		echo "./init type=file mode=755 contents=$lab/initramfs.sh"
+		echo "./bin/busybox type=file mode=755 contents=$(command -v busybox)"
+		for tool in snapmerge snapcheck; do
+			echo "./bin/$tool type=file mode=755 contents=$COW_BUILD/static/$tool"
+		done
+	} >list
+	bsdtar --format=newc -cf initrd.img @list
+	cc -static -I"$COW_SOURCE/include" -o cut "$COW_SOURCE/tests/examples/merge_some.c" "$COW_BUILD/libcow.a" -lxxhash
+	echo "./cut type=file mode=755 contents=$TMPDIR/cut" >>list
+	bsdtar --format=newc -cf cut.img @list
+	"$lab/lab.py" "$TMPDIR/boot-1" --initrd "$TMPDIR/cut.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
+	! cmp -s old.img root.img || return 1
+	run -0 "$lab/lab.py" "$TMPDIR/boot-2" --initrd "$TMPDIR/initrd.img" "$TMPDIR/root.img" "$TMPDIR/cow.img"
+	[[ $output == *"continuing: "* ]]
+	[[ $output == *"BOOTED version 1"* ]]
+	cmp old.img root.img
+	e2fsck -fn root.img
+	run -0 snapcheck -q root.img cow.img
+	snapcheck --json=j root.img cow.img
+	[ "$(python3 -c 'import json; print(json.load(open("j"))["store"]["exceptions"])')" = 0 ]
+}

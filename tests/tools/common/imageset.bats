@@ -1,0 +1,163 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Images on block devices: loop devices, which each test makes and frees. Needs
+# root. What needs no device is in tests/unit/image/test_imageset.c.
+# bats file_tags=slow
+bats_require_minimum_version 1.8.0
+
+setup() {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	losetup -f >/dev/null || skip "no loop device here"
+	cd "$BATS_TEST_TMPDIR"
+	PATH=$COW_BUILD/tests/kernel:$PATH
+	truncate -s 8M disk.img
+}
+
+teardown() {
+	if [ -n "${mounted:-}" ]; then umount "$mounted"; fi
+	if [ -n "${partition:-}" ]; then delpart "$partition" 1; fi
+	for device in ${devices:-}; do losetup -d "$device"; done
+}
+
+# attach FILE [OPTION...]: the name of the loop device in $device.
+attach() {
+	file=$1
+	shift
+	device=$(losetup -f --show "$@" "$file")
+	devices="$device ${devices:-}"
+}
+
+@test "a device is opened with its size and its block size" {
+	attach disk.img
+	run -0 image_open r "$device"
+	[ "$output" = "ok 8388608 512 device" ]
+	attach disk.img -b 4096
+	run -0 image_open w "$device@4k+8k"
+	[ "$output" = "ok 8192 4096 device" ]
+}
+
+@test "what is written to a device is there after a flush" {
+	attach disk.img
+	run -0 image_open w "$device@1M" put 3 hello zero 1000 1M flush
+	[ "$(dd if=disk.img bs=1 skip=1048579 count=5 status=none)" = hello ]
+}
+
+@test "zeros and discards on a device keep to their range, aligned or not" {
+	tr '\0' x <disk.img >x.img
+	cp x.img expected.img
+	dd if=/dev/zero of=expected.img bs=1 seek=777 count=99999 conv=notrunc status=none
+	attach x.img -b 4096
+	run -0 image_open w "$device" zero 777 99999 flush
+	losetup -d "$device"
+	devices=
+	cmp x.img expected.img
+	attach x.img
+	run image_open w "$device" discard 2M 1M flush
+	cmp -n 2097152 x.img expected.img
+	cmp -i 3145728 x.img expected.img
+}
+
+@test "a read-only device is refused for writing" {
+	attach disk.img -r
+	run -0 image_open r "$device"
+	run -1 image_open w "$device"
+	[[ $output == "EROFS read-only -: "*"device is read-only"* ]]
+}
+
+@test "a device that somebody holds exclusively is refused for writing" {
+	attach disk.img
+	mkfifo held release
+	python3 -c 'if True:
+		import os, sys
+		os.open(sys.argv[1], os.O_RDWR | os.O_EXCL)
+		open("held", "w").close()
+		open("release").close()' "$device" 3>&- &
+	cat held
+	run -1 image_open w "$device"
+	: >release
+	wait
+	[[ $output == "EBUSY held -: "* ]]
+	run -0 image_open w "$device"
+}
+
+@test "a file behind a loop device is in use" {
+	attach disk.img
+	run -1 image_open w disk.img
+	[[ $output == "EBUSY loop -: "*"losetup -d $device"* ]]
+	run -1 image_open r disk.img@4M
+	[[ $output == "EBUSY loop busy: "* ]]
+	run -0 image_open b disk.img
+}
+
+@test "a mounted device, and a file behind one, are in use" {
+	mkfs.ext2 -q disk.img
+	attach disk.img
+	mkdir mnt
+	mount "$device" mnt
+	mounted=mnt
+	run -1 image_open w "$device"
+	[[ $output == "EBUSY mounted -: "*"mounted on "*/mnt* ]]
+	run -1 image_open r "$device"
+	[[ $output == "EBUSY mounted busy: "* ]]
+	run -0 image_open b "$device"
+	run -1 image_open w disk.img
+	[[ $output == "EBUSY mounted -: "*"behind $device"* ]]
+}
+
+@test "a device and its alias share one open, and overlap" {
+	attach disk.img
+	ln -s "$device" link
+	mknod node b "$((0x$(stat -c %t "$device")))" "$((0x$(stat -c %T "$device")))"
+	run -0 image_open w "$device@0+1M" w link@1M+1M w node@2M+1M r "$device@3M"
+	run -1 image_open w "$device@0+1M" r node@512k
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+}
+
+@test "a loop device overlaps with its file, in the range it shows" {
+	attach disk.img -o 1M --sizelimit 2M
+	run -1 image_open b "$device" b disk.img
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+	run -1 image_open w "$device" w disk.img@2M
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+	run -1 image_open b disk.img@2M+512 b "$device"
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+	run -0 image_open b "$device" b disk.img@0+1M,3M+5M
+	run -0 image_open b "$device@1M" b disk.img@0+2M
+	one=$device
+	attach disk.img -o 2M --sizelimit 2M
+	run -1 image_open w "$one" w "$device"
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+	run -0 image_open w "$one@0+1M" w "$device"
+}
+
+@test "a partition overlaps with its disk" {
+	attach disk.img
+	addpart "$device" 1 2048 2048
+	partition=$device
+	[ -b "${device}p1" ] # by devtmpfs, no udev needed
+	run -1 image_open r "$device" r "${device}p1"
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+	run -0 image_open r "$device@0+1M" r "${device}p1"
+	run -1 image_open b disk.img@1M+512 b "${device}p1"
+	[[ ${lines[1]} == "EPERM overlap -: "* ]]
+}
+
+@test "a device that was read can be opened for writing in the same job" {
+	attach disk.img
+	run -0 image_open r "$device@0+1M" w "$device@1M" put 0 x flush
+	[ "$(dd if=disk.img bs=1 skip=1M iflag=skip_bytes count=1 status=none)" = x ]
+}
+
+@test "an output to a device writes every byte of the image and none behind it" {
+	tr '\0' x <disk.img >x.img
+	cp x.img expected.img
+	dd if=/dev/zero of=expected.img bs=1M count=2 conv=notrunc status=none
+	printf hello | dd of=expected.img bs=1 seek=5000 conv=notrunc status=none
+	attach x.img
+	ln -s "$device" link
+	run -0 image_open o link 2M put 5000 hello publish
+	[ -L link ]
+	cmp x.img expected.img
+	run -1 image_open o "$device" 9M
+	[[ $output == "ENOSPC no-space -: "* ]]
+}

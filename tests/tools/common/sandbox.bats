@@ -1,0 +1,107 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the tools give up once their images are open.
+bats_require_minimum_version 1.8.0
+load ../../common
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+	probe=$COW_BUILD/tests/sandbox/probe
+}
+
+# answers WHEN ANSWER: what got it.
+answers() {
+	sed -n "s/^$1 \(.*\): $2\$/\1/p" <<<"$output" | xargs
+}
+
+# bats test_tags=limit
+@test "inside nothing is opened, started or reached, and files are named in the output's directory alone" {
+	mkdir mine other
+	echo precious >other/victim
+	run -0 --separate-stderr "$probe" -v mine other
+	# A kernel without one of the two: not what this test can show.
+	[ -z "$stderr" ] || { echo "$stderr"; false; }
+	out='execve fork socket ptrace kill io_uring mount bpf'
+	[ "$(answers begun EPERM)" = "$out tiocsti" ]
+	[ "$(answers begun ok)" = 'thread open' ]
+	[ "$(answers entered EPERM)" = "$out open open-new open-tree chmod truncate mkdir symlink" ]
+	[ "$(answers entered ENOSYS)" = 'tiocsti mprotect-exec' ]
+	[ "$(answers entered EACCES)" = 'unlink-elsewhere rename-elsewhere name-elsewhere' ]
+	[ "$(answers entered ok)" = 'thread memfd name rename write truncate-open flush unlink raise' ]
+	[ "$(ls mine other)" = "$(printf 'mine:\n\nother:\nvictim')" ]
+	[ "$(cat other/victim)" = precious ]
+}
+
+# Every way in which a tool runs, with outputs, on a pair in the directory.
+each_command() {
+	mkdir -p "$1"
+	pair both-c32
+	truncate -s "$(stat -c %s origin.img)" zero.img
+	cp origin.img new-origin.img
+	poke new-origin.img 70000 changed
+	while read -r -a command; do
+		"${@:2}" "${command[@]}" >"$1/out" 2>"$1/err" || { echo "${command[@]}"; cat "$1/err"; return 1; }
+		# shellcheck disable=SC2154
+		[ -z "${after:-}" ] || "$after" "${command[@]}" || { echo "after ${command[*]}"; return 1; }
+	done <<-END
+		snapcreate -v origin.img $1/empty.img
+		snapcreate -v --json=$1/j --manifest=$1/m --from=new-origin.img origin.img $1/from.img
+		snapdump -v --tar --compress=zstd -o $1/v.tar.zst origin.img cow.img
+		snapdump -v --tar --compress=xz:0 -o $1/v.tar.xz origin.img cow.img
+		snapdump -v --delta --against=$1/m -o $1/d.tar origin.img cow.img
+		snapdump -v --raw -o $1/v.img origin.img cow.img
+		snapdump -v --map origin.img cow.img
+		snapcreate -v --import=$1/v.tar.zst zero:$(stat -c %s origin.img) $1/import.img
+		snapcheck -v origin.img cow.img
+		snapcheck -v -p -o $1/checked.img cow.img
+		snapmerge -v -o $1/merged.img origin.img cow.img
+		snapmerge -v --save-undo=$1/undo.img origin.img cow.img
+		snapmerge -v --take-back origin.img $1/undo.img
+	END
+	COW_SANDBOX=off snapdump --tar -o "$1/off.tar" new-origin.img
+	snapdump --tar -o "$1/on.tar" new-origin.img
+	cmp "$1/off.tar" "$1/on.tar"
+	[ "$(sum "$1/v.img")" = "$(fact both-c32 merged_origin_sha256)" ]
+	[ "$(sum "$1/merged.img")" = "$(fact both-c32 merged_origin_sha256)" ]
+}
+
+# bats test_tags=limit,slow
+@test "after its second filter no tool opens anything, and only then it reads a tar" {
+	after=entered_before
+	entered_before() {
+		local late
+		[ "$(grep -c 'SECCOMP_SET_MODE_FILTER.* = 0$' trace)" -eq 2 ] || return 1
+		late=$(sed '1,/SECCOMP_SET_MODE_FILTER.* = 0$/d' trace | sed '1,/SECCOMP_SET_MODE_FILTER.* = 0$/d')
+		# libarchive asks for a list of character sets; it knows its own without.
+		! grep -v '/gconv.*= -1 EPERM' <<<"$late" | grep -E 'open|exec|socket' || return 1
+		[[ $* != *--import* ]] || { grep -q 'read(.*\.tar' <<<"$late" &&
+			[ "$(grep -c 'read(.*\.tar' <<<"$late")" -eq "$(grep -c 'read(.*\.tar' trace)" ]; }
+	}
+	each_command traced strace -f -y -qq -o trace -e trace=seccomp,open,openat,openat2,execve,socket,read
+}
+
+# bats test_tags=limit,slow
+@test "a kernel without Landlock or seccomp: the tools go on, and say so with -v" {
+	each_command bare "$probe" without both
+	run -0 --separate-stderr "$probe" without landlock snapcheck -v cow.img
+	[[ $stderr == *"snapcheck: sandbox: going on without Landlock: Function not implemented"* ]]
+	[[ $stderr != *seccomp* ]]
+	run -0 --separate-stderr "$probe" without seccomp snapcheck -v cow.img
+	[[ $stderr == *"snapcheck: sandbox: going on without seccomp: Invalid argument"* ]]
+	[[ $stderr != *Landlock* ]]
+	run -0 --separate-stderr "$probe" without both snapcheck cow.img
+	[[ $stderr != *sandbox* ]]
+}
+
+@test "COW_SANDBOX=off and a build for sanitizers or gcov leave it out, and -v says that" {
+	pair both-c32
+	if [ -n "${COW_CFLAGS:-}" ]; then
+		run -0 --separate-stderr snapcheck -v cow.img
+		[[ $stderr == *"snapcheck: sandbox: left out of this build"* ]]
+	else
+		COW_SANDBOX=off run -0 --separate-stderr snapcheck -v cow.img
+		[[ $stderr == *"snapcheck: sandbox: off, as COW_SANDBOX says"* ]]
+		run -0 --separate-stderr snapcheck -v cow.img
+		[[ $stderr != *sandbox* ]]
+	fi
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Images and directories that somebody else controls.
+bats_require_minimum_version 1.8.0
+load ../../common
+
+setup() {
+	cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+# store TEXT >FILE: lines separated by commas, as mkstore reads them.
+store() {
+	tr ',' '\n' <<<"$1" | "$COW_BUILD/tests/examples/mkstore" "$2"
+}
+
+# bats test_tags=limit
+@test "numbers that would make endless loops or endless memory end in a verdict at once" {
+	end=9223372036854775296
+	store 'size 1M,chunk 8,header,record 0 2,record 36028797018963967 3,record 2251799813685247 4,data 2 3' far.img
+	store 'size 64K,header chunk=2097152' large.img
+	store 'size 1M,chunk 1,header,record 18014398509481982 2,data 2 1' last.img
+	ulimit -v 2000000
+	for image in far large last; do
+		for command in "snapcheck $image.img" "snapcheck zero:$end $image.img" \
+			"snapcheck -y --force=overwrite -o rep.img $image.img" "snapdump --map zero:$end $image.img" \
+			"snapcreate -n --from-view=$image.img zero:$end new.img" \
+			"snapdump --raw -o new.img zero:$end $image.img" "snapmerge -o new.img zero:$end $image.img"; do
+			# shellcheck disable=SC2086
+			run timeout 10 $command
+			echo "$command: $status"
+			[[ $status =~ ^(0|1|4|8|64)$ ]]
+			[ ! -e new.img ]
+		done
+	done
+}
+
+# 2^52 + 5 chunks of 4 KiB are 2^64 bytes and 5 chunks.
+@test "a chunk so far out that its offset does not fit is nowhere, not somewhere else" {
+	store 'size 1M,chunk 8,header,record 0 4503599627370501,record 1 6,data 5 5,data 6 6' far.img
+	truncate -s 1M origin.img
+	snapdump --map=ddrescue --force=damaged -o - origin.img far.img | grep '+$' >good
+	grep -qx '0x00006000  0x00001000  +' good
+	run -1 grep 0x00005000 good
+	run -8 --separate-stderr snapdump --raw --force=damaged -o view.raw origin.img far.img
+	[[ $stderr == *"is to be found in chunk 4503599627370501"* ]]
+	[ ! -e view.raw ]
+}
+
+# bats test_tags=slow
+@test "a tar with a hole of eight EiB stops when it is told to" {
+	store 'size 1M,chunk 1,header,record 18014398509481982 2,data 2 1' last.img
+	run -32 timeout -k 20 -s TERM --preserve-status 2 snapdump --tar -o new.tar zero:9223372036854775296 last.img
+	[ ! -e new.tar ]
+}
+
+# Somebody has put a link in the place of each output of a job in /tmp.
+@test "an output is never written through a symbolic link of somebody else's" {
+	pair both-c32
+	mkdir -m 1777 shared
+	echo precious >victim
+	before="$(sum victim) $(sum origin.img) $(sum cow.img)"
+	for target in "$PWD/victim" "$PWD/absent"; do
+		ln -sfn "$target" shared/out
+		for command in "snapmerge -o shared/out" "snapmerge --save-undo=shared/out" "snapdump --raw -o shared/out" \
+			"snapdump --tar -o shared/out"; do
+			# shellcheck disable=SC2086
+			run $command origin.img cow.img
+			echo "$command to $target: $status"
+			[ "$status" -ge 8 ]
+		done
+		run -64 snapcheck -y -o shared/out cow.img
+		run -64 snapcreate --manifest=shared/out --from=origin.img origin.img new.img
+		run snapcreate origin.img shared/out
+		[ "$status" -ge 8 ]
+		[ ! -e new.img ]
+		# What is forced replaces the link itself.
+		run -0 snapdump --raw --force=overwrite -o shared/out origin.img cow.img
+		[ ! -L shared/out ]
+		rm shared/out
+		ln -s "$target" shared/out
+	done
+	ln -sfn "$PWD/absent" shared/out
+	snapcheck -q --json=shared/out origin.img cow.img
+	[ ! -L shared/out ]
+	[ ! -e absent ]
+	[ "$(sum victim) $(sum origin.img) $(sum cow.img)" = "$before" ]
+}
+
+# bats test_tags=limit
+@test "where files need a temporary name, it is new and no link is followed" {
+	pair both-c32
+	head -c 80 /dev/zero >report
+	strace -f -qq -o trace -e trace=openat,renameat2,linkat -E LD_PRELOAD="$COW_BUILD/tests/faults/shim.so" \
+		-E FAULT_NO_TMPFILE=1 -E FAULT_REPORT=report snapdump --raw -o new.img origin.img cow.img
+	grep 'openat([0-9]*, "\.new\.img\.[a-z0-5]\{6\}", .*O_CREAT|O_EXCL|.*O_NOFOLLOW' trace
+	grep 'renameat2(.*"new.img", RENAME_NOREPLACE) = 0' trace
+	[ "$(ls -A | grep -c '^\.new')" -eq 0 ]
+}
+
+@test "what is no image is refused, and never waited for" {
+	pair both-c32
+	mkfifo fifo
+	mkdir directory
+	ln -s fifo link
+	for bad in fifo link directory /dev/zero; do
+		for command in "snapcheck $bad" "snapcheck $bad cow.img" "snapcheck origin.img $bad" \
+			"snapmerge origin.img $bad" "snapmerge $bad cow.img" "snapmerge --sibling=$bad origin.img cow.img" \
+			"snapmerge --save-undo=$bad origin.img cow.img" "snapmerge --force=overwrite -o $bad origin.img cow.img" \
+			"snapdump --tar -o x.tar $bad cow.img" "snapdump --raw --force=overwrite -o $bad origin.img cow.img" \
+			"snapcreate --from=$bad origin.img x.img" "snapcreate --force=overwrite origin.img $bad"; do
+			# shellcheck disable=SC2086
+			run timeout 10 $command </dev/null
+			echo "$command: $status"
+			[ "$status" -eq 64 ] || [ "$status" -eq 8 ]
+		done
+	done
+	[ ! -e x.tar ]
+	[ ! -e x.img ]
+}

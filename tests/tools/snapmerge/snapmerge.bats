@@ -1,0 +1,265 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# snapmerge, in place: results, words, refusals, the order of writes.
+bats_require_minimum_version 1.8.0
+load ../../common
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+}
+
+@test "the origin becomes the view, the store becomes empty, a rerun finds nothing to do" {
+	pair both-c32
+	run -0 --separate-stderr snapmerge origin.img cow.img
+	[ -z "$output" ]
+	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
+	[[ $stderr == *"siblings: none named; any other snapshot of this origin becomes wrong"* ]]
+	[[ $stderr == *"origin.img is a mixture until this finishes: do not mount it"* ]]
+	run -0 snapcheck origin.img cow.img
+	[[ $output == *" 0 exceptions"* ]]
+	[[ $output == *"64/20480 64"* ]]
+	before=$(sum cow.img)
+	run -0 --separate-stderr snapmerge origin.img cow.img
+	[[ $stderr == *"nothing to merge"* ]]
+	[ "$(sum cow.img)" = "$before" ]
+	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
+}
+
+@test "-n shows the plan and writes nothing, not even with read-only images" {
+	pair both-c32
+	chmod 0444 origin.img cow.img
+	before="$(sum origin.img) $(sum cow.img)"
+	run -0 --separate-stderr snapmerge -n origin.img cow.img
+	[[ $stderr == *"plan: write 223 chunks"* ]]
+	[[ $stderr == *"siblings: none named"* ]]
+	[[ $stderr == *"nothing was written"* ]]
+	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+}
+
+@test "counters as JSON" {
+	pair both-c32
+	run -0 snapmerge --json=j origin.img cow.img
+	[ "$(member j 'j["merge"]["chunks"], j["merge"]["chunks_left"], j["merge"]["bytes"] > 0, j["merge"]["flushes"] >= 2, j["done"]')" = "(223, 0, True, True, True)" ]
+	[ "$(member j 'j["plan"]["chunks"], j["plan"]["siblings"]')" = "(223, [])" ]
+}
+
+# bats test_tags=slow
+@test "the buffer size changes nothing about the result" {
+	for batch in 1M 3M; do
+		pair multiarea-c8
+		run -0 snapmerge --batch=$batch origin.img cow.img
+		[ "$(sum origin.img)" = "$(fact multiarea-c8 merged_origin_sha256)" ]
+	done
+	run -16 snapmerge --batch=4K origin.img cow.img
+}
+
+# bats test_tags=long
+@test "on a terminal it asks, and no means nothing was written" {
+	pair both-c32
+	before="$(sum origin.img) $(sum cow.img)"
+	run bash -c 'script -qec "snapmerge origin.img cow.img" /dev/null <<<n'
+	[ "$status" -eq 32 ]
+	[[ $output == *"merge into origin.img? [y/N]"* ]]
+	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+	run bash -c 'script -qec "snapmerge -y origin.img cow.img" /dev/null <<<n'
+	[ "$status" -eq 0 ]
+	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
+}
+
+@test "SIGINT stops at a safe point with exit 32, and the same command continues" {
+	pair multiarea-c8
+	# The signal waits before the program starts: it stops at the first point.
+	run --separate-stderr python3 - <<-'END'
+		import os, signal, subprocess, sys
+		signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+		p = subprocess.Popen(['strace', '-qq', '-o', '/dev/null', '-e', 'inject=pwritev:signal=SIGINT:when=1',
+		                      'snapmerge', '--batch=1M', 'origin.img', 'cow.img'],
+		                     preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT]))
+		sys.exit(p.wait())
+	END
+	[ "$status" -eq 32 ]
+	[[ $stderr == *"is a mixture until this finishes"* ]]
+	[[ $stderr == *"next: snapmerge --batch=1M origin.img cow.img"* ]]
+	[ "$(snapdump --raw origin.img cow.img | sha256sum | cut -d' ' -f1)" = "$(fact multiarea-c8 kernel_view_sha256)" ]
+	run -0 snapmerge origin.img cow.img
+	[ "$(sum origin.img)" = "$(fact multiarea-c8 merged_origin_sha256)" ]
+}
+
+# bats test_tags=slow
+@test "killed at any write or flush, the view stays right and the same command finishes" {
+	for call in pwritev:1 pwritev:2 pwritev:20 pwrite64:1 fdatasync:1 fdatasync:2 fdatasync:3 fdatasync:4; do
+		pair runs-c8
+		run strace -qq -o /dev/null -e "inject=${call%:*}:signal=SIGKILL:when=${call#*:}" snapmerge origin.img cow.img
+		[ "$status" -eq 137 ] || { echo "$call did not happen: $status"; return 1; }
+		[ "$(snapdump --raw origin.img cow.img | sha256sum | cut -d' ' -f1)" = "$(fact runs-c8 kernel_view_sha256)" ]
+		run -0 snapmerge origin.img cow.img
+		[ "$(sum origin.img)" = "$(fact runs-c8 merged_origin_sha256)" ]
+	done
+}
+
+# bats test_tags=slow
+@test "a failed write or flush: exit 8, the view stays right, the same command goes on" {
+	for fault in pwritev:error=EIO:when=2 pwritev:error=ENOSPC:when=1 pwrite64:error=EIO:when=1 fdatasync:error=EIO:when=3 fdatasync:error=EIO:when=4; do
+		pair runs-c8
+		run --separate-stderr strace -qq -o /dev/null -e "inject=$fault" snapmerge origin.img cow.img
+		[ "$status" -eq 8 ] || { echo "$fault: $status $stderr"; return 1; }
+		[ "$(snapdump --raw origin.img cow.img | sha256sum | cut -d' ' -f1)" = "$(fact runs-c8 kernel_view_sha256)" ]
+		run -0 snapmerge origin.img cow.img
+		[ "$(sum origin.img)" = "$(fact runs-c8 merged_origin_sha256)" ]
+	done
+}
+
+@test "order on disk: origin flushed before metadata is written, COW image flushed after (I1)" {
+	pair multiarea-c8
+	strace -qq -y -e trace=pwrite64,pwritev,fdatasync,fallocate,ioctl,copy_file_range -o trace snapmerge origin.img cow.img
+	python3 "$COW_SOURCE/tests/aids/merge_order.py" trace origin.img cow.img
+}
+
+@test "flushes grow with epochs, not with exceptions" {
+	flushes() {
+		pair "$1"
+		strace -qq -e trace=fdatasync,fsync -o trace snapmerge origin.img cow.img
+		grep -c sync trace
+	}
+	few=$(flushes area-255)
+	many=$(flushes multiarea-c8)
+	[ "$few" -le 6 ]
+	[ "$many" -le $((few + 2)) ]
+}
+
+# bats test_tags=slow
+@test "what the kernel refuses or marks invalid is not merged, and nothing is written" {
+	pair both-c32
+	cp cow.img good.img
+	while read -r offset bytes; do
+		cp good.img cow.img
+		poke cow.img "$offset" "$bytes"
+		before="$(sum origin.img) $(sum cow.img)"
+		run -64 --separate-stderr snapmerge origin.img cow.img
+		one_sentence
+		[[ $stderr == *"(cannot be forced)"* ]]
+		[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+	done <<-'END'
+		8 \x02
+		12 \x00\x00\x00\x00
+		12 \x03\x00\x00\x00
+		12 \x00\x00\x40\x00
+		12 \x00\x00\x20\x00
+		0 \x00\x00\x00\x00
+		4 \x00\x00\x00\x00
+	END
+}
+
+# bats test_tags=slow
+@test "an image that was cut is not merged" {
+	pair both-c32
+	cp cow.img good.img
+	for size in 512 16384 16896 32768 49152 1000000; do
+		cp good.img cow.img
+		truncate -s $size cow.img
+		before="$(sum origin.img) $(sum cow.img)"
+		run -64 --separate-stderr snapmerge origin.img cow.img
+		one_sentence
+		[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+	done
+}
+
+@test "an origin that is too short is refused, and forcing does not help" {
+	pair both-c32
+	truncate -s 1M origin.img
+	before="$(sum origin.img) $(sum cow.img)"
+	for force in "" --force=damaged,invalid,busy; do
+		run -64 --separate-stderr snapmerge $force origin.img cow.img
+		one_sentence
+		[[ $stderr == *origin* ]]
+	done
+	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+}
+
+@test "an origin that is longer keeps its end" {
+	pair both-c32
+	size=$(stat -c %s origin.img)
+	head -c 1M /dev/urandom >>origin.img
+	tail -c 1M origin.img >end
+	run -0 snapmerge origin.img cow.img
+	[ "$(head -c "$size" origin.img | sha256sum | cut -d' ' -f1)" = "$(fact both-c32 merged_origin_sha256)" ]
+	cmp end <(tail -c 1M origin.img)
+}
+
+@test "swapped operands, twice the same image, by any name" {
+	pair both-c32
+	ln -s cow.img link.img
+	ln cow.img hard.img
+	before="$(sum origin.img) $(sum cow.img)"
+	run -64 --separate-stderr snapmerge cow.img origin.img
+	[[ $stderr == *"looks swapped; try: snapmerge origin.img cow.img"* ]]
+	for origin in cow.img link.img hard.img ./cow.img cow.img@0 cow.img@1M+1M; do
+		run -64 --separate-stderr snapmerge "$origin" cow.img
+		one_sentence
+	done
+	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+}
+
+@test "an image behind a loop device is refused" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	pair both-c32
+	loop=$(losetup -f --show cow.img) || skip "no loop device"
+	before="$(sum origin.img) $(sum cow.img)"
+	run --separate-stderr snapmerge origin.img cow.img
+	first=$status
+	run --separate-stderr snapmerge "$loop" cow.img
+	second=$status
+	losetup -d "$loop"
+	[ "$first" -eq 64 ]
+	[ "$second" -eq 64 ]
+	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+}
+
+@test "an image that somebody else has locked is refused" {
+	pair both-c32
+	before="$(sum origin.img) $(sum cow.img)"
+	exec 8<cow.img
+	flock -s 8
+	run -64 --separate-stderr snapmerge origin.img cow.img
+	one_sentence
+	exec 8<&-
+	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
+	run -0 snapmerge origin.img cow.img
+}
+
+@test "no image at all: one sentence, nothing written" {
+	pair both-c32
+	: >empty
+	mkdir dir
+	mkfifo fifo
+	truncate -s 16M fs.img
+	mke2fs -q -t ext4 fs.img
+	qemu-img create -q -f qcow2 disk.qcow2 16M
+	before=$(sum origin.img)
+	for cow in dir fifo fs.img disk.qcow2; do
+		run -64 --separate-stderr timeout 10 snapmerge origin.img "$cow"
+		one_sentence
+	done
+	run --separate-stderr snapmerge origin.img empty
+	[ "$status" -ne 0 ]
+	one_sentence
+	run -8 --separate-stderr snapmerge origin.img missing
+	one_sentence
+	[ "$(sum origin.img)" = "$before" ]
+}
+
+@test "progress goes to stderr only, never shows 100 %, and SIGUSR1 asks for a line" {
+	pair multiarea-c8
+	run -0 --separate-stderr strace -qq -o /dev/null -e inject=pwritev:signal=SIGUSR1:when=1+1 snapmerge --progress=never --batch=1M origin.img cow.img
+	[[ $stderr == *"%"* ]]
+	[[ $stderr != *"100 %"* ]]
+	[ -z "$output" ]
+}
+
+@test "what will be read is announced in the order of the COW image" {
+	pair multiarea-c8
+	run -0 --separate-stderr strace -qq -y -o trace -e trace=fadvise64 snapmerge -q origin.img cow.img
+	# Every chunk of data once, ascending, in as few ranges as the areas between them allow.
+	awk -F'[<>,)]' '/cow.img/ && /WILLNEED/ { if ($4 < end) exit 1; end = $4 + $5; sum += $5; n++ }
+		END { exit !(n && n <= 40 && sum >= 900 * 4096 && sum <= 910 * 4096) }' trace
+}
