@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * array.c - grows an array by half and a bit, and never by a size that wraps.
+ */
 #include "libcow/base/array.h"
 
 #include <stdlib.h>

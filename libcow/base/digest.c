@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * digest.c - XXH3 digests of 128 bits. No other file includes xxhash.h.
+ */
 #include "libcow/base/digest.h"
 
 #include <errno.h>

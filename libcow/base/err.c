@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * err.c - fills struct cow_err: code, id and one sentence. An id that the
+ * caller does not give follows from the code.
+ */
 #include "libcow/base/err.h"
 
 #include <assert.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * version.c - the version of the library, from the macros of libcow.h.
+ */
 #include "libcow.h"
 
 #define TEXT(x) #x

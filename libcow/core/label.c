@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * label.c - encodes and decodes the label. A label with a wrong checksum
+ * counts as none.
+ */
 #include "libcow/core/label.h"
 
 #include <string.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * report.c - counts findings by id and class and passes the first ones of each
+ * id to the callback.
+ */
 #include "libcow/core/report.h"
 
 #include <assert.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * job.c - reads, judges and writes the label of a merge. Every write of a
+ * label is durable before the next phase begins.
+ */
 #include "libcow/engine/job.h"
 
 #include <errno.h>

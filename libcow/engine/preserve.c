@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * preserve.c - copies what a merge will overwrite to siblings and to the undo
+ * store. Keeps I4: data and records of all of them are durable before the
+ * first write to the origin.
+ */
 #include "libcow/engine/preserve.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * skip.c - merges past sectors that cannot be read: finds the exceptions that
+ * they touch, and leaves exactly these in the store.
+ */
 #include "libcow/engine/skip.h"
 
 #include <errno.h>

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * undo.c - makes, completes and takes back the undo store of a merge. The
+ * outcome (digests of what the merge leaves) is written and flushed before the
+ * label says that it is there.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * unused.c - overwrites or discards what no record refers to. The list is
+ * empty and durable before the first byte is touched.
+ */
 #include "libcow/engine/unused.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * handle.c - opens and locks a file once for all images on it, and refuses
+ * what somebody else uses.
+ */
 #include "libcow/image/handle.h"
 
 #include <errno.h>

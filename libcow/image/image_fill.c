@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * image_fill.c - an image over one of unknown content that is written in
+ * ascending order: what is left out is zeroed on the way, and what was not
+ * written yet reads as zeros.
+ */
 #include <errno.h>
 #include <string.h>
 

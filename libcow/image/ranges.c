@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * ranges.c - a sorted array of byte ranges with insertion, removal and binary
+ * search.
+ */
 #include "libcow/image/ranges.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * salvage.c - reads in pieces that get smaller where a read fails, down to
+ * sectors.
+ */
 #include "libcow/image/salvage.h"
 
 #include <errno.h>

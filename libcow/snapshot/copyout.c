@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * copyout.c - saves origin data into the stores that lack it. Order: data of
+ * all stores, records of all stores, each durable, then the origin (I4).
+ */
 #include "libcow/snapshot/copyout.h"
 
 #include <errno.h>

@@ -12,6 +12,15 @@ bats_require_minimum_version 1.8.0
 	[ -z "$output" ]
 }
 
+@test "each .c file opens with its name and what it is for" {
+	cd "$COW_SOURCE"
+	find libcow tools -name '*.c' >"$BATS_TEST_TMPDIR/files"
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/files")" -gt 120 ]
+	while read -r file; do
+		sed -n '3,4p' "$file" | tr -d '\n' | grep -q "^/\*\( \*\)\? $(basename "$file" .c)\.[ch] - " || { echo "$file"; return 1; }
+	done <"$BATS_TEST_TMPDIR/files"
+}
+
 @test "table, --help and manual page have the same options, with the same arguments" {
 	cd "$BATS_TEST_TMPDIR"
 	for tool in snapcreate snapcheck snapmerge snapdump; do

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * cli.c - lines on stderr, exit status, and the end of a run.
+ */
 #include "tools/common/cli.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * json.c - builds the object of --json in memory, over json-c.
+ */
 #include "tools/common/json.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * json_file.c - opens the target of --json early and writes it whole at the
+ * end.
+ */
 #include "tools/common/json_file.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * list.c - grows a list by half and a bit.
+ */
 #include "tools/common/list.h"
 
 #include <stdlib.h>

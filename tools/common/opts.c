@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * opts.c - parses options and prints --help from one table per tool.
+ */
 #include "tools/common/opts.h"
 
 #include <assert.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * outputs.c - remembers the outputs that are open, so that a signal or an
+ * error removes their temporary names.
+ */
 #include "tools/common/outputs.h"
 
 #include <stddef.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * printer.c - collects formatted text in a buffer and passes it on in pieces.
+ */
 #include "tools/common/printer.h"
 
 #include <assert.h>

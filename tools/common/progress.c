@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * progress.c - prints progress: a bar on a terminal, a line when SIGUSR1 asks;
+ * tells a job to stop after a signal.
+ */
 #include "tools/common/progress.h"
 
 #include <inttypes.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * sandbox.c - enters the sandbox: no new files, no new programs, few system calls.
+ *
  * Landlock by raw system calls, which no libc wraps (source: Linux,
  * include/uapi/linux/landlock.h; the ABI grew from 1 in 5.13 to 7 in 6.15, and
  * what a kernel does not know must not be asked for).

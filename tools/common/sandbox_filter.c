@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * sandbox_filter.c - the system calls that a tool may make, as seccomp filters.
+ *
  * Two filters. The first denies by name (EPERM), for the time in which files
  * are opened; the second allows by name, and what it does not list does not
  * exist (ENOSYS), to which every libc has an answer. A name that this

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * signals.c - what signals do to a tool.
+ *
  * SIGINT, SIGTERM and SIGHUP stop the job at its next safe point; the second
  * one ends the process at once, which is safe too: every state on disk is one
  * that the same command continues from.

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * sink.c - writes a stream to stdout or to a new file.
+ */
 #include "tools/common/sink.h"
 
 #include <errno.h>

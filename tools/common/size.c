@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * size.c - sizes for people: exact bytes, and a rounded form.
+ */
 #include "tools/common/size.h"
 
 #include <inttypes.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * text.c - escapes control bytes, and quotes words for a shell.
+ */
 #include "tools/common/text.h"
 
 #include <stdbool.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * delta.c - writes and reads the head and the list of ranges of a delta. Every
+ * number that is read is checked against the size of the image.
+ */
 #include "tools/formats/delta.h"
 
 #include <errno.h>

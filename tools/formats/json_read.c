@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * json_read.c - a streaming reader of JSON that keeps one word at a time.
+ */
 #include "tools/formats/json_read.h"
 
 #include <errno.h>

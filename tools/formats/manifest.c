@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * manifest.c - makes a manifest from an image, compares two, prints one as
+ * JSON.
+ */
 #include "tools/formats/manifest.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * manifest_read.c - reads a manifest.
+ *
  * Reads a manifest that may come from anywhere. Nothing of it is believed
  * before the last brace: it says of itself that it is complete, and its digest
  * of the whole follows from the others.

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * pack.c - reads a metadata pack.
+ *
  * A pack may come from anywhere: nothing in it is believed before it is
  * complete and its digest is right, and what it says of sizes costs nothing
  * until bytes follow.

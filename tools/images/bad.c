@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * bad.c - combines an image with the map of its bad blocks, and says what was
+ * skipped.
+ */
 #include "tools/images/bad.h"
 
 #include <errno.h>

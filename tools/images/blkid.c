@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * blkid.c - names the file system of an image, by libblkid.
+ *
  * libblkid reads from a descriptor, and an image may be a window or a list of
  * segments: it gets a file in memory with the parts where signatures are.
  */

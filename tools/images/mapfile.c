@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * mapfile.c - reads and writes mapfiles of GNU ddrescue.
+ */
 #include "tools/images/mapfile.h"
 
 #include <errno.h>

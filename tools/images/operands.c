@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * operands.c - opens origin, COW images and views from the command line, and
+ * says what looks wrong about them.
+ */
 #include "tools/images/operands.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * check_bad.c - a check of a COW image with bad sectors.
+ */
 #include "tools/snapcheck/check.h"
 
 int check_bad_open(struct check *check, const struct bad_options *options,

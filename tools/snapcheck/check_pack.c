@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * check_pack.c - checks a metadata pack instead of an image.
+ *
  * snapcheck of a metadata pack, and of the manifest in a tar. A file of its own,
  * to which the rest of snapcheck has only weak references: the static snapcheck for an initramfs is
  * linked without it, and so without libarchive.

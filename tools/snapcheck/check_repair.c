@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * check_repair.c - decides where a repair writes, asks, runs it, and gives the
+ * result its name.
+ */
 #include "tools/snapcheck/check_repair.h"
 
 #include <errno.h>

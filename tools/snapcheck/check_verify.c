@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * check_verify.c - compares the view, or the image, with a manifest.
+ */
 #include "tools/snapcheck/check_verify.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * check_words.c - prints findings and the verdict, as text and as JSON.
+ */
 #include "tools/snapcheck/check.h"
 
 #include <inttypes.h>

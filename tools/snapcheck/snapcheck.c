@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snapcheck.c - main() of snapcheck: options, images, check, repair, summary.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

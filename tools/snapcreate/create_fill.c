@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * create_fill.c - fills a new store: from an image, a view or exports.
+ */
 #include "tools/snapcreate/create_fill.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * import.c - applies exports to a new store, one after the other, and compares
+ * digests after each.
+ */
 #include "tools/snapcreate/import.h"
 
 #include <errno.h>

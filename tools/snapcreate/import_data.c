@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * import_data.c - writes the sparse member of an export to a store, in windows
+ * of 1 MiB.
+ */
 #include "tools/snapcreate/import_data.h"
 
 #include <errno.h>

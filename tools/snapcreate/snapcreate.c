@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snapcreate.c - main() of snapcreate: options, sizes, the new store.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * target.c - opens, makes and publishes the COW image. A crash leaves the old
+ * content, no store, or the whole new store.
+ */
 #include "tools/snapcreate/target.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * dump_delta.c - --delta: what differs from the origin or from a manifest.
+ *
  * A delta is a pax tar of four members (libcow-delta(5)): delta.json, ranges.txt,
  * delta.img (sparse: exactly the changed data), manifest.json. What changed and
  * all digests are found in a first pass, so that whoever reads the stream knows

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * dump_doubt.c - exports of a damaged store: says so before the first byte,
+ * and in the exit status.
+ */
 #include <errno.h>
 #include <inttypes.h>
 

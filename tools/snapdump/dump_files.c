@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * dump_files.c - --files: the files of a view.
+ *
  * The files of the ext2/3/4 file system in the view, as a pax tar. One pass,
  * nothing is kept but what fs_ext.h says. What is left out or doubtful is told
  * at once and counted: such an archive is complete but gives exit status 4.

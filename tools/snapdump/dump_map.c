@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * dump_map.c - --map: which layer holds what.
+ *
  * The map, as text: a line for each range of the view that some layer holds,
  * "offset length" in bytes, decimal, ascending, neighbours joined. Lines that
  * begin with # are comments; the last one says that the map is complete:

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * dump_metadata.c - --metadata: a store without its data.
+ *
  * A store without its data, as a pax tar: metadata.json, then cow.img, sparse.
  * What of the store goes into it is the library's business. Memory: what goes
  * into it, and no more.

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * dump_raw.c - --raw: the view as a plain image, with holes where it can.
+ */
 #include "tools/snapdump/dump.h"
 
 #include <errno.h>

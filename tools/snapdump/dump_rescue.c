@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * dump_rescue.c - --map=ddrescue: what ddrescue should read.
+ *
  * The ranges of a COW image that are worth rescuing, as a domain for ddrescue:
  * header, metadata areas in use and the chunks that exceptions name are "+",
  * all else "?".

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
+ * dump_tar.c - --tar: the view as a sparse member, and its manifest.
+ *
  * Two passes: the first digests the view and finds its holes by content, the
  * second writes. So the archive depends on the view alone, not on how it is
  * spread over origin and COW images. Memory: 24 bytes per megabyte of data and

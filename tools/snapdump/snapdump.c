@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snapdump.c - main() of snapdump: options, the view, and one mode.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

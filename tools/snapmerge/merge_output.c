@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_output.c - -o NEW: writes the merged view to a new image. The origin
+ * is only read.
+ */
 #include <string.h>
 
 #include "tools/images/blkid.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_place.c - merges in place: checks, asks, preserves, moves, reports.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_siblings.c - opens the siblings of a merge, and marks dropped ones
+ * invalid.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_skip.c - --skip-unreadable: asks what is bad before the merge, and
+ * lists what was not written.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

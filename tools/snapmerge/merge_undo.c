@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_undo.c - the undo file of a merge: size, place, creation, name.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

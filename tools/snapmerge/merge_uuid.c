@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_uuid.c - compares the file systems of origin and view.
+ */
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * merge_words.c - what snapmerge says before, after and instead of a merge.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

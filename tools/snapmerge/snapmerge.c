@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snapmerge.c - main() of snapmerge: the options, then a merge in place or to
+ * a new image.
+ */
 #include <string.h>
 
 #include "tools/snapmerge/merge.h"

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * tar.c - writes a tar through libarchive, sparse members included, and cuts
+ * it where writing fails.
+ */
 #include "tools/tar/tar.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * tar_read.c - reads a tar through libarchive, member after member.
+ */
 #include "tools/tar/tar_read.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snap_disk.c - encodes and decodes header and records, and does the
+ * arithmetic of areas.
+ */
 #include "libcow/store/persistent/snap_disk.h"
 
 #include "libcow/base/bytes.h"

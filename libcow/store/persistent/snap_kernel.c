@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snap_kernel.c - models how the kernel inserts and looks up exceptions of a
+ * list that is not sound.
+ */
 #include "libcow/store/persistent/snap_kernel.h"
 
 #include <errno.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
+/*
+ * snap_rules.c - the rules for one record, and the evidence that bytes are a
+ * list of records.
+ */
 #include "libcow/store/persistent/snap_rules.h"
 
 #include <inttypes.h>
