@@ -195,11 +195,8 @@ check-symbols: $(static_lib) $(shared_lib)  ## the library: cow_ names, public o
 	@sed -n 's/^COW_EXPORT .*[ *]\(cow_[a-z0-9_]*\)(.*/\1/p' include/libcow.h | sort >$(B)/declared
 	@! comm -3 $(B)/declared $(B)/exported | grep .
 	@! size -A $(lib_obj) | awk '/ :$$/ { file = $$1 } $$1 ~ /^\.t?(data|bss)$$/ && $$2 { print file ": variables"; bad = 1 } END { exit !bad }'
-check-layers:  ## libcow/ includes only downwards, tools/ only the public header
-	@awk 'BEGIN { n = split("base image core store snapshot engine", l, " "); for (i = 1; i <= n; i++) rank[l[i]] = i } \
-		FNR == 1 { split(FILENAME, f, "/"); mine = f[1] == "tools" ? 0 : rank[f[2]] } \
-		/^#include "libcow\// { split($$0, p, "/"); if (rank[p[2]] > mine) { print FILENAME ": " $$0; bad = 1 } } \
-		END { exit bad }' $(product)
+check-layers:  ## who may include whom, and what stands in one place only
+	@tests/house/layers.py .
 lint:  ## formatting, sizes of memory, shell scripts, manual pages
 	@tests/house/sizes.py $(product)
 	@clang-format --dry-run -Werror $(c_files)

@@ -648,6 +648,11 @@ struct cow_verdict {
 	bool merge_right;  /* snapshot-merge would give that view */
 	bool valid;	   /* not marked invalid */
 	bool known;	   /* the numbers below were found */
+	bool wiped;	   /* the kernel takes it for a new store and wipes it */
+	/* No chunk size could be told: cow_store_args.chunk_bytes decides, and
+	 * without it nothing can be repaired. */
+	bool needs_chunk_bytes;
+	bool can_revalidate; /* COW_REPAIR_REVALIDATE would make it valid */
 	/* The list has no end because the image ends first: so large it must be
 	 * made, with zeros. 0: large enough, or more is missing than that. */
 	uint64_t needed_bytes;

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libcow/base/err.h"
 
@@ -20,7 +21,8 @@ struct cow_report {
 	const struct cow_callbacks *callbacks;
 	uint64_t max_findings;
 	uint64_t nr_of_class[NR_CLASSES];
-	uint64_t nr_of_problem[]; /* by index in the table */
+	size_t nr_problems;
+	uint64_t nr_of_problem[]; /* by index of cow_problem_get() */
 };
 
 static size_t problem_count(void)
@@ -32,20 +34,33 @@ static size_t problem_count(void)
 	return nr;
 }
 
-static size_t problem_index(const struct cow_problem *problem)
+/* The tables lie in different places: found by id, which sorts them all. */
+static size_t problem_index(const struct cow_report *report, const char *id)
 {
-	return (size_t)(problem - cow_problem_get(0));
+	size_t low = 0, high = report->nr_problems;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(cow_problem_get(middle)->id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 int cow_report_new(const struct cow_callbacks *callbacks, uint64_t max_findings,
 		   struct cow_report **ret_report, struct cow_err *err)
 {
+	size_t nr_problems = problem_count();
 	struct cow_report *report;
 
 	/* bounded: a table of ours */
-	report = calloc(1, sizeof(*report) + problem_count() * sizeof(report->nr_of_problem[0]));
+	report = calloc(1, sizeof(*report) + nr_problems * sizeof(report->nr_of_problem[0]));
 	if (!report)
 		return cow_fail(err, -ENOMEM, "no memory for a report");
+	report->nr_problems = nr_problems;
 	report->callbacks = callbacks;
 	report->max_findings = max_findings ? max_findings : MAX_FINDINGS_USUAL;
 	*ret_report = report;
@@ -66,22 +81,21 @@ uint64_t cow_report_count_id(const struct cow_report *report, const char *id)
 {
 	const struct cow_problem *problem = cow_problem_find(id);
 
-	return problem ? report->nr_of_problem[problem_index(problem)] : 0;
+	return problem ? report->nr_of_problem[problem_index(report, id)] : 0;
 }
 
-void cow_report_add(struct cow_report *report, const char *id, const struct finding_place *place,
-		    const char *format, ...)
+void cow_report_add(struct cow_report *report, const struct cow_problem *problem,
+		    const struct finding_place *place, const char *format, ...)
 {
-	const struct cow_problem *problem = cow_problem_find(id);
 	struct cow_finding finding = { .size = sizeof(finding), .problem = problem };
 	char sentence[COW_ERR_MESSAGE_BYTES];
 	va_list args;
 
-	assert(problem);
+	assert(cow_problem_find(problem->id) == problem);
 	if (!report)
 		return;
 	report->nr_of_class[problem->klass]++;
-	if (report->nr_of_problem[problem_index(problem)]++ >= report->max_findings)
+	if (report->nr_of_problem[problem_index(report, problem->id)]++ >= report->max_findings)
 		return;
 	if (!report->callbacks || !report->callbacks->finding)
 		return;

@@ -13,7 +13,7 @@
 
 COW_DEFINE_AUTO(report, struct cow_report *, cow_report_free);
 
-/* Adds a finding. id must be in the table of problem.c (assert). place may
+/* Adds a finding, of a table that cow_problem_get() lists (assert). place may
  * have image NULL and offsets COW_OFFSET_NONE; report NULL is allowed. */
 struct finding_place {
 	const struct cow_image *image;
@@ -21,7 +21,8 @@ struct finding_place {
 	uint64_t len_bytes;
 	uint64_t chunk_bytes; /* to say the offset in chunks too; 0: don't */
 };
-__attribute__((format(printf, 4, 5))) void cow_report_add(struct cow_report *report, const char *id,
+__attribute__((format(printf, 4, 5))) void cow_report_add(struct cow_report *report,
+							  const struct cow_problem *problem,
 							  const struct finding_place *place,
 							  const char *format, ...);
 

@@ -11,6 +11,7 @@
 
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
+#include "libcow/core/problem.h"
 #include "libcow/core/report.h"
 #include "libcow/image/image.h"
 #include "libcow/store/store.h"
@@ -49,7 +50,7 @@ static void run_end(struct verify *verify)
 		return;
 	len_bytes = min_u64(len_bytes, verify->image->size_bytes - offset_bytes);
 	place.len_bytes = len_bytes;
-	cow_report_add(verify->report, "image.digest-mismatch", &place,
+	cow_report_add(verify->report, cow_image_problem(IMAGE_DIGEST_MISMATCH), &place,
 		       "%" PRIu64 " bytes of the view from byte %" PRIu64
 		       " on are not what the manifest says%s",
 		       len_bytes, offset_bytes, source_of(verify, offset_bytes, len_bytes));

@@ -22,6 +22,32 @@ static const struct store_ops *const kinds[] = {
 };
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
+/* All findings; sorted, as every id begins with the name of its table. */
+static const struct problem_table *const problem_tables[] = {
+	&cow_image_problems,
+	&cow_snap_problems,
+};
+#define NR_TABLES (sizeof(problem_tables) / sizeof(problem_tables[0]))
+
+const struct cow_problem *cow_problem_get(size_t index)
+{
+	for (size_t i = 0; i < NR_TABLES; i++) {
+		if (index < problem_tables[i]->nr)
+			return cow_problem_table_get(problem_tables[i], index);
+		index -= problem_tables[i]->nr;
+	}
+	return NULL;
+}
+
+const struct cow_problem *cow_problem_find(const char *id)
+{
+	const struct cow_problem *problem = NULL;
+
+	for (size_t i = 0; !problem && i < NR_TABLES; i++)
+		problem = cow_problem_table_find(problem_tables[i], id);
+	return problem;
+}
+
 const char *cow_store_kind(size_t index)
 {
 	return index < NR_KINDS ? kinds[index]->name : NULL;

@@ -17,6 +17,7 @@
 #include "libcow/base/overflow.h"
 #include "libcow/core/exmap.h"
 #include "libcow/core/label.h"
+#include "libcow/core/problem.h"
 #include "libcow/image/image.h"
 
 /* One piece of a merge: bytes to be copied from one image to another. */
@@ -141,6 +142,8 @@ COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
 /* The kinds, in the order in which they are probed. */
 extern const struct store_ops cow_store_persistent_ops;
 extern const struct store_ops cow_store_transient_ops;
+/* Their findings. */
+extern const struct problem_table cow_snap_problems;
 
 /* registry.c: by name, or by probing; for engine/. Errors: -EMEDIUMTYPE,
  * -EINVAL no such kind. */

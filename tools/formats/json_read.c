@@ -6,26 +6,15 @@
 #include "tools/formats/json_read.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/common/cli.h"
 
 /* How deep what is passed over may be nested. */
 #define SKIP_DEPTH_MAX 32
-
-int byte_source_open(const char *path, int *ret_fd, struct cow_err *err)
-{
-	*ret_fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-	if (*ret_fd < 0)
-		return cli_refuse(err, -errno, "system", NULL, "%s: cannot open: %s", path,
-				  strerror(errno));
-	return 0;
-}
 
 void json_reader_init(struct json_reader *reader, const struct byte_source *source)
 {

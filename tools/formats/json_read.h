@@ -14,20 +14,9 @@
 #include <stdint.h>
 
 #include "libcow.h"
+#include "tools/common/byte_source.h"
 
 #define JSON_TEXT_BYTES 256
-
-/* Gives bytes; *ret_len_bytes 0: there are no more. */
-struct byte_source {
-	int (*read)(void *user, void *buf, size_t len_bytes, size_t *ret_len_bytes,
-		    struct cow_err *err);
-	void *user;
-	const char *name; /* for sentences */
-};
-
-/* Opens a file, or "-" for standard input, without a look into it. Errors: as
- * open(2). */
-int byte_source_open(const char *path, int *ret_fd, struct cow_err *err);
 
 enum json_word {
 	JSON_END, /* of the stream */

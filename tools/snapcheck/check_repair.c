@@ -20,17 +20,18 @@
 
 #define UNDO_CHUNK_BYTES 4096
 
-bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report)
+bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report,
+			 const struct cow_verdict *verdict)
 {
 	const struct cow_problem *problem;
 
+	if (repair->revalidates && verdict->can_revalidate)
+		return true;
 	for (size_t i = 0; (problem = cow_problem_get(i)); i++) {
 		bool is_mended = problem->flags & COW_PROBLEM_FIXABLE;
 
 		if (repair->is_safe_only)
 			is_mended = problem->flags & COW_PROBLEM_SAFE;
-		if (repair->revalidates && !strcmp(problem->id, "persistent.invalid"))
-			is_mended = true;
 		if (is_mended && cow_report_count_id(report, problem->id))
 			return true;
 	}

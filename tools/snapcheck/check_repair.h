@@ -32,7 +32,8 @@ struct check_repair {
 };
 
 /* Would these options mend anything of what was found? */
-bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report);
+bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report,
+			 const struct cow_verdict *verdict);
 /* Makes the target: copies, or makes the undo file and gives it its name. */
 int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
 		      struct cow_err *err);

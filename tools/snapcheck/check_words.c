@@ -89,7 +89,7 @@ static const char *loads(const struct check *check)
 
 	if (verdict->known && !verdict->valid)
 		return "only as invalid: every read fails";
-	if (cow_report_count_id(check->report, "persistent.header-magic-zero"))
+	if (verdict->wiped)
 		return "only as a new one: what is in it is wiped";
 	return yes_no(verdict->kernel_loads);
 }

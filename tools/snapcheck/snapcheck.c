@@ -122,7 +122,7 @@ static void choose_next(const struct check *check, bool is_damaged)
 	/* what is packed is mended where it came from */
 	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
-	if (cow_report_count_id(check->report, "persistent.chunk-size-unknown"))
+	if (check->verdict.needs_chunk_bytes)
 		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
 	else if (options.header_only)
 		cli_next("snapcheck", cow, NULL);
@@ -354,13 +354,13 @@ static int repair(struct check *check, struct cow_err *err)
 	callbacks.progress = on_progress;
 	if (!wants_repair() || check->only_looks || options.header_only)
 		return 0;
-	if (options.output && cow_report_count_id(check->report, "persistent.chunk-size-unknown")) {
+	if (options.output && check->verdict.needs_chunk_bytes) {
 		cli_note("%s is not made: as long as the chunk size is not known nothing can be "
 			 "repaired",
 			 options.output);
 		return 0;
 	}
-	if (options.output || check_repair_is_due(&job, check->report))
+	if (options.output || check_repair_is_due(&job, check->report, &check->verdict))
 		ret = repair_and_look(check, &job, err);
 	else if (options.save_undo && !options.common.dry_run)
 		ret = check_repair_settle(&job, check->set, check->cow, err);

@@ -8,7 +8,7 @@
 #ifndef TOOLS_TAR_READ_H
 #define TOOLS_TAR_READ_H
 
-#include "tools/formats/json_read.h"
+#include "tools/common/byte_source.h"
 
 struct tar_reader;
 

@@ -49,7 +49,7 @@ static int bounds_refuse(const struct load *load, const struct snap_record *reco
 	char sentence[SNAP_SENTENCE_BYTES];
 	int ret;
 
-	cow_snap_record_sentence(&load->bounds, record, index, "persistent.old-chunk-beyond-origin",
+	cow_snap_record_sentence(&load->bounds, record, index, SNAP_OLD_CHUNK_BEYOND_ORIGIN,
 				 sentence);
 	ret = cow_refuse(load->err, is_known ? -ERANGE : -EBADMSG, is_known ? "bounds" : "damaged",
 			 "damaged", "%s", sentence);

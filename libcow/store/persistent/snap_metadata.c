@@ -70,7 +70,7 @@ static void record_replace(const struct metadata_copy *copy, struct snap_record 
 			   uint64_t index)
 {
 	const struct snap_bounds *bounds = &copy->bounds;
-	const char *problem = cow_snap_record_problem(bounds, record);
+	enum snap_problem problem = cow_snap_record_problem(bounds, record);
 	bool is_plausible = cow_snap_is_plausible(cow_image_size(copy->from), record);
 	uint64_t old = record->old_chunk < bounds->nr_origin_chunks ? 0 : bounds->nr_origin_chunks;
 	uint64_t far = cow_snap_position_chunk(&copy->layout, index) + SNAP_NEAR_CHUNKS;
@@ -79,11 +79,11 @@ static void record_replace(const struct metadata_copy *copy, struct snap_record 
 	if (!problem)
 		return;
 	plain.new_chunk &= SNAP_NEW_CHUNK_MASK;
-	if (!strcmp(problem, "persistent.new-chunk-top-byte")) {
+	if (problem == SNAP_NEW_CHUNK_TOP_BYTE) {
 		if (!cow_snap_record_problem(bounds, &plain))
 			return; /* what a repair goes by */
 		record->new_chunk = TOP_BYTE | 1;
-	} else if (!strcmp(problem, "persistent.new-chunk-beyond-end")) {
+	} else if (problem == SNAP_NEW_CHUNK_BEYOND_END) {
 		if (cow_snap_is_record(bounds, record, index))
 			return; /* what speaks for a list, although the image was cut */
 		record->new_chunk =

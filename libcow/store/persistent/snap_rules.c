@@ -27,26 +27,27 @@ void cow_snap_bounds_init(struct snap_bounds *bounds, const struct snap_layout *
 	bounds->is_origin_known = origin;
 }
 
-const char *cow_snap_record_problem(const struct snap_bounds *bounds,
-				    const struct snap_record *record)
+enum snap_problem cow_snap_record_problem(const struct snap_bounds *bounds,
+					  const struct snap_record *record)
 {
 	uint64_t chunk = record->new_chunk & SNAP_NEW_CHUNK_MASK;
 
 	if (!chunk)
-		return "persistent.new-chunk-header";
+		return SNAP_NEW_CHUNK_HEADER;
 	if (record->new_chunk != chunk)
-		return "persistent.new-chunk-top-byte";
+		return SNAP_NEW_CHUNK_TOP_BYTE;
 	if (chunk >= bounds->layout->nr_chunks)
-		return "persistent.new-chunk-beyond-end";
+		return SNAP_NEW_CHUNK_BEYOND_END;
 	if (cow_snap_is_area(bounds->layout, chunk))
-		return "persistent.new-chunk-metadata";
+		return SNAP_NEW_CHUNK_METADATA;
 	if (record->old_chunk >= bounds->nr_origin_chunks)
-		return "persistent.old-chunk-beyond-origin";
-	return NULL;
+		return SNAP_OLD_CHUNK_BEYOND_ORIGIN;
+	return SNAP_SOUND;
 }
 
 void cow_snap_record_sentence(const struct snap_bounds *bounds, const struct snap_record *record,
-			      uint64_t index, const char *id, char ret_text[SNAP_SENTENCE_BYTES])
+			      uint64_t index, enum snap_problem problem,
+			      char ret_text[SNAP_SENTENCE_BYTES])
 {
 	uint64_t per_area = bounds->layout->records_per_area;
 	int used;
@@ -56,15 +57,16 @@ void cow_snap_record_sentence(const struct snap_bounds *bounds, const struct sna
 			" of the origin to chunk %" PRIu64 " of the COW image: ",
 			index % per_area, index / per_area, record->old_chunk, record->new_chunk);
 	ret_text += used;
-	if (!strcmp(id, "persistent.old-chunk-beyond-origin"))
+	if (problem == SNAP_OLD_CHUNK_BEYOND_ORIGIN)
 		snprintf(ret_text, SNAP_SENTENCE_BYTES - used, "the origin %s %" PRIu64 " chunks",
 			 bounds->is_origin_known ? "has" : "cannot have more than",
 			 bounds->nr_origin_chunks);
-	else if (!strcmp(id, "persistent.new-chunk-beyond-end"))
+	else if (problem == SNAP_NEW_CHUNK_BEYOND_END)
 		snprintf(ret_text, SNAP_SENTENCE_BYTES - used,
 			 "the COW image has %" PRIu64 " chunks", bounds->layout->nr_chunks);
 	else
-		snprintf(ret_text, SNAP_SENTENCE_BYTES - used, "%s", cow_problem_find(id)->summary);
+		snprintf(ret_text, SNAP_SENTENCE_BYTES - used, "%s",
+			 cow_snap_problem_row(problem)->problem.summary);
 }
 
 uint64_t cow_snap_position_chunk(const struct snap_layout *layout, uint64_t index)
@@ -94,7 +96,7 @@ uint64_t cow_snap_hole_count(const struct snap_bounds *bounds,
 bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_record *record,
 			uint64_t index)
 {
-	const char *problem = cow_snap_record_problem(bounds, record);
+	enum snap_problem problem = cow_snap_record_problem(bounds, record);
 	uint64_t position = cow_snap_position_chunk(bounds->layout, index);
 
 	if (!problem)
@@ -102,8 +104,8 @@ bool cow_snap_is_record(const struct snap_bounds *bounds, const struct snap_reco
 	if (record->new_chunk >= position + SNAP_NEAR_CHUNKS ||
 	    record->old_chunk >= div_ceil(COW_IMAGE_BYTES_MAX, bounds->layout->chunk_bytes))
 		return false;
-	return !strcmp(problem, "persistent.old-chunk-beyond-origin") ||
-	       (!strcmp(problem, "persistent.new-chunk-beyond-end") &&
+	return problem == SNAP_OLD_CHUNK_BEYOND_ORIGIN ||
+	       (problem == SNAP_NEW_CHUNK_BEYOND_END &&
 		record->old_chunk < bounds->nr_origin_chunks);
 }
 

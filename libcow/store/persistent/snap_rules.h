@@ -7,6 +7,7 @@
 #ifndef COW_STORE_SNAP_JUDGE_H
 #define COW_STORE_SNAP_JUDGE_H
 
+#include "libcow/store/persistent/snap_problems.h"
 #include "libcow/store/persistent/snap_store.h"
 
 /* What chunk numbers can be. */
@@ -20,15 +21,16 @@ struct snap_bounds {
 void cow_snap_bounds_init(struct snap_bounds *bounds, const struct snap_layout *layout,
 			  const struct cow_image *origin);
 
-/* Which rule a record that is not the end of the list breaks, as the id of a
- * finding; NULL: none. */
-const char *cow_snap_record_problem(const struct snap_bounds *bounds,
-				    const struct snap_record *record);
+/* Which rule a record that is not the end of the list breaks, as a finding;
+ * SNAP_SOUND: none. */
+enum snap_problem cow_snap_record_problem(const struct snap_bounds *bounds,
+					  const struct snap_record *record);
 
 /* Writes "record 3 of area 0 maps chunk 7 of the origin to chunk ...". */
 #define SNAP_SENTENCE_BYTES 400
 void cow_snap_record_sentence(const struct snap_bounds *bounds, const struct snap_record *record,
-			      uint64_t index, const char *id, char ret_text[SNAP_SENTENCE_BYTES]);
+			      uint64_t index, enum snap_problem problem,
+			      char ret_text[SNAP_SENTENCE_BYTES]);
 
 /*
  * Behind the end of the list, record number index, in its own sector: how many

@@ -44,9 +44,10 @@ static void all_findings_count_and_the_first_are_passed_on(void)
 	callbacks.finding = keep;
 	OK(cow_report_new(&callbacks, 2, &report, err));
 	for (int i = 0; i < 5; i++)
-		cow_report_add(report, "persistent.hole", &place, "a hole of %d", i);
-	cow_report_add(report, "persistent.invalid", &place, "invalid");
-	cow_report_add(NULL, "persistent.invalid", &place, "invalid");
+		cow_report_add(report, cow_problem_find("persistent.hole"), &place, "a hole of %d",
+			       i);
+	cow_report_add(report, cow_problem_find("persistent.invalid"), &place, "invalid");
+	cow_report_add(NULL, cow_problem_find("persistent.invalid"), &place, "invalid");
 	CHECK_EQ(nr_seen, 3);
 	CHECK(!strcmp(seen[1], "persistent.hole 8208 2 a hole of 1"));
 	CHECK_EQ(cow_report_count(report, COW_CLASS_DAMAGE), 6);

@@ -17,7 +17,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 
-void cow_snap_check_add(struct snap_check *check, const char *id, uint64_t offset_bytes,
+void cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint64_t offset_bytes,
 			uint64_t len_bytes, const char *format, ...)
 {
 	const struct finding_place place = {
@@ -26,15 +26,16 @@ void cow_snap_check_add(struct snap_check *check, const char *id, uint64_t offse
 		.len_bytes = len_bytes,
 		.chunk_bytes = check->layout.chunk_bytes,
 	};
+	const struct cow_problem *problem = &cow_snap_problem_row(number)->problem;
 	char sentence[COW_ERR_MESSAGE_BYTES];
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
-	if (cow_problem_find(id)->klass >= COW_CLASS_DAMAGE)
+	if (problem->klass >= COW_CLASS_DAMAGE)
 		check->is_damaged = true;
-	cow_report_add(check->report, id, &place, "%s", sentence);
+	cow_report_add(check->report, problem, &place, "%s", sentence);
 }
 
 /* ------------------------------------------------------------------ header */
@@ -47,13 +48,14 @@ static void magic_check(struct snap_check *check)
 	if (magic == SNAP_MAGIC)
 		return;
 	if (!magic) {
-		cow_snap_check_add(check, "persistent.header-magic-zero", 0, 4,
+		check->kernel_wipes = true;
+		cow_snap_check_add(check, SNAP_HEADER_MAGIC_ZERO, 0, 4,
 				   "the header begins with zeros at byte 0, where \"SnAp\" "
 				   "(53 6e 41 70) belongs");
 		return;
 	}
 	check->kernel_refuses = true;
-	cow_snap_check_add(check, "persistent.header-magic", 0, 4,
+	cow_snap_check_add(check, SNAP_HEADER_MAGIC, 0, 4,
 			   "the header begins with %02x %02x %02x %02x at byte 0, where \"SnAp\" "
 			   "(53 6e 41 70) belongs",
 			   magic & 255, magic >> 8 & 255, magic >> 16 & 255, magic >> 24);
@@ -68,20 +70,20 @@ static void fields_check(struct snap_check *check)
 		return;
 	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors)) {
 		check->kernel_refuses = true;
-		cow_snap_check_add(check, "persistent.chunk-size-impossible", 12, 4,
+		cow_snap_check_add(check, SNAP_CHUNK_SIZE_IMPOSSIBLE, 12, 4,
 				   "a chunk size of %" PRIu32
 				   " sectors at byte 12 is not a power of two from 1 to %" PRIu32,
 				   header->chunk_sectors, SNAP_CHUNK_SECTORS_MAX);
 	}
 	if (header->version != SNAP_VERSION) {
 		check->kernel_refuses = true;
-		cow_snap_check_add(check, "persistent.header-version", 8, 4,
+		cow_snap_check_add(check, SNAP_HEADER_VERSION, 8, 4,
 				   "version %" PRIu32 " at byte 8, there is only version 1",
 				   header->version);
 	}
 	if (!header->valid) {
-		check->kernel_refuses = true;
-		cow_snap_check_add(check, "persistent.invalid", 4, 4,
+		check->kernel_refuses = check->is_invalid = true;
+		cow_snap_check_add(check, SNAP_INVALID, 4, 4,
 				   "the store is marked invalid at byte 4");
 	}
 }
@@ -93,15 +95,13 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 	if (is_all_zero(raw + SNAP_LABEL_OFFSET, LABEL_BYTES))
 		return;
 	if (!cow_label_decode(raw + SNAP_LABEL_OFFSET, &label)) {
-		cow_snap_check_add(check, "persistent.header-trailing", SNAP_LABEL_OFFSET,
-				   LABEL_BYTES,
+		cow_snap_check_add(check, SNAP_HEADER_TRAILING, SNAP_LABEL_OFFSET, LABEL_BYTES,
 				   "the %d bytes behind the header are neither zeros nor a label",
 				   LABEL_BYTES);
 		return;
 	}
 	if (label.job == LABEL_JOB_MERGE)
-		cow_snap_check_add(check, "persistent.merge-in-progress", SNAP_LABEL_OFFSET,
-				   LABEL_BYTES,
+		cow_snap_check_add(check, SNAP_MERGE_IN_PROGRESS, SNAP_LABEL_OFFSET, LABEL_BYTES,
 				   "a merge of %" PRIu64 " exceptions into an origin of %" PRIu64
 				   " bytes was begun and has not finished",
 				   label.nr_chunks, label.target_bytes);
@@ -116,7 +116,7 @@ static void blocks_check(struct snap_check *check, uint64_t chunk_bytes)
 		if (!images[i] || chunk_bytes % images[i]->logical_block_bytes == 0)
 			continue;
 		check->kernel_refuses = true;
-		cow_snap_check_add(check, "persistent.chunk-size-impossible", 12, 4,
+		cow_snap_check_add(check, SNAP_CHUNK_SIZE_IMPOSSIBLE, 12, 4,
 				   "chunks of %" PRIu64
 				   " bytes are no multiple of the logical blocks of %s, which "
 				   "have %" PRIu32 " bytes",
@@ -165,12 +165,11 @@ static int chunk_bytes_guess(struct snap_check *check, bool is_store, uint64_t *
 	*ret_chunk_bytes = guess ? guess->chunk_bytes : 0;
 	for (size_t i = 0; i < candidates.nr; i++) {
 		cow_snap_candidate_sentence(&candidates.rows[i], sentence);
-		cow_snap_check_add(check, "persistent.chunk-size-candidate",
-				   candidates.rows[i].chunk_bytes, candidates.rows[i].chunk_bytes,
-				   "%s", sentence);
+		cow_snap_check_add(check, SNAP_CHUNK_SIZE_CANDIDATE, candidates.rows[i].chunk_bytes,
+				   candidates.rows[i].chunk_bytes, "%s", sentence);
 	}
 	if (!guess)
-		cow_snap_check_add(check, "persistent.chunk-size-unknown", 12, 4,
+		cow_snap_check_add(check, SNAP_CHUNK_SIZE_UNKNOWN, 12, 4,
 				   "the chunk size cannot be told: %zu of the 22 that there can be "
 				   "have something that looks like a list, and none stands out",
 				   candidates.nr);
@@ -209,8 +208,7 @@ static int other_size_check(struct snap_check *check, struct cow_err *err)
 	if (ret || !chunk_bytes)
 		return ret;
 	cow_snap_check_add(check,
-			   check->nr_records ? "persistent.chunk-size-contradicted"
-					     : "persistent.other-chunk-size",
+			   check->nr_records ? SNAP_CHUNK_SIZE_CONTRADICTED : SNAP_OTHER_CHUNK_SIZE,
 			   12, 4,
 			   "with chunks of %" PRIu64 " bytes %s, with chunks of %" PRIu64
 			   " bytes there are %" PRIu64 "%s that look right at byte %" PRIu64,
@@ -228,14 +226,14 @@ static void order_check(struct snap_check *check)
 	if (check->is_list_damaged)
 		return;
 	if (!check->is_ascending)
-		cow_snap_check_add(check, "persistent.out-of-order", COW_OFFSET_NONE, 0,
+		cow_snap_check_add(check, SNAP_OUT_OF_ORDER, COW_OFFSET_NONE, 0,
 				   "the chunks of the COW image do not ascend from record to "
 				   "record, as they do since Linux 3.14");
 	used = cow_snap_data_chunks_from(layout, SNAP_FIRST_DATA_CHUNK) -
 	       cow_snap_data_chunks_from(layout, next);
 	nr = cow_chunkset_nr_distinct(check->olds);
 	if (used > nr)
-		cow_snap_check_add(check, "persistent.leaked-chunks", COW_OFFSET_NONE, 0,
+		cow_snap_check_add(check, SNAP_LEAKED_CHUNKS, COW_OFFSET_NONE, 0,
 				   "%" PRIu64 " of %" PRIu64 " data chunks below chunk %" PRIu64
 				   " belong to no exception",
 				   used - nr, used, next);
@@ -246,7 +244,7 @@ static void size_check(struct snap_check *check)
 	const struct snap_layout *layout = &check->layout;
 
 	if (check->has_end && layout->nr_chunks > 2 && cow_snap_is_area(layout, layout->nr_chunks))
-		cow_snap_check_add(check, "persistent.last-area-room", COW_OFFSET_NONE, 0,
+		cow_snap_check_add(check, SNAP_LAST_AREA_ROOM, COW_OFFSET_NONE, 0,
 				   "the image has %" PRIu64 " chunks, so that area %" PRIu64
 				   " would begin right behind it: the exception that fills the "
 				   "area in front invalidates the store",
@@ -281,7 +279,7 @@ static int layout_check(struct snap_check *check, struct cow_verdict *verdict, s
 
 	if (!layout->nr_areas) {
 		check->kernel_refuses = true;
-		cow_snap_check_add(check, "persistent.image-cut-metadata", layout->chunk_bytes, 0,
+		cow_snap_check_add(check, SNAP_IMAGE_CUT_METADATA, layout->chunk_bytes, 0,
 				   "the image has %" PRIu64 " bytes, the first metadata area ends "
 				   "at byte %" PRIu64,
 				   cow_image_size(check->cow), 2 * layout->chunk_bytes);
@@ -326,6 +324,9 @@ static int check_run(struct snap_check *check, bool header_only, struct cow_verd
 	/* of a header that is lost nobody knows it */
 	verdict->valid = check->header.valid || (check->header.magic != SNAP_MAGIC &&
 						 !cow_snap_header_rest_ok(&check->header));
+	verdict->wiped = check->kernel_wipes;
+	verdict->can_revalidate = check->is_invalid;
+	verdict->needs_chunk_bytes = !chunk_bytes;
 	if (!chunk_bytes)
 		return 0;
 	blocks_check(check, chunk_bytes);

@@ -24,6 +24,8 @@ struct snap_check {
 	struct snap_bounds bounds;
 
 	bool kernel_refuses; /* to load it */
+	bool kernel_wipes;   /* it is new to the kernel */
+	bool is_invalid;     /* the header says so */
 	bool is_damaged;     /* a finding of that class or worse */
 
 	/* The list. */
@@ -42,10 +44,9 @@ struct snap_check {
 };
 
 /* Adds a finding at [offset_bytes, + len_bytes) of the COW image. */
-__attribute__((format(printf, 5, 6))) void cow_snap_check_add(struct snap_check *check,
-							      const char *id, uint64_t offset_bytes,
-							      uint64_t len_bytes,
-							      const char *format, ...);
+__attribute__((format(printf, 5, 6))) void
+cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint64_t offset_bytes,
+		   uint64_t len_bytes, const char *format, ...);
 
 /* Reads the whole list. Errors: -EIO, -ENOMEM, -ECANCELED. */
 int cow_snap_check_list(struct snap_check *check, struct cow_err *err);

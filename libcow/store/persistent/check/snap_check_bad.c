@@ -32,7 +32,7 @@ void cow_snap_check_header_bad(struct snap_check *check)
 {
 	check->kernel_refuses = true;
 	check->header.valid = 1; /* nobody knows */
-	cow_snap_check_add(check, "persistent.header-unreadable", 0, SNAP_HEADER_BYTES,
+	cow_snap_check_add(check, SNAP_HEADER_UNREADABLE, 0, SNAP_HEADER_BYTES,
 			   "the header, the first %d bytes, cannot be read", SNAP_HEADER_BYTES);
 }
 
@@ -55,8 +55,8 @@ void cow_snap_check_data_bad(struct snap_check *check, const struct snap_record 
 	}
 	if (!bytes)
 		return;
-	cow_snap_check_add(check, "persistent.data-unreadable",
-			   cow_snap_record_offset(layout, index), SNAP_RECORD_BYTES,
+	cow_snap_check_add(check, SNAP_DATA_UNREADABLE, cow_snap_record_offset(layout, index),
+			   SNAP_RECORD_BYTES,
 			   "record %" PRIu64 " of area %" PRIu64 ": %" PRIu64
 			   " bytes of the data of chunk %" PRIu64
 			   " of the origin cannot be read, the first at byte %" PRIu64
@@ -81,21 +81,20 @@ static void area_bad(struct snap_check *check, uint64_t area)
 			return;
 		check->kernel_refuses = check->kernel_refuses || !check->cow->is_patched;
 		if (bad.offset_bytes >= live_end)
-			cow_snap_check_add(check, "persistent.metadata-unreadable",
-					   bad.offset_bytes, bad.len_bytes,
+			cow_snap_check_add(check, SNAP_METADATA_UNREADABLE, bad.offset_bytes,
+					   bad.len_bytes,
 					   "%" PRIu64 " bytes of area %" PRIu64
 					   " cannot be read; they lie behind the end of the list",
 					   bad.len_bytes, area);
 		else
-			cow_snap_check_add(check, "persistent.metadata-unreadable",
-					   bad.offset_bytes, bad.len_bytes,
-					   "%" PRIu64 " bytes of area %" PRIu64
-					   " cannot be read: up to %" PRIu64
-					   " exceptions were recorded there, and nobody knows "
-					   "which",
-					   bad.len_bytes, area,
-					   (min_u64(at, live_end) - bad.offset_bytes) /
-						   SNAP_RECORD_BYTES);
+			cow_snap_check_add(
+				check, SNAP_METADATA_UNREADABLE, bad.offset_bytes, bad.len_bytes,
+				"%" PRIu64 " bytes of area %" PRIu64
+				" cannot be read: up to %" PRIu64
+				" exceptions were recorded there, and nobody knows "
+				"which",
+				bad.len_bytes, area,
+				(min_u64(at, live_end) - bad.offset_bytes) / SNAP_RECORD_BYTES);
 	}
 }
 

@@ -118,7 +118,7 @@ static bool is_next(const struct snap_check *check, const struct snap_record *re
 static int record_check(struct snap_check *check, const struct snap_record *record, uint64_t index,
 			struct cow_err *err)
 {
-	const char *problem;
+	enum snap_problem problem;
 	char sentence[SNAP_SENTENCE_BYTES];
 
 	check->nr_records++;
@@ -139,7 +139,7 @@ static int record_check(struct snap_check *check, const struct snap_record *reco
 	}
 	check->nr_bad++;
 	/* whether the image was cut is known at the end of the list */
-	if (!strcmp(problem, "persistent.new-chunk-beyond-end")) {
+	if (problem == SNAP_NEW_CHUNK_BEYOND_END) {
 		check->nr_beyond_end++;
 		return 0;
 	}
@@ -156,8 +156,8 @@ static int garbage_check(struct snap_check *check, uint64_t index, struct cow_er
 	if (ret || check->is_list_certain)
 		return ret;
 	check->garbage_index = index;
-	cow_snap_check_add(check, "persistent.area-garbage",
-			   cow_snap_record_offset(&check->layout, index), check->layout.chunk_bytes,
+	cow_snap_check_add(check, SNAP_AREA_GARBAGE, cow_snap_record_offset(&check->layout, index),
+			   check->layout.chunk_bytes,
 			   "area %" PRIu64 " does not hold records, but the kernel will take its "
 			   "bytes for some: the list should end after %" PRIu64 " exceptions",
 			   index / check->layout.records_per_area, index);
@@ -172,7 +172,7 @@ static bool hole_check(struct snap_check *check, const uint8_t *sector)
 	if (!nr)
 		return false;
 	cow_snap_check_add(
-		check, "persistent.hole", cow_snap_record_offset(&check->layout, check->nr_records),
+		check, SNAP_HOLE, cow_snap_record_offset(&check->layout, check->nr_records),
 		SNAP_RECORD_BYTES,
 		"record %" PRIu64 " of area %" PRIu64 " is empty and ends the list, but %" PRIu64
 		" live records follow in the same sector, from record %" PRIu64 " on",
@@ -238,7 +238,7 @@ static void stale_add(struct snap_check *check, const uint8_t *raw, uint64_t off
 	if (nr_alike)
 		snprintf(alike, sizeof(alike), "; %" PRIu64 " of them look like live exceptions",
 			 nr_alike);
-	cow_snap_check_add(check, "persistent.stale-records", offset + skip, end - offset - skip,
+	cow_snap_check_add(check, SNAP_STALE_RECORDS, offset + skip, end - offset - skip,
 			   "the list ends at record %" PRIu64 " of area %" PRIu64
 			   ", but from byte %" PRIu64
 			   " on there are bytes that the kernel may take for records later%s",
@@ -349,7 +349,7 @@ static void end_check(struct snap_check *check)
 	check->is_cut = nr && check->garbage_index == UINT64_MAX &&
 			layout->nr_chunks <= cow_snap_position_chunk(layout, nr - 1);
 	if (check->is_cut && check->nr_beyond_end)
-		cow_snap_check_add(check, "persistent.image-cut-data",
+		cow_snap_check_add(check, SNAP_IMAGE_CUT_DATA,
 				   layout->nr_chunks << layout->chunk_shift, 0,
 				   "the COW image ends after %" PRIu64 " chunks, %" PRIu64
 				   " of its %" PRIu64 " exceptions have their data behind it",
@@ -358,9 +358,7 @@ static void end_check(struct snap_check *check)
 		return;
 	check->kernel_refuses = true;
 	cow_snap_check_add(
-		check,
-		check->nr_beyond_end ? "persistent.image-cut-next-area"
-				     : "persistent.list-without-end",
+		check, check->nr_beyond_end ? SNAP_IMAGE_CUT_NEXT_AREA : SNAP_LIST_WITHOUT_END,
 		cow_snap_area_chunk(layout, last_area) << layout->chunk_shift, layout->chunk_bytes,
 		"area %" PRIu64 " is full, and the area behind it, at chunk %" PRIu64
 		", does not fit on an image of %" PRIu64 " chunks",

@@ -156,7 +156,7 @@ static void old_chunk_add(struct twice_check *twice, const struct snap_record *r
 				 "%" PRIu64,
 				 run.new_chunk, first->other_chunk);
 	}
-	cow_snap_check_add(check, "persistent.duplicate-old-chunk",
+	cow_snap_check_add(check, SNAP_DUPLICATE_OLD_CHUNK,
 			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
 			   "record %" PRIu64 " of area %" PRIu64 " maps chunk %" PRIu64
 			   " of the origin to chunk %" PRIu64 ", but record %" PRIu64
@@ -171,7 +171,7 @@ static void new_chunk_add(struct snap_check *check, const struct snap_record *re
 {
 	uint64_t per_area = check->layout.records_per_area;
 
-	cow_snap_check_add(check, "persistent.duplicate-new-chunk",
+	cow_snap_check_add(check, SNAP_DUPLICATE_NEW_CHUNK,
 			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
 			   "record %" PRIu64 " of area %" PRIu64 " maps chunk %" PRIu64
 			   " of the origin to chunk %" PRIu64 ", which record %" PRIu64
@@ -185,7 +185,7 @@ static void record_add(struct snap_check *check, const struct snap_record *recor
 {
 	uint64_t per_area = check->layout.records_per_area;
 
-	cow_snap_check_add(check, "persistent.duplicate-record",
+	cow_snap_check_add(check, SNAP_DUPLICATE_RECORD,
 			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
 			   "record %" PRIu64 " of area %" PRIu64 ", from chunk %" PRIu64
 			   " of the origin to chunk %" PRIu64 ", is the same as record %" PRIu64
@@ -198,13 +198,13 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 		       void *user)
 {
 	struct snap_check *check = twice->check;
-	const char *problem = cow_snap_record_problem(&check->bounds, record);
+	enum snap_problem problem = cow_snap_record_problem(&check->bounds, record);
 	struct twice *old = table_find(&twice->olds, record->old_chunk);
 	struct twice *new = table_find(&twice->news, record->new_chunk);
 	char sentence[SNAP_SENTENCE_BYTES];
 
 	(void)user;
-	if (problem && !check->is_cut && !strcmp(problem, "persistent.new-chunk-beyond-end")) {
+	if (problem && !check->is_cut && problem == SNAP_NEW_CHUNK_BEYOND_END) {
 		cow_snap_record_sentence(&check->bounds, record, index, problem, sentence);
 		cow_snap_check_add(check, problem, cow_snap_record_offset(&check->layout, index),
 				   SNAP_RECORD_BYTES, "%s", sentence);

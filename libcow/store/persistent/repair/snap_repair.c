@@ -20,15 +20,13 @@
 /* A round mends so many findings of each kind; the next goes on. */
 #define ROUND_FINDINGS_MAX 65536
 #define ROUNDS_MAX 1000
-#define DECLINED_MAX 64
 
 struct repair {
 	const struct cow_store_args *args;
 	const struct cow_repair_params *params;
 	struct cow_repair_result *result;
 	struct cow_image *cow, *origin;
-	const struct cow_problem *declined[DECLINED_MAX];
-	size_t nr_declined;
+	bool is_declined[SNAP_NR_PROBLEMS];
 	uint8_t found[SNAP_HEADER_BYTES];  /* the header, when this round began */
 	uint8_t header[SNAP_HEADER_BYTES]; /* as it will be */
 	bool is_header_changed;
@@ -55,7 +53,7 @@ static void collect(void *user, const struct cow_finding *finding)
 	}
 	mends->rows = rows;
 	mends->rows[mends->nr++] = (struct snap_mend){
-		.problem = finding->problem,
+		.problem = cow_snap_problem_of(finding->problem),
 		.offset_bytes = finding->offset_bytes,
 		.len_bytes = finding->len_bytes,
 		.chunk = finding->chunk,
@@ -111,75 +109,47 @@ static int look(const struct repair *repair, struct cow_image *cow, struct snap_
 
 /* ------------------------------------------------------------- what to do */
 
-static bool is_header_problem(const char *id)
-{
-	static const char *const ids[] = {
-		"persistent.chunk-size-contradicted",
-		"persistent.chunk-size-impossible",
-		"persistent.header-magic",
-		"persistent.header-magic-zero",
-		"persistent.header-version",
-		"persistent.invalid",
-	};
-
-	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
-		if (!strcmp(id, ids[i]))
-			return true;
-	return false;
-}
-
 /* The bytes are there, or may be, but not on this image or this origin. */
-static bool is_lost(const struct repair *repair, const char *id)
+static bool is_lost(const struct repair *repair, const struct snap_problem_row *row)
 {
-	return !strcmp(id, "persistent.data-unreadable") ||
-	       !strcmp(id, "persistent.image-cut-data") ||
-	       !strcmp(id, "persistent.image-cut-next-area") ||
-	       !strcmp(id, "persistent.metadata-unreadable") ||
-	       !strcmp(id, "persistent.new-chunk-beyond-end") ||
-	       (repair->origin && !strcmp(id, "persistent.old-chunk-beyond-origin"));
+	return row->loses == SNAP_LOSES_ALWAYS ||
+	       (row->loses == SNAP_LOSES_OF_KNOWN_ORIGIN && repair->origin);
 }
 
-static bool is_allowed(const struct repair *repair, const struct cow_problem *problem)
+static bool is_allowed(const struct repair *repair, enum snap_problem problem)
 {
+	const struct snap_problem_row *row = cow_snap_problem_row(problem);
 	uint32_t flags = repair->params->flags;
 
-	if (!strcmp(problem->id, "persistent.invalid"))
+	if (problem == SNAP_INVALID)
 		return flags & COW_REPAIR_REVALIDATE;
 	/* who names the chunk size decides */
-	if (repair->args->chunk_bytes && !strcmp(problem->id, "persistent.chunk-size-contradicted"))
+	if (repair->args->chunk_bytes && problem == SNAP_CHUNK_SIZE_CONTRADICTED)
 		return false;
-	if (!(problem->flags & COW_PROBLEM_FIXABLE) ||
-	    ((flags & COW_REPAIR_SAFE) && !(problem->flags & COW_PROBLEM_SAFE)))
+	if (!(row->problem.flags & COW_PROBLEM_FIXABLE) ||
+	    ((flags & COW_REPAIR_SAFE) && !(row->problem.flags & COW_PROBLEM_SAFE)))
 		return false;
-	return !is_lost(repair, problem->id) || (flags & COW_REPAIR_LOST);
-}
-
-static bool is_declined(const struct repair *repair, const struct cow_problem *problem)
-{
-	for (size_t i = 0; i < repair->nr_declined; i++)
-		if (repair->declined[i] == problem)
-			return true;
-	return false;
+	return !is_lost(repair, row) || (flags & COW_REPAIR_LOST);
 }
 
 static bool ask(struct repair *repair, const struct snap_mend *mend, bool was_declined)
 {
+	const struct cow_problem *problem = &cow_snap_problem_row(mend->problem)->problem;
 	struct cow_finding finding = {
 		.size = sizeof(finding),
-		.problem = mend->problem,
+		.problem = problem,
 		.image = cow_image_name(repair->cow),
 		.offset_bytes = mend->offset_bytes,
 		.len_bytes = mend->len_bytes,
 		.chunk = mend->chunk,
-		.sentence = mend->sentence ? mend->sentence : mend->problem->summary,
+		.sentence = mend->sentence ? mend->sentence : problem->summary,
 	};
 
 	if (!is_allowed(repair, mend->problem) || was_declined)
 		return false;
 	if (!repair->params->approve || repair->params->approve(repair->params->user, &finding))
 		return true;
-	if (!is_declined(repair, mend->problem) && repair->nr_declined < DECLINED_MAX)
-		repair->declined[repair->nr_declined++] = mend->problem;
+	repair->is_declined[mend->problem] = true;
 	return false;
 }
 
@@ -187,29 +157,27 @@ static bool ask(struct repair *repair, const struct snap_mend *mend, bool was_de
  * places move. */
 static void ask_all(struct repair *repair, struct snap_mends *mends, bool about_header)
 {
-	size_t nr_before = repair->nr_declined;
+	bool was_declined[SNAP_NR_PROBLEMS];
 
+	memcpy(was_declined, repair->is_declined, sizeof(was_declined));
 	for (size_t i = 0; i < mends->nr; i++) {
-		const struct cow_problem *problem = mends->rows[i].problem;
-		bool was_declined = false;
+		enum snap_problem problem = mends->rows[i].problem;
 
-		if (is_header_problem(problem->id) != about_header)
-			continue;
-		for (size_t d = 0; d < nr_before; d++)
-			was_declined = was_declined || repair->declined[d] == problem;
-		mends->rows[i].is_wanted = ask(repair, &mends->rows[i], was_declined);
+		if (cow_snap_problem_row(problem)->is_in_header == about_header)
+			mends->rows[i].is_wanted =
+				ask(repair, &mends->rows[i], was_declined[problem]);
 	}
 }
 
 /* ----------------------------------------------------------------- header */
 
 static int chunk_bytes_mend(struct repair *repair, const struct cow_verdict *verdict,
-			    const char *id, struct snap_header *header)
+			    bool wants_best, struct snap_header *header)
 {
 	uint64_t chunk_bytes = verdict->info.chunk_bytes, nr;
 	int ret = 0;
 
-	if (!strcmp(id, "persistent.chunk-size-contradicted"))
+	if (wants_best)
 		ret = cow_snap_evidence_best(repair->cow, repair->origin, chunk_bytes, &chunk_bytes,
 					     &nr, repair->err);
 	if (!ret && chunk_bytes)
@@ -217,21 +185,11 @@ static int chunk_bytes_mend(struct repair *repair, const struct cow_verdict *ver
 	return ret;
 }
 
-static int header_mend_one(struct repair *repair, const struct cow_verdict *verdict, const char *id,
-			   struct snap_header *header)
+static int magic_mend(struct repair *repair, const struct cow_verdict *verdict,
+		      struct snap_header *header)
 {
 	struct cow_label label;
 
-	if (!strcmp(id, "persistent.invalid")) {
-		header->valid = 1;
-		return 0;
-	}
-	if (!strcmp(id, "persistent.header-version")) {
-		header->version = SNAP_VERSION;
-		return 0;
-	}
-	if (strncmp(id, "persistent.header-magic", strlen("persistent.header-magic")))
-		return chunk_bytes_mend(repair, verdict, id, header);
 	/* an invalid store stays one, if that can be told */
 	if (!cow_snap_header_rest_ok(header))
 		header->valid = 1;
@@ -239,7 +197,28 @@ static int header_mend_one(struct repair *repair, const struct cow_verdict *verd
 	header->version = SNAP_VERSION;
 	if (!cow_label_decode(repair->header + SNAP_LABEL_OFFSET, &label))
 		memset(repair->header + SNAP_LABEL_OFFSET, 0, LABEL_BYTES);
-	return chunk_bytes_mend(repair, verdict, id, header);
+	return chunk_bytes_mend(repair, verdict, false, header);
+}
+
+static int header_mend_one(struct repair *repair, const struct cow_verdict *verdict,
+			   enum snap_problem problem, struct snap_header *header)
+{
+	switch (cow_snap_problem_row(problem)->action) {
+	case SNAP_DO_VALID:
+		header->valid = 1;
+		return 0;
+	case SNAP_DO_VERSION:
+		header->version = SNAP_VERSION;
+		return 0;
+	case SNAP_DO_MAGIC:
+		return magic_mend(repair, verdict, header);
+	case SNAP_DO_CHUNK_SIZE:
+		return chunk_bytes_mend(repair, verdict, false, header);
+	case SNAP_DO_CHUNK_SIZE_BEST:
+		return chunk_bytes_mend(repair, verdict, true, header);
+	default:
+		return 0; /* of the list */
+	}
 }
 
 static int header_plan(struct repair *repair, struct snap_mends *mends,
@@ -258,7 +237,7 @@ static int header_plan(struct repair *repair, struct snap_mends *mends,
 		ask_all(repair, mends, true);
 	for (size_t i = 0; i < mends->nr && !ret; i++)
 		if (mends->rows[i].is_wanted)
-			ret = header_mend_one(repair, verdict, mends->rows[i].problem->id, &header);
+			ret = header_mend_one(repair, verdict, mends->rows[i].problem, &header);
 	cow_snap_header_encode(&header, repair->header);
 	repair->is_header_changed = memcmp(before, repair->header, sizeof(before));
 	return ret;
@@ -282,8 +261,7 @@ static uint64_t count_lost(const struct snap_mends *mends)
 
 	for (size_t i = 0; i < mends->nr; i++)
 		nr += mends->rows[i].is_wanted &&
-		      (!strcmp(mends->rows[i].problem->id, "persistent.data-unreadable") ||
-		       !strcmp(mends->rows[i].problem->id, "persistent.metadata-unreadable"));
+		      cow_snap_problem_row(mends->rows[i].problem)->is_loss;
 	return nr;
 }
 
@@ -292,7 +270,8 @@ static uint64_t count_left(const struct snap_mends *mends)
 	uint64_t nr = 0;
 
 	for (size_t i = 0; i < mends->nr; i++)
-		nr += mends->rows[i].problem->klass >= COW_CLASS_DAMAGE;
+		nr += cow_snap_problem_row(mends->rows[i].problem)->problem.klass >=
+		      COW_CLASS_DAMAGE;
 	return nr;
 }
 

@@ -15,7 +15,7 @@
 
 /* A finding that is to be mended, or not. */
 struct snap_mend {
-	const struct cow_problem *problem;
+	enum snap_problem problem;
 	uint64_t offset_bytes, len_bytes, chunk;
 	char *sentence;
 	bool is_wanted;

@@ -126,11 +126,8 @@ static int twice_note(struct planner *planner, uint64_t index, bool is_old)
 				  is_old ? record.old_chunk : record.new_chunk, NULL, planner->err);
 }
 
-static int numbered_drop(struct planner *planner, const char *problem, uint64_t index)
+static int numbered_drop(struct planner *planner, uint64_t index, bool is_misdirected)
 {
-	bool is_misdirected = !strcmp(problem, "persistent.new-chunk-beyond-end") ||
-			      !strcmp(problem, "persistent.new-chunk-header") ||
-			      !strcmp(problem, "persistent.new-chunk-metadata");
 	struct snap_record record;
 	int ret = record_read(planner, index, &record);
 
@@ -148,75 +145,47 @@ static int places_drop(struct planner *planner, uint64_t index, uint64_t nr)
 	return ret;
 }
 
-enum action {
-	DROP,
-	DROP_PLACES,
-	CLEAR_TOP_BYTE,
-	OLD_TWICE,
-	NEW_TWICE,
-	DROP_BEYOND,
-	GARBAGE,
-	HOLE,
-	STALE
-};
-
-static const struct {
-	const char *id;
-	enum action action;
-} actions[] = {
-	{ "persistent.area-garbage", GARBAGE },
-	{ "persistent.data-unreadable", DROP },
-	{ "persistent.duplicate-new-chunk", NEW_TWICE },
-	{ "persistent.duplicate-old-chunk", OLD_TWICE },
-	{ "persistent.duplicate-record", DROP },
-	{ "persistent.hole", HOLE },
-	{ "persistent.image-cut-data", DROP_BEYOND },
-	{ "persistent.image-cut-next-area", DROP_BEYOND },
-	{ "persistent.metadata-unreadable", DROP_PLACES },
-	{ "persistent.new-chunk-beyond-end", DROP },
-	{ "persistent.new-chunk-header", DROP },
-	{ "persistent.new-chunk-metadata", DROP },
-	{ "persistent.new-chunk-top-byte", CLEAR_TOP_BYTE },
-	{ "persistent.old-chunk-beyond-origin", DROP },
-	{ "persistent.stale-records", STALE },
-};
-
-static int mend_plan(struct planner *planner, enum action action, const struct snap_mend *mend)
+static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 {
+	enum snap_action action = cow_snap_problem_row(mend->problem)->action;
 	struct snap_plan *plan = planner->plan;
-	uint64_t index = index_at(&plan->layout, mend->offset_bytes);
+	uint64_t index;
 
 	if (!mend->is_wanted) {
-		plan->keeps_tail = plan->keeps_tail || action == HOLE || action == STALE;
+		plan->keeps_tail =
+			plan->keeps_tail || action == SNAP_DO_HOLE || action == SNAP_DO_STALE;
 		return 0;
 	}
+	index = index_at(&plan->layout, mend->offset_bytes);
 	switch (action) {
-	case DROP:
-		return numbered_drop(planner, mend->problem->id, index);
-	case DROP_PLACES:
+	case SNAP_DO_DROP:
+	case SNAP_DO_DROP_MISDIRECTED:
+		return numbered_drop(planner, index, action == SNAP_DO_DROP_MISDIRECTED);
+	case SNAP_DO_DROP_PLACES:
 		return places_drop(planner, index, mend->len_bytes / SNAP_RECORD_BYTES);
-	case CLEAR_TOP_BYTE:
+	case SNAP_DO_CLEAR_TOP_BYTE:
 		return top_byte_mend(planner, index);
-	case OLD_TWICE:
-	case NEW_TWICE:
-		return twice_note(planner, index, action == OLD_TWICE);
-	case DROP_BEYOND:
+	case SNAP_DO_OLD_TWICE:
+	case SNAP_DO_NEW_TWICE:
+		return twice_note(planner, index, action == SNAP_DO_OLD_TWICE);
+	case SNAP_DO_DROP_BEYOND:
 		planner->drops_beyond_end = true;
 		return 0;
-	case GARBAGE:
+	case SNAP_DO_GARBAGE:
 		/* The first area is zeros before there is a header: records were there. */
 		plan->nr_lost += index < plan->layout.records_per_area;
 		plan->nr_records = min_u64(plan->nr_records, index);
 		plan->cuts_tail = true;
 		return 0;
-	case HOLE:
+	case SNAP_DO_HOLE:
 		plan->first_hole = plan->nr_records;
 		return 0;
-	case STALE:
+	case SNAP_DO_STALE:
 		plan->cuts_tail = true;
 		return 0;
+	default:
+		return 0; /* of the header */
 	}
-	return 0;
 }
 
 static int mends_plan(struct planner *planner, const struct snap_mends *mends)
@@ -224,12 +193,9 @@ static int mends_plan(struct planner *planner, const struct snap_mends *mends)
 	int ret = 0;
 
 	for (size_t i = 0; i < mends->nr; i++)
-		planner->has_top_bytes |=
-			!strcmp(mends->rows[i].problem->id, "persistent.new-chunk-top-byte");
+		planner->has_top_bytes |= mends->rows[i].problem == SNAP_NEW_CHUNK_TOP_BYTE;
 	for (size_t i = 0; i < mends->nr && !ret; i++)
-		for (size_t a = 0; a < sizeof(actions) / sizeof(actions[0]); a++)
-			if (!strcmp(mends->rows[i].problem->id, actions[a].id))
-				ret = mend_plan(planner, actions[a].action, &mends->rows[i]);
+		ret = mend_plan(planner, &mends->rows[i]);
 	return ret;
 }
 
@@ -253,12 +219,12 @@ static int occurrence_add(struct planner *planner, struct occurrences *to, uint6
 
 static int record_look(struct planner *planner, const struct snap_record *record, uint64_t index)
 {
-	const char *problem = cow_snap_record_problem(&planner->plan->bounds, record);
+	enum snap_problem problem = cow_snap_record_problem(&planner->plan->bounds, record);
 	int ret;
 
 	if (problem) {
 		if (planner->drops_beyond_end && record->new_chunk &&
-		    !strcmp(problem, "persistent.new-chunk-beyond-end"))
+		    problem == SNAP_NEW_CHUNK_BEYOND_END)
 			return record_drop(planner, record, index, true);
 		return 0;
 	}
