@@ -18,7 +18,6 @@
 /* In the order in which they are probed. */
 static const struct store_ops *const kinds[] = {
 	&cow_store_persistent_ops,
-	&cow_store_transient_ops,
 };
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 

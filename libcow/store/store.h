@@ -141,7 +141,6 @@ COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
 
 /* The kinds, in the order in which they are probed. */
 extern const struct store_ops cow_store_persistent_ops;
-extern const struct store_ops cow_store_transient_ops;
 /* Their findings. */
 extern const struct problem_table cow_snap_problems;
 

@@ -216,3 +216,21 @@ setup() {
 	run -16 snapcreate base.img lvm:pv:vg/lv
 	[ ! -e zero:5M ] && [ ! -e - ] && [ ! -e lvm:pv:vg/lv ]
 }
+
+# A kind that reads no image would call a full COW image empty.
+@test "each kind that a tool offers refuses an image of zeros" {
+	truncate -s 4M origin.img zeros.img
+	kinds=$(snapcheck --long-options | awk -F'\t' '/^--type=/ { print $3 }')
+	kinds=${kinds#words }
+	[[ " $kinds " == *" persistent "* ]]
+	for kind in $kinds; do
+		run -64 snapmerge -y -t "$kind" origin.img zeros.img
+		run -64 snapdump --raw -o new.img -t "$kind" origin.img zeros.img
+		run snapcheck -t "$kind" zeros.img
+		[ "$status" -eq 64 ]
+	done
+	[ ! -e new.img ]
+	for tool in "${tools[@]}"; do
+		run -16 "$tool" -t transient origin.img zeros.img
+	done
+}

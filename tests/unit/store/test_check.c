@@ -7,6 +7,7 @@
 #include "libcow/store/store.h"
 #include "tests/aids/mkstore.h"
 #include "tests/aids/test.h"
+#include "tests/aids/transient.h"
 
 #define P "persistent."
 
@@ -225,10 +226,10 @@ static void the_transient_store_works_as_the_others(void)
 
 	memset(data, 9, sizeof(data));
 	OK(cow_image_zero_new(10 * 4096 + 512, &role.image, err));
-	args.kind = "transient";
 	args.images = &role;
 	args.nr_images = 1;
-	OK(cow_store_open(&args, &store, err));
+	OK(transient_open(&args, &store, err));
+	FAILS(-EOPNOTSUPP, cow_store_keep(store, NULL, 0, err));
 	OK(cow_store_reserve(store, 1000, err));
 	OK(cow_store_append(store, 2 * 4096, data, 3 * 4096, err));
 	OK(cow_store_append(store, 5 * 4096, data, 1000, err));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * transient.c - the same interface in memory, for dry runs and tests: a list
- * of runs and an image in memory that holds their chunks. Needs no image but,
- * for merging, the origin. Chunk numbers on the data image begin at 0; the
- * list is given out from its end, in whole runs or parts of one, as the other
- * kinds do. source: drivers/md/dm-snap-transient.c.
+ * transient.c - a store in memory. Chunk numbers on the data image begin at 0;
+ * the list is given out from its end, in whole runs or parts of one, as the
+ * kinds on disk do. source: drivers/md/dm-snap-transient.c.
  */
+#include "tests/aids/transient.h"
+
 #include <inttypes.h>
 
 #include "libcow/base/array.h"
@@ -33,8 +33,10 @@ static struct transient *to_transient(const struct cow_store *store)
 	return (struct transient *)store;
 }
 
-static int transient_open(const struct cow_store_args *args, struct cow_store **ret_store,
-			  struct cow_err *err)
+static const struct store_ops transient_ops;
+
+int transient_open(const struct cow_store_args *args, struct cow_store **ret_store,
+		   struct cow_err *err)
 {
 	uint64_t chunk_bytes = args->chunk_bytes ? args->chunk_bytes : CHUNK_BYTES_USUAL;
 	struct transient *transient;
@@ -50,7 +52,7 @@ static int transient_open(const struct cow_store_args *args, struct cow_store **
 	if (!transient)
 		return cow_fail(err, -ENOMEM, "no memory for a store");
 	transient->is_valid = true;
-	transient->store.ops = &cow_store_transient_ops;
+	transient->store.ops = &transient_ops;
 	transient->store.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0);
 	transient->store.chunk_bytes = chunk_bytes;
 	transient->store.chunk_shift = log2_exact(chunk_bytes);
@@ -255,10 +257,9 @@ static int transient_invalidate(struct cow_store *store, struct cow_err *err)
 	return 0;
 }
 
-const struct store_ops cow_store_transient_ops = {
+static const struct store_ops transient_ops = {
 	.name = "transient",
 	.summary = "a store in memory, gone when it is closed",
-	.open = transient_open,
 	.close = transient_close,
 	.info = transient_info,
 	.next_moves = transient_next_moves,
