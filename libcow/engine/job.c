@@ -116,7 +116,7 @@ bool cow_job_is_under_way(const struct cow_label *label, uint64_t nr_exceptions)
 int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_siblings,
 		 struct job *ret_job, struct cow_err *err)
 {
-	struct job job = { .has_label = store->ops->label_write };
+	struct job job = { .has_label = cow_store_has_label(store) };
 	int ret;
 
 	if (job.has_label) {
@@ -158,7 +158,7 @@ int cow_job_clear(struct cow_store *store, struct cow_err *err)
 	uint8_t raw[LABEL_BYTES];
 	int ret;
 
-	if (!store->ops->label_write)
+	if (!cow_store_has_label(store))
 		return 0;
 	ret = cow_store_label_read(store, raw, err);
 	if (ret || is_all_zero(raw, sizeof(raw)))

@@ -409,7 +409,7 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 	ret = merge_preflight(store, &info, will_write, err);
 	if (!ret)
 		ret = cow_skip_check(store, merge.skips, &merge.result.nr_bad, err);
-	if (!ret && !job->has_label && store->ops->label_read)
+	if (!ret && !job->has_label && cow_store_has_label(store))
 		ret = cow_job_open(store, info.nr_exceptions,
 				   params->nr_siblings + params->nr_dropped, job, err);
 	if (!ret)

@@ -80,7 +80,7 @@ static int label_of(struct cow_store *undo, struct cow_label *ret_label, struct 
 {
 	int ret;
 
-	if (!undo->ops->label_write)
+	if (!cow_store_has_label(undo))
 		return -ENOENT;
 	ret = cow_job_label_read(undo, ret_label, err);
 	if (ret)

@@ -55,6 +55,7 @@ static uint64_t ranges_count(const struct cow_store *undo)
 int cow_undo_size(struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err)
 {
 	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
 	uint64_t nr_chunks, nr_entries = 0, bytes, offset, len;
 	int ret;
 
@@ -65,8 +66,9 @@ int cow_undo_size(struct cow_store *store, uint64_t *ret_bytes, struct cow_err *
 	 * one more entry for each area, and one for each piece. */
 	for (uint64_t from = 0; ranges.next(ranges.user, from, &offset, &len); from = offset + len)
 		nr_entries += 2 + len / RANGE_BYTES + len / store->chunk_bytes / 16;
-	ret = store->ops->create_size(nr_chunks << store->chunk_shift, store->chunk_bytes, &bytes,
-				      err);
+	create.origin_bytes = nr_chunks << store->chunk_shift;
+	create.chunk_bytes = store->chunk_bytes;
+	ret = cow_create_size(&create, &bytes, err);
 	if (ret)
 		return ret;
 	bytes += div_ceil(nr_entries * ENTRY_BYTES, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * store.c - what all kinds of store have in common: facts, extents, the array
- * of moves.
+ * store.c - what all kinds of store have in common: extents, the array of
+ * moves.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,14 +10,6 @@
 #include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/store/store.h"
-
-int cow_store_get_info(const struct cow_store *store, struct cow_store_info *ret_info)
-{
-	if (ret_info->size != sizeof(*ret_info))
-		return -EINVAL;
-	store->ops->info(store, ret_info);
-	return 0;
-}
 
 bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 			   struct cow_extent *ret_extent)

@@ -2,8 +2,9 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * store.h - what a kind of store provides. engine/ and snapshot/ know only
- * this. A NULL operation means "not supported"; only registry.c tests for it
- * and answers -EOPNOTSUPP.
+ * this. An operation may be NULL; only dispatch.c asks whether it is there, and
+ * answers -EOPNOTSUPP where nothing else makes sense. registry.c names the
+ * kinds and finds the one that an image holds.
  *
  * Shaped for what comes: images have roles (a clone has metadata, source and
  * destination; a log store has log devices 0..n), a store may hold many
@@ -150,6 +151,8 @@ int cow_store_find_ops(const struct cow_store_args *args, const struct store_ops
 		       struct cow_err *err);
 /* The image of a role, or NULL. */
 struct cow_image *cow_store_args_image(const struct cow_store_args *args, int role, uint32_t index);
+
+/* dispatch.c; contracts above, -EOPNOTSUPP where the kind has no such operation. */
 int cow_store_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			 struct cow_err *err);
 int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
@@ -161,6 +164,8 @@ int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, st
 bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,
 			      struct cow_segment *ret_range);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
+/* Can it hold a label? */
+bool cow_store_has_label(const struct cow_store *store);
 int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
 			 struct cow_err *err);
 int cow_store_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],

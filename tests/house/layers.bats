@@ -60,6 +60,11 @@ kind() {
 	breaks 2 libcow/store/clone/clone_store.c
 }
 
+@test "rule 3: dispatch.c alone asks for an operation" {
+	echo 'static bool f(struct cow_store *store) { return store->ops->keep; }' >>libcow/engine/skip.c
+	breaks 3 libcow/engine/skip.c
+}
+
 @test "rule 3: the engine names no format" {
 	echo 'static const char *const kind = "SnAp";' >>libcow/engine/merge.c
 	breaks 3 libcow/engine/merge.c

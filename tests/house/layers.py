@@ -105,6 +105,9 @@ def tool_includes(path, parts, target):
 
 def formats_check(path, parts, text, kinds):
     """Rule 3."""
+    if parts[1] in ("store", "snapshot", "engine") and not kind_of(parts):
+        if "->ops" in text and parts[-1] not in ("dispatch.c", "registry.c"):
+            breaks(3, path, "looks at the operations of a kind")
     if parts[1] in ("engine", "snapshot"):
         for name in kinds:
             if re.search(rf'"{name}[".]|\b(cow_)?{name}_(ops|store|disk)', text):
