@@ -771,6 +771,9 @@ COW_EXPORT int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err);
  * exceptions stay in the store whose chunk could not be read as a whole. Not
  * with siblings, undo, DISCARD, SCRUB or COW_REFLINK_ALWAYS. */
 #define COW_MERGE_SKIP_UNREADABLE (1u << 5)
+/* The undo store was there before: it must be the one that an interrupted run of
+ * this job completed, and an empty one is refused, whoever made it. */
+#define COW_MERGE_UNDO_EXISTED (1u << 6)
 
 struct cow_merge_params {
 	size_t size;
@@ -835,7 +838,8 @@ struct cow_merge_result {
  * in its role, both images writable (unless COW_MERGE_DRY_RUN). A crash or an
  * error at any point leaves a pair whose view is still right; the same call
  * continues (I6). ret_result is written on failure too.
- * Errors: -EPERM a refusal (err.id: "undo-file", "siblings", "other-job", ...;
+ * Errors: -EEXIST the undo store holds no undo of any merge (id "exists", with
+ * COW_MERGE_UNDO_EXISTED); -EPERM a refusal (err.id: "siblings", "other-job", ...;
  * "bad-cow": data is known to be unreadable, and skipping was not asked for);
  * -EINVAL opened without its origin; -EBUSY somebody changed the store since
  * it was opened (id "changed"); -EROFS; -ENOSPC (id "no-space") a sibling has

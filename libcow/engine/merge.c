@@ -325,7 +325,8 @@ static int merge_check_params(const struct cow_merge_params *params,
 			      const struct cow_merge_result *result, struct cow_err *err)
 {
 	const uint32_t known = COW_MERGE_DRY_RUN | COW_MERGE_KEEP | COW_MERGE_SPARSE |
-			       COW_MERGE_DISCARD | COW_MERGE_SCRUB | COW_MERGE_SKIP_UNREADABLE;
+			       COW_MERGE_DISCARD | COW_MERGE_SCRUB | COW_MERGE_SKIP_UNREADABLE |
+			       COW_MERGE_UNDO_EXISTED;
 	int ret = cow_params_check(params->size, sizeof(*params), params->flags, known,
 				   "struct cow_merge_params", err);
 

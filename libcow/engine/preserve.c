@@ -186,6 +186,11 @@ static int check_undo(struct cow_store *store, const struct cow_merge_params *pa
 		ret = undo_state(undo, job, &state, &label, err);
 	if (!ret && state == UNDO_OURS && cow_job_has_begun(job))
 		return check_own_undo(store, undo, err);
+	if (!ret && state == UNDO_NEW && params->flags & COW_MERGE_UNDO_EXISTED)
+		ret = cow_refuse(
+			err, -EEXIST, "exists", NULL,
+			"%s exists and is not the undo file of this merge: name a new file",
+			undo->data->name);
 	if (ret)
 		return ret;
 	if (state != UNDO_NEW)

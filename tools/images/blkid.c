@@ -118,37 +118,39 @@ int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
 }
 
 /* The output itself reads as the zeros that it would be filled with. */
-static int find_on_device(const char *path, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
+int blkid_device_open(struct blkid_device *device, struct cow_output *output, const char *path,
+		      struct cow_err *err)
 {
-	struct cow_imageset *set = NULL;
-	struct cow_image *device = NULL;
-	char *spec = NULL;
-	int ret = cow_imageset_new(&set, err);
+	char *spec;
+	int ret;
 
-	ret_name[0] = '\0';
-	if (!ret && asprintf(&spec, "file:%s", path) < 0) {
-		spec = NULL;
-		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
-	}
+	*device = (struct blkid_device){ NULL, NULL };
+	if (!cow_image_is_block_device(cow_output_image(output)) || cli_forced("overwrite"))
+		return 0;
+	ret = cow_imageset_new(&device->set, err);
+	if (ret)
+		return ret;
+	if (asprintf(&spec, "file:%s", path) < 0)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 	/* Busy, with the output itself. */
-	if (!ret)
-		ret = cow_imageset_open(set, spec, COW_OPEN_BUSY, &device, err);
-	if (!ret)
-		ret = blkid_find(device, ret_name, err);
-	cow_image_close(device);
-	cow_imageset_free(set);
+	ret = cow_imageset_open(device->set, spec, COW_OPEN_BUSY, &device->image, err);
 	free(spec);
 	return ret;
 }
 
-int blkid_check_output(struct cow_output *output, const char *path, struct cow_err *err)
+void blkid_device_close(struct blkid_device *device)
 {
-	char name[BLKID_NAME_BYTES];
-	int ret;
+	cow_image_close(device->image);
+	cow_imageset_free(device->set);
+	*device = (struct blkid_device){ NULL, NULL };
+}
 
-	if (!cow_image_is_block_device(cow_output_image(output)) || cli_forced("overwrite"))
-		return 0;
-	ret = find_on_device(path, name, err);
+int blkid_device_check(struct blkid_device *device, const char *path, struct cow_err *err)
+{
+	char name[BLKID_NAME_BYTES] = "";
+	int ret = device->image ? blkid_find(device->image, name, err) : 0;
+
+	blkid_device_close(device);
 	if (ret || !*name)
 		return ret;
 	return cli_refuse(err, -EEXIST, "signature", "overwrite", "%s holds something already: %s",

@@ -17,8 +17,21 @@ int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct 
 int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
 		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err);
 
-/* Refuses a device at path, just opened for output, that holds something known,
- * unless --force=overwrite. Errors: -EEXIST (id "signature"), -EIO, -ENOMEM. */
-int blkid_check_output(struct cow_output *output, const char *path, struct cow_err *err);
+/* A device that is to be overwritten, as it is now. */
+struct blkid_device {
+	struct cow_imageset *set;
+	struct cow_image *image; /* NULL: nothing to look at */
+};
+
+/* Opens the device at path, just opened for output, for a look at what it holds;
+ * nothing for a file, or with --force=overwrite. Reads nothing: call it before
+ * sandbox_enter(), the check after it. Errors: as cow_imageset_open(). */
+int blkid_device_open(struct blkid_device *device, struct cow_output *output, const char *path,
+		      struct cow_err *err);
+/* Refuses a device that holds something known, and closes it; also after a
+ * failed open. Errors: -EEXIST (id "signature"), -EIO, -ENOMEM. */
+int blkid_device_check(struct blkid_device *device, const char *path, struct cow_err *err);
+/* Closes it unchecked. */
+void blkid_device_close(struct blkid_device *device);
 
 #endif

@@ -44,14 +44,18 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
 	struct cow_copy_result result = COW_COPY_RESULT_INIT;
+	struct blkid_device device = { NULL, NULL };
 	uint64_t size = cow_image_size(cow);
 	int ret;
 
 	size = repair->needed_bytes > size ? repair->needed_bytes : size;
 	ret = outputs_open(set, repair->output, size, flags, &repair->out, err);
 	if (!ret)
-		ret = blkid_check_output(repair->out, repair->output, err);
+		ret = blkid_device_open(&device, repair->out, repair->output, err);
 	sandbox_enter();
+	if (!ret)
+		ret = blkid_device_check(&device, repair->output, err);
+	blkid_device_close(&device);
 	if (ret)
 		return ret;
 	repair->target = cow_output_image(repair->out);
@@ -130,6 +134,7 @@ static int create_undo(struct check_repair *repair, struct cow_imageset *set, st
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
 	uint64_t block_bytes = cow_image_logical_block_size(cow), size;
+	struct blkid_device device = { NULL, NULL };
 	int ret;
 
 	create.origin_bytes = cow_image_size(cow);
@@ -137,7 +142,12 @@ static int create_undo(struct check_repair *repair, struct cow_imageset *set, st
 	ret = cow_create_size(&create, &size, err);
 	if (!ret)
 		ret = outputs_open(set, repair->save_undo, size, flags, &repair->undo, err);
+	if (!ret)
+		ret = blkid_device_open(&device, repair->undo, repair->save_undo, err);
 	sandbox_enter();
+	if (!ret)
+		ret = blkid_device_check(&device, repair->save_undo, err);
+	blkid_device_close(&device);
 	if (ret)
 		return ret;
 	ret = cow_create(cow_output_image(repair->undo), &create, err);

@@ -196,8 +196,10 @@ int create_run(struct create *create, struct cow_err *err)
 	create->is_doubtful = create->operands.is_doubtful;
 	create->params.set = create->operands.set;
 	ret = open_all(create, &source, err);
-	if (!ret)
+	if (!ret) {
 		sandbox_enter();
+		ret = target_check(&create->target, err);
+	}
 	if (!ret)
 		ret = measure(create, source, err);
 	if (!ret)

@@ -140,14 +140,24 @@ static int open_in_place(struct target *target, bool is_device, struct cow_err *
 	bool is_written = !params->is_dry_run && (is_device || cli_forced("overwrite"));
 	int ret;
 
+	target->is_in_place = true;
 	if (params->preallocate && strcmp(params->preallocate, "off"))
 		return cli_refuse(err, -EINVAL, "usage", NULL,
 				  "--preallocate is for a new file; %s exists", params->path);
 	ret = cow_imageset_open(params->set, params->path, is_written ? COW_OPEN_WRITE : 0,
 				&target->lower, err);
-	if (!ret)
+	return ret;
+}
+
+int target_check(struct target *target, struct cow_err *err)
+{
+	int ret = 0;
+
+	if (target->is_in_place)
 		ret = check_contents(target->lower, err);
-	return ret ? ret : check_size(target, err);
+	if (!ret && target->is_in_place)
+		ret = check_size(target, err);
+	return ret;
 }
 
 /* Words that are no path ("zero:", "lvm:", "-"): the library has the sentence. */

@@ -30,13 +30,17 @@ struct target {
 	uint64_t full_bytes; /* what a wholly rewritten origin needs */
 	uint64_t size_bytes; /* of the COW image */
 	struct cow_output *output;
+	bool is_in_place;
 	struct cow_image *lower; /* in place */
 	struct cow_image *withhold;
 	struct cow_image *image; /* one of the above; NULL: a dry run */
 };
 
-/* Checks everything that can be checked; writes nothing yet. */
+/* Opens what is to be made; writes nothing yet, and reads nothing of it. */
 int target_open(struct target *target, const struct target_params *params, struct cow_err *err);
+/* May what is there be overwritten? For after sandbox_enter(). Errors: -EEXIST (ids
+ * "signature", "exists"), -EPERM (id "size"), -EIO, -ENOMEM. */
+int target_check(struct target *target, struct cow_err *err);
 /* Makes an empty store on target->image, not visible yet. From here on what an
  * existing image held is lost. */
 int target_make(struct target *target, struct cow_err *err);

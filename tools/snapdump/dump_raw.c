@@ -148,6 +148,7 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct target target = { .sink = SINK_INIT };
+	struct blkid_device device;
 	struct cow_output *output = NULL;
 	int ret;
 
@@ -157,12 +158,15 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 		return ret;
 	target.image = cow_output_image(output);
 	target.keeps_holes = !cow_image_is_block_device(target.image);
-	ret = blkid_check_output(output, dump->output, err);
+	ret = blkid_device_open(&device, output, dump->output, err);
 	sandbox_enter();
+	if (!ret)
+		ret = blkid_device_check(&device, dump->output, err);
 	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);
 	if (!ret && !dump->is_dry_run)
 		ret = cow_output_publish(output, err);
+	blkid_device_close(&device);
 	outputs_close(output);
 	return ret;
 }

@@ -38,6 +38,7 @@ struct merge_undo {
 	struct cow_output *output; /* new; else image is ours */
 	struct cow_image *image;
 	struct cow_store *store;
+	bool existed; /* of an interrupted run, or another's */
 	bool is_published;
 };
 

@@ -94,6 +94,7 @@ static int write_output(const struct merge_options *options, struct operands *op
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct cow_copy_result result = COW_COPY_RESULT_INIT;
 	struct cow_err err = COW_ERR_INIT;
+	struct blkid_device device = { NULL, NULL };
 	struct cow_output *output = NULL;
 	char copied[SIZE_TEXT_BYTES], cloned[SIZE_TEXT_BYTES];
 	int ret;
@@ -101,14 +102,17 @@ static int write_output(const struct merge_options *options, struct operands *op
 	ret = outputs_open(operands->set, options->output, cow_image_size(operands->view), flags,
 			   &output, &err);
 	if (!ret)
-		ret = blkid_check_output(output, options->output, &err);
+		ret = blkid_device_open(&device, output, options->output, &err);
 	if (!ret && options->bad.list)
 		ret = bad_list_open(list, options->bad.list, operands, &err);
+	sandbox_enter();
+	if (!ret)
+		ret = blkid_device_check(&device, options->output, &err);
+	blkid_device_close(&device);
 	if (ret) {
 		outputs_close(output);
 		return cli_fail(&err);
 	}
-	sandbox_enter();
 	say_plan(options, operands);
 	if (!options->common.dry_run)
 		ret = copy(options, operands->view, output, &result, &err);

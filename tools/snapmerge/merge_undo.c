@@ -127,6 +127,7 @@ static int open_existing(struct merge_undo *undo, const struct operands *operand
 {
 	int ret;
 
+	undo->existed = true;
 	ret = cow_imageset_open(operands->set, undo->path,
 				COW_OPEN_LITERAL | (will_write ? COW_OPEN_WRITE : 0), &undo->image,
 				err);

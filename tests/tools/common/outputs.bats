@@ -1,0 +1,114 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Whatever an option names to be made must not be there yet: each such option, a
+# file and a device, each with something on it.
+bats_require_minimum_version 1.8.0
+load ../../common
+
+# OPTION OF TOOL, then the command. TARGET stands for what is to be made.
+commands() {
+	cat <<-'END'
+		snapcreate COW        snapcreate -q -y o.img TARGET
+		snapcreate --manifest snapcreate -q -y --manifest=TARGET --from=n.img o.img x.img
+		snapcreate --json     snapcreate -q -y --json=TARGET o.img x.img
+		snapcheck --output    snapcheck -q -y -o TARGET o.img bad.img
+		snapcheck --save-undo snapcheck -q -y --save-undo=TARGET o.img bad.img
+		snapcheck --json      snapcheck -q --json=TARGET c.img
+		snapmerge --output    snapmerge -q -y -o TARGET o.img c.img
+		snapmerge --save-undo snapmerge -q -y --save-undo=TARGET o.img c.img
+		snapmerge --bad-list  snapmerge -q -y --skip-unreadable --bad-list=TARGET o.img c.img
+		snapmerge --json      snapmerge -q -y --json=TARGET o.img c.img
+		snapdump --output     snapdump -q --raw -o TARGET o.img c.img
+		snapdump --output     snapdump -q --tar -o TARGET o.img c.img
+		snapdump --output     snapdump -q --delta -o TARGET o.img c.img
+		snapdump --output     snapdump -q --map -o TARGET o.img c.img
+		snapdump --output     snapdump -q --metadata -o TARGET c.img
+		snapdump --json       snapdump -q --raw -o x.img --json=TARGET o.img c.img
+	END
+}
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	head -c 2M /dev/urandom >o.img
+	cp o.img n.img
+	head -c 64K /dev/urandom | dd of=n.img bs=64K seek=3 conv=notrunc status=none
+	snapcreate -q --from=n.img o.img c.img
+	# Two exceptions of one chunk: damage that -y mends.
+	snapcreate -q o.img bad.img
+	"$COW_BUILD/tests/examples/mkstore" bad.img <<<$'size 4M\nheader\nrecord 5 2\nrecord 5 3'
+	truncate -s 8M other.img
+	snapcreate -q other.img store.img
+	sha256sum o.img c.img bad.img >sums
+}
+
+teardown() {
+	[ -z "${device:-}" ] || losetup -d "$device"
+}
+
+# What may be on an image already, each as a file of 16 MiB.
+things() {
+	truncate -s 16M ext4 store swap dos lvm luks
+	mkfs.ext4 -q -F ext4
+	snapcreate -q --force=overwrite other.img store
+	mkswap swap >/dev/null 2>&1
+	# A partition table, a PV and a LUKS header, as far as a look at them goes.
+	poke dos 450 '\203\0\0\0\0\010\0\0\350\003\0\0'
+	poke dos 510 '\125\252'
+	poke lvm 512 'LABELONE\1\0\0\0\0\0\0\0\0\0\0\0\40\0\0\0LVM2 001'
+	poke luks 0 'LUKS\272\276\0\1'
+	echo ext4 store swap dos lvm luks
+}
+
+# refused NAME COMMAND...: 64, one sentence, nothing written anywhere.
+refused() {
+	rm -f x.img
+	run --separate-stderr bash -c "${1//TARGET/$2}"
+	[ "$status" -eq 64 ] || { echo "${1//TARGET/$2}: $status: $stderr"; return 1; }
+	one_sentence
+	sha256sum --quiet -c sums || { echo "${1//TARGET/$2}"; return 1; }
+}
+
+@test "each option that names something to be made is tried here" {
+	for tool in snapcreate snapcheck snapmerge snapdump; do
+		"$tool" --long-options | cut -f1 | sed -n 's/\[\?=\(FILE\|NEW\)\]\?$//p' | sed "s/^/$tool /"
+	done | sort -u >options
+	[ "$(wc -l <options)" -ge 11 ]
+	commands | awk '{ print $1, $2 }' | grep -v ' COW$' | sort -u | diff options -
+}
+
+@test "a file that is there is not overwritten, whatever it holds" {
+	for thing in $(things); do
+		sha256sum "$thing" >>sums
+		while read -r _ _ command; do
+			refused "$command" "$thing"
+		done < <(commands)
+	done
+}
+
+# bats test_tags=slow
+@test "a device that holds something is not overwritten, whatever it holds" {
+	[ "$(id -u)" = 0 ] || skip "needs root"
+	for thing in $(things); do
+		device=$(losetup -f --show "$thing")
+		sha256sum "$device" >>sums
+		while read -r _ _ command; do
+			refused "$command" "$device"
+		done < <(commands)
+		sed -i '$d' sums
+		losetup -d "$device"
+		device=
+	done
+}
+
+@test "a snapshot of another origin is no undo file, though it is empty" {
+	cp o.img before.img
+	sha256sum store.img >>sums
+	refused 'snapmerge -q -y --save-undo=TARGET o.img c.img' store.img
+	[[ $stderr == *"exists"*"name a new file"* ]]
+	refused 'snapmerge -q -y --force=overwrite --save-undo=TARGET o.img c.img' store.img
+	# An empty store of this very origin is none either.
+	snapcreate -q o.img own.img
+	sha256sum own.img >>sums
+	refused 'snapmerge -q -y --save-undo=TARGET o.img c.img' own.img
+	cmp o.img before.img
+}
