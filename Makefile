@@ -11,7 +11,6 @@
 #   COVERAGE=1        gcov build, likewise
 #   SHARED_TOOLS=1    link the tools to libcow.so instead of libcow.a
 #   CHECK_WRAPPER=CMD prefix for every unit test, e.g. valgrind
-#   FIXTURES=DIR      kernel-made images (default ../shared/fixtures)
 
 prefix     ?= /usr/local
 bindir     ?= $(prefix)/sbin
@@ -26,7 +25,6 @@ PKG_CONFIG ?= pkg-config
 INSTALL    ?= install
 BATS       ?= bats
 CFLAGS     ?= -O2 -g
-FIXTURES   ?= $(CURDIR)/../shared/fixtures
 
 # The one place where the version is written is the public header.
 version_part = $(shell sed -n 's/^\#define COW_VERSION_$(1)[[:space:]]*//p' include/libcow.h)
@@ -167,7 +165,7 @@ $(fuzzers): $(B)/%_fuzzer: $(B)/%.o $(cli_lib) $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -fsanitize=fuzzer -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
 
 test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
-	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(FIXTURES)' \
+	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(CURDIR)/tests/fixtures' \
 	COW_CFLAGS='$(if $(SANITIZE),-fsanitize=$(SANITIZE))$(if $(COVERAGE),--coverage)' CHECK_WRAPPER='$(CHECK_WRAPPER)'
 
 # ---- tests, smallest first; "check" is all of them

@@ -4,7 +4,11 @@
 
 # unpack NAME TO: an image of the fixtures, sparse.
 unpack() {
-	zstd -dqf --sparse "$COW_FIXTURES/$1.zst" -o "$2"
+	if [ -e "$COW_FIXTURES/$1.zst" ]; then
+		zstd -dqf --sparse "$COW_FIXTURES/$1.zst" -o "$2"
+	else
+		xz -dc "$COW_FIXTURES/$1.xz" >"$2"
+	fi
 }
 
 # pair FOLDER: origin.img and cow.img of a fixture, in the current directory.

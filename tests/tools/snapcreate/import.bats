@@ -51,7 +51,7 @@ nothing_made() {
 @test "a delta gives a store with the same view, for every fixture" {
 	for folder in "$COW_FIXTURES"/*/; do
 		folder=$(basename "$folder")
-		[ -e "$COW_FIXTURES/$folder/origin.img.zst" ] && [ -e "$COW_FIXTURES/$folder/cow.img.zst" ] || continue
+		[ -e "$COW_FIXTURES/$folder/origin.img.xz" ] && [ -e "$COW_FIXTURES/$folder/cow.img.xz" ] || continue
 		pair "$folder"
 		if ! snapdump -q --raw origin.img cow.img -o view.img --force=overwrite 2>err; then
 			grep -q -e invalid -e damaged err
