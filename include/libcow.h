@@ -450,6 +450,8 @@ struct cow_geometry {
 #define COW_STORE_DAMAGED (1u << 0) /* read as the kernel would, mend nothing */
 #define COW_STORE_INVALID (1u << 1) /* read a store that is marked invalid */
 
+struct cow_store;
+
 /* Which store to open, check, repair or create. Images stay the caller's and
  * must outlive the store. */
 struct cow_store_args {
@@ -462,6 +464,10 @@ struct cow_store_args {
 	size_t nr_geometry;
 	uint64_t chunk_bytes; /* open: 0, or must match; create: wanted size */
 	uint32_t flags;	      /* COW_STORE_* */
+	/* Opening one more snapshot of a store that holds several: any handle on
+	 * it that is open. All of them share what is in memory, and what one of
+	 * them makes durable is durable for all. Else NULL. */
+	struct cow_store *sibling;
 };
 #define COW_STORE_ARGS_INIT                                                                        \
 	{                                                                                          \
@@ -564,8 +570,10 @@ COW_EXPORT int cow_store_publish(struct cow_store *store, struct cow_err *err);
 /*
  * Creates the image that a snapshot device would show: the store's chunk
  * where there is an exception, else the origin; clipped to the origin's size
- * (I11). Reading only. It is an image, so views stack. origin and store stay
- * the caller's and must outlive it. Errors: -ENOMEM, -ERANGE.
+ * (I11), or as long as a store says that knows its length: then the origin may
+ * be shorter (zeros behind its end), or NULL (zeros). Reading only. It is an
+ * image, so views stack. origin and store stay the caller's and must outlive
+ * it. Errors: -ENOMEM, -ERANGE, -EINVAL no origin and no length.
  */
 COW_EXPORT int cow_view_new(struct cow_image *origin, struct cow_store *store,
 			    struct cow_image **ret_view, struct cow_err *err);
@@ -598,6 +606,12 @@ struct cow_create_params {
 	uint64_t origin_bytes; /* size of the origin, for cow_create_size() */
 	uint64_t chunk_bytes;  /* 512 .. 1 GiB, power of two; 0: 4096 */
 	const char *kind;      /* NULL: "persistent" */
+	/* Further images in their roles, for a kind that needs several. */
+	const struct cow_role_image *images;
+	size_t nr_images;
+	/* What that kind of store can be told, as key and value. */
+	const struct cow_geometry *geometry;
+	size_t nr_geometry;
 };
 #define COW_CREATE_PARAMS_INIT                                                                     \
 	{                                                                                          \
@@ -618,11 +632,13 @@ COW_EXPORT int cow_create_size(const struct cow_create_params *params, uint64_t 
 COW_EXPORT int cow_create_fit(const struct cow_create_params *params, uint64_t wanted_bytes,
 			      uint64_t *ret_bytes, struct cow_err *err);
 /*
- * Makes cow an empty, valid store, durably. Over an old store: sector 0
+ * Makes cow an empty, valid store, durably. cow is the image that the kind is
+ * known by; NULL: it is among params.images. Persistent, over an old store: sector 0
  * zeroed, flush; area 0 zeroed, flush; header, flush; so that a crash leaves
  * the old store, none, or the new one.
  * Errors: -EINVAL chunk size not a power of two, out of range or no multiple
- * of the logical block sizes (id "chunk-size"); -ERANGE fewer than three
+ * of the logical block sizes (id "chunk-size"), a role is missing, a key of geometry
+ * means nothing to the kind; -ERANGE fewer than three
  * chunks (id "size"); -EROFS, -EIO.
  */
 COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params *params,

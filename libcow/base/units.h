@@ -66,6 +66,31 @@ static inline uint64_t ceil_to(uint64_t value, uint64_t unit)
 	return div_ceil(value, unit) * unit;
 }
 
+/*
+ * Chunks and bytes: the one pair of conversions. Chunks need not be powers of
+ * two; where they are, which is nearly always, no division is needed.
+ */
+static inline uint64_t chunk_of(uint64_t bytes, uint64_t chunk_bytes)
+{
+	return is_pow2(chunk_bytes) ? bytes >> log2_exact(chunk_bytes) : bytes / chunk_bytes;
+}
+
+/* Where a chunk begins; UINT64_MAX, behind all images, where no number says so:
+ * chunk numbers of a damaged store may be up to 2^54, and a chunk has up to 2^30
+ * bytes. */
+static inline uint64_t chunk_to_bytes(uint64_t chunk, uint64_t chunk_bytes)
+{
+	uint64_t bytes;
+
+	return mul_overflows(chunk, chunk_bytes, &bytes) ? UINT64_MAX : bytes;
+}
+
+/* How far into its chunk a byte lies. */
+static inline uint64_t chunk_within(uint64_t bytes, uint64_t chunk_bytes)
+{
+	return is_pow2(chunk_bytes) ? bytes & (chunk_bytes - 1) : bytes % chunk_bytes;
+}
+
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;

@@ -58,7 +58,7 @@ static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow
 {
 	struct cow_label fresh = {
 		.job = LABEL_JOB_MERGE,
-		.target_bytes = store->origin->size_bytes,
+		.target_bytes = store->target->size_bytes,
 		.nr_chunks = nr_exceptions,
 		.nr_left = nr_exceptions,
 	};
@@ -68,7 +68,7 @@ static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow
 	else if (getrandom(fresh.job_id, sizeof(fresh.job_id), 0) != (ssize_t)sizeof(fresh.job_id))
 		return cow_fail(err, -EIO, "the system gives no random numbers");
 	*label = fresh;
-	return head_digest(store->origin, label->target_head, err);
+	return head_digest(store->target, label->target_head, err);
 }
 
 int cow_job_check_siblings(const struct cow_label *label, size_t nr_siblings, struct cow_err *err)

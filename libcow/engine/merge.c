@@ -8,7 +8,7 @@
  *
  * Work is cut into epochs, off the end of the list (I2). An epoch is moved in
  * batches that fit the buffer (batch.c) and ends with
- *	flush of the origin, then settle(): one metadata write, flush;
+ *	flush of the target, then settle(): one metadata write, flush;
  * so a record is forgotten only after its data is durable (I1), and flushes
  * grow with bytes and time, not with chunks. Until then every record is
  * still there and every step can be repeated (I6): the view of the pair is
@@ -61,7 +61,8 @@ struct merge {
 	struct batch batch;
 	struct store_moves moves;
 	struct cow_merge_result result;
-	uint64_t nr_unmoved; /* exceptions this run has still to move */
+	uint64_t nr_unmoved;  /* exceptions this run has still to move */
+	uint64_t total_bytes; /* of the target, that all of them together write */
 };
 
 /* What was moved since the last settlement. */
@@ -99,7 +100,7 @@ static int merge_check_state(const struct cow_store *store, const struct cow_sto
 		return cow_refuse(err, -EPERM, "damaged", NULL,
 				  "the store is damaged: merging would write wrong data into %s; "
 				  "repair the store first",
-				  store->origin->name);
+				  store->target->name);
 	if (!info->valid)
 		return cow_refuse(err, -EPERM, "invalid", NULL,
 				  "the store is marked invalid: data is missing from it, and the "
@@ -111,17 +112,18 @@ static int merge_check_state(const struct cow_store *store, const struct cow_sto
  * other ones. open() has said so too, but the images are the caller's. */
 static int merge_check_sizes(const struct cow_store *store, struct cow_err *err)
 {
-	uint64_t nr_chunks = div_ceil(store->origin->size_bytes, store->chunk_bytes);
+	uint64_t nr_chunks = div_ceil(store->target->size_bytes, store->chunk_bytes);
 	struct exmap_run run;
 
-	if (!cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
+	/* a kind that states the length of the view has looked */
+	if (store->view_bytes || !cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
 	    run.old_chunk + run.nr_chunks <= nr_chunks)
 		return 0;
 	return cow_refuse(err, -EPERM, "bounds", NULL,
 			  "the store has an exception for chunk %" PRIu64
 			  ", but %s ends after %" PRIu64 " chunks of %" PRIu64
 			  " bytes: it is not this store's origin, or was cut",
-			  run.old_chunk + run.nr_chunks - 1, store->origin->name, nr_chunks,
+			  run.old_chunk + run.nr_chunks - 1, store->target->name, nr_chunks,
 			  store->chunk_bytes);
 }
 
@@ -131,17 +133,20 @@ static int merge_preflight(struct cow_store *store, const struct cow_store_info 
 {
 	int ret;
 
-	if (!store->origin)
+	if (!store->target)
 		return cow_fail(err, -EINVAL,
 				"a merge needs a store that was opened with its origin");
-	if (store->origin == store->data || store->origin == store->metadata)
+	if (store->target == store->metadata ||
+	    (store->target == store->data && !cow_store_is_target_data(store)))
 		return cow_refuse(err, -EPERM, "overlap", NULL,
-				  "%s is named as origin and as COW image", store->origin->name);
+				  "%s is named as origin and as COW image", store->target->name);
 	ret = merge_check_state(store, info, err);
 	if (!ret)
 		ret = merge_check_sizes(store, err);
 	if (!ret && will_write)
-		ret = merge_check_writable(store->origin, "the origin", err);
+		ret = merge_check_writable(
+			store->target,
+			store->target == store->origin ? "the origin" : "the destination", err);
 	if (!ret && will_write)
 		ret = merge_check_writable(store->metadata, "the COW image", err);
 	/* Somebody may have got at the store between load and now. */
@@ -150,27 +155,14 @@ static int merge_preflight(struct cow_store *store, const struct cow_store_info 
 
 /* --------------------------------------------------------------- moving */
 
-/* What is left to be written: all chunks, less what the origin's last one is
- * short of (I11). Records of a sound store name chunks of its COW image, each
- * once, so this cannot overflow. */
-static uint64_t merge_total_bytes(const struct cow_store *store, uint64_t nr_left)
-{
-	uint64_t size = store->origin->size_bytes;
-	uint64_t total = nr_left << store->chunk_shift;
-	uint64_t tail = size & (store->chunk_bytes - 1);
-	struct exmap_run run;
-
-	if (nr_left && tail && cow_exmap_lookup(store->map, size >> store->chunk_shift, &run))
-		total -= store->chunk_bytes - tail;
-	return total;
-}
-
 static uint64_t merge_nr_flushes(const struct merge *merge)
 {
 	const struct cow_store *store = merge->store;
-	uint64_t nr = store->origin->stats.nr_flushes + store->metadata->stats.nr_flushes;
+	uint64_t nr = store->target->stats.nr_flushes + store->metadata->stats.nr_flushes;
 
-	return store->data == store->metadata ? nr : nr + store->data->stats.nr_flushes;
+	return store->data == store->metadata || store->data == store->target
+		       ? nr
+		       : nr + store->data->stats.nr_flushes;
 }
 
 /* The list is read again from the disk; it must be the one that was loaded. */
@@ -221,7 +213,7 @@ static int epoch_settle(struct merge *merge, const struct epoch *epoch, struct c
 
 	if (!epoch->nr_chunks)
 		return 0;
-	ret = cow_image_flush(merge->store->origin, err);
+	ret = cow_image_flush(merge->store->target, err);
 	if (!ret && !merge->keeps_records && !merge->skips)
 		ret = cow_store_settle(merge->store, epoch->token, err);
 	if (ret)
@@ -346,6 +338,16 @@ static int merge_check_params(const struct cow_merge_params *params,
 				      "struct cow_merge_result", err);
 }
 
+/* What not every kind of store allows. */
+static uint32_t merge_jobs(const struct cow_merge_params *params)
+{
+	return (params->nr_siblings ? STORE_JOB_SIBLING : 0) | (params->undo ? STORE_JOB_UNDO : 0) |
+	       (params->flags & COW_MERGE_KEEP ? STORE_JOB_KEEP : 0) |
+	       (params->flags & COW_MERGE_DISCARD ? STORE_JOB_DISCARD : 0) |
+	       (params->flags & COW_MERGE_SCRUB ? STORE_JOB_SCRUB : 0) |
+	       (params->flags & COW_MERGE_SKIP_UNREADABLE ? STORE_JOB_SKIP : 0);
+}
+
 /* How much is moved at once: what is read ahead must not drive itself out of
  * the page cache of a small machine. */
 static uint64_t pass_bytes(uint64_t batch_bytes)
@@ -375,12 +377,11 @@ static void merge_defaults(struct merge *merge, const struct cow_merge_params *p
 static int merge_start(struct merge *merge, const struct cow_merge_params *params, struct job *job,
 		       struct cow_err *err)
 {
-	uint64_t total = merge_total_bytes(merge->store, merge->nr_unmoved);
 	uint64_t flushes_before = merge_nr_flushes(merge);
 	int ret;
 
 	cow_store_rewind(merge->store);
-	ret = cow_batch_init(&merge->batch, merge->batch_bytes, total,
+	ret = cow_batch_init(&merge->batch, merge->batch_bytes, merge->total_bytes,
 			     merge->skips ? COW_REFLINK_NEVER : params->reflink, params->callbacks,
 			     err);
 	merge->batch.skips = merge->skips;
@@ -396,23 +397,27 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 {
 	bool will_write = !(params->flags & COW_MERGE_DRY_RUN);
 	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct store_left left = { 0 };
 	struct merge merge = { .store = store, .job = job };
 	int ret;
 
 	ret = merge_check_params(params, ret_result, err);
+	if (!ret)
+		ret = cow_store_allows(store, merge_jobs(params), err);
 	if (!ret && cow_store_get_info(store, &info))
 		ret = cow_fail(err, -EINVAL, "the facts of the store cannot be read");
 	if (ret)
 		return ret;
 	merge_defaults(&merge, params);
-	merge.nr_unmoved = info.nr_exceptions;
-	merge.result.nr_left = info.nr_exceptions;
+	cow_store_moves_left(store, &left);
+	merge.nr_unmoved = merge.result.nr_left = left.nr_chunks;
+	merge.total_bytes = left.bytes;
 	ret = merge_preflight(store, &info, will_write, err);
 	if (!ret)
 		ret = cow_skip_check(store, merge.skips, &merge.result.nr_bad, err);
 	if (!ret && !job->has_label && cow_store_has_label(store))
-		ret = cow_job_open(store, info.nr_exceptions,
-				   params->nr_siblings + params->nr_dropped, job, err);
+		ret = cow_job_open(store, left.nr_chunks, params->nr_siblings + params->nr_dropped,
+				   job, err);
 	if (!ret)
 		ret = cow_preserve_check(store, params, job, err);
 	if (job->is_continued)

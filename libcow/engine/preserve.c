@@ -29,11 +29,11 @@ static int check_sibling(const struct cow_store *store, const struct cow_store *
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	int ret;
 
-	if (sibling->origin != store->origin || cow_store_get_info(sibling, &info))
+	if (sibling->origin != store->target || cow_store_get_info(sibling, &info))
 		return cow_fail(
 			err, -EINVAL,
 			"a sibling must be opened with the origin of the store that is merged");
-	if (sibling->data == store->data)
+	if (cow_store_is_same(sibling, store))
 		return cow_refuse(err, -EPERM, "overlap", NULL,
 				  "%s is named as COW image and as its own sibling",
 				  store->data->name);
@@ -54,12 +54,12 @@ static int check_sibling(const struct cow_store *store, const struct cow_store *
 static uint64_t nr_allowed(const struct cow_store *store, const struct cow_store *sibling,
 			   const struct job *job)
 {
-	uint64_t nr;
+	uint64_t ours = store->chunk_bytes, theirs = sibling->chunk_bytes, nr;
 
-	if (store->chunk_shift <= sibling->chunk_shift)
+	if (theirs % ours == 0)
 		return job->nr_grown;
-	if (mul_overflows(job->nr_grown, UINT64_C(1) << (store->chunk_shift - sibling->chunk_shift),
-			  &nr))
+	/* where neither is a multiple of the other, both ends may lie within one */
+	if (mul_overflows(job->nr_grown, ours % theirs ? ours / theirs + 2 : ours / theirs, &nr))
 		return UINT64_MAX;
 	return nr;
 }
@@ -72,8 +72,8 @@ static uint64_t nr_allowed(const struct cow_store *store, const struct cow_store
 static int check_room(struct cow_store *store, struct cow_store *sibling, const struct job *job,
 		      struct cow_err *err)
 {
-	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
-	uint64_t nr_chunks = cow_copyout_count(sibling, store->origin->size_bytes, &ranges);
+	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
+	uint64_t nr_chunks = cow_copyout_count(sibling, store->target, &ranges);
 	int ret;
 
 	if (cow_job_has_begun(job) && nr_chunks > nr_allowed(store, sibling, job))
@@ -139,8 +139,8 @@ static int check_early_undo(struct cow_store *store, struct cow_store *undo, enu
 			    const struct cow_label *label, const struct cow_callbacks *callbacks,
 			    struct cow_err *err)
 {
-	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
-	uint64_t nr_chunks = cow_copyout_count(undo, store->origin->size_bytes, &ranges);
+	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
+	uint64_t nr_chunks = cow_copyout_count(undo, store->target, &ranges);
 
 	if (nr_chunks && state == UNDO_EARLIER)
 		return cow_refuse(err, -EPERM, "other-job", NULL,
@@ -159,8 +159,8 @@ static int check_early_undo(struct cow_store *store, struct cow_store *undo, enu
  * the snapshot must not have grown since (I4). */
 static int check_own_undo(struct cow_store *store, struct cow_store *undo, struct cow_err *err)
 {
-	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
-	uint64_t nr_chunks = cow_copyout_count(undo, store->origin->size_bytes, &ranges);
+	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
+	uint64_t nr_chunks = cow_copyout_count(undo, store->target, &ranges);
 
 	if (!nr_chunks)
 		return 0;
@@ -210,7 +210,7 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 
 	for (size_t i = 0; i < params->nr_siblings; i++) {
 		for (size_t k = 0; k < i; k++)
-			if (params->siblings[k]->data == params->siblings[i]->data)
+			if (cow_store_is_same(params->siblings[k], params->siblings[i]))
 				return cow_refuse(err, -EPERM, "overlap", NULL,
 						  "the sibling %s is named twice",
 						  params->siblings[i]->data->name);
@@ -224,36 +224,44 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 	return params->undo ? check_undo(store, params, job, err) : 0;
 }
 
-static int preserve_undo(struct cow_store *store, const struct cow_merge_params *params,
-			 struct job *job, const struct copyout_params *how,
-			 struct copyout_stats *stats, struct cow_err *err)
+/* Siblings, and an undo file that is new: the origin is read once for all. */
+static int preserve_all(struct cow_store *store, const struct cow_merge_params *params,
+			bool with_undo, struct copyout_stats *stats, struct cow_err *err)
 {
-	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	const struct copyout_params how = { .buffer_bytes = params->batch_bytes,
+					    .callbacks = params->callbacks };
+	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
+	/* bounded: the caller has so many */
+	AUTO_FREE struct cow_store **stores = calloc(params->nr_siblings + 1, sizeof(*stores));
+	size_t nr = params->nr_siblings;
+
+	if (!stores)
+		return cow_fail(err, -ENOMEM, "no memory for %zu siblings", nr);
+	for (size_t i = 0; i < nr; i++)
+		stores[i] = params->siblings[i];
+	if (with_undo)
+		stores[nr++] = params->undo;
+	return cow_copyout_preserve(store->target, stores, nr, &ranges, &how, stats, err);
+}
+
+/* What comes after this run knows an undo file that is complete by its id. */
+static int find_undo(struct cow_store *undo, struct job *job, bool *ret_is_new, struct cow_err *err)
+{
 	enum undo_state state = UNDO_NEW;
 	struct cow_label label;
-	int ret;
+	int ret = undo_state(undo, job, &state, &label, err);
 
-	ret = undo_state(params->undo, job, &state, &label, err);
-	if (ret)
-		return ret;
-	if (state != UNDO_NEW) {
-		/* What comes after this run knows the file by it. */
+	*ret_is_new = state == UNDO_NEW;
+	if (!ret && state != UNDO_NEW)
 		memcpy(job->label.job_id, label.job_id, sizeof(label.job_id));
-		return 0;
-	}
-	ret = cow_copyout_preserve(store->origin, &params->undo, 1, &ranges, how, stats, err);
-	if (!ret)
-		ret = cow_undo_finish(params->undo, store, &job->label, params->callbacks, err);
 	return ret;
 }
 
 int cow_preserve(struct cow_store *store, const struct cow_merge_params *params, struct job *job,
 		 uint64_t *ret_bytes, struct cow_err *err)
 {
-	const struct copyout_params how = { .buffer_bytes = params->batch_bytes,
-					    .callbacks = params->callbacks };
-	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
 	struct copyout_stats stats = { 0 };
+	bool with_undo = false;
 	int ret;
 
 	if (!nr_kept(params) || job->is_continued)
@@ -262,11 +270,12 @@ int cow_preserve(struct cow_store *store, const struct cow_merge_params *params,
 	 * are something that a later run must not forget. */
 	job->label.nr_siblings = (uint32_t)params->nr_siblings;
 	ret = cow_job_write(store, job, LABEL_PHASE_PRESERVE, err);
-	if (!ret)
-		ret = cow_copyout_preserve(store->origin, params->siblings, params->nr_siblings,
-					   &ranges, &how, &stats, err);
 	if (!ret && params->undo)
-		ret = preserve_undo(store, params, job, &how, &stats, err);
+		ret = find_undo(params->undo, job, &with_undo, err);
+	if (!ret)
+		ret = preserve_all(store, params, with_undo, &stats, err);
+	if (!ret && with_undo)
+		ret = cow_undo_finish(params->undo, store, &job->label, params->callbacks, err);
 	*ret_bytes = stats.bytes;
 	if (!ret && params->preserved)
 		ret = params->preserved(params->user, err);

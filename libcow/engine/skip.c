@@ -13,19 +13,21 @@
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 
-/* How many bytes of a run of exceptions belong to the origin (I11). */
+/* How many bytes of a run of exceptions belong to the target (I11). */
 static uint64_t run_bytes(const struct cow_store *store, const struct exmap_run *run)
 {
-	uint64_t start = run->old_chunk << store->chunk_shift;
+	uint64_t start = chunk_to_bytes(run->old_chunk, store->chunk_bytes);
 
-	return min_u64(run->nr_chunks << store->chunk_shift, store->origin->size_bytes - start);
+	return min_u64(chunk_to_bytes(run->nr_chunks, store->chunk_bytes),
+		       store->target->size_bytes - start);
 }
 
 /* Counts the chunks of a run in which bad bytes lie. */
 static uint64_t run_count(const struct cow_store *store, const struct exmap_run *run,
 			  uint64_t *ret_bytes)
 {
-	uint64_t start = run->new_chunk << store->chunk_shift;
+	uint64_t chunk_bytes = store->chunk_bytes;
+	uint64_t start = chunk_to_bytes(run->new_chunk, chunk_bytes);
 	uint64_t end = start + run_bytes(store, run), at = start, nr = 0, last;
 	struct cow_segment bad;
 
@@ -33,9 +35,9 @@ static uint64_t run_count(const struct cow_store *store, const struct exmap_run 
 		if (!nr)
 			*ret_bytes = bad.offset_bytes;
 		last = min_u64(bad.offset_bytes + bad.len_bytes, end) - 1;
-		nr += (last >> store->chunk_shift) - (bad.offset_bytes >> store->chunk_shift) + 1;
+		nr += chunk_of(last, chunk_bytes) - chunk_of(bad.offset_bytes, chunk_bytes) + 1;
 		/* on with the next chunk: this one is counted */
-		at = ((last >> store->chunk_shift) + 1) << store->chunk_shift;
+		at = chunk_to_bytes(chunk_of(last, chunk_bytes) + 1, chunk_bytes);
 	}
 	return nr;
 }
@@ -48,7 +50,7 @@ static uint64_t count_known(const struct cow_store *store, uint64_t *ret_bytes)
 
 	if (!cow_image_next_bad(store->data, 0, &bad))
 		return 0;
-	for (; cow_exmap_next(store->map, from, &run); from = run.old_chunk + run.nr_chunks)
+	for (; cow_store_map_next(store, from, &run); from = run.old_chunk + run.nr_chunks)
 		nr += run_count(store, &run, nr ? &ignored : ret_bytes);
 	return nr;
 }
@@ -59,6 +61,10 @@ int cow_skip_check(const struct cow_store *store, bool skips, uint64_t *ret_nr_b
 	uint64_t bytes = 0;
 	int ret;
 
+	*ret_nr_bad = 0;
+	/* Known where what is moved lies, only by kinds that can go past it. */
+	if (cow_store_allows(store, STORE_JOB_SKIP, NULL))
+		return 0;
 	*ret_nr_bad = count_known(store, &bytes);
 	if (!*ret_nr_bad || skips)
 		return 0;
@@ -80,9 +86,9 @@ static uint64_t chunks_of(const struct cow_store *store, const struct cow_ranges
 
 	for (size_t i = 0; i < ranges->nr_items; i++) {
 		const struct cow_segment *range = &ranges->items[i];
-		uint64_t chunk = max_u64(range->offset_bytes >> store->chunk_shift, next);
+		uint64_t chunk = max_u64(chunk_of(range->offset_bytes, store->chunk_bytes), next);
 
-		next = ((range->offset_bytes + range->len_bytes - 1) >> store->chunk_shift) + 1;
+		next = chunk_of(range->offset_bytes + range->len_bytes - 1, store->chunk_bytes) + 1;
 		for (; chunk < next; chunk++, nr++)
 			if (nr < room)
 				chunks[nr] = chunk;

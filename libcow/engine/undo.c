@@ -29,7 +29,7 @@ static void entry_encode(const struct entry *entry, uint8_t raw[ENTRY_BYTES])
 /* The ranges of the outcome: the runs of the undo's map, cut to pieces. */
 static bool range_next(const struct cow_store *undo, uint64_t from_bytes, struct entry *ret_entry)
 {
-	uint64_t size = undo->origin->size_bytes;
+	uint64_t size = undo->target->size_bytes;
 	struct cow_extent extent;
 
 	if (from_bytes >= size || !cow_store_next_extent(undo, from_bytes, &extent) ||
@@ -54,19 +54,21 @@ static uint64_t ranges_count(const struct cow_store *undo)
 
 int cow_undo_size(struct cow_store *store, uint64_t *ret_bytes, struct cow_err *err)
 {
-	const struct copyout_ranges ranges = { cow_copyout_next_of_store, store };
+	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
 	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
-	uint64_t nr_chunks, nr_entries = 0, bytes, offset, len;
+	uint64_t nr_chunks = 0, nr_entries = 0, bytes, offset, len;
 	int ret;
 
-	if (!store->origin)
+	if (!store->target)
 		return cow_fail(err, -EINVAL, "the store was opened without its origin");
-	nr_chunks = cow_exmap_nr_chunks(store->map);
 	/* The outcome's ranges are those of the store, cut at its own areas too:
 	 * one more entry for each area, and one for each piece. */
-	for (uint64_t from = 0; ranges.next(ranges.user, from, &offset, &len); from = offset + len)
+	for (uint64_t from = 0; ranges.next(ranges.user, from, &offset, &len);
+	     from = offset + len) {
+		nr_chunks += div_ceil(len, store->chunk_bytes);
 		nr_entries += 2 + len / RANGE_BYTES + len / store->chunk_bytes / 16;
-	create.origin_bytes = nr_chunks << store->chunk_shift;
+	}
+	create.origin_bytes = chunk_to_bytes(nr_chunks, store->chunk_bytes);
 	create.chunk_bytes = store->chunk_bytes;
 	ret = cow_create_size(&create, &bytes, err);
 	if (ret)
@@ -191,7 +193,7 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 		.data = data,
 		.entries = entries,
 		.offset_bytes = label.outcome_bytes,
-		.total_bytes = cow_exmap_nr_chunks(undo->map) << undo->chunk_shift,
+		.total_bytes = chunk_to_bytes(cow_exmap_nr_chunks(undo->map), undo->chunk_bytes),
 		.callbacks = callbacks,
 	};
 	ret = outcome_write(&outcome, err);
@@ -209,7 +211,7 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 {
 	int ret;
 
-	if (!undo->origin)
+	if (!undo->target)
 		return cow_fail(err, -EINVAL, "the undo file was opened without its origin");
 	ret = cow_job_label_read(undo, ret_label, err);
 	if (ret)
@@ -223,12 +225,12 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 				  "was "
 				  "the undo file of a merge",
 			undo->data->name);
-	if (ret_label->target_bytes != undo->origin->size_bytes)
+	if (ret_label->target_bytes != undo->target->size_bytes)
 		return cow_refuse(err, -EPERM, "other-origin", NULL,
 				  "%s undoes a merge into an image of %" PRIu64
 				  " bytes, %s has %" PRIu64 "",
-				  undo->data->name, ret_label->target_bytes, undo->origin->name,
-				  undo->origin->size_bytes);
+				  undo->data->name, ret_label->target_bytes, undo->target->name,
+				  undo->target->size_bytes);
 	return 0;
 }
 

@@ -62,7 +62,7 @@ static int entry_matches(const struct verify *verify, struct cow_image *image,
 static int refuse_changed(const struct verify *verify, const struct entry *entry,
 			  struct cow_err *err)
 {
-	const char *name = verify->undo->origin->name;
+	const char *name = verify->undo->target->name;
 	uint64_t last = entry->offset_bytes + entry->len_bytes - 1;
 	int ret;
 
@@ -90,7 +90,7 @@ static int entry_verify(const struct verify *verify, const struct entry *entry, 
 	int ret;
 
 	if (entry->len_bytes > RANGE_BYTES ||
-	    !range_fits(entry->offset_bytes, entry->len_bytes, undo->origin->size_bytes))
+	    !range_fits(entry->offset_bytes, entry->len_bytes, undo->target->size_bytes))
 		return cow_fail(err, -EBADMSG, "the undo file %s names a range outside the origin",
 				undo->data->name);
 	if (verify->view) {
@@ -100,7 +100,7 @@ static int entry_verify(const struct verify *verify, const struct entry *entry, 
 		if (ret)
 			return ret;
 	}
-	ret = entry_matches(verify, undo->origin, entry, &is_new, err);
+	ret = entry_matches(verify, undo->target, entry, &is_new, err);
 	if (ret || (is_new && (!verify->view || verify->is_repeated)))
 		return ret;
 	if (verify->is_repeated)
@@ -137,7 +137,7 @@ static int outcome_check_digest(struct cow_store *undo, const struct cow_label *
 		err, -EBADMSG, "changed", "changed",
 		"the digests in the undo file %s are damaged, so it cannot be said whether "
 		"%s is still as the merge left it",
-		undo->data->name, undo->origin->name);
+		undo->data->name, undo->target->name);
 }
 
 static int outcome_verify(struct verify *verify, const struct cow_label *label, struct cow_err *err)

@@ -23,9 +23,9 @@ struct copyout_ranges {
 	void *user;
 };
 
-/* The ranges that a merge of store overwrites; user is the store. */
-bool cow_copyout_next_of_store(void *user, uint64_t from_bytes, uint64_t *ret_offset_bytes,
-			       uint64_t *ret_len_bytes);
+/* The ranges of its target that a merge of a store overwrites; user is the store. */
+bool cow_copyout_next_target(void *user, uint64_t from_bytes, uint64_t *ret_offset_bytes,
+			     uint64_t *ret_len_bytes);
 
 struct copyout_params {
 	uint64_t buffer_bytes;	/* 0: 64 MiB */
@@ -34,20 +34,20 @@ struct copyout_params {
 };
 
 struct copyout_stats {
-	uint64_t nr_chunks; /* saved, all stores together */
+	uint64_t nr_chunks; /* saved, all stores together; one for those that share it */
 	uint64_t bytes;
 };
 
 /* Counts the chunks of store that ranges touch on the origin and that have no
  * exception yet. Cannot fail. */
-uint64_t cow_copyout_count(const struct cow_store *store, uint64_t origin_bytes,
+uint64_t cow_copyout_count(struct cow_store *store, const struct cow_image *origin,
 			   const struct copyout_ranges *ranges);
 
 /*
  * Makes sure that every store has an exception for every chunk that ranges
  * touch: room is checked for all stores first (-ENOSPC, nothing written), then
- * the old data is copied out and published, one store after the other. When it
- * returns 0, all of it is durable. Errors: -ENOSPC, -EIO, -ENOMEM, -ECANCELED
+ * the old data is copied out, once for all snapshots of one store, and published.
+ * When it returns 0, all of it is durable. Errors: -ENOSPC, -EIO, -ENOMEM, -ECANCELED
  * (what was published stays, and is right).
  */
 int cow_copyout_preserve(struct cow_image *origin, struct cow_store *const *stores,

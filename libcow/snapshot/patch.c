@@ -48,7 +48,7 @@ int cow_patch_new(struct cow_store *store, struct cow_image *origin, struct cow_
 	patch->store = store;
 	patch->origin = origin;
 	patch->chunk_bytes = store->chunk_bytes;
-	patch->size_bytes = origin->size_bytes;
+	patch->size_bytes = cow_store_view_bytes(store, origin);
 	patch->stats = (struct cow_patch_stats)COW_PATCH_STATS_INIT;
 	*ret_patch = patch;
 	return 0;
@@ -108,35 +108,44 @@ static int chunk_extend(struct cow_patch *patch, const uint8_t *buf, uint64_t le
 	return patch->at_bytes == patch->end_bytes ? patch_completed(patch, 1, err) : 0;
 }
 
+/* The origin's next bytes for the open chunk, at most a piece of them. Behind its
+ * end, or without one, they are zeros. */
+static int chunk_fill_piece(struct cow_patch *patch, uint64_t end_bytes, struct cow_err *err)
+{
+	uint64_t size = patch->origin ? patch->origin->size_bytes : 0, at = patch->at_bytes;
+	uint64_t data, data_len, piece = end_bytes - at;
+	int ret;
+
+	if (at >= size)
+		return chunk_extend(patch, NULL, piece, err);
+	piece = min_u64(min_u64(COW_PIECE_BYTES, piece), size - at);
+	ret = cow_image_next_data(patch->origin, at, &data, &data_len, err);
+	if (ret)
+		return ret;
+	/* Holes are known to the sector at least. */
+	data = floor_to(data, COW_SECTOR_BYTES);
+	if (!data_len)
+		return chunk_extend(patch, NULL, piece, err);
+	if (data > at)
+		return chunk_extend(patch, NULL, min_u64(piece, data - at), err);
+	ret = cow_image_pread(patch->origin, patch->buf, (size_t)piece, at, err);
+	if (ret)
+		return ret;
+	return chunk_extend(patch, is_all_zero(patch->buf, (size_t)piece) ? NULL : patch->buf,
+			    piece, err);
+}
+
 /* Fills the open chunk with the origin's bytes up to end_bytes. */
 static int chunk_fill(struct cow_patch *patch, uint64_t end_bytes, struct cow_err *err)
 {
-	uint64_t data, data_len, piece;
 	int ret = 0;
 
 	if (!patch->buf)
 		patch->buf = (uint8_t *)malloc(COW_PIECE_BYTES);
 	if (!patch->buf)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of 1 MiB");
-	while (!ret && patch->at_bytes < end_bytes) {
-		ret = cow_image_next_data(patch->origin, patch->at_bytes, &data, &data_len, err);
-		if (ret)
-			return ret;
-		/* Holes are known to the sector at least. */
-		data = floor_to(data, COW_SECTOR_BYTES);
-		piece = min_u64(COW_PIECE_BYTES, end_bytes - patch->at_bytes);
-		if (!data_len || data > patch->at_bytes) {
-			piece = min_u64(piece, data_len ? data - patch->at_bytes : piece);
-			ret = chunk_extend(patch, NULL, piece, err);
-			continue;
-		}
-		ret = cow_image_pread(patch->origin, patch->buf, (size_t)piece, patch->at_bytes,
-				      err);
-		if (!ret)
-			ret = chunk_extend(
-				patch, is_all_zero(patch->buf, (size_t)piece) ? NULL : patch->buf,
-				piece, err);
-	}
+	while (!ret && patch->at_bytes < end_bytes)
+		ret = chunk_fill_piece(patch, end_bytes, err);
 	return ret;
 }
 
@@ -145,17 +154,27 @@ static uint64_t chunk_end(const struct cow_patch *patch, uint64_t start_bytes)
 	return start_bytes + min_u64(patch->chunk_bytes, patch->size_bytes - start_bytes);
 }
 
-/* Writes over an exception that is there. */
-static int patch_overwrite(struct cow_patch *patch, const struct cow_extent *extent,
-			   const uint8_t *buf, uint64_t len_bytes, struct cow_err *err)
+/* Writes over an exception that is there, once it is nobody else's. */
+static int patch_overwrite(struct cow_patch *patch, struct cow_extent extent, const uint8_t *buf,
+			   uint64_t len_bytes, uint64_t *ret_done_bytes, struct cow_err *err)
 {
 	struct cow_image *data = patch->store->data;
+	int ret;
 
+	if (patch->store->shared) {
+		len_bytes = min_u64(len_bytes, PUBLISH_BYTES);
+		ret = cow_store_unshare(patch->store, extent.old_bytes, len_bytes, err);
+		if (ret)
+			return ret;
+		cow_store_next_extent(patch->store, extent.old_bytes, &extent);
+		patch->nr_unpublished++;
+	}
+	len_bytes = *ret_done_bytes = min_u64(len_bytes, extent.len_bytes);
 	patch->is_overwritten = true;
 	patch->stats.overwritten_bytes += len_bytes;
 	if (buf)
-		return cow_image_pwrite(data, buf, (size_t)len_bytes, extent->new_bytes, err);
-	return cow_image_write_zeroes(data, extent->new_bytes, len_bytes, err);
+		return cow_image_pwrite(data, buf, (size_t)len_bytes, extent.new_bytes, err);
+	return cow_image_write_zeroes(data, extent.new_bytes, len_bytes, err);
 }
 
 /*
@@ -205,10 +224,10 @@ static int patch_step(struct cow_patch *patch, uint64_t offset_bytes, const uint
 		return chunk_extend(patch, buf, *ret_done_bytes, err);
 	}
 	if (cow_store_next_extent(patch->store, offset_bytes, &extent)) {
-		if (extent.old_bytes <= offset_bytes) {
-			*ret_done_bytes = min_u64(len_bytes, extent.len_bytes);
-			return patch_overwrite(patch, &extent, buf, *ret_done_bytes, err);
-		}
+		if (extent.old_bytes <= offset_bytes)
+			return patch_overwrite(patch, extent, buf,
+					       min_u64(len_bytes, extent.len_bytes), ret_done_bytes,
+					       err);
 		len_bytes = min_u64(len_bytes, extent.old_bytes - offset_bytes);
 	}
 	return patch_add(patch, offset_bytes, buf, len_bytes, ret_done_bytes, err);

@@ -3,9 +3,10 @@
 /*
  * view.c - the flat image that a snapshot device would show: the COW chunk
  * where there is an exception, else the origin. It is an image, so views
- * stack. Its size is the origin's (I11): what a short last chunk of the COW
- * image holds behind the end of the origin is never asked for, and no byte
- * past that end is read from the origin.
+ * stack. Its size is the origin's, unless the kind of store states one (I11):
+ * what a short last chunk of the COW image holds behind the end of the view is
+ * never asked for, and no byte past its end is read from the origin. Where the
+ * origin is shorter than the view, or there is none, the view has zeros.
  *
  * The store may be damaged (opened so that it can be read in spite of it):
  * numbers may point anywhere, and a read of what lies beyond the COW image
@@ -22,7 +23,8 @@
 
 struct view {
 	struct cow_image image;
-	struct cow_image *origin;
+	struct cow_image *origin; /* NULL: zeros */
+	struct cow_image *zeros;  /* where it is shorter than the view; or NULL */
 	struct cow_store *store;
 };
 
@@ -35,32 +37,41 @@ struct piece {
 	bool is_outside; /* behind the end of the COW image */
 };
 
+/* Between exceptions: the origin, and zeros behind its end. */
+static void view_gap(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
+		     struct piece *ret_piece)
+{
+	bool is_origin = view->origin && offset_bytes < view->origin->size_bytes;
+
+	if (is_origin)
+		end_bytes = min_u64(end_bytes, view->origin->size_bytes);
+	*ret_piece = (struct piece){ .below = is_origin ? view->origin : view->zeros,
+				     .below_bytes = offset_bytes,
+				     .len_bytes = end_bytes - offset_bytes };
+}
+
 /* Finds the piece that begins at offset_bytes and ends at end_bytes at the
  * latest; there is one byte between the two at least. */
 static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
 		       struct piece *ret_piece)
 {
 	const struct cow_store *store = view->store;
-	uint64_t chunk = offset_bytes >> store->chunk_shift;
-	uint64_t within = offset_bytes - (chunk << store->chunk_shift);
+	uint64_t chunk_bytes = store->chunk_bytes;
+	uint64_t chunk = chunk_of(offset_bytes, chunk_bytes);
+	uint64_t within = offset_bytes - chunk_to_bytes(chunk, chunk_bytes);
 	struct exmap_run run;
-	bool found;
+	bool found = cow_store_map_next(store, chunk, &run);
 
-	*ret_piece = (struct piece){ .below = view->origin,
-				     .below_bytes = offset_bytes,
-				     .len_bytes = end_bytes - offset_bytes };
-	found = cow_exmap_next(store->map, chunk, &run);
 	if (!found || run.old_chunk > chunk) {
 		if (found)
-			end_bytes = min_u64(end_bytes, store_chunk_to_bytes(store, run.old_chunk));
-		ret_piece->len_bytes = end_bytes - offset_bytes;
+			end_bytes = min_u64(end_bytes, chunk_to_bytes(run.old_chunk, chunk_bytes));
+		view_gap(view, offset_bytes, end_bytes, ret_piece);
 		return;
 	}
-	end_bytes = min_u64(end_bytes, store_chunk_to_bytes(store, run.old_chunk + run.nr_chunks));
-	ret_piece->below = store->data;
-	ret_piece->is_exception = true;
+	*ret_piece = (struct piece){ .below = store->data, .is_exception = true };
+	end_bytes = min_u64(end_bytes, chunk_to_bytes(run.old_chunk + run.nr_chunks, chunk_bytes));
 	ret_piece->len_bytes = end_bytes - offset_bytes;
-	ret_piece->below_bytes = store_chunk_to_bytes(store, run.new_chunk);
+	ret_piece->below_bytes = chunk_to_bytes(run.new_chunk, chunk_bytes);
 	if (add_overflows(ret_piece->below_bytes, within, &ret_piece->below_bytes))
 		ret_piece->below_bytes = UINT64_MAX;
 	/* What is still inside can be read; the failure names the first byte
@@ -76,17 +87,18 @@ static int view_outside(const struct view *view, uint64_t offset_bytes, const st
 			struct cow_err *err)
 {
 	const struct cow_store *store = view->store;
+	uint64_t chunk = chunk_of(offset_bytes, store->chunk_bytes);
 	struct exmap_run run;
 	int ret;
 
-	if (!cow_exmap_lookup(store->map, offset_bytes >> store->chunk_shift, &run))
+	if (!cow_store_map_next(store, chunk, &run) || run.old_chunk != chunk)
 		run.new_chunk = 0;
 	ret = cow_fail(err, -EIO,
 		       "the exception of origin byte %" PRIu64 " (chunk %" PRIu64
 		       ") is to be found in chunk %" PRIu64 " of the COW image, which ends at byte "
 		       "%" PRIu64 " (%" PRIu64 " chunks)",
-		       offset_bytes, offset_bytes >> store->chunk_shift, run.new_chunk,
-		       store->data->size_bytes, store->data->size_bytes >> store->chunk_shift);
+		       offset_bytes, chunk, run.new_chunk, store->data->size_bytes,
+		       chunk_of(store->data->size_bytes, store->chunk_bytes));
 	cow_err_place(err, store->data->name, piece->below_bytes);
 	return ret;
 }
@@ -124,14 +136,17 @@ struct known {
 	struct known_data origin, cow;
 };
 
-/* Finds data of the origin in a gap between exceptions. */
-static int origin_next_data(struct view *view, const struct piece *gap, struct known_data *data,
-			    uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
-			    struct cow_err *err)
+/* Finds data in a gap between exceptions: of the origin. */
+static int gap_next_data(struct view *view, const struct piece *gap, struct known_data *data,
+			 uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes, struct cow_err *err)
 {
 	uint64_t start = gap->below_bytes, end = start + gap->len_bytes;
 	int ret;
 
+	*ret_offset_bytes = start;
+	*ret_len_bytes = 0;
+	if (gap->below == view->zeros)
+		return 0;
 	if (!data->is_known || (data->len_bytes && data->offset_bytes + data->len_bytes <= start)) {
 		ret = cow_image_next_data(view->origin, start, &data->offset_bytes,
 					  &data->len_bytes, err);
@@ -185,7 +200,7 @@ static int piece_next_data(struct view *view, uint64_t offset_bytes, const struc
 	if (piece->is_exception)
 		return exception_next_data(view, offset_bytes, piece, &known->cow, ret_offset_bytes,
 					   ret_len_bytes, err);
-	return origin_next_data(view, piece, &known->origin, ret_offset_bytes, ret_len_bytes, err);
+	return gap_next_data(view, piece, &known->origin, ret_offset_bytes, ret_len_bytes, err);
 }
 
 /* Joins data that go on in the next pieces, so that small chunks are not
@@ -239,17 +254,23 @@ static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
 static struct cow_image *view_resolve(struct cow_image *image, uint64_t offset_bytes,
 				      uint64_t *len_bytes, uint64_t *ret_offset_bytes)
 {
+	struct view *view = (struct view *)image;
 	struct piece piece;
 
 	if (offset_bytes >= image->size_bytes || !*len_bytes) {
 		*ret_offset_bytes = offset_bytes;
-		return ((struct view *)image)->origin;
+		return view->origin ? view->origin : view->zeros;
 	}
-	view_piece((struct view *)image, offset_bytes,
+	view_piece(view, offset_bytes,
 		   offset_bytes + min_u64(*len_bytes, image->size_bytes - offset_bytes), &piece);
 	*len_bytes = piece.len_bytes;
 	*ret_offset_bytes = piece.below_bytes;
 	return piece.below;
+}
+
+static void view_close(struct cow_image *image)
+{
+	cow_image_close(((struct view *)image)->zeros);
 }
 
 static const struct image_ops view_ops = {
@@ -257,15 +278,22 @@ static const struct image_ops view_ops = {
 	.pread = view_pread,
 	.next_data = view_next_data,
 	.resolve = view_resolve,
+	.close = view_close,
 };
 
+/* A kind that states the length of the view has looked at its numbers. */
 static int view_bounds(const struct cow_image *origin, const struct cow_store *store,
 		       struct cow_err *err)
 {
-	uint64_t nr_chunks = div_ceil(origin->size_bytes, store->chunk_bytes);
+	uint64_t nr_chunks;
 	struct exmap_run run;
 
-	if (store->is_damaged || !cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
+	if (store->is_damaged || store->view_bytes)
+		return 0;
+	if (!origin)
+		return cow_fail(err, -EINVAL, "a view of %s needs its origin", store->data->name);
+	nr_chunks = div_ceil(origin->size_bytes, store->chunk_bytes);
+	if (!cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
 	    run.old_chunk + run.nr_chunks <= nr_chunks)
 		return 0;
 	return cow_refuse(
@@ -275,11 +303,31 @@ static int view_bounds(const struct cow_image *origin, const struct cow_store *s
 		run.old_chunk + run.nr_chunks - 1, origin->name, nr_chunks, store->chunk_bytes);
 }
 
+static int view_init(struct view *view, struct cow_err *err)
+{
+	const struct cow_image *below = view->origin ? view->origin : view->store->data;
+	uint64_t size = cow_store_view_bytes(view->store, view->origin);
+	char name[256];
+	int ret = 0;
+
+	if (view->origin)
+		snprintf(name, sizeof(name), "view of %.120s and %.120s", view->origin->name,
+			 view->store->data->name);
+	else
+		snprintf(name, sizeof(name), "view of %.120s", view->store->data->name);
+	if (!view->origin || view->origin->size_bytes < size)
+		ret = cow_image_zero_new(size, &view->zeros, err);
+	if (!ret)
+		ret = cow_image_init(&view->image, &view_ops, name, size, err);
+	if (!ret)
+		view->image.logical_block_bytes = below->logical_block_bytes;
+	return ret;
+}
+
 int cow_view_new(struct cow_image *origin, struct cow_store *store, struct cow_image **ret_view,
 		 struct cow_err *err)
 {
 	struct view *view;
-	char name[256];
 	int ret;
 
 	ret = view_bounds(origin, store, err);
@@ -288,15 +336,14 @@ int cow_view_new(struct cow_image *origin, struct cow_store *store, struct cow_i
 	view = (struct view *)calloc(1, sizeof(*view));
 	if (!view)
 		return cow_fail(err, -ENOMEM, "no memory for a view");
-	snprintf(name, sizeof(name), "view of %.120s and %.120s", origin->name, store->data->name);
-	ret = cow_image_init(&view->image, &view_ops, name, origin->size_bytes, err);
+	view->origin = origin;
+	view->store = store;
+	ret = view_init(view, err);
 	if (ret) {
+		cow_image_close(view->zeros);
 		free(view);
 		return ret;
 	}
-	view->image.logical_block_bytes = origin->logical_block_bytes;
-	view->origin = origin;
-	view->store = store;
 	*ret_view = &view->image;
 	return 0;
 }

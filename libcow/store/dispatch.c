@@ -24,6 +24,17 @@ static int unsupported(const struct store_ops *ops, const char *what, struct cow
 
 /* ---------------------------------------------------- open, close, facts */
 
+/* May a new handle stand on what another has open? */
+static int check_handles(const struct store_ops *ops, const struct cow_store *sibling,
+			 struct cow_err *err)
+{
+	if (!ops->can_share)
+		return unsupported(ops, "be opened several times: it holds one snapshot", err);
+	if (sibling->ops != ops || !sibling->shared)
+		return cow_fail(err, -EINVAL, "the other handle is one on another store");
+	return 0;
+}
+
 int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_store,
 		   struct cow_err *err)
 {
@@ -34,6 +45,8 @@ int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_sto
 			       COW_STORE_DAMAGED | COW_STORE_INVALID, "struct cow_store_args", err);
 	if (!ret)
 		ret = cow_store_find_ops(args, &ops, err);
+	if (!ret && args->sibling)
+		ret = check_handles(ops, args->sibling, err);
 	return ret ? ret : ops->open(args, ret_store, err);
 }
 
@@ -128,8 +141,8 @@ int cow_metadata_copy(const struct cow_store_args *args, const struct cow_callba
 /* ---------------------------------------------------------------- create */
 
 /* The kind that was asked for, or the first one of the registry. */
-static int create_find(const struct cow_create_params *params, const struct store_ops **ret_ops,
-		       struct cow_err *err)
+static int create_find(const struct cow_create_params *params, struct cow_store_args *ret_args,
+		       const struct store_ops **ret_ops, struct cow_err *err)
 {
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	int ret;
@@ -139,47 +152,141 @@ static int create_find(const struct cow_create_params *params, const struct stor
 	if (ret)
 		return ret;
 	args.kind = params->kind ? params->kind : cow_store_kind(0);
+	args.images = params->images;
+	args.nr_images = params->nr_images;
+	args.geometry = params->geometry;
+	args.nr_geometry = params->nr_geometry;
+	args.chunk_bytes = params->chunk_bytes ? params->chunk_bytes : COW_CHUNK_BYTES_DEFAULT;
 	ret = cow_store_find_ops(&args, ret_ops, err);
 	if (ret)
 		return ret;
 	/* A kind has all three of these or none. */
 	if (!(*ret_ops)->create)
 		return unsupported(*ret_ops, "be made on an image", err);
+	*ret_args = args;
 	return 0;
-}
-
-static uint64_t create_chunk_bytes(const struct cow_create_params *params)
-{
-	return params->chunk_bytes ? params->chunk_bytes : COW_CHUNK_BYTES_DEFAULT;
 }
 
 int cow_create_size(const struct cow_create_params *params, uint64_t *ret_bytes,
 		    struct cow_err *err)
 {
 	const struct store_ops *ops;
-	int ret = create_find(params, &ops, err);
+	struct cow_store_args args;
+	int ret = create_find(params, &args, &ops, err);
 
-	return ret ? ret
-		   : ops->create_size(params->origin_bytes, create_chunk_bytes(params), ret_bytes,
-				      err);
+	return ret ? ret : ops->create_size(&args, params->origin_bytes, ret_bytes, err);
 }
 
 int cow_create_fit(const struct cow_create_params *params, uint64_t wanted_bytes,
 		   uint64_t *ret_bytes, struct cow_err *err)
 {
 	const struct store_ops *ops;
-	int ret = create_find(params, &ops, err);
+	struct cow_store_args args;
+	int ret = create_find(params, &args, &ops, err);
 
-	return ret ? ret
-		   : ops->create_fit(wanted_bytes, create_chunk_bytes(params), ret_bytes, err);
+	return ret ? ret : ops->create_fit(&args, wanted_bytes, ret_bytes, err);
+}
+
+/* image: in the main role of the kind, before those of the caller. */
+static int create_on(struct cow_image *image, const struct store_ops *ops,
+		     struct cow_store_args *args, struct cow_err *err)
+{
+	/* bounded: the caller has so many */
+	AUTO_FREE struct cow_role_image *images = calloc(args->nr_images + 1, sizeof(*images));
+
+	if (!images)
+		return cow_fail(err, -ENOMEM, "no memory for %zu images", args->nr_images + 1);
+	images[0] = (struct cow_role_image){ .role = ops->probe_role, .image = image };
+	for (size_t i = 0; i < args->nr_images; i++)
+		images[i + 1] = args->images[i];
+	args->images = images;
+	args->nr_images++;
+	return ops->create(args, err);
 }
 
 int cow_create(struct cow_image *cow, const struct cow_create_params *params, struct cow_err *err)
 {
 	const struct store_ops *ops;
-	int ret = create_find(params, &ops, err);
+	struct cow_store_args args;
+	int ret = create_find(params, &args, &ops, err);
 
-	return ret ? ret : ops->create(cow, create_chunk_bytes(params), err);
+	if (ret)
+		return ret;
+	return cow ? create_on(cow, ops, &args, err) : ops->create(&args, err);
+}
+
+/* ----------------------------------------------------- what the map says */
+
+bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,
+			struct exmap_run *ret_run)
+{
+	return store->map ? cow_exmap_next(store->map, old_chunk, ret_run)
+			  : store->ops->map_next(store, old_chunk, ret_run);
+}
+
+/* All chunks, less what the target's last one is short of (I11). Records of a
+ * sound store name chunks of its COW image, each once, so this cannot overflow. */
+static void left_of_map(const struct cow_store *store, struct store_left *ret_left)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	uint64_t size = store->target ? store->target->size_bytes : 0;
+	uint64_t tail = chunk_within(size, store->chunk_bytes);
+	struct exmap_run run;
+
+	store->ops->info(store, &info);
+	ret_left->nr_chunks = info.nr_exceptions;
+	ret_left->bytes = info.nr_exceptions * store->chunk_bytes;
+	if (info.nr_exceptions && tail &&
+	    cow_exmap_lookup(store->map, chunk_of(size, store->chunk_bytes), &run))
+		ret_left->bytes -= store->chunk_bytes - tail;
+}
+
+void cow_store_moves_left(const struct cow_store *store, struct store_left *ret_left)
+{
+	if (store->ops->moves_left)
+		store->ops->moves_left(store, ret_left);
+	else
+		left_of_map(store, ret_left);
+}
+
+bool cow_store_target_next(const struct cow_store *store, uint64_t from_bytes,
+			   struct cow_segment *ret_range)
+{
+	struct cow_extent extent;
+
+	if (store->ops->target_next)
+		return store->ops->target_next(store, from_bytes, ret_range);
+	if (!cow_store_next_extent(store, from_bytes, &extent))
+		return false;
+	*ret_range = (struct cow_segment){ extent.old_bytes, extent.len_bytes };
+	return true;
+}
+
+/* ------------------------------------------------------ what it allows */
+
+static const struct {
+	uint32_t job;
+	const char *what;
+} jobs[] = {
+	{ STORE_JOB_SIBLING, "be merged with siblings" },
+	{ STORE_JOB_UNDO, "be merged with an undo file" },
+	{ STORE_JOB_KEEP, "keep its exceptions in a merge" },
+	{ STORE_JOB_DISCARD, "have its unused blocks discarded" },
+	{ STORE_JOB_SCRUB, "have its unused blocks overwritten" },
+	{ STORE_JOB_SKIP, "be merged past what cannot be read" },
+};
+
+int cow_store_allows(const struct cow_store *store, uint32_t wanted, struct cow_err *err)
+{
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
+		if (wanted & jobs[i].job & ~store->ops->jobs)
+			return unsupported(store->ops, jobs[i].what, err);
+	return 0;
+}
+
+bool cow_store_is_target_data(const struct cow_store *store)
+{
+	return store->ops->is_target_data;
 }
 
 /* --------------------------------------------------------------- writing */
@@ -283,4 +390,76 @@ int cow_store_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES
 	if (!store->ops->label_write)
 		return unsupported(store->ops, "hold a label", err);
 	return store->ops->label_write(store, raw, err);
+}
+
+/* --------------------------------------------------------- many snapshots */
+
+/* A store that shares with nobody is a group of one. */
+int cow_store_reserve_group(struct cow_store *const *stores, size_t nr_stores,
+			    struct store_lacks *lacks, struct cow_err *err)
+{
+	struct cow_store *store = stores[0];
+	struct store_lack lack;
+	uint64_t nr_chunks = 0;
+
+	if (store->ops->reserve_group)
+		return store->ops->reserve_group(stores, nr_stores, lacks, err);
+	while (lacks->next(lacks, &lack))
+		nr_chunks += div_ceil(lack.len_bytes, store->chunk_bytes);
+	return cow_store_reserve(store, nr_chunks, err);
+}
+
+int cow_store_append_group(struct cow_store *const *members, size_t nr_members, uint64_t old_bytes,
+			   const void *buf, size_t len_bytes, struct cow_err *err)
+{
+	if (members[0]->ops->append_group)
+		return members[0]->ops->append_group(members, nr_members, old_bytes, buf, len_bytes,
+						     err);
+	return cow_store_append(members[0], old_bytes, buf, len_bytes, err);
+}
+
+int cow_store_unshare(struct cow_store *store, uint64_t old_bytes, uint64_t len_bytes,
+		      struct cow_err *err)
+{
+	return store->ops->unshare ? store->ops->unshare(store, old_bytes, len_bytes, err) : 0;
+}
+
+int cow_store_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err)
+{
+	if (!a->ops->swap)
+		return unsupported(a->ops, "exchange two snapshots", err);
+	if (!a->shared || a->shared != b->shared || a->snapshot_id == b->snapshot_id)
+		return cow_fail(err, -EINVAL, "the two are not different snapshots of one store");
+	return a->ops->swap(a, b, err);
+}
+
+int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
+			    struct cow_err *err)
+{
+	if (!store->ops->snapshot_next)
+		return unsupported(store->ops, "hold several snapshots", err);
+	return store->ops->snapshot_next(store, from_id, ret_id, err);
+}
+
+int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			      uint64_t *ret_id, struct cow_err *err)
+{
+	if (!store->ops->snapshot_create)
+		return unsupported(store->ops, "hold several snapshots", err);
+	return store->ops->snapshot_create(store, parent_id, view_bytes, ret_id, err);
+}
+
+int cow_store_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err)
+{
+	if (!store->ops->snapshot_delete)
+		return unsupported(store->ops, "hold several snapshots", err);
+	return store->ops->snapshot_delete(store, id, err);
+}
+
+int cow_store_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_bytes,
+			   struct store_run *ret_run, struct cow_err *err)
+{
+	if (!store->ops->snapshot_map)
+		return unsupported(store->ops, "hold several snapshots", err);
+	return store->ops->snapshot_map(store, id, from_bytes, ret_run, err);
 }

@@ -60,6 +60,32 @@ struct cow_image *cow_store_args_image(const struct cow_store_args *args, int ro
 	return NULL;
 }
 
+const char *cow_store_args_value(const struct cow_store_args *args, const char *key)
+{
+	for (size_t i = 0; i < args->nr_geometry; i++)
+		if (!strcmp(args->geometry[i].key, key))
+			return args->geometry[i].value;
+	return NULL;
+}
+
+static bool is_among(const char *key, const char *const *keys)
+{
+	for (; *keys; keys++)
+		if (!strcmp(*keys, key))
+			return true;
+	return false;
+}
+
+int cow_store_args_check_keys(const struct cow_store_args *args, const char *const *keys,
+			      struct cow_err *err)
+{
+	for (size_t i = 0; i < args->nr_geometry; i++)
+		if (!is_among(args->geometry[i].key, keys))
+			return cow_fail(err, -EINVAL, "a %s store has no property \"%s\"",
+					args->kind, args->geometry[i].key);
+	return 0;
+}
+
 /* ---------------------------------------------------------------- probing */
 
 static int probe_refuse(struct cow_image *image, struct cow_err *err)

@@ -9,26 +9,43 @@
 
 #include "libcow/base/array.h"
 #include "libcow/base/err.h"
+#include "libcow/base/units.h"
 #include "libcow/store/store.h"
 
 bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 			   struct cow_extent *ret_extent)
 {
-	uint64_t within = old_bytes & (store->chunk_bytes - 1);
+	uint64_t chunk_bytes = store->chunk_bytes;
 	struct exmap_run run;
+	uint64_t within;
 
-	if (!cow_exmap_next(store->map, old_bytes >> store->chunk_shift, &run))
+	if (!cow_store_map_next(store, chunk_of(old_bytes, chunk_bytes), &run))
 		return false;
-	ret_extent->old_bytes = run.old_chunk << store->chunk_shift;
-	ret_extent->new_bytes = store_chunk_to_bytes(store, run.new_chunk);
-	ret_extent->len_bytes = run.nr_chunks << store->chunk_shift;
+	ret_extent->old_bytes = chunk_to_bytes(run.old_chunk, chunk_bytes);
+	ret_extent->new_bytes = chunk_to_bytes(run.new_chunk, chunk_bytes);
+	ret_extent->len_bytes = chunk_to_bytes(run.nr_chunks, chunk_bytes);
 	if (ret_extent->old_bytes < old_bytes) { /* begin within the chunk */
+		within = old_bytes - ret_extent->old_bytes;
 		ret_extent->old_bytes += within;
 		if (add_overflows(ret_extent->new_bytes, within, &ret_extent->new_bytes))
 			ret_extent->new_bytes = COW_OFFSET_NONE;
 		ret_extent->len_bytes -= within;
 	}
 	return true;
+}
+
+bool cow_store_is_same(const struct cow_store *a, const struct cow_store *b)
+{
+	if (a->shared || b->shared)
+		return a->shared == b->shared && a->snapshot_id == b->snapshot_id;
+	return a->data == b->data;
+}
+
+uint64_t cow_store_view_bytes(const struct cow_store *store, const struct cow_image *origin)
+{
+	if (store->view_bytes)
+		return store->view_bytes;
+	return origin ? origin->size_bytes : 0;
 }
 
 /* Joins a move that continues the last one, upwards or downwards. */

@@ -27,7 +27,7 @@ struct store_move {
 	struct cow_image *to;
 	uint64_t from_bytes;
 	uint64_t to_bytes;
-	uint64_t len_bytes; /* clipped at the end of the origin (I11) */
+	uint64_t len_bytes; /* clipped at the end of the target (I11) */
 };
 
 /* What may be moved next: a growable array that the caller keeps. */
@@ -39,20 +39,72 @@ struct store_moves {
 	bool is_last;	    /* nothing is left after these */
 };
 
+/* What is left of a merge: of the records, whatever the map says of some twice. */
+struct store_left {
+	uint64_t nr_chunks; /* exceptions, or regions, still to be moved */
+	uint64_t bytes;	    /* of the target, clipped at its end (I11) */
+};
+
+/* A run of one snapshot's map. */
+struct store_run {
+	uint64_t old_bytes, new_bytes, len_bytes;
+	bool is_shared; /* a write to it needs a block of its own first */
+};
+
+/* Jobs that not every kind allows; a merge asks before it writes. */
+#define STORE_JOB_SIBLING (1u << 0) /* keep other snapshots true */
+#define STORE_JOB_UNDO (1u << 1)    /* save what is overwritten; needs a label */
+#define STORE_JOB_KEEP (1u << 2)    /* leave the exceptions where they are */
+#define STORE_JOB_DISCARD (1u << 3) /* give unused blocks back */
+#define STORE_JOB_SCRUB (1u << 4)   /* overwrite them */
+#define STORE_JOB_SKIP (1u << 5)    /* go on past what cannot be read */
+#define STORE_JOBS_ALL 63u
+
+/* No snapshot: the parent of an empty one; behind the last. */
+#define STORE_SNAPSHOT_NONE UINT64_MAX
+
+/* A stretch of whole chunks (but for the end of a view) that some snapshots of
+ * one store lack. */
+struct store_lack {
+	uint64_t offset_bytes, len_bytes;
+	struct cow_store *const *members;
+	size_t nr_members;
+};
+
+/* A walk over them, ascending; members are valid until the next call. */
+struct store_lacks {
+	bool (*next)(struct store_lacks *lacks, struct store_lack *ret_lack);
+};
+
 struct store_ops {
 	const char *name;    /* for --type and messages: "persistent" */
 	const char *summary; /* one line for --help and the manual page */
-	int probe_role;	     /* which image probe() looks at */
+	bool can_share;	     /* takes args->sibling */
+	int probe_role;	     /* which image probe() looks at, and cow_create() is given */
+	uint32_t jobs;	     /* STORE_JOB_* that it allows */
+	/* Moves go to the image that holds the exceptions, too; else it is refused
+	 * that these are one. */
+	bool is_target_data;
 
 	/* 0: mine; -EMEDIUMTYPE: not mine; anything else: could not look. */
 	int (*probe)(struct cow_image *image, struct cow_err *err);
-	/* Allocates the kind's struct (cow_store first), reads header and
+	/*
+	 * Allocates the kind's struct (cow_store first), reads header and
 	 * exceptions (filling store->map, sealed); refuses what is damaged
-	 * unless flags say otherwise. Must not write (I10). */
+	 * unless flags say otherwise. Must not write (I10). Many snapshots:
+	 * args->sibling is a handle of this kind on the same store, whose shared
+	 * object the new one stands on; the wrapper has refused it where
+	 * can_share is false.
+	 */
 	int (*open)(const struct cow_store_args *args, struct cow_store **ret_store,
 		    struct cow_err *err);
 	void (*close)(struct cow_store *store); /* the wrapper frees map and struct */
 	void (*info)(const struct cow_store *store, struct cow_store_info *ret_info);
+	/* Finds the run at or behind old_chunk, clipped to begin there; false:
+	 * none. NULL: store->map says it. Cannot fail: what it needs is in
+	 * memory since open(). */
+	bool (*map_next)(const struct cow_store *store, uint64_t old_chunk,
+			 struct exmap_run *ret_run);
 
 	/* Works on images that open() refuses; findings go to the report. */
 	int (*check)(const struct cow_store_args *args, const struct cow_check_params *params,
@@ -67,9 +119,18 @@ struct store_ops {
 			     const struct cow_callbacks *callbacks, struct cow_image *target,
 			     struct cow_err *err);
 
+	/* What is left to be moved, and where: the first range of the target at or
+	 * behind from_bytes that the rest of the job overwrites, clipped to begin
+	 * there; false: none. NULL: all exceptions that open() found, each in its
+	 * place of the origin. Progress, preserving, undo and counts go by these
+	 * two, never by the map. */
+	void (*moves_left)(const struct cow_store *store, struct store_left *ret_left);
+	bool (*target_next)(const struct cow_store *store, uint64_t from_bytes,
+			    struct cow_segment *ret_range);
+
 	/* Merge. next_moves: further moves, about budget_bytes of them, from the
 	 * end of the list towards its start, behind what earlier calls gave.
-	 * settle: the data of everything up to token is durable on the origin
+	 * settle: the data of everything up to token is durable on the target
 	 * (I1); forget its exceptions with one metadata write, durably (I2).
 	 * rewind: forget what next_moves has given beyond the last settle. */
 	int (*next_moves)(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
@@ -99,11 +160,49 @@ struct store_ops {
 		      size_t len_bytes, struct cow_err *err);
 	int (*publish)(struct cow_store *store, struct cow_err *err);
 
-	int (*create_size)(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			   struct cow_err *err);
-	int (*create_fit)(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			  struct cow_err *err);
-	int (*create)(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err);
+	/*
+	 * Copy-out to several snapshots of one store: NULL, unless can_share.
+	 * lacks: the stretches that will be appended, with the members that lack
+	 * them. reserve_group counts data blocks of the union, and the metadata
+	 * blocks of the worst case; append_group writes one block of data that
+	 * each member finds. publish of one handle publishes all of the store.
+	 */
+	int (*reserve_group)(struct cow_store *const *stores, size_t nr_stores,
+			     struct store_lacks *lacks, struct cow_err *err);
+	int (*append_group)(struct cow_store *const *members, size_t nr_members, uint64_t old_bytes,
+			    const void *buf, size_t len_bytes, struct cow_err *err);
+	/* Gives each chunk of the range that is shared with another snapshot a
+	 * block of its own, with the same data: what new_bytes names may be
+	 * overwritten then. The record is durable with publish. NULL: nothing is
+	 * ever shared. */
+	int (*unshare)(struct cow_store *store, uint64_t old_bytes, uint64_t len_bytes,
+		       struct cow_err *err);
+	/* Exchanges what two snapshots of one store show, in one transaction;
+	 * durable when it returns. It is its own undo. */
+	int (*swap)(struct cow_store *a, struct cow_store *b, struct cow_err *err);
+
+	/*
+	 * Many snapshots, on any handle of the store. next: the first id from
+	 * from_id on, or STORE_SNAPSHOT_NONE. create: of a parent, or an empty one
+	 * of view_bytes (parent STORE_SNAPSHOT_NONE); delete: nobody has it open.
+	 * Both are durable when they return. map: the first run of a snapshot at
+	 * or behind from_bytes, clipped to begin there; len_bytes 0: none.
+	 */
+	int (*snapshot_next)(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
+			     struct cow_err *err);
+	int (*snapshot_create)(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			       uint64_t *ret_id, struct cow_err *err);
+	int (*snapshot_delete)(struct cow_store *store, uint64_t id, struct cow_err *err);
+	int (*snapshot_map)(struct cow_store *store, uint64_t id, uint64_t from_bytes,
+			    struct store_run *ret_run, struct cow_err *err);
+
+	/* args: roles, geometry and the wanted chunk_bytes, never 0; a kind
+	 * refuses a geometry key that it does not know. All three or none. */
+	int (*create_size)(const struct cow_store_args *args, uint64_t origin_bytes,
+			   uint64_t *ret_bytes, struct cow_err *err);
+	int (*create_fit)(const struct cow_store_args *args, uint64_t wanted_bytes,
+			  uint64_t *ret_bytes, struct cow_err *err);
+	int (*create)(const struct cow_store_args *args, struct cow_err *err);
 	int (*invalidate)(struct cow_store *store, struct cow_err *err);
 	/* The label (core/label.h); label_write is durable. */
 	int (*label_read)(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
@@ -114,29 +213,25 @@ struct store_ops {
 	int (*unchanged)(struct cow_store *store, struct cow_err *err);
 };
 
-struct cow_store {
-	const struct store_ops *ops;
-	struct cow_exmap *map;	    /* sealed */
-	struct cow_image *origin;   /* NULL: role not given */
-	struct cow_image *data;	    /* where the map's new chunks lie */
-	struct cow_image *metadata; /* what settle() writes; often data itself */
-	uint64_t chunk_bytes;
-	/* log2 of chunk_bytes. "chunk << chunk_shift" fits: an old chunk in the map lies
-	 * below the end of the largest origin, a new one below that of the image; but
-	 * for a new one of a damaged store, see store_chunk_to_bytes(). */
-	unsigned int chunk_shift;
-	bool is_damaged; /* opened in spite of damage: read, never merged */
+/* What several handles on one store have in common, as its kind keeps it: each
+ * kind that has such an object begins its own with this. */
+struct store_shared {
+	unsigned int nr_handles; /* open ones; the kind frees it with the last */
 };
 
-/* Where a chunk begins; UINT64_MAX, behind all images, where no number says so:
- * new chunks of a damaged store may be up to 2^54, and a chunk has up to 2^30
- * bytes. */
-static inline uint64_t store_chunk_to_bytes(const struct cow_store *store, uint64_t chunk)
-{
-	uint64_t bytes;
-
-	return mul_overflows(chunk, store->chunk_bytes, &bytes) ? UINT64_MAX : bytes;
-}
+struct cow_store {
+	const struct store_ops *ops;
+	struct cow_exmap *map;	     /* sealed; NULL: ops->map_next has it */
+	struct cow_image *origin;    /* below the view; NULL: not given, or zeros */
+	struct cow_image *target;    /* where moves go, what the engine flushes; NULL: not given */
+	struct cow_image *data;	     /* where the map's new chunks lie */
+	struct cow_image *metadata;  /* what settle() writes; often data itself */
+	uint64_t chunk_bytes;	     /* whole sectors, not always a power of two */
+	uint64_t view_bytes;	     /* length of the view; 0: the origin's */
+	bool is_damaged;	     /* opened in spite of damage: read, never merged */
+	struct store_shared *shared; /* with which other handles; NULL: with none */
+	uint64_t snapshot_id;	     /* which of several snapshots; else 0 */
+};
 
 COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
 
@@ -151,8 +246,22 @@ int cow_store_find_ops(const struct cow_store_args *args, const struct store_ops
 		       struct cow_err *err);
 /* The image of a role, or NULL. */
 struct cow_image *cow_store_args_image(const struct cow_store_args *args, int role, uint32_t index);
+/* The value of a key of the geometry, or NULL. */
+const char *cow_store_args_value(const struct cow_store_args *args, const char *key);
+/* Refuses a key that is not in keys (NULL ends them). Errors: -EINVAL. */
+int cow_store_args_check_keys(const struct cow_store_args *args, const char *const *keys,
+			      struct cow_err *err);
 
 /* dispatch.c; contracts above, -EOPNOTSUPP where the kind has no such operation. */
+/* Does the kind allow all of these jobs? Errors: -EOPNOTSUPP (id "unsupported"). */
+int cow_store_allows(const struct cow_store *store, uint32_t jobs, struct cow_err *err);
+/* May the two be one image? */
+bool cow_store_is_target_data(const struct cow_store *store);
+bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,
+			struct exmap_run *ret_run);
+void cow_store_moves_left(const struct cow_store *store, struct store_left *ret_left);
+bool cow_store_target_next(const struct cow_store *store, uint64_t from_bytes,
+			   struct cow_segment *ret_range);
 int cow_store_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			 struct cow_err *err);
 int cow_store_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
@@ -171,7 +280,29 @@ int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],
 int cow_store_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
 			  struct cow_err *err);
 
-/* store.c: appends to the array, joining a move that continues the last one
+int cow_store_reserve_group(struct cow_store *const *stores, size_t nr_stores,
+			    struct store_lacks *lacks, struct cow_err *err);
+int cow_store_append_group(struct cow_store *const *members, size_t nr_members, uint64_t old_bytes,
+			   const void *buf, size_t len_bytes, struct cow_err *err);
+int cow_store_unshare(struct cow_store *store, uint64_t old_bytes, uint64_t len_bytes,
+		      struct cow_err *err);
+/* Also -EINVAL: the two are not snapshots of one store. */
+int cow_store_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err);
+int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
+			    struct cow_err *err);
+int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			      uint64_t *ret_id, struct cow_err *err);
+int cow_store_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
+int cow_store_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_bytes,
+			   struct store_run *ret_run, struct cow_err *err);
+
+/* store.c */
+/* Are the two handles on one snapshot? By the shared object and the id, where there
+ * is one, else by the image with the data. */
+bool cow_store_is_same(const struct cow_store *a, const struct cow_store *b);
+/* The length of the view over an image (NULL: none). */
+uint64_t cow_store_view_bytes(const struct cow_store *store, const struct cow_image *origin);
+/* Appends to the array, joining a move that continues the last one
  * (downwards or upwards). Errors: -ENOMEM. */
 int cow_store_moves_add(struct store_moves *moves, const struct store_move *move,
 			struct cow_err *err);

@@ -54,8 +54,8 @@ int transient_open(const struct cow_store_args *args, struct cow_store **ret_sto
 	transient->is_valid = true;
 	transient->store.ops = &transient_ops;
 	transient->store.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0);
+	transient->store.target = transient->store.origin;
 	transient->store.chunk_bytes = chunk_bytes;
-	transient->store.chunk_shift = log2_exact(chunk_bytes);
 	ret = cow_image_memory_new(UINT64_C(1) << 62, &transient->store.data, err);
 	if (!ret)
 		ret = cow_exmap_new(&transient->store.map, err);
@@ -82,7 +82,7 @@ static void transient_info(const struct cow_store *store, struct cow_store_info 
 
 	ret_info->valid = transient->is_valid;
 	ret_info->nr_exceptions = transient->nr_chunks;
-	ret_info->allocated_sectors = bytes_to_sectors(transient->next_chunk << store->chunk_shift);
+	ret_info->allocated_sectors = bytes_to_sectors(transient->next_chunk * store->chunk_bytes);
 	ret_info->total_sectors = bytes_to_sectors(cow_image_size(store->data));
 	ret_info->metadata_sectors = 0;
 }
@@ -107,11 +107,11 @@ static int transient_next_moves(struct cow_store *store, uint64_t budget_bytes,
 		if (transient->nr_given <= first)
 			continue;
 		nr = transient->nr_given - first;
-		take = min_u64(nr, max_u64(1, (budget_bytes - bytes) >> store->chunk_shift));
+		take = min_u64(nr, max_u64(1, (budget_bytes - bytes) / store->chunk_bytes));
 		skip = nr - take;
-		move.from_bytes = (run->new_chunk + skip) << store->chunk_shift;
-		move.to_bytes = (run->old_chunk + skip) << store->chunk_shift;
-		move.len_bytes = min_u64(take << store->chunk_shift, origin_bytes - move.to_bytes);
+		move.from_bytes = (run->new_chunk + skip) * store->chunk_bytes;
+		move.to_bytes = (run->old_chunk + skip) * store->chunk_bytes;
+		move.len_bytes = min_u64(take * store->chunk_bytes, origin_bytes - move.to_bytes);
 		ret = cow_store_moves_add(moves, &move, err);
 		if (ret)
 			return ret;
@@ -150,7 +150,7 @@ static void transient_rewind(struct cow_store *store)
 static int transient_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err)
 {
 	const struct transient *transient = to_transient(store);
-	uint64_t all = cow_image_size(store->data) >> store->chunk_shift;
+	uint64_t all = cow_image_size(store->data) / store->chunk_bytes;
 
 	if (nr_chunks <= all - transient->next_chunk)
 		return 0;
@@ -207,25 +207,25 @@ static int transient_append(struct cow_store *store, uint64_t old_bytes, const v
 				" neither begins a chunk nor continues the unfinished one",
 				old_bytes);
 	if (skip) {
-		if (!cow_exmap_lookup(store->map, old_bytes >> store->chunk_shift, &run))
+		if (!cow_exmap_lookup(store->map, old_bytes / store->chunk_bytes, &run))
 			return cow_fail(err, -EINVAL, "offset %" PRIu64 " continues no chunk",
 					old_bytes);
 		done = min_u64(len_bytes, store->chunk_bytes - skip);
-		ret = data_write(store, bytes, done, (run.new_chunk << store->chunk_shift) + skip,
+		ret = data_write(store, bytes, done, (run.new_chunk * store->chunk_bytes) + skip,
 				 err);
 		transient->unfinished_bytes = (skip + done) & (store->chunk_bytes - 1);
 	}
 	while (!ret && done < len_bytes) {
 		uint64_t nr = div_ceil(len_bytes - done, store->chunk_bytes), len;
 
-		run.old_chunk = (old_bytes + done) >> store->chunk_shift;
+		run.old_chunk = (old_bytes + done) / store->chunk_bytes;
 		run.new_chunk = transient->next_chunk;
 		run.nr_chunks = min_u64(nr, RUN_CHUNKS_MAX);
-		len = min_u64(len_bytes - done, run.nr_chunks << store->chunk_shift);
+		len = min_u64(len_bytes - done, run.nr_chunks * store->chunk_bytes);
 		ret = run_add(transient, &run, err);
 		if (!ret)
 			ret = data_write(store, bytes ? bytes + done : NULL, len,
-					 run.new_chunk << store->chunk_shift, err);
+					 run.new_chunk * store->chunk_bytes, err);
 		transient->next_chunk += run.nr_chunks;
 		done += len;
 		transient->unfinished_bytes = len & (store->chunk_bytes - 1);
@@ -242,7 +242,7 @@ static int transient_publish(struct cow_store *store, struct cow_err *err)
 
 	if (!transient->unfinished_bytes || !last)
 		return 0;
-	end = ((last->old_chunk + last->nr_chunks - 1) << store->chunk_shift) +
+	end = ((last->old_chunk + last->nr_chunks - 1) * store->chunk_bytes) +
 	      transient->unfinished_bytes;
 	if (!store->origin || end != cow_image_size(store->origin))
 		return cow_fail(err, -EINVAL, "the last chunk is unfinished");

@@ -27,8 +27,14 @@
 
 /* ----------------------------------------------------------------- create */
 
-static int create_check_chunk(uint64_t chunk_bytes, struct cow_err *err)
+static int create_check_args(const struct cow_store_args *args, struct cow_err *err)
 {
+	static const char *const no_keys[] = { NULL };
+	uint64_t chunk_bytes = args->chunk_bytes;
+	int ret = cow_store_args_check_keys(args, no_keys, err);
+
+	if (ret)
+		return ret;
 	if (chunk_bytes % COW_SECTOR_BYTES == 0 &&
 	    cow_snap_chunk_sectors_ok(bytes_to_sectors(chunk_bytes)))
 		return 0;
@@ -39,13 +45,14 @@ static int create_check_chunk(uint64_t chunk_bytes, struct cow_err *err)
 		chunk_bytes);
 }
 
-int cow_snap_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			 struct cow_err *err)
+int cow_snap_create_size(const struct cow_store_args *args, uint64_t origin_bytes,
+			 uint64_t *ret_bytes, struct cow_err *err)
 {
+	uint64_t chunk_bytes = args->chunk_bytes;
 	uint64_t nr_chunks, bytes;
 	int ret;
 
-	ret = create_check_chunk(chunk_bytes, err);
+	ret = create_check_args(args, err);
 	if (ret)
 		return ret;
 	/* Header, data, and every area that the list reaches: when n records
@@ -63,14 +70,15 @@ int cow_snap_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *
 	return 0;
 }
 
-int cow_snap_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			struct cow_err *err)
+int cow_snap_create_fit(const struct cow_store_args *args, uint64_t wanted_bytes,
+			uint64_t *ret_bytes, struct cow_err *err)
 {
+	uint64_t chunk_bytes = args->chunk_bytes;
 	struct snap_layout layout;
 	uint64_t nr_chunks;
 	int ret;
 
-	ret = create_check_chunk(chunk_bytes, err);
+	ret = create_check_args(args, err);
 	if (ret)
 		return ret;
 	cow_snap_layout_init(&layout, chunk_bytes, wanted_bytes);
@@ -89,12 +97,16 @@ int cow_snap_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *r
 	return 0;
 }
 
-static int create_check(const struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
+static int create_check(const struct cow_image *cow, const struct cow_store_args *args,
+			struct cow_err *err)
 {
-	int ret = create_check_chunk(chunk_bytes, err);
+	uint64_t chunk_bytes = args->chunk_bytes;
+	int ret = create_check_args(args, err);
 
 	if (ret)
 		return ret;
+	if (!cow)
+		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
 	if (chunk_bytes % cow->logical_block_bytes)
 		return cow_refuse(err, -EINVAL, "chunk-size", NULL,
 				  "a chunk size of %" PRIu64
@@ -109,15 +121,17 @@ static int create_check(const struct cow_image *cow, uint64_t chunk_bytes, struc
 	return 0;
 }
 
-int cow_snap_create(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
+int cow_snap_create(const struct cow_store_args *args, struct cow_err *err)
 {
+	struct cow_image *cow = cow_store_args_image(args, COW_ROLE_COW, 0);
+	uint64_t chunk_bytes = args->chunk_bytes;
 	const struct snap_header header = { SNAP_MAGIC, 1, SNAP_VERSION,
 					    (uint32_t)bytes_to_sectors(chunk_bytes) };
 	uint8_t raw[SNAP_HEADER_BYTES] = { 0 };
 	uint64_t rest = min_u64(chunk_bytes, COW_PIECE_BYTES) - sizeof(raw);
 	int ret;
 
-	ret = create_check(cow, chunk_bytes, err);
+	ret = create_check(cow, args, err);
 	if (!ret)
 		ret = cow_image_pwrite(cow, raw, sizeof(raw), 0, err);
 	if (!ret)

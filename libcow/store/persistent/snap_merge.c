@@ -70,14 +70,14 @@ static int move_add(const struct snap_store *p, const struct snap_record *record
 {
 	struct store_move move = {
 		.from = p->store.data,
-		.to = p->store.origin,
+		.to = p->store.target,
 		.from_bytes = record->new_chunk << p->layout.chunk_shift,
 		.to_bytes = record->old_chunk << p->layout.chunk_shift,
 		.len_bytes = p->layout.chunk_bytes,
 	};
 
 	/* I11: the origin's last chunk may be short. */
-	move.len_bytes = min_u64(move.len_bytes, p->store.origin->size_bytes - move.to_bytes);
+	move.len_bytes = min_u64(move.len_bytes, p->store.target->size_bytes - move.to_bytes);
 	moves->nr_chunks++;
 	return cow_store_moves_add(moves, &move, err);
 }
@@ -89,7 +89,7 @@ int cow_snap_next_moves(struct cow_store *store, uint64_t budget_bytes, struct s
 	uint64_t bytes = 0;
 	int ret;
 
-	if (!store->origin)
+	if (!store->target)
 		return cow_fail(err, -EINVAL, "the store was opened without its origin");
 	for (; p->cursor && bytes < max_u64(budget_bytes, 1); bytes += p->layout.chunk_bytes) {
 		struct snap_record record;

@@ -147,7 +147,6 @@ static int snap_read_header(struct snap_store *p, const struct cow_store_args *a
 	p->is_valid = header.valid;
 	p->store.is_damaged = header.magic != SNAP_MAGIC;
 	p->store.chunk_bytes = sectors_to_bytes(header.chunk_sectors);
-	p->store.chunk_shift = log2_exact(p->store.chunk_bytes);
 	cow_snap_layout_init(&p->layout, p->store.chunk_bytes, cow->size_bytes);
 	ret = chunk_size_check(p, args, err);
 	if (ret)
@@ -180,6 +179,7 @@ static int snap_open(const struct cow_store_args *args, struct cow_store **ret_s
 		return cow_fail(err, -ENOMEM, "no memory for a store");
 	p->store.ops = &cow_store_persistent_ops;
 	p->store.origin = cow_store_args_image(args, COW_ROLE_ORIGIN, 0);
+	p->store.target = p->store.origin;
 	p->store.data = cow;
 	p->store.metadata = cow;
 	ret = snap_read_header(p, args, err);
@@ -253,6 +253,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.name = "persistent",
 	.summary = "device-mapper snapshot, persistent exception store (\"SnAp\")",
 	.probe_role = COW_ROLE_COW,
+	.jobs = STORE_JOBS_ALL,
 	.probe = snap_probe,
 	.open = snap_open,
 	.close = snap_close,

@@ -75,11 +75,11 @@ int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err);
 /* snap_create.c: zeroes what stands behind the end of the list in its
  * area, durably; nothing where it is zero already. */
 int cow_snap_tidy(struct cow_store *store, struct cow_err *err);
-int cow_snap_create(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err);
-int cow_snap_create_size(uint64_t origin_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			 struct cow_err *err);
-int cow_snap_create_fit(uint64_t wanted_bytes, uint64_t chunk_bytes, uint64_t *ret_bytes,
-			struct cow_err *err);
+int cow_snap_create(const struct cow_store_args *args, struct cow_err *err);
+int cow_snap_create_size(const struct cow_store_args *args, uint64_t origin_bytes,
+			 uint64_t *ret_bytes, struct cow_err *err);
+int cow_snap_create_fit(const struct cow_store_args *args, uint64_t wanted_bytes,
+			uint64_t *ret_bytes, struct cow_err *err);
 int cow_snap_invalidate(struct cow_store *store, struct cow_err *err);
 int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err);
 int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],

@@ -49,7 +49,6 @@ static void pair_new(struct pair *pair, uint64_t chunk_bytes, uint64_t size_byte
 	OK(cow_exmap_new(&pair->store.map, err));
 	pair->store.data = pair->store.metadata = pair->cow;
 	pair->store.chunk_bytes = chunk_bytes;
-	pair->store.chunk_shift = log2_exact(chunk_bytes);
 }
 
 static void pair_free(struct pair *pair)
@@ -332,7 +331,6 @@ static void hostile_numbers_do_not_wrap(void)
 	OK(cow_exmap_new(&pair.store.map, err));
 	pair.store.data = pair.cow;
 	pair.store.chunk_bytes = UINT64_C(1) << 30;
-	pair.store.chunk_shift = 30;
 	pair.store.is_damaged = true;
 	/* 2^34 * 2^30 is 0 modulo 2^64: the header, if it wrapped. */
 	pair_map(&pair, 1, UINT64_C(1) << 34, 1);

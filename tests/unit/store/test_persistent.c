@@ -65,7 +65,10 @@ static int store_open(struct cow_image *origin, struct cow_image *cow, struct co
 
 static int store_create(struct cow_image *cow, uint64_t chunk_bytes, struct cow_err *err)
 {
-	return cow_store_persistent_ops.create(cow, chunk_bytes, err);
+	struct cow_create_params params = COW_CREATE_PARAMS_INIT;
+
+	params.chunk_bytes = chunk_bytes;
+	return cow_create(cow, &params, err);
 }
 
 /* ------------------------------------------------------------------ layout */
@@ -175,9 +178,12 @@ static void a_computed_size_holds_the_whole_origin(void)
 		static uint8_t data[100 * 512];
 		struct cow_image *cow;
 		struct cow_store *store;
+		struct cow_create_params params = COW_CREATE_PARAMS_INIT;
 		uint64_t bytes;
 
-		OK(cow_store_persistent_ops.create_size(nr_chunks * 512 - 100, 512, &bytes, err));
+		params.origin_bytes = nr_chunks * 512 - 100;
+		params.chunk_bytes = 512;
+		OK(cow_create_size(&params, &bytes, err));
 		CHECK_EQ(bytes, (nr_chunks + 2 + nr_chunks / 32) * 512);
 		OK(cow_image_memory_new(bytes, &cow, err));
 		OK(store_create(cow, 512, err));
