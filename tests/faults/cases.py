@@ -78,15 +78,15 @@ def pair_cases(number, work):
                good=(0, 1, 4))
     yield Case("repair-undo", ["snapcheck", "-y", "--force=overwrite", "--save-undo=u.img", "c.img"],
                broken, ("u.img",), good=(0, 1, 4), again=(0, 1, 4)).in_place("c.img", loose=("u.img",))
-    yield Case("merge", ["snapmerge", "--force=uuid", "o.img", "c.img"], both,
+    yield Case("merge", ["snapmerge", "-y", "--force=uuid", "o.img", "c.img"], both,
                answer=merged).in_place("o.img", "c.img")
-    yield Case("merge-keep", ["snapmerge", "--keep", "o.img", "c.img"], both,
+    yield Case("merge-keep", ["snapmerge", "-y", "--keep", "o.img", "c.img"], both,
                answer=merged).in_place("o.img", "c.img")
-    yield Case("merge-treat", ["snapmerge", "--sparse", "--scrub", "--discard", "o.img", "c.img"], both,
+    yield Case("merge-treat", ["snapmerge", "-y", "--sparse", "--scrub", "--discard", "o.img", "c.img"], both,
                answer=merged).in_place("o.img", "c.img")
-    yield Case("merge-undo", ["snapmerge", "--save-undo=u.img", "o.img", "c.img"], both, ("u.img",),
+    yield Case("merge-undo", ["snapmerge", "-y", "--save-undo=u.img", "o.img", "c.img"], both, ("u.img",),
                answer=merged).in_place("o.img", "c.img")
-    yield Case("merge-sibling", ["snapmerge", "--sibling=s.img", "o.img", "c.img"],
+    yield Case("merge-sibling", ["snapmerge", "-y", "--sibling=s.img", "o.img", "c.img"],
                dict(both, **{"s.img": sibling}), answer=merged).in_place("o.img", "c.img", "s.img")
     yield Case("merge-new", ["snapmerge", "-o", "x.img", "o.img", "c.img"], both, ("x.img",),
                answer={"x.img": pair.view})

@@ -70,7 +70,7 @@ setup() {
 	cp cow.img c2.img
 	run -0 --separate-stderr merge_some origin.img cow.img 1G
 	[[ $output == "$left chunks merged, 0 left,"* ]]
-	snapmerge -q o2.img c2.img
+	snapmerge -y -q o2.img c2.img
 	for merged in origin.img o2.img; do
 		[ "$(sum "$merged")" = "$(fact multiarea-c8 merged_origin_sha256)" ]
 	done

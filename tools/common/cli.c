@@ -171,6 +171,12 @@ static bool begins_with_name(const struct cow_err *err)
 	return !strncmp(text, err->image, len) && text[len] && strchr(" \":,", text[len]);
 }
 
+/* A question that got no yes: it ends with its own way on. */
+static bool is_unanswered(const struct cow_err *err)
+{
+	return !strcmp(err->id, "unanswered") || !strcmp(err->id, "declined");
+}
+
 int cli_fail(const struct cow_err *err)
 {
 	/* Lower layers do not always know the name; say it once. */
@@ -182,7 +188,7 @@ int cli_fail(const struct cow_err *err)
 	if (err->code == -EPIPE)
 		return bit; /* the reader knows */
 	/* The library ends some sentences with the way out already. */
-	if (bit != CLI_REFUSED || strstr(err->message, "--force=") ||
+	if (bit != CLI_REFUSED || is_unanswered(err) || strstr(err->message, "--force=") ||
 	    strstr(err->message, "(cannot be forced)"))
 		cli_warn("%s%s%s", name, colon, err->message);
 	else if (can_force(err->force))
@@ -490,20 +496,4 @@ int cli_finish(int status)
 	if (code)
 		status |= CLI_FAILED;
 	return close_stdout(status, stdout_code);
-}
-
-bool cli_confirm(const char *question)
-{
-	char answer[16];
-
-	if (cli.spec->common->yes || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-		return true;
-	cli_status_line(NULL);
-	fprintf(stderr, "%s: %s [y/N] ", cli.spec->tool, question);
-	(void)fflush(stderr);
-	if (!fgets(answer, sizeof(answer), stdin)) {
-		fputc('\n', stderr);
-		return false;
-	}
-	return answer[0] == 'y' || answer[0] == 'Y';
 }

@@ -86,10 +86,6 @@ void cli_next_again(void);
  * place, quoted for a shell; NULL: no memory. */
 char *cli_line_swapped(const char *a, const char *b);
 
-/* A yes/no question on the terminal; without one, or with -y, the answer is
- * yes. Returns false for no. */
-bool cli_confirm(const char *question);
-
 /* The progress bar: one line that is overwritten, or cleared (NULL). */
 void cli_status_line(const char *text);
 bool cli_stderr_is_terminal(void);

@@ -87,9 +87,9 @@ static const char *const allowed[] = {
 /* Of the terminal, of block devices, of files with shared extents. No TIOCSTI
  * (types into the terminal), no SG_IO (sends commands to a disk). */
 static const unsigned long allowed_ioctls[] = {
-	TCGETS,	    TCGETS_2,	TIOCGWINSZ, FIONREAD,	  BLKGETSIZE,	BLKGETSIZE64,
-	BLKSSZGET,  BLKPBSZGET, BLKIOMIN,   BLKIOOPT,	  BLKROGET,	BLKFLSBUF,
-	BLKZEROOUT, BLKDISCARD, FICLONE,    FICLONERANGE, FS_IOC_FIEMAP
+	TCGETS,	    TCGETS_2,	TIOCGWINSZ, FIONREAD,	  BLKGETSIZE,	 BLKGETSIZE64,
+	BLKSSZGET,  BLKPBSZGET, BLKIOMIN,   BLKIOOPT,	  BLKROGET,	 BLKFLSBUF,
+	BLKZEROOUT, BLKDISCARD, FICLONE,    FICLONERANGE, FS_IOC_FIEMAP, TCFLSH
 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))

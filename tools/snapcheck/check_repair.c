@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "tools/images/blkid.h"
+#include "tools/common/ask.h"
 #include "tools/common/cli.h"
 #include "tools/common/list.h"
 #include "tools/common/outputs.h"
@@ -291,24 +292,18 @@ static bool approve(void *user, const struct cow_finding *finding)
 		if (repair->all[i] == finding->problem)
 			return true;
 	while (!repair->is_stopped) {
-		cli_status_line(NULL);
-		fprintf(stderr, "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(), finding->sentence,
-			cli_tool(), question ? question : "mark the store valid");
-		(void)fflush(stderr);
-		if (!fgets(answer, sizeof(answer), stdin))
-			answer[0] = 'q';
-		switch (answer[0]) {
-		case 'a':
-			if (repair->nr_all < sizeof(repair->all) / sizeof(repair->all[0]))
-				repair->all[repair->nr_all++] = finding->problem;
+		if (!ask_line(answer, sizeof(answer), "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(),
+			      finding->sentence, cli_tool(),
+			      question ? question : "mark the store valid"))
+			strcpy(answer, "q");
+		if (!strcmp(answer, "a") &&
+		    repair->nr_all < sizeof(repair->all) / sizeof(repair->all[0]))
+			repair->all[repair->nr_all++] = finding->problem;
+		if (!strcmp(answer, "a") || !strcmp(answer, "y") || !strcmp(answer, "yes"))
 			return true;
-		case 'y':
-			return true;
-		case 'n':
+		if (!strcmp(answer, "n") || !strcmp(answer, "no"))
 			return false;
-		case 'q':
-			repair->is_stopped = true;
-		}
+		repair->is_stopped = !strcmp(answer, "q");
 	}
 	return false;
 }

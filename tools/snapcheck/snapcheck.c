@@ -13,6 +13,7 @@
 #include "tools/snapcheck/check.h"
 #include "tools/snapcheck/check_repair.h"
 #include "tools/snapcheck/check_verify.h"
+#include "tools/common/ask.h"
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 #include "tools/images/operands.h"
@@ -88,8 +89,7 @@ static bool has_bad_options(void)
 static bool is_asking(void)
 {
 	return !options.common.yes && !options.preen && !options.common.dry_run &&
-	       !options.output && !has_bad_options() && isatty(STDIN_FILENO) &&
-	       cli_stderr_is_terminal();
+	       !options.output && !has_bad_options() && ask_is_possible();
 }
 
 static bool wants_repair(void)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "tools/snapmerge/merge.h"
+#include "tools/common/ask.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
 
@@ -125,7 +126,6 @@ static int plan_and_merge(struct merge_job *job)
 {
 	const struct cli_common *common = &job->options->common;
 	struct cow_err err = COW_ERR_INIT;
-	char question[COW_ERR_IMAGE_BYTES + 64];
 
 	if (look_first(job, &err))
 		return cli_fail(&err);
@@ -135,13 +135,12 @@ static int plan_and_merge(struct merge_job *job)
 		cli_note("nothing was written");
 		return CLI_DONE;
 	}
-	snprintf(question, sizeof(question),
-		 job->options->take_back ? "take the merge into %s back?" : "merge into %s?",
-		 cow_image_name(job->operands.origin));
-	if ((job->info.nr_exceptions || job->dropped.nr_stores) && !cli_confirm(question)) {
-		cli_note("not merged; nothing was written");
-		return CLI_INTERRUPTED;
-	}
+	if ((job->info.nr_exceptions || job->dropped.nr_stores) &&
+	    ask_confirm(common, &err, "%s %s%s",
+			job->options->take_back ? "take the merge into" : "merge into",
+			cow_image_name(job->operands.origin),
+			job->options->take_back ? " back" : ""))
+		return cli_fail(&err);
 	return merge_now(job);
 }
 

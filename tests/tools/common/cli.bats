@@ -59,7 +59,7 @@ setup() {
 			[[ $stderr == "$tool: "*"--help)" ]]
 		done
 	done
-	run -16 --separate-stderr snapmerge a b c
+	run -16 --separate-stderr snapmerge -y a b c
 	run -16 --separate-stderr snapcreate -c 3 a b
 	[[ $stderr == *"power of two"* ]]
 	run -16 --separate-stderr snapcreate -s 5MB a b
@@ -95,18 +95,18 @@ setup() {
 
 @test "names that are no UTF-8 and control bytes neither break JSON nor reach the terminal" {
 	name=$'evil\e[31m\xff\n.img'
-	run -8 --separate-stderr snapmerge "$name" "$name"
+	run -8 --separate-stderr snapmerge -y "$name" "$name"
 	one_sentence
 	[[ $stderr != *$'\e'* ]]
 	[[ $stderr == *'\x1b[31m'* ]]
-	run -8 --separate-stderr snapmerge --json "$name" "$name"
+	run -8 --separate-stderr snapmerge -y --json "$name" "$name"
 	python3 -m json.tool <<<"$output" >/dev/null
 	# what is text stays text; a lone 0x9b starts a sequence on an 8-bit terminal
-	run -8 --separate-stderr snapmerge $'caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xbe' x
+	run -8 --separate-stderr snapmerge -y $'caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xbe' x
 	[[ $stderr == *$'caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x92\xbe'* ]]
 	for bytes in '\x9b' '\xc2\x9b' '\xe0\x80\x80' '\xed\xa0\x80' '\xf4\x90\x80\x80' '\xc3'; do
 		printf -v name 'x%b' "$bytes"
-		run -8 --separate-stderr snapmerge "$name" x
+		run -8 --separate-stderr snapmerge -y "$name" x
 		[[ $stderr == *"x$bytes:"* ]]
 	done
 }

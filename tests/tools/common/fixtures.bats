@@ -42,7 +42,7 @@ status_line() {
 @test "every merge gives the origin that the kernel's merge gave" {
 	for folder in $(valid_folders); do
 		pair "$folder"
-		snapmerge -q origin.img cow.img
+		snapmerge -y -q origin.img cow.img
 		[ "$(sum origin.img)" = "$(fact "$folder" merged_origin_sha256)" ] || { echo "$folder: another origin"; return 1; }
 		snapcheck --json=j origin.img cow.img >/dev/null
 		[ "$(member j 'j["store"]["exceptions"]')" = 0 ]
@@ -80,7 +80,7 @@ status_line() {
 		run -4 --separate-stderr snapcheck origin.img cow.img
 		[[ $output == *persistent.invalid* ]]
 		[[ $output == *"only as invalid: every read fails"* ]]
-		run -64 --separate-stderr snapmerge origin.img cow.img
+		run -64 --separate-stderr snapmerge -y origin.img cow.img
 		[[ $stderr == *invalid* ]]
 		run -64 --separate-stderr snapdump --raw -o out origin.img cow.img
 		[[ $stderr == *--force=invalid ]]
@@ -95,9 +95,9 @@ status_line() {
 	wanted=$(fact lvm-1pv 'lvm_view_sha256 snap')
 	run -0 snapcheck "$origin" "$cow"
 	[ "$(snapdump --raw "$origin" "$cow" | sha256sum | cut -d' ' -f1)" = "$wanted" ]
-	run -0 snapmerge "$origin" "$cow"
+	run -0 snapmerge -y "$origin" "$cow"
 	[ "$(snapdump --raw "$origin" | sha256sum | cut -d' ' -f1)" = "$wanted" ]
-	run -64 --separate-stderr snapmerge pv0.img@2097152+25M "$cow"
+	run -64 --separate-stderr snapmerge -y pv0.img@2097152+25M "$cow"
 	one_sentence
 }
 
@@ -117,7 +117,7 @@ status_line() {
 		[ "$load" = load=refused ] || [ "$same" = merged==view:NO ] || continue
 		[ "$checked" -eq 4 ] || [ "$checked" -eq 64 ] || { echo "$name: check $checked"; return 1; }
 		before="$(sum origin.img) $(sum cow.img)"
-		run --separate-stderr snapmerge origin.img cow.img
+		run --separate-stderr snapmerge -y origin.img cow.img
 		[ "$status" -eq 64 ] || { echo "$name: merge $status"; return 1; }
 		[ "$(sum origin.img) $(sum cow.img)" = "$before" ] || { echo "$name: written to"; return 1; }
 	done <"$COW_FIXTURES/damaged/KERNEL-VERDICTS.tsv"
@@ -157,7 +157,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$@"
 	for command in "snapcreate -q -c 512K -s 16T $big/origin.img $big/cow.img" \
 		"snapcheck $big/origin.img $big/cow.img" \
 		"snapdump --tar $big/origin.img $big/cow.img" \
-		"snapmerge -q $big/origin.img $big/cow.img"; do
+		"snapmerge -q -y $big/origin.img $big/cow.img"; do
 		# shellcheck disable=SC2086
 		peak=$(rss $command) || { rm -r "$big"; return 1; }
 		echo "$command: $peak KiB"

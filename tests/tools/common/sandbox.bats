@@ -55,8 +55,8 @@ each_command() {
 		snapcheck -v origin.img cow.img
 		snapcheck -v -p -o $1/checked.img cow.img
 		snapmerge -v -o $1/merged.img origin.img cow.img
-		snapmerge -v --save-undo=$1/undo.img origin.img cow.img
-		snapmerge -v --take-back origin.img $1/undo.img
+		snapmerge -y -v --save-undo=$1/undo.img origin.img cow.img
+		snapmerge -y -v --take-back origin.img $1/undo.img
 	END
 	COW_SANDBOX=off snapdump --tar -o "$1/off.tar" new-origin.img
 	snapdump --tar -o "$1/on.tar" new-origin.img

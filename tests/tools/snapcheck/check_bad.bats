@@ -64,8 +64,8 @@ findings() {
 	run -4 snapcheck --json=k --bad-blocks=map origin.img disk.img@1M+10M
 	[ "$(member j '[f["sentence"] for f in j["findings"]]')" = "$(member k '[f["sentence"] for f in j["findings"]]')" ]
 	cp origin.img copy.img
-	run -4 snapmerge -q --skip-unreadable --force=bad-cow --bad-blocks=map copy.img disk.img@1M+10M
-	run -4 snapmerge -q --skip-unreadable --force=bad-cow --bad-blocks=map origin.img cow.img
+	run -4 snapmerge -y -q --skip-unreadable --force=bad-cow --bad-blocks=map copy.img disk.img@1M+10M
+	run -4 snapmerge -y -q --skip-unreadable --force=bad-cow --bad-blocks=map origin.img cow.img
 	cmp copy.img origin.img
 	cmp <(tail -c +1048577 disk.img | head -c 10M) cow.img
 }

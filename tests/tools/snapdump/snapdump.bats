@@ -124,7 +124,7 @@ digest() {
 	cmp before.tar flat.tar
 	snapcreate -q flat.img empty.img
 	snapdump --tar flat.img empty.img | cmp - before.tar
-	snapmerge -q origin.img cow.img
+	snapmerge -y -q origin.img cow.img
 	snapdump --tar origin.img cow.img | cmp - before.tar
 	TZ=Asia/Tokyo snapdump --tar origin.img | cmp - before.tar
 }

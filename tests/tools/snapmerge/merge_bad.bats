@@ -26,14 +26,14 @@ drawn() {
 	before="$(sum origin.img) $(sum cow.img)"
 	for n in "" -n; do
 		# shellcheck disable=SC2086
-		run -64 --separate-stderr snapmerge --json=j $n "${skip[@]}" origin.img cow.img
+		run -64 --separate-stderr snapmerge -y --json=j $n "${skip[@]}" origin.img cow.img
 		[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('bad-cow', 'bad-cow')" ]
 		[[ $stderr == *"($(wc -l <kept) exceptions by the map)"* ]]
 		one_sentence
 	done
-	run -64 snapmerge --skip-unreadable origin.img cow.img
+	run -64 snapmerge -y --skip-unreadable origin.img cow.img
 	# known before anything is read, and not asked to be skipped
-	run -64 --separate-stderr snapmerge --json=j --bad-blocks=map origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --bad-blocks=map origin.img cow.img
 	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('bad-cow', None)" ]
 	[[ $stderr == *"--skip-unreadable"* ]]
 	run -0 snapmerge -n "${place[@]}" --bad-list=out origin.img cow.img
@@ -45,7 +45,7 @@ drawn() {
 @test "in place: readable sectors are merged, bad exceptions stay, the list says which" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32 half-merged-c8-60pct; do
 		drawn $folder $folder 9
-		run -4 --separate-stderr snapmerge --json=j "${place[@]}" --bad-list=out origin.img cow.img
+		run -4 --separate-stderr snapmerge -y --json=j "${place[@]}" --bad-list=out origin.img cow.img
 		cmp origin.img expected
 		bad_model left cow.img | diff - kept
 		grep -v '^#' out | diff - list
@@ -62,26 +62,26 @@ drawn() {
 # bats test_tags=long
 @test "the same command again: the same origin, records and list" {
 	drawn multiarea-c8 3
-	run -4 snapmerge "${place[@]}" --bad-list=out origin.img cow.img
+	run -4 snapmerge -y "${place[@]}" --bad-list=out origin.img cow.img
 	before="$(sum origin.img) $(sum cow.img) $(sum out)"
-	run -64 --separate-stderr snapmerge --json=j "${place[@]}" --bad-list=out origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j "${place[@]}" --bad-list=out origin.img cow.img
 	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('exists', 'overwrite')" ]
-	run -4 snapmerge "${place[@]}" --force=overwrite --bad-list=out origin.img cow.img
+	run -4 snapmerge -y "${place[@]}" --force=overwrite --bad-list=out origin.img cow.img
 	[ "$(sum origin.img) $(sum cow.img) $(sum out)" = "$before" ]
 	# once the rest can be read, an ordinary merge ends it
-	run -0 snapmerge origin.img cow.img
+	run -0 snapmerge -y origin.img cow.img
 	[ "$(sum origin.img)" = "$(fact multiarea-c8 merged_origin_sha256)" ]
 }
 
 @test "without bad sectors it is an ordinary merge" {
 	pair both-c32
-	run -0 --separate-stderr snapmerge --skip-unreadable --force=bad-cow --bad-list=out origin.img cow.img
+	run -0 --separate-stderr snapmerge -y --skip-unreadable --force=bad-cow --bad-list=out origin.img cow.img
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 	[ "$(grep -vc '^#' out)" = 0 ]
 	[[ $(tail -1 out) == "# complete: 0 ranges, 0 bytes" ]]
 	mv cow.img skipped.img
 	pair both-c32
-	snapmerge -q origin.img cow.img
+	snapmerge -y -q origin.img cow.img
 	cmp cow.img skipped.img
 }
 
@@ -109,13 +109,13 @@ drawn() {
 	first=$(($(wc -l <trace) + 3))
 	run -4 --separate-stderr strace -qq -o trace -P "$PWD/cow.img" -e trace=pread64 \
 		-e "inject=pread64:error=EIO:when=$first..$((first + 3))" \
-		snapmerge --skip-unreadable --force=bad-cow --json=j --bad-list=out origin.img cow.img
+		snapmerge -y --skip-unreadable --force=bad-cow --json=j --bad-list=out origin.img cow.img
 	[ "$(member j '[s["length"] for s in j["skipped"]], j["merge"]["bad_chunks"]')" = "([512], 1)" ]
 	read -r _ at len <<<"$(grep -v '^#' out)"
 	dd if=old.img of=expected bs=512 skip=$((at / 512)) seek=$((at / 512)) count=$((len / 512)) conv=notrunc status=none
 	cmp origin.img expected
 	# now all of it can be read
-	run -0 snapmerge origin.img cow.img
+	run -0 snapmerge -y origin.img cow.img
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 }
 
@@ -125,12 +125,12 @@ drawn() {
 	printf '0 + 1\n0 0x1000 +\n4096 512 -\n4608 0xffee00 +\n' >map
 	for how in "${place[*]}" "${skip[*]} -o new.img"; do
 		# shellcheck disable=SC2086
-		run -8 --separate-stderr snapmerge $how origin.img cow.img
+		run -8 --separate-stderr snapmerge -y $how origin.img cow.img
 		[[ $stderr == *"metadata area 0 cannot be read, and what of the list lies in it and behind it is not known: copy the image with ddrescue, and repair the copy with snapcheck -o: "* ]]
 		one_sentence
 	done
 	printf '0 + 1\n0 512 -\n512 0xfffe00 +\n' >map
-	run -8 --separate-stderr snapmerge "${place[@]}" origin.img cow.img
+	run -8 --separate-stderr snapmerge -y "${place[@]}" origin.img cow.img
 	one_sentence
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
@@ -139,13 +139,13 @@ drawn() {
 	drawn both-c32 1
 	snapcreate -q origin.img other.img
 	for with in --sibling=other.img --save-undo=u --discard --scrub --take-back --reflink=always; do
-		run -16 snapmerge "${place[@]}" $with origin.img cow.img
+		run -16 snapmerge -y "${place[@]}" $with origin.img cow.img
 	done
-	run -16 snapmerge --bad-list=l origin.img cow.img
+	run -16 snapmerge -y --bad-list=l origin.img cow.img
 	run -16 snapmerge --bad-blocks=map --bad-blocks=map -o new origin.img cow.img
-	run -16 snapmerge --take-back --bad-blocks=map origin.img cow.img
+	run -16 snapmerge -y --take-back --bad-blocks=map origin.img cow.img
 	# this one is only marked; it is not read
-	run -4 snapmerge "${place[@]}" --drop-sibling=other.img origin.img cow.img
+	run -4 snapmerge -y "${place[@]}" --drop-sibling=other.img origin.img cow.img
 	cmp origin.img expected
 }
 
@@ -154,16 +154,16 @@ drawn() {
 	drawn multiarea-c8 6
 	cp origin.img o
 	cp cow.img c
-	strace -qq -o trace -e trace=pwrite64,pwritev,fdatasync snapmerge -q "${place[@]}" o c || [ $? = 4 ]
+	strace -qq -o trace -e trace=pwrite64,pwritev,fdatasync snapmerge -y -q "${place[@]}" o c || [ $? = 4 ]
 	cp c kept.img
 	for call in pwritev pwrite64 fdatasync; do
 		n=$(grep -c "^$call" trace)
 		for at in $(seq 1 $((n > 6 ? n / 3 : 1)) "$n"); do
 			cp origin.img o
 			cp cow.img c
-			run strace -qq -o /dev/null -e "inject=$call:signal=KILL:when=$at" snapmerge -q "${place[@]}" o c
+			run strace -qq -o /dev/null -e "inject=$call:signal=KILL:when=$at" snapmerge -y -q "${place[@]}" o c
 			[ "$status" -eq 137 ]
-			run -4 snapmerge -q "${place[@]}" o c
+			run -4 snapmerge -y -q "${place[@]}" o c
 			cmp o expected
 			cmp c kept.img
 		done

@@ -130,10 +130,10 @@ setup() {
 		cmp out2.img new.bin
 		cp origin.img o2.img
 		cp cow.img c2.img
-		snapmerge -q --json=j --reflink=always origin.img cow.img
+		snapmerge -y -q --json=j --reflink=always origin.img cow.img
 		[ "$(member j 'j["merge"]["cloned_bytes"]')" -eq $((32 << 20)) ]
 		cmp origin.img new.bin
-		snapmerge -q --json=j --reflink=never o2.img c2.img
+		snapmerge -y -q --json=j --reflink=never o2.img c2.img
 		[ "$(member j 'j["merge"]["cloned_bytes"]')" -eq 0 ]
 		cmp o2.img new.bin
 	) || result=$?

@@ -14,7 +14,7 @@ refused() {
 	local id=$1 force=$2 before
 	shift 2
 	before=$(sha256sum -- *.img | sha256sum)
-	run -64 --separate-stderr snapmerge --json=j "$@"
+	run -64 --separate-stderr snapmerge -y --json=j "$@"
 	[ "$(member j 'j["error"]["id"], j["error"]["force"] or ""')" = "('$id', '$force')" ] || {
 		cat j
 		return 1
@@ -46,7 +46,7 @@ refused() {
 	flock -s 8
 	refused locked "" origin.img cow.img
 	exec 8<&-
-	run -16 snapmerge --batch=1 origin.img cow.img
+	run -16 snapmerge -y --batch=1 origin.img cow.img
 }
 
 # bats test_tags=limit
@@ -63,7 +63,7 @@ refused() {
 		ln -s "$(command -v snapmerge)" snapmerge-copy
 	fi
 	before="$(sum origin.img) $(sum cow.img)"
-	run -8 --separate-stderr "${as[@]}" ./snapmerge-copy origin.img cow.img
+	run -8 --separate-stderr "${as[@]}" ./snapmerge-copy -y origin.img cow.img
 	[[ $stderr == *"origin.img"*"Permission denied"* ]]
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
@@ -80,9 +80,9 @@ refused() {
 	[[ $stderr == *"ext4 with UUID 11111111-"*"ext4 with UUID 22222222-"* ]]
 	refused uuid uuid -n base.img cow.img
 	# What was begun goes on; a mixture has no UUID to speak of.
-	run strace -qq -o /dev/null -e inject=pwritev:signal=SIGKILL:when=2 snapmerge --force=uuid base.img cow.img
+	run strace -qq -o /dev/null -e inject=pwritev:signal=SIGKILL:when=2 snapmerge -y --force=uuid base.img cow.img
 	[ "$status" -eq 137 ]
-	run -0 snapmerge base.img cow.img
+	run -0 snapmerge -y base.img cow.img
 	cmp base.img new.img
 }
 
@@ -92,10 +92,10 @@ refused() {
 	cp base.img new.img
 	tune2fs -L label new.img >/dev/null
 	snapcreate -q --from=new.img base.img cow.img
-	run -0 snapmerge base.img cow.img
+	run -0 snapmerge -y base.img cow.img
 	cmp base.img new.img
 	truncate -s 16M empty.img
 	snapcreate -q --from=new.img empty.img cow2.img
-	run -0 snapmerge empty.img cow2.img
+	run -0 snapmerge -y empty.img cow2.img
 	cmp empty.img new.img
 }

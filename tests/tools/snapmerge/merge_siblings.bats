@@ -38,7 +38,7 @@ cut_off() {
 	sibling used.img 4K
 	before=$(view small.img)
 	[ "$before" = "$(sum origin.img)" ]
-	run -0 --separate-stderr snapmerge --sibling=small.img --sibling=large.img --sibling=used.img origin.img cow.img
+	run -0 --separate-stderr snapmerge -y --sibling=small.img --sibling=large.img --sibling=used.img origin.img cow.img
 	[[ $stderr == *"siblings: small.img, large.img, used.img: kept true; any other snapshot of this origin becomes wrong"* ]]
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 	for s in small.img large.img used.img; do
@@ -46,7 +46,7 @@ cut_off() {
 		run -0 snapcheck origin.img $s
 	done
 	# Merging one of them next is the way back; the others stay true again.
-	run -0 snapmerge --sibling=small.img --sibling=large.img origin.img used.img
+	run -0 snapmerge -y --sibling=small.img --sibling=large.img origin.img used.img
 	[ "$(sum origin.img)" = "$before" ]
 	[ "$(view small.img)" = "$before" ]
 	[ "$(view large.img)" = "$before" ]
@@ -61,15 +61,15 @@ cut_off() {
 		sibling b.img 16K
 		before=$(sum origin.img)
 		rm -f undo
-		cut_off $call snapmerge --sibling=a.img --sibling=b.img --save-undo=undo origin.img cow.img
+		cut_off $call snapmerge -y --sibling=a.img --sibling=b.img --save-undo=undo origin.img cow.img
 		[ "$(view cow.img)" = "$(fact runs-c8 kernel_view_sha256)" ]
 		[ "$(view a.img)" = "$before" ]
 		[ "$(view b.img)" = "$before" ]
-		run -0 --separate-stderr snapmerge --sibling=a.img --sibling=b.img --save-undo=undo origin.img cow.img
+		run -0 --separate-stderr snapmerge -y --sibling=a.img --sibling=b.img --save-undo=undo origin.img cow.img
 		[ "$(sum origin.img)" = "$(fact runs-c8 merged_origin_sha256)" ]
 		[ "$(view a.img)" = "$before" ]
 		[ "$(view b.img)" = "$before" ]
-		run -0 snapmerge --take-back --sibling=a.img --sibling=b.img origin.img undo
+		run -0 snapmerge -y --take-back --sibling=a.img --sibling=b.img origin.img undo
 		[ "$(sum origin.img)" = "$before" ]
 		[ "$(view a.img)" = "$before" ]
 		rm a.img b.img undo
@@ -81,26 +81,26 @@ cut_off() {
 	pair runs-c8
 	sibling a.img 16K
 	before=$(sum origin.img)
-	cut_off pwritev:1 snapmerge --sibling=a.img --save-undo=undo origin.img cow.img
-	run -0 --separate-stderr snapmerge origin.img cow.img
+	cut_off pwritev:1 snapmerge -y --sibling=a.img --save-undo=undo origin.img cow.img
+	run -0 --separate-stderr snapmerge -y origin.img cow.img
 	[[ $stderr == *"continuing: "*" of "*" chunks left"* ]]
 	[[ $stderr == *"is a mixture until this finishes"* ]]
 	[ "$(sum origin.img)" = "$(fact runs-c8 merged_origin_sha256)" ]
 	[ "$(view a.img)" = "$before" ]
-	run -0 snapmerge --take-back --sibling=a.img origin.img undo
+	run -0 snapmerge -y --take-back --sibling=a.img origin.img undo
 	[ "$(sum origin.img)" = "$before" ]
 	rm -f a.img undo
 
 	pair runs-c8
 	sibling a.img 16K
 	# The label says PRESERVE; nothing else is there yet.
-	cut_off pwrite64:2 snapmerge --sibling=a.img origin.img cow.img
+	cut_off pwrite64:2 snapmerge -y --sibling=a.img origin.img cow.img
 	now=$(sums)
-	run -64 --separate-stderr snapmerge --json=j origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = siblings ]
 	one_sentence
 	[ "$(sums)" = "$now" ]
-	run -0 snapmerge --drop-sibling=a.img origin.img cow.img
+	run -0 snapmerge -y --drop-sibling=a.img origin.img cow.img
 	[ "$(sum origin.img)" = "$(fact runs-c8 merged_origin_sha256)" ]
 	run snapcheck origin.img a.img
 	[[ $output == *invalid* ]]
@@ -119,7 +119,7 @@ used_since() {
 		for i in $(seq 0 2 38); do echo "data $i 1 $((i + 1)) 0"; done
 		echo "publish"
 	} | "$COW_BUILD/tests/kernel/append" origin.img cow.img
-	cut_off pwritev:1 snapmerge --sibling=a.img --save-undo=undo origin.img cow.img
+	cut_off pwritev:1 snapmerge -y --sibling=a.img --save-undo=undo origin.img cow.img
 	[ "$1" -eq 0 ] || cut_off pwritev:$(($1 + 1)) "$COW_BUILD/tests/kernel/merge" origin.img cow.img 4096 4096
 	PYTHONPATH=$COW_SOURCE/tests/kernel python3 -Bc "from naive import Naive; Naive()._merge_tail('origin.img', 'cow.img', $2)"
 	printf '%s\n' "reserve 2" "data 41 1 99 0" "data 43 1 98 0" publish | "$COW_BUILD/tests/kernel/append" origin.img cow.img
@@ -132,13 +132,13 @@ used_since() {
 		# shellcheck disable=SC2086
 		used_since $cut
 		now=$(sums)
-		run -64 --separate-stderr snapmerge --json=j --save-undo=undo origin.img cow.img
+		run -64 --separate-stderr snapmerge -y --json=j --save-undo=undo origin.img cow.img
 		[ "$(member j 'j["error"]["id"]')" = other-job ]
 		[[ $stderr == *"has grown since"* ]]
 		[ "$(sums)" = "$now" ]
 		# What was merged is taken back, the snapshot and the sibling stay.
 		view=$(view cow.img)
-		run -0 snapmerge --take-back --sibling=cow.img --sibling=a.img origin.img undo
+		run -0 snapmerge -y --take-back --sibling=cow.img --sibling=a.img origin.img undo
 		cmp origin.img before
 		[ "$(view cow.img)" = "$view" ]
 		[ "$(view a.img)" = "$(sum before)" ]
@@ -150,36 +150,36 @@ used_since() {
 	for chunk in 512 4K 16K; do # made too late, as an image of the mixture
 		sibling "late-$chunk.img" $chunk
 		now=$(sums)
-		run -64 --separate-stderr snapmerge --json=j --sibling=a.img --sibling="late-$chunk.img" origin.img cow.img
+		run -64 --separate-stderr snapmerge -y --json=j --sibling=a.img --sibling="late-$chunk.img" origin.img cow.img
 		[ "$(member j 'j["error"]["id"]')" = siblings ]
 		[[ $stderr == *"late-$chunk.img lacks"*"--drop-sibling"* ]]
 		[ "$(sums)" = "$now" ]
 	done
-	run -64 --separate-stderr snapmerge --json=j --save-undo=new origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --save-undo=new origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = other-job ]
 	[[ $stderr == *"would miss that"* ]]
 	[ ! -e new ]
-	run -64 --separate-stderr snapmerge --save-undo=undo origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --save-undo=undo origin.img cow.img
 	[[ $stderr == *"take back what was merged first"* ]]
 	[ "$(sums)" = "$now" ]
-	run -0 snapmerge --sibling=a.img origin.img cow.img
+	run -0 snapmerge -y --sibling=a.img origin.img cow.img
 	[ "$(view a.img)" = "$(sum before)" ]
 }
 
 @test "the snapshot grew after its merge was cut off: a sibling is kept true, or refused where nobody knows" {
 	used_since 3 0
-	run -0 --separate-stderr snapmerge --sibling=a.img origin.img cow.img
+	run -0 --separate-stderr snapmerge -y --sibling=a.img origin.img cow.img
 	[[ $stderr != *continuing* ]]
 	[ "$(view a.img)" = "$(sum before)" ]
 
 	used_since 0 5
 	now=$(sums)
-	run -64 --separate-stderr snapmerge --json=j --sibling=a.img origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --sibling=a.img origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = siblings ]
 	[[ $stderr == *"a.img lacks 1 chunks"*"left out"*"--drop-sibling"*"--from-view"* ]]
 	[ "$(sums)" = "$now" ]
 	snapcreate -q --from-view=cow.img origin.img new.img
-	run -0 snapmerge --sibling=a.img origin.img new.img
+	run -0 snapmerge -y --sibling=a.img origin.img new.img
 	[ "$(view a.img)" = "$(sum before)" ]
 }
 
@@ -187,7 +187,7 @@ used_since() {
 	pair both-c32
 	snapcreate -q -s 64K origin.img tiny.img
 	before=$(sums)
-	run -64 --separate-stderr snapmerge --json=j --sibling=tiny.img origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --sibling=tiny.img origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = no-space ]
 	[[ $stderr == *missing* ]]
 	[[ $stderr == *"enlarge the sibling"* ]]
@@ -198,14 +198,14 @@ used_since() {
 @test "a sibling that is given up is marked invalid before anything else is written" {
 	pair both-c32
 	sibling a.img 4K
-	strace -qq -y -e trace=pwrite64,pwritev,fdatasync -o trace snapmerge --drop-sibling=a.img origin.img cow.img
+	strace -qq -y -e trace=pwrite64,pwritev,fdatasync -o trace snapmerge -y --drop-sibling=a.img origin.img cow.img
 	sed -n '/^pwrite/,$p' trace >writes # opening flushes (I12)
 	[[ $(sed -n 1p writes) == pwrite64*a.img* ]]
 	[[ $(sed -n 2p writes) == fdatasync*a.img* ]]
-	run -64 snapmerge origin.img a.img
+	run -64 snapmerge -y origin.img a.img
 	# The same again changes nothing.
 	before=$(sums)
-	run -0 snapmerge --drop-sibling=a.img origin.img cow.img
+	run -0 snapmerge -y --drop-sibling=a.img origin.img cow.img
 	[ "$(sums)" = "$before" ]
 }
 
@@ -214,14 +214,14 @@ used_since() {
 	sibling a.img 4K
 	sibling dead.img 4K
 	cp cow.img spare.img
-	snapmerge -q --drop-sibling=dead.img origin.img spare.img
+	snapmerge -y -q --drop-sibling=dead.img origin.img spare.img
 	pair both-c32
 	truncate -s 1M zero.img
 	before=$(sums)
 	for bad in "invalid --sibling=dead.img" "overlap --sibling=a.img --sibling=a.img" \
 		"overlap --sibling=cow.img" "overlap --sibling=a.img --drop-sibling=a.img" "not-a-store --sibling=zero.img"; do
 		# shellcheck disable=SC2086
-		run -64 --separate-stderr snapmerge --json=j ${bad#* } origin.img cow.img
+		run -64 --separate-stderr snapmerge -y --json=j ${bad#* } origin.img cow.img
 		[ "$(member j 'j["error"]["id"]')" = "${bad%% *}" ] || { echo "$bad: $stderr"; return 1; }
 		one_sentence
 	done
@@ -231,7 +231,7 @@ used_since() {
 @test "an undo file is a snapshot of the old origin, and is taken back bit for bit" {
 	pair both-c32
 	before=$(sum origin.img)
-	run -0 --separate-stderr snapmerge --save-undo=undo origin.img cow.img
+	run -0 --separate-stderr snapmerge -y --save-undo=undo origin.img cow.img
 	[[ $stderr == *"to take it back: snapmerge --take-back origin.img undo"* ]]
 	[[ $stderr == *"the snapshot's own changes are gone then"* ]]
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
@@ -239,11 +239,11 @@ used_since() {
 	run -0 snapcheck origin.img undo
 	run -0 --separate-stderr snapmerge --take-back -n origin.img undo
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
-	run -0 --separate-stderr snapmerge --take-back --json=j origin.img undo
+	run -0 --separate-stderr snapmerge -y --take-back --json=j origin.img undo
 	[ "$(member j 'j["take_back"]["chunks"], j["done"]')" = "(223, True)" ]
 	[ "$(sum origin.img)" = "$before" ]
 	# It has no label any more.
-	run -64 --separate-stderr snapmerge --take-back --json=j origin.img undo
+	run -64 --separate-stderr snapmerge -y --take-back --json=j origin.img undo
 	[ "$(member j 'j["error"]["id"]')" = no-undo ]
 }
 
@@ -253,10 +253,10 @@ used_since() {
 		pair runs-c8
 		rm -f undo
 		before=$(sum origin.img)
-		run -0 snapmerge --save-undo=undo origin.img cow.img
-		cut_off $call snapmerge --take-back origin.img undo
+		run -0 snapmerge -y --save-undo=undo origin.img cow.img
+		cut_off $call snapmerge -y --take-back origin.img undo
 		[ "$(view undo)" = "$before" ]
-		run snapmerge --take-back origin.img undo
+		run snapmerge -y --take-back origin.img undo
 		# After its last step there is nothing left to take back.
 		[ "$status" -eq 0 ] || [ "$status" -eq 64 ]
 		[ "$(sum origin.img)" = "$before" ]
@@ -266,28 +266,28 @@ used_since() {
 @test "a target that moved on is not taken back, unless forced" {
 	pair both-c32
 	before=$(sum origin.img)
-	run -0 snapmerge --save-undo=undo origin.img cow.img
+	run -0 snapmerge -y --save-undo=undo origin.img cow.img
 	at=$(snapdump --map origin.img undo | awk '$1 ~ /^[0-9]+$/ { print $1; exit }')
 	printf 'X' | dd of=origin.img bs=1 seek="$at" conv=notrunc status=none
 	now=$(sums)
-	run -64 --separate-stderr snapmerge --take-back --json=j origin.img undo
+	run -64 --separate-stderr snapmerge -y --take-back --json=j origin.img undo
 	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('changed', 'changed')" ]
 	[ "$(sums)" = "$now" ]
-	run -0 snapmerge --take-back --force=changed origin.img undo
+	run -0 snapmerge -y --take-back --force=changed origin.img undo
 	[ "$(sum origin.img)" = "$before" ]
 }
 
 @test "an undo file is no snapshot to merge, and not for another origin" {
 	pair both-c32
-	run -0 snapmerge --save-undo=undo origin.img cow.img
+	run -0 snapmerge -y --save-undo=undo origin.img cow.img
 	cp origin.img longer.img
 	truncate -s +1M longer.img
 	now="$(sums) $(sum undo)"
-	run -64 --separate-stderr snapmerge --json=j origin.img undo
+	run -64 --separate-stderr snapmerge -y --json=j origin.img undo
 	[ "$(member j 'j["error"]["id"]')" = undo-file ]
-	run -64 --separate-stderr snapmerge --json=j --take-back longer.img undo
+	run -64 --separate-stderr snapmerge -y --json=j --take-back longer.img undo
 	[ "$(member j 'j["error"]["id"]')" = other-origin ]
-	run -64 --separate-stderr snapmerge --json=j --take-back origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --take-back origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = no-undo ]
 	[ "$(sums) $(sum undo)" = "$now" ]
 }
@@ -299,22 +299,22 @@ used_since() {
 	sibling other 4K
 	now="$(sums) $(sum text) $(sum zeros) $(sum other)"
 	for file in text zeros; do
-		run -64 --separate-stderr snapmerge --json=j --save-undo=$file origin.img cow.img
+		run -64 --separate-stderr snapmerge -y --json=j --save-undo=$file origin.img cow.img
 		one_sentence
 		[ "$(member j 'j["error"]["id"]')" = exists ]
 	done
 	rm text
-	run -64 --separate-stderr snapmerge --drop-sibling=other --save-undo=zeros origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --drop-sibling=other --save-undo=zeros origin.img cow.img
 	[ "$(sum other)" = "${now##* }" ]
 	cp origin.img o2.img
 	cp cow.img c2.img
-	snapmerge -q --save-undo=undo o2.img c2.img
+	snapmerge -y -q --save-undo=undo o2.img c2.img
 	now="$(sums) $(sum undo)"
-	run -64 --separate-stderr snapmerge --json=j --save-undo=undo origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --save-undo=undo origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = other-job ]
 	[ "$(sums) $(sum undo)" = "$now" ]
 	for file in cow.img origin.img; do
-		run -64 --separate-stderr snapmerge --json=j --save-undo=$file origin.img cow.img
+		run -64 --separate-stderr snapmerge -y --json=j --save-undo=$file origin.img cow.img
 		[ "$(member j 'j["error"]["id"]')" = overlap ]
 	done
 }
@@ -322,16 +322,16 @@ used_since() {
 # bats test_tags=slow
 @test "a new undo file for a merge that has begun to write is refused" {
 	pair runs-c8
-	cut_off pwritev:1 snapmerge origin.img cow.img
+	cut_off pwritev:1 snapmerge -y origin.img cow.img
 	now=$(sums)
-	run -64 --separate-stderr snapmerge --json=j --save-undo=undo origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --save-undo=undo origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = other-job ]
 	[ ! -e undo ]
 	[ "$(sums)" = "$now" ]
 	sibling a.img 4K
-	run -64 --separate-stderr snapmerge --json=j --sibling=a.img origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --sibling=a.img origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = siblings ]
-	run -0 snapmerge origin.img cow.img
+	run -0 snapmerge -y origin.img cow.img
 }
 
 # bats test_tags=slow
@@ -340,7 +340,7 @@ used_since() {
 	before=$(sum origin.img)
 	cp origin.img o.save
 	cp cow.img c.save
-	cut_off fsync:2 snapmerge --save-undo=undo origin.img cow.img
+	cut_off fsync:2 snapmerge -y --save-undo=undo origin.img cow.img
 	[ -e undo ]
 	[ "$(sum origin.img)" = "$before" ]
 	# Something that will be overwritten changes.
@@ -348,37 +348,37 @@ used_since() {
 	cp cow.img c.now
 	at=$(snapdump --map origin.img cow.img | awk '$1 ~ /^[0-9]+$/ { print $1; exit }')
 	printf 'X' | dd of=origin.img bs=1 seek="$at" conv=notrunc status=none
-	run -64 --separate-stderr snapmerge --json=j --save-undo=undo origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --save-undo=undo origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = other-job ]
 	cp o.save origin.img
-	run -0 snapmerge --save-undo=undo origin.img cow.img
+	run -0 snapmerge -y --save-undo=undo origin.img cow.img
 	cmp -n 1048576 undo u.save
 	[ "$(sum origin.img)" = "$(fact runs-c8 merged_origin_sha256)" ]
-	run -0 snapmerge --take-back origin.img undo
+	run -0 snapmerge -y --take-back origin.img undo
 	[ "$(sum origin.img)" = "$before" ]
 }
 
 @test "a volatile place, a full place, no place for the undo file" {
 	pair both-c32
 	now=$(sums)
-	run -8 --separate-stderr snapmerge --json=j --save-undo=missing/undo origin.img cow.img
+	run -8 --separate-stderr snapmerge -y --json=j --save-undo=missing/undo origin.img cow.img
 	[ "$(sums)" = "$now" ]
 	[ "$(stat -f -c %T /dev/shm)" = tmpfs ] || skip "no tmpfs"
 	name=/dev/shm/undo.$$
-	run -64 --separate-stderr snapmerge --json=j --save-undo=$name origin.img cow.img
+	run -64 --separate-stderr snapmerge -y --json=j --save-undo=$name origin.img cow.img
 	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('volatile', 'volatile')" ]
 	[[ $stderr == *"--force=volatile"* ]]
 	[ ! -e $name ]
 	[ "$(sums)" = "$now" ]
-	run -0 snapmerge --force=volatile --save-undo=$name origin.img cow.img
-	run -0 snapmerge --take-back origin.img $name
+	run -0 snapmerge -y --force=volatile --save-undo=$name origin.img cow.img
+	run -0 snapmerge -y --take-back origin.img $name
 	rm $name
 	[ "$(id -u)" -eq 0 ] || skip "the rest needs root"
 	pair both-c32
 	now=$(sums)
 	mkdir full
 	mount -t tmpfs -o size=1M none full || skip "cannot mount"
-	run --separate-stderr snapmerge --force=volatile --json=j --save-undo=full/undo origin.img cow.img
+	run --separate-stderr snapmerge -y --force=volatile --json=j --save-undo=full/undo origin.img cow.img
 	umount full
 	[ "$status" -eq 64 ]
 	[ "$(member j 'j["error"]["id"]')" = no-space ]
@@ -389,11 +389,11 @@ used_since() {
 	pair both-c32
 	cp origin.img before.img
 	cp cow.img full.img
-	run -0 --separate-stderr snapmerge --keep --save-undo=undo origin.img cow.img
+	run -0 --separate-stderr snapmerge -y --keep --save-undo=undo origin.img cow.img
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 	[ "$(view cow.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 	[[ $stderr == *"still holds them"* ]]
-	run -0 snapmerge --take-back origin.img undo
+	run -0 snapmerge -y --take-back origin.img undo
 	cmp origin.img before.img
 	[ "$(view cow.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 	cmp cow.img full.img
@@ -417,10 +417,10 @@ used_since() {
 	now=$(sums)
 	for bad in "-o new --sibling=a" "-o new --keep" "-o new --save-undo=u" "-o new --take-back" "--take-back --keep" "--take-back --save-undo=u"; do
 		# shellcheck disable=SC2086
-		run -16 --separate-stderr snapmerge $bad origin.img cow.img
+		run -16 --separate-stderr snapmerge -y $bad origin.img cow.img
 		one_sentence
 	done
-	run -16 --separate-stderr snapmerge origin.img cow.img second.img
+	run -16 --separate-stderr snapmerge -y origin.img cow.img second.img
 	[[ $stderr == *"-o"* ]]
 	[ "$(sums)" = "$now" ]
 }
@@ -429,12 +429,12 @@ used_since() {
 	pair multiarea-c8
 	sibling a.img 4K
 	before=$(sum origin.img)
-	run --separate-stderr strace -qq -o /dev/null -e inject=pwrite64:signal=SIGTERM:when=2 snapmerge --json=j --sibling=a.img origin.img cow.img
+	run --separate-stderr strace -qq -o /dev/null -e inject=pwrite64:signal=SIGTERM:when=2 snapmerge -y --json=j --sibling=a.img origin.img cow.img
 	[ "$status" -eq 32 ]
 	[ "$(sum origin.img)" = "$before" ]
 	[[ $stderr != *"is a mixture"* ]]
-	[ "$(member j 'j["next"]')" = "['snapmerge', '--json=j', '--sibling=a.img', 'origin.img', 'cow.img']" ]
-	run -0 snapmerge --sibling=a.img origin.img cow.img
+	[ "$(member j 'j["next"]')" = "['snapmerge', '-y', '--json=j', '--sibling=a.img', 'origin.img', 'cow.img']" ]
+	run -0 snapmerge -y --sibling=a.img origin.img cow.img
 	[ "$(sum origin.img)" = "$(fact multiarea-c8 merged_origin_sha256)" ]
 	[ "$(view a.img)" = "$before" ]
 }
