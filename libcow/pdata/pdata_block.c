@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * pdata_block.c - reads metadata blocks: one by one through a cache with a
+ * bound, or many in long runs. A block counts only if its number and its
+ * checksum are right.
+ *
+ * The cache has sets of four slots; the slot of a set that was not used for the
+ * longest time makes room. A slot remembers as which type its block was
+ * checked: as another one it is checked again.
+ */
+#include "libcow/pdata/pdata_block.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/base/units.h"
+#include "libcow/pdata/pdata_crc.h"
+
+#define CACHE_BYTES_USUAL (UINT64_C(16) << 20)
+#define SLOTS_PER_SET 4
+
+const struct pdata_type cow_pdata_node_type = { "btree node", 121107, 8 };
+const struct pdata_type cow_pdata_array_type = { "array block", 595846735, 16 };
+const struct pdata_type cow_pdata_index_type = { "space map index", 160478, 8 };
+const struct pdata_type cow_pdata_bitmap_type = { "space map bitmap", 240779, 8 };
+
+struct slot {
+	const struct pdata_type *type; /* NULL: unused */
+	uint64_t block;
+	uint64_t used_at;
+	uint8_t *raw;
+};
+
+struct pdata_blocks {
+	struct cow_image *image;
+	uint64_t nr_blocks;
+	uint64_t clock;
+	size_t nr_sets; /* a power of two */
+	struct slot *slots;
+	uint8_t *run; /* COW_PIECE_BYTES, for cow_pdata_blocks_each() */
+};
+
+int cow_pdata_blocks_new(struct cow_image *image, size_t cache_bytes,
+			 struct pdata_blocks **ret_blocks, struct cow_err *err)
+{
+	AUTO_HANDLE(pdata_blocks) struct pdata_blocks *blocks = calloc(1, sizeof(*blocks));
+	size_t nr_slots;
+	int ret;
+
+	if (!blocks)
+		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
+	if (image->size_bytes < PDATA_BLOCK_BYTES)
+		return cow_fail(err, -ERANGE, "%s is shorter than one metadata block of 4096 bytes",
+				image->name);
+	if (image->is_writable) {
+		ret = cow_image_drop_cache(image, 0, image->size_bytes, err);
+		if (ret)
+			return ret;
+	}
+	nr_slots = (cache_bytes ? cache_bytes : CACHE_BYTES_USUAL) / PDATA_BLOCK_BYTES;
+	blocks->nr_sets = 1;
+	while (blocks->nr_sets * 2 * SLOTS_PER_SET <= nr_slots)
+		blocks->nr_sets *= 2;
+	blocks->slots = calloc(blocks->nr_sets, SLOTS_PER_SET * sizeof(*blocks->slots));
+	if (!blocks->slots)
+		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
+	blocks->image = image;
+	blocks->nr_blocks = min_u64(image->size_bytes / PDATA_BLOCK_BYTES, PDATA_BLOCKS_MAX);
+	*ret_blocks = take_ptr(blocks);
+	return 0;
+}
+
+void cow_pdata_blocks_free(struct pdata_blocks *blocks)
+{
+	if (!blocks)
+		return;
+	for (size_t i = 0; blocks->slots && i < blocks->nr_sets * SLOTS_PER_SET; i++)
+		free(blocks->slots[i].raw);
+	free(blocks->slots);
+	free(blocks->run);
+	free(blocks);
+}
+
+struct cow_image *cow_pdata_blocks_image(const struct pdata_blocks *blocks)
+{
+	return blocks->image;
+}
+
+uint64_t cow_pdata_blocks_nr(const struct pdata_blocks *blocks)
+{
+	return blocks->nr_blocks;
+}
+
+void cow_pdata_blocks_forget(struct pdata_blocks *blocks)
+{
+	for (size_t i = 0; i < blocks->nr_sets * SLOTS_PER_SET; i++)
+		blocks->slots[i].type = NULL;
+}
+
+/* ---------------------------------------------------------------- one block */
+
+static uint32_t checksum(const struct pdata_type *type, const uint8_t *raw)
+{
+	return cow_pdata_crc32c(UINT32_MAX, raw + 4, PDATA_BLOCK_BYTES - 4) ^ type->xor ;
+}
+
+void cow_pdata_block_check(const struct pdata_type *type, uint64_t block, const uint8_t *raw,
+			   struct pdata_fault *ret_fault)
+{
+	uint32_t found = get_le32(raw), allowed = checksum(type, raw);
+	uint64_t number = get_le64(raw + type->number_offset);
+
+	*ret_fault = (struct pdata_fault){ .what = PDATA_SOUND, .block = block };
+	if (found != allowed) {
+		ret_fault->what = PDATA_BLOCK_CHECKSUM;
+		ret_fault->found = found;
+		ret_fault->allowed = allowed;
+	} else if (number != block) {
+		ret_fault->what = PDATA_BLOCK_NUMBER;
+		ret_fault->found = number;
+		ret_fault->allowed = block;
+	}
+}
+
+void cow_pdata_block_seal(const struct pdata_type *type, uint64_t block, uint8_t *raw)
+{
+	put_le64(raw + type->number_offset, block);
+	put_le32(raw, checksum(type, raw));
+}
+
+int cow_pdata_fail(const struct pdata_blocks *blocks, const struct pdata_fault *fault,
+		   const char *type_name, struct cow_err *err)
+{
+	char text[PDATA_FAULT_TEXT_BYTES];
+	int ret;
+
+	cow_pdata_fault_text(fault, type_name, text);
+	if (fault->what == PDATA_BLOCK_UNREADABLE)
+		ret = cow_fail(err, -EIO, "%s", text);
+	else
+		ret = cow_refuse(err, -EBADMSG, "damaged", NULL, "%s", text);
+	cow_err_place(err, blocks->image->name,
+		      fault->block < blocks->nr_blocks ? fault->block * PDATA_BLOCK_BYTES
+						       : COW_OFFSET_NONE);
+	return ret;
+}
+
+static struct slot *slot_find(struct pdata_blocks *blocks, const struct pdata_type *type,
+			      uint64_t block, bool *ret_is_hit)
+{
+	struct slot *set = &blocks->slots[(block & (blocks->nr_sets - 1)) * SLOTS_PER_SET];
+	struct slot *oldest = set;
+
+	*ret_is_hit = true;
+	for (size_t i = 0; i < SLOTS_PER_SET; i++) {
+		if (set[i].type == type && set[i].block == block)
+			return &set[i];
+		if (!set[i].type || set[i].used_at < oldest->used_at)
+			oldest = &set[i];
+		if (!oldest->type)
+			break;
+	}
+	*ret_is_hit = false;
+	return oldest;
+}
+
+/* Reads a range; an I/O error is a fault. */
+static int read_range(struct pdata_blocks *blocks, uint8_t *buf, uint64_t nr_blocks, uint64_t block,
+		      struct pdata_fault *fault, struct cow_err *err)
+{
+	int ret = cow_image_pread(blocks->image, buf, (size_t)(nr_blocks * PDATA_BLOCK_BYTES),
+				  block * PDATA_BLOCK_BYTES, err);
+
+	*fault = (struct pdata_fault){ .what = PDATA_SOUND, .block = block };
+	if (ret != -EIO)
+		return ret;
+	fault->what = PDATA_BLOCK_UNREADABLE;
+	return 0;
+}
+
+static int slot_fill(struct pdata_blocks *blocks, struct slot *slot, const struct pdata_type *type,
+		     uint64_t block, struct pdata_fault *fault, struct cow_err *err)
+{
+	int ret;
+
+	slot->type = NULL;
+	if (!slot->raw)
+		slot->raw = malloc(PDATA_BLOCK_BYTES);
+	if (!slot->raw)
+		return cow_fail(err, -ENOMEM, "no memory for a metadata block");
+	ret = read_range(blocks, slot->raw, 1, block, fault, err);
+	if (ret || fault->what)
+		return ret;
+	cow_pdata_block_check(type, block, slot->raw, fault);
+	if (!fault->what) {
+		slot->type = type;
+		slot->block = block;
+	}
+	return 0;
+}
+
+int cow_pdata_block_read(struct pdata_blocks *blocks, const struct pdata_type *type, uint64_t block,
+			 const uint8_t **ret_raw, struct pdata_fault *fault, struct cow_err *err)
+{
+	struct pdata_fault mine;
+	struct slot *slot;
+	bool is_hit;
+	int ret = 0;
+
+	mine = (struct pdata_fault){ .what = PDATA_SOUND, .block = block };
+	if (block >= blocks->nr_blocks) {
+		mine.what = PDATA_BLOCK_BEYOND;
+		mine.allowed = blocks->nr_blocks;
+	} else {
+		slot = slot_find(blocks, type, block, &is_hit);
+		if (!is_hit)
+			ret = slot_fill(blocks, slot, type, block, &mine, err);
+		slot->used_at = ++blocks->clock;
+		if (!ret && !mine.what)
+			*ret_raw = slot->raw;
+	}
+	if (!ret && fault)
+		*fault = mine;
+	else if (!ret && mine.what)
+		ret = cow_pdata_fail(blocks, &mine, type->name, err);
+	return ret;
+}
+
+/* ---------------------------------------------------------------- many blocks */
+
+/* How many of the numbers go on one after the other, up to a piece. */
+static size_t run_length(const uint32_t *numbers, size_t nr)
+{
+	size_t len = 1;
+
+	while (len < nr && len < COW_PIECE_BYTES / PDATA_BLOCK_BYTES &&
+	       numbers[len] == numbers[0] + len)
+		len++;
+	return len;
+}
+
+/* Of a run that cannot be read in one piece: block by block. */
+static int run_one_by_one(struct pdata_blocks *blocks, const struct pdata_type *type,
+			  const uint32_t *numbers, size_t first, size_t nr, pdata_block_fn *block,
+			  void *user, struct cow_err *err)
+{
+	struct pdata_fault fault;
+	int ret = 0;
+
+	for (size_t i = first; !ret && i < first + nr; i++) {
+		ret = read_range(blocks, blocks->run, 1, numbers[i], &fault, err);
+		if (!ret && !fault.what)
+			cow_pdata_block_check(type, numbers[i], blocks->run, &fault);
+		if (!ret)
+			ret = block(user, i, fault.what ? NULL : blocks->run, &fault, err);
+	}
+	return ret;
+}
+
+static int run_read(struct pdata_blocks *blocks, const struct pdata_type *type,
+		    const uint32_t *numbers, size_t first, size_t nr, pdata_block_fn *block,
+		    void *user, struct cow_err *err)
+{
+	struct pdata_fault fault;
+	int ret = read_range(blocks, blocks->run, nr, numbers[first], &fault, err);
+
+	if (!ret && fault.what)
+		return run_one_by_one(blocks, type, numbers, first, nr, block, user, err);
+	for (size_t i = 0; !ret && i < nr; i++) {
+		const uint8_t *raw = blocks->run + i * PDATA_BLOCK_BYTES;
+
+		cow_pdata_block_check(type, numbers[first + i], raw, &fault);
+		ret = block(user, first + i, fault.what ? NULL : raw, &fault, err);
+	}
+	return ret;
+}
+
+int cow_pdata_blocks_each(struct pdata_blocks *blocks, const struct pdata_type *type,
+			  const uint32_t *numbers, size_t nr, pdata_block_fn *block, void *user,
+			  struct cow_err *err)
+{
+	int ret = 0;
+
+	if (!blocks->run)
+		blocks->run = aligned_alloc(COW_BUFFER_ALIGN, COW_PIECE_BYTES);
+	if (!blocks->run)
+		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
+	for (size_t first = 0, len; !ret && first < nr; first += len) {
+		struct pdata_fault fault = { .what = PDATA_BLOCK_BEYOND,
+					     .block = numbers[first],
+					     .allowed = blocks->nr_blocks };
+
+		len = run_length(numbers + first, nr - first);
+		if (numbers[first] >= blocks->nr_blocks) {
+			len = 1;
+			ret = block(user, first, NULL, &fault, err);
+			continue;
+		}
+		len = (size_t)min_u64(len, blocks->nr_blocks - numbers[first]);
+		ret = run_read(blocks, type, numbers, first, len, block, user, err);
+	}
+	return ret;
+}
