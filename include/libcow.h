@@ -669,6 +669,9 @@ struct cow_verdict {
 	 * without it nothing can be repaired. */
 	bool needs_chunk_bytes;
 	bool can_revalidate; /* COW_REPAIR_REVALIDATE would make it valid */
+	/* Exceptions lie beyond the end of the origin as if it were too short, or
+	 * the wrong one, and not as if they were damaged. */
+	bool doubts_origin;
 	/* The list has no end because the image ends first: so large it must be
 	 * made, with zeros. 0: large enough, or more is missing than that. */
 	uint64_t needed_bytes;
@@ -709,6 +712,7 @@ COW_EXPORT int cow_metadata_copy(const struct cow_store_args *args,
 #define COW_REPAIR_SAFE (1u << 0)	/* only what is safe without asking */
 #define COW_REPAIR_LOST (1u << 1)	/* drop exceptions beyond a truncated end, too */
 #define COW_REPAIR_REVALIDATE (1u << 2) /* mark an invalid store valid */
+#define COW_REPAIR_ORIGIN (1u << 3)	/* although the origin is in doubt */
 
 struct cow_repair_params {
 	size_t size;
@@ -718,6 +722,10 @@ struct cow_repair_params {
 	/* Asked for each finding that would be mended, before anything is
 	 * written; false: leave it. NULL: mend all. */
 	bool (*approve)(void *user, const struct cow_finding *finding);
+	/* Called at the end for each range of the view whose exceptions were
+	 * dropped: it shows the origin now, and the data is lost. Ascending.
+	 * NULL: nobody wants to know. */
+	void (*lost)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
 };
 #define COW_REPAIR_PARAMS_INIT                                                                     \
 	{                                                                                          \
@@ -730,8 +738,11 @@ struct cow_repair_result {
 	uint64_t nr_left;    /* findings of damage or lost data that remain */
 	uint64_t nr_dropped; /* records taken out of the list, second copies included */
 	uint64_t nr_copied;  /* chunks that were given a copy of their own */
-	uint64_t nr_lost;    /* findings or exceptions that cost data: it was dropped,
-			      * and the view shows the origin there, not what it did */
+	uint64_t nr_lossy;   /* of the mended findings: those that cost data */
+	uint64_t nr_lost;    /* exceptions that were dropped with their data, at least; the
+			      * view shows the origin there. A later check cannot know it */
+	uint64_t nr_unknown; /* of them: nobody knows which part of the view */
+	uint64_t lost_bytes; /* of the view, of the others */
 };
 #define COW_REPAIR_RESULT_INIT                                                                     \
 	{                                                                                          \
@@ -741,8 +752,10 @@ struct cow_repair_result {
 /*
  * Mends a store, also one that cannot be opened; the COW image must be
  * writable (an overlay, for a preview). Of two exceptions of one chunk the one
- * that the kernel reads is kept. Exceptions beyond the end of the image, or
- * beyond the end of a given origin, are dropped only with COW_REPAIR_LOST. A
+ * that the kernel reads is kept. Exceptions beyond the end of the image are
+ * dropped only with COW_REPAIR_LOST, and so are those beyond the end of a given
+ * origin; where the origin is in doubt (cow_verdict.doubts_origin) they are
+ * dropped only with COW_REPAIR_ORIGIN. A
  * crash at any point leaves what the same call finishes; a second call writes
  * nothing. ret_result is written on failure too. Errors: -EROFS, -EIO,
  * -ENOMEM, -ECANCELED (nothing is half done), -EMEDIUMTYPE as cow_check(),

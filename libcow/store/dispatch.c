@@ -15,7 +15,7 @@
 #include "libcow/core/report.h"
 #include "libcow/store/store.h"
 
-#define REPAIR_FLAGS (COW_REPAIR_SAFE | COW_REPAIR_LOST | COW_REPAIR_REVALIDATE)
+#define REPAIR_FLAGS (COW_REPAIR_SAFE | COW_REPAIR_LOST | COW_REPAIR_REVALIDATE | COW_REPAIR_ORIGIN)
 
 static int unsupported(const struct store_ops *ops, const char *what, struct cow_err *err)
 {

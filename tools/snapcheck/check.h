@@ -11,6 +11,7 @@
 #include "tools/common/json.h"
 #include "tools/formats/manifest.h"
 #include "tools/common/progress.h"
+#include "tools/snapcheck/check_lost.h"
 
 struct check {
 	struct cow_imageset *set;
@@ -26,6 +27,7 @@ struct check {
 	FILE *text; /* the report, printed as a whole */
 	struct json_object *findings;
 	struct cow_repair_result repaired;
+	struct check_lost lost;
 	bool only_looks, has_repaired;
 	bool may_be_pack; /* pack_fd is open; cow may be NULL, and cow_error says why */
 	struct cow_err cow_error;

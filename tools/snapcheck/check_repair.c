@@ -308,6 +308,13 @@ static bool approve(void *user, const struct cow_finding *finding)
 	return false;
 }
 
+static void lost_add(void *user, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	const struct check_repair *repair = user;
+
+	check_lost_add(repair->lost, offset_bytes, len_bytes);
+}
+
 int check_repair_run(struct check_repair *repair, const struct cow_store_args *args,
 		     struct cow_repair_result *ret_result, struct cow_err *err)
 {
@@ -317,11 +324,14 @@ int check_repair_run(struct check_repair *repair, const struct cow_store_args *a
 		params.flags |= COW_REPAIR_SAFE;
 	if (repair->output || repair->save_undo || cli_forced("lost"))
 		params.flags |= COW_REPAIR_LOST;
+	if (cli_forced("lost"))
+		params.flags |= COW_REPAIR_ORIGIN;
 	if (repair->revalidates)
 		params.flags |= COW_REPAIR_REVALIDATE;
 	params.callbacks = repair->callbacks;
 	params.user = repair;
 	params.approve = approve;
+	params.lost = lost_add;
 	return cow_repair(args, &params, ret_result, err);
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "libcow.h"
+#include "tools/snapcheck/check_lost.h"
 
 struct check_repair {
 	/* set by the caller */
@@ -18,6 +19,7 @@ struct check_repair {
 	uint64_t needed_bytes; /* size of what is repaired, at least; 0: as it is */
 	bool is_grown;	       /* it has that size now */
 	const struct cow_callbacks *callbacks;
+	struct check_lost *lost;
 
 	struct cow_image *target; /* what is repaired; belongs to one of these */
 	struct cow_output *out, *undo;

@@ -123,6 +123,7 @@ void check_put_verdict(const struct check *check)
 	json_put_bool(at, "view_trustworthy", verdict->view_right);
 	json_put_bool(at, "merge_right", verdict->merge_right);
 	json_put_bool(at, "valid", verdict->valid);
+	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	at = verdict->known ? json_put_object(json_root(), "store") : NULL;
 	json_put_text(at, "kind", verdict->info.kind);
 	json_put_u64(at, "chunk_bytes", verdict->info.chunk_bytes);

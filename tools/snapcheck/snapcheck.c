@@ -122,13 +122,18 @@ static void choose_next(const struct check *check, bool is_damaged)
 	/* what is packed is mended where it came from */
 	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
-	if (check->verdict.needs_chunk_bytes)
+	if (check->verdict.doubts_origin)
+		cli_next("snapcheck", "ORIGIN", cow, NULL);
+	else if (check->verdict.needs_chunk_bytes)
 		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
 	else if (options.header_only)
 		cli_next("snapcheck", cow, NULL);
 	else if (check->verdict.needed_bytes && !options.output)
 		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+	else if (check->repaired.nr_lost) /* sound now, but not what it was */
+		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin,
+			 options.output && !options.common.dry_run ? options.output : cow, NULL);
 	else if (check->has_repaired && !options.common.dry_run && options.output)
 		cli_next("snapcheck", options.output, NULL);
 	else if (check->verdict.known && !check->verdict.valid)
@@ -146,8 +151,6 @@ static void choose_next(const struct check *check, bool is_damaged)
 			 NULL);
 	else if (!check->origin)
 		cli_next("snapcheck", origin, cow, NULL);
-	else if (check->repaired.nr_lost) /* a merge would be for good */
-		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin, cow, NULL);
 	else if (check->verdict.info.nr_exceptions)
 		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
 }
@@ -286,14 +289,14 @@ static void put_repair(const struct check *check, const char *where)
 	json_put_u64(at, "records_dropped", result->nr_dropped);
 	json_put_u64(at, "chunks_copied", result->nr_copied);
 	json_put_bool(at, "data_lost", result->nr_lost != 0);
+	json_put_u64(at, "lost_bytes", result->lost_bytes);
+	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
 	fprintf(check->text,
 		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
 		" records dropped, %" PRIu64 " chunks copied\n",
 		options.common.dry_run ? "repair, in memory only" : "repair", result->nr_mended,
 		result->nr_left, result->nr_dropped, result->nr_copied);
-	if (result->nr_lost)
-		fprintf(check->text, "data is gone with what was dropped: there the view shows the "
-				     "origin now, and a merge would keep it\n");
+	check_lost_print(&check->lost, result, where, check->text);
 	if (options.revalidate && result->nr_mended)
 		fprintf(check->text,
 			"the store is taken as valid: every write to the origin since it was "
@@ -314,6 +317,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 		return ret;
 	target = repair->patched ? repair->patched : repair->target;
 	args = args_of(check, roles, target);
+	check->lost.ranges = json_put_array(json_root(), "lost");
+	repair->lost = &check->lost;
 	ret = check_repair_run(repair, &args, &check->repaired, err);
 	cli_status_line(NULL);
 	if (ret)
@@ -373,12 +378,14 @@ static int conclude(struct check *check, const char *report)
 	bool is_damaged = has_damage(check);
 	/* a preview ends as the real run would */
 	int done = check->has_repaired ? CLI_REPAIRED : CLI_DONE;
+	/* besides what was given up */
+	int mended = check->repaired.nr_mended > check->repaired.nr_lossy ? CLI_REPAIRED : 0;
 
 	check_put_verdict(check);
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
 	choose_next(check, is_damaged);
-	return is_damaged || check->repaired.nr_lost ? CLI_DAMAGE : done;
+	return is_damaged || check->repaired.nr_lost ? CLI_DAMAGE | mended : done;
 }
 
 static int run(struct check *check)
@@ -405,10 +412,18 @@ static int run(struct check *check)
 		ret = check_verify_read(check, options.verify, &err);
 	if (!ret)
 		ret = look(check, check->cow, &err);
+	if (!ret && check->verdict.doubts_origin)
+		cli_warn("%s is too short for this snapshot, or is not its origin; no exception is "
+			 "given up because of that",
+			 cow_image_name(check->origin));
 	if (!ret)
 		ret = repair(check, &err);
-	if (!ret)
+	if (!ret) {
 		check_print_summary(check);
+		check_lost_print_end(&check->repaired,
+				     options.output ? options.output : cow_image_name(check->cow),
+				     check->text);
+	}
 	/* a report is whole, or there is none */
 	is_cut = ferror(check->text);
 	is_cut |= fclose(check->text) != 0;

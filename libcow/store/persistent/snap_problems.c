@@ -84,7 +84,6 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		},
 		.action = SNAP_DO_DROP,
 		.loses = SNAP_LOSES_ALWAYS,
-		.is_loss = true,
 	},
 	[SNAP_DUPLICATE_NEW_CHUNK] = {
 		.problem = {
@@ -288,7 +287,6 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		},
 		.action = SNAP_DO_DROP_PLACES,
 		.loses = SNAP_LOSES_ALWAYS,
-		.is_loss = true,
 	},
 	[SNAP_NEW_CHUNK_BEYOND_END] = {
 		.problem = {
@@ -346,7 +344,8 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 			.flags = FIXABLE,
 			.summary = "an exception belongs to a chunk beyond the end of the origin",
 			.kernel = "never reads it; a merge fails there",
-			.fix = "the exception is dropped, if the origin is the right one",
+			.fix = "the exception is dropped, if the origin is the right one; where it "
+			       "seems too short, only with --force=lost",
 			.question = "drop the exception",
 		},
 		.action = SNAP_DO_DROP,

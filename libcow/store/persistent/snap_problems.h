@@ -83,7 +83,6 @@ struct snap_problem_row {
 	enum snap_action action;
 	bool is_in_header; /* mended by writing the header */
 	enum snap_loses loses;
-	bool is_loss; /* counts as lost data, each time it is mended */
 };
 
 const struct snap_problem_row *cow_snap_problem_row(enum snap_problem problem);

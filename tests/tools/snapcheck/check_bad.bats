@@ -79,7 +79,7 @@ findings() {
 		bad_model readable origin.img cow.img map >readable
 		before=$(sum cow.img)
 		run -4 snapcheck --json=j -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
-		[[ $output == *"data is gone with what was dropped"* ]]
+		[[ $output == *"now show the origin: bytes "* ]]
 		[ "$(member j 'j["repair"]["data_lost"], j["repair"]["left"], j["verdict"]["view_trustworthy"]')" = "(True, 0, False)" ]
 		bad_model left new.img | diff - readable
 		run -0 snapcheck origin.img new.img

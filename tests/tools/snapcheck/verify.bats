@@ -90,7 +90,7 @@ setup() {
 	run -4 --separate-stderr snapcheck --verify=v.tar origin.img cow.img
 	[[ $output == *persistent.hole* ]]
 	[[ $output == *image.digest-mismatch* ]]
-	run -4 --separate-stderr snapcheck -y -o new.img --verify=v.tar --json=j origin.img cow.img
+	run -5 --separate-stderr snapcheck -y -o new.img --verify=v.tar --json=j origin.img cow.img
 	[ "$(member j '[f["id"] for f in j["findings_left"] if f["class"] in ("damage", "lost")]')" = "['image.digest-mismatch']" ]
 	[[ $output == *"is its view trustworthy: no"* ]]
 	poke cow.img 8 '\x02'

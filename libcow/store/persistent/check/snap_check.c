@@ -293,6 +293,9 @@ static int layout_check(struct snap_check *check, struct cow_verdict *verdict, s
 	order_check(check);
 	size_check(check);
 	verdict_fill(check, verdict);
+	verdict->doubts_origin =
+		check->origin && check->nr_beyond_origin &&
+		(check->is_near_origin || check->nr_beyond_origin > check->nr_records / 4);
 	return 0;
 }
 

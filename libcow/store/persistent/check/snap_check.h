@@ -33,6 +33,8 @@ struct snap_check {
 	uint64_t nr_records;	      /* live ones, as the kernel counts */
 	uint64_t nr_bad;	      /* of them: break a rule */
 	uint64_t nr_beyond_end;	      /* of these: new chunk beyond the image */
+	uint64_t nr_beyond_origin;    /* old chunk beyond the origin */
+	bool is_near_origin;	      /* one of them not far beyond it */
 	uint64_t garbage_index;	      /* from here on it is garbage; UINT64_MAX: nowhere */
 	bool is_list_certain;	      /* a list follows on what looked like garbage */
 	uint64_t highest_new;	      /* as the kernel takes it, top byte included */

@@ -17,6 +17,9 @@
 #include "libcow/store/persistent/check/snap_check.h"
 
 /* So many, one after the other where allocation puts them, are no accident. */
+/* A garbled number names a chunk far beyond any origin; one that is not farther
+ * than this many times its size speaks for a larger origin. */
+#define ORIGIN_FACTOR 16
 #define RECORDS_IN_ORDER 4
 
 /* Looks at the beginning of an area: are these records at all? */
@@ -142,6 +145,11 @@ static int record_check(struct snap_check *check, const struct snap_record *reco
 	if (problem == SNAP_NEW_CHUNK_BEYOND_END) {
 		check->nr_beyond_end++;
 		return 0;
+	}
+	if (problem == SNAP_OLD_CHUNK_BEYOND_ORIGIN) {
+		check->nr_beyond_origin++;
+		check->is_near_origin |=
+			record->old_chunk / ORIGIN_FACTOR < check->bounds.nr_origin_chunks;
 	}
 	cow_snap_record_sentence(&check->bounds, record, index, problem, sentence);
 	cow_snap_check_add(check, problem, cow_snap_record_offset(&check->layout, index),

@@ -30,6 +30,8 @@ struct repair {
 	uint8_t found[SNAP_HEADER_BYTES];  /* the header, when this round began */
 	uint8_t header[SNAP_HEADER_BYTES]; /* as it will be */
 	bool is_header_changed;
+	bool doubts_origin;
+	struct snap_losses losses;
 	struct cow_err *err;
 };
 
@@ -128,6 +130,10 @@ static bool is_allowed(const struct repair *repair, enum snap_problem problem)
 		return false;
 	if (!(row->problem.flags & COW_PROBLEM_FIXABLE) ||
 	    ((flags & COW_REPAIR_SAFE) && !(row->problem.flags & COW_PROBLEM_SAFE)))
+		return false;
+	/* the origin may be what is wrong */
+	if (problem == SNAP_OLD_CHUNK_BEYOND_ORIGIN && repair->doubts_origin &&
+	    !(flags & COW_REPAIR_ORIGIN))
 		return false;
 	return !is_lost(repair, row) || (flags & COW_REPAIR_LOST);
 }
@@ -254,17 +260,6 @@ static uint64_t count_wanted(const struct snap_mends *mends)
 	return nr;
 }
 
-/* Findings that cost data: what the exceptions held shows the origin again. */
-static uint64_t count_lost(const struct snap_mends *mends)
-{
-	uint64_t nr = 0;
-
-	for (size_t i = 0; i < mends->nr; i++)
-		nr += mends->rows[i].is_wanted &&
-		      cow_snap_problem_row(mends->rows[i].problem)->is_loss;
-	return nr;
-}
-
 static uint64_t count_left(const struct snap_mends *mends)
 {
 	uint64_t nr = 0;
@@ -285,6 +280,7 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 	struct cow_store_args args = args_over(repair, over, roles);
 	int ret;
 
+	repair->doubts_origin = verdict->doubts_origin;
 	ask_all(repair, mends, false);
 	if (!verdict->known)
 		return 0;
@@ -300,13 +296,15 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 		/* a question may have taken its time */
 		ret = cow_snap_header_unchanged(repair->cow, repair->found, repair->err);
 		if (!ret)
+			ret = cow_snap_losses_note(&repair->losses, &plan, repair->err);
+		if (!ret)
 			ret = cow_snap_plan_apply(&plan, repair->err);
 		*ret_changed = true;
 	}
 	if (!ret) {
 		repair->result->nr_dropped += plan.drops.nr;
 		repair->result->nr_copied += plan.copies.nr;
-		repair->result->nr_lost += plan.nr_lost;
+		repair->result->nr_lossy += plan.nr_lossy;
 	}
 	cow_snap_plan_free(&plan);
 	return ret;
@@ -344,7 +342,6 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 		ret = list_mend(repair, over ? over : repair->cow, mends, verdict, ret_changed);
 	if (!ret && *ret_changed)
 		repair->result->nr_mended += count_wanted(mends);
-	repair->result->nr_lost += count_lost(mends);
 	if (ret || !repair->is_header_changed)
 		return ret;
 	*ret_changed = true;
@@ -371,6 +368,28 @@ static int repair_round(struct repair *repair, bool *ret_changed)
 	return ret;
 }
 
+/* What cannot be loaded after it shows nothing at all. */
+static int losses_tell(struct repair *repair)
+{
+	AUTO_HANDLE(store) struct cow_store *now = NULL;
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_over(repair, repair->cow, roles);
+	struct cow_err why = COW_ERR_INIT;
+	int ret;
+
+	if (!repair->result->nr_dropped && !repair->losses.nr_unknown)
+		return 0;
+	args.chunk_bytes = 0;
+	ret = cow_snap_kernel_open(&args, &now, &why);
+	if (ret == -EIO || ret == -ENOMEM) {
+		*repair->err = why;
+		return ret;
+	}
+	return ret ? 0
+		   : cow_snap_losses_report(&repair->losses, now->map, repair->origin,
+					    repair->params, repair->result, repair->err);
+}
+
 int cow_snap_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 		    struct cow_repair_result *result, struct cow_err *err)
 {
@@ -387,7 +406,11 @@ int cow_snap_repair(const struct cow_store_args *args, const struct cow_repair_p
 
 	if (!repair.cow)
 		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
+	ret = cow_snap_losses_init(&repair.losses, err);
 	for (int i = 0; i < ROUNDS_MAX && !ret && is_changed; i++)
 		ret = repair_round(&repair, &is_changed);
+	if (!ret)
+		ret = losses_tell(&repair);
+	cow_snap_losses_close(&repair.losses);
 	return ret;
 }

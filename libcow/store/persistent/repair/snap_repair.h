@@ -53,7 +53,8 @@ struct snap_plan {
 	struct snap_edits drops;  /* go away, ascending; record is not used */
 	struct snap_edits copies; /* record: from chunk old to chunk new */
 	struct snap_edits runs;	  /* index: old chunk; with a top byte that will go */
-	uint64_t nr_lost;	  /* records that will go, and with them the way to data */
+	uint64_t nr_unknown;	  /* records were overwritten, at least so many */
+	uint64_t nr_lossy;	  /* findings that are mended by giving up data */
 	bool cuts_tail;		  /* even if nothing is dropped */
 	bool keeps_tail;	  /* what stands behind the list was to be left */
 };
@@ -67,6 +68,25 @@ bool cow_snap_plan_is_empty(const struct snap_plan *plan);
 /* snap_repair_hole.c: adds the live records behind first_hole to the list,
  * and drops what stands between them. Errors: -EIO, -ENOMEM. */
 int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err);
+
+/* What the view loses by a repair; snap_repair_lost.c. */
+struct snap_losses {
+	struct cow_exmap *named; /* chunks that the lists named, before the repair */
+	struct snap_layout layout;
+	uint64_t nr_unknown; /* exceptions whose chunk nobody knows */
+};
+
+/* Errors: -ENOMEM. */
+int cow_snap_losses_init(struct snap_losses *losses, struct cow_err *err);
+void cow_snap_losses_close(struct snap_losses *losses);
+/* Notes what the list of a plan names, before it is applied. Errors: -EIO, -ENOMEM. */
+int cow_snap_losses_note(struct snap_losses *losses, const struct snap_plan *plan,
+			 struct cow_err *err);
+/* Tells what is missing now: nr_lost, nr_unknown, lost_bytes, and each range. now:
+ * the map of the repaired store. origin may be NULL. Errors: -ENOMEM. */
+int cow_snap_losses_report(struct snap_losses *losses, const struct cow_exmap *now,
+			   const struct cow_image *origin, const struct cow_repair_params *params,
+			   struct cow_repair_result *result, struct cow_err *err);
 
 /* snap_repair_apply.c: durable when it returns. Errors: -EROFS, -EIO,
  * -ENOMEM. */

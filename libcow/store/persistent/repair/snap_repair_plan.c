@@ -31,6 +31,7 @@ struct planner {
 	struct occurrences olds, news;
 	bool drops_beyond_end;
 	bool has_top_bytes;	/* the kernel reads runs that nobody wrote */
+	bool has_lost;		/* the finding that is planned now gives up data */
 	uint64_t highest_new;	/* of sound records */
 	struct snap_edits used; /* index: each chunk that a sound record names */
 	uint64_t next_lower;	/* below this, none is free */
@@ -56,9 +57,9 @@ static bool find_other(const struct snap_plan *plan, const struct snap_record *r
 }
 
 /* If it does it must go on doing so: until this one is gone, it says the same.
- * If not, nobody knows any more where the data of a misdirected one is. */
+ * If not, the chunk shows the origin from now on. */
 static int record_drop(struct planner *planner, const struct snap_record *record, uint64_t index,
-		       bool is_misdirected)
+		       bool is_lossy)
 {
 	struct snap_record other;
 	bool has_other = find_other(planner->plan, record, &other);
@@ -67,9 +68,7 @@ static int record_drop(struct planner *planner, const struct snap_record *record
 	if (has_other)
 		ret = cow_snap_edits_add(&planner->plan->sets, index, &other, planner->err);
 	/* what the kernel takes for a run is one exception afterwards */
-	if (is_misdirected && (!has_other || planner->has_top_bytes) &&
-	    record->old_chunk < planner->plan->bounds.nr_origin_chunks)
-		planner->plan->nr_lost++;
+	planner->has_lost |= is_lossy && (!has_other || planner->has_top_bytes);
 	return ret ? ret : drop(planner, index);
 }
 
@@ -126,12 +125,12 @@ static int twice_note(struct planner *planner, uint64_t index, bool is_old)
 				  is_old ? record.old_chunk : record.new_chunk, NULL, planner->err);
 }
 
-static int numbered_drop(struct planner *planner, uint64_t index, bool is_misdirected)
+static int numbered_drop(struct planner *planner, uint64_t index, bool is_lossy)
 {
 	struct snap_record record;
 	int ret = record_read(planner, index, &record);
 
-	return ret ? ret : record_drop(planner, &record, index, is_misdirected);
+	return ret ? ret : record_drop(planner, &record, index, is_lossy);
 }
 
 /* Places of the list that say nothing. */
@@ -140,6 +139,7 @@ static int places_drop(struct planner *planner, uint64_t index, uint64_t nr)
 	uint64_t end = min_u64(index + nr, planner->plan->nr_records);
 	int ret = 0;
 
+	planner->has_lost |= index < end;
 	for (; index < end && !ret; index++)
 		ret = drop(planner, index);
 	return ret;
@@ -160,7 +160,8 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 	switch (action) {
 	case SNAP_DO_DROP:
 	case SNAP_DO_DROP_MISDIRECTED:
-		return numbered_drop(planner, index, action == SNAP_DO_DROP_MISDIRECTED);
+		/* a second copy of a record tells nothing new */
+		return numbered_drop(planner, index, mend->problem != SNAP_DUPLICATE_RECORD);
 	case SNAP_DO_DROP_PLACES:
 		return places_drop(planner, index, mend->len_bytes / SNAP_RECORD_BYTES);
 	case SNAP_DO_CLEAR_TOP_BYTE:
@@ -172,8 +173,9 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 		planner->drops_beyond_end = true;
 		return 0;
 	case SNAP_DO_GARBAGE:
-		/* The first area is zeros before there is a header: records were there. */
-		plan->nr_lost += index < plan->layout.records_per_area;
+		/* An area is zeros until records are written to it: some were there. */
+		plan->nr_unknown++;
+		planner->has_lost = true;
 		plan->nr_records = min_u64(plan->nr_records, index);
 		plan->cuts_tail = true;
 		return 0;
@@ -194,8 +196,12 @@ static int mends_plan(struct planner *planner, const struct snap_mends *mends)
 
 	for (size_t i = 0; i < mends->nr; i++)
 		planner->has_top_bytes |= mends->rows[i].problem == SNAP_NEW_CHUNK_TOP_BYTE;
-	for (size_t i = 0; i < mends->nr && !ret; i++)
+	for (size_t i = 0; i < mends->nr && !ret; i++) {
+		planner->has_lost = false;
 		ret = mend_plan(planner, &mends->rows[i]);
+		planner->plan->nr_lossy += planner->has_lost;
+	}
+	planner->has_lost = false;
 	return ret;
 }
 
@@ -380,6 +386,8 @@ static int twice_plan(struct planner *planner)
 	cow_snap_edits_sort(&planner->news.wanted);
 	if (planner->olds.wanted.nr || planner->news.wanted.nr || planner->drops_beyond_end)
 		ret = list_look(planner);
+	/* of the finding that the image was cut */
+	planner->plan->nr_lossy += planner->has_lost;
 	cow_snap_edits_sort(&planner->plan->drops);
 	cow_snap_edits_sort(&planner->used);
 	if (!ret)

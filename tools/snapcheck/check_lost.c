@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_lost.c - lists what a repair gave up. The repaired store does not say
+ * it: its list is sound, and where an exception is missing the origin shows.
+ */
+#include "tools/snapcheck/check_lost.h"
+
+#include <inttypes.h>
+
+#include "tools/common/json.h"
+#include "tools/common/size.h"
+
+void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	struct json_object *at = json_put_object(lost->ranges, NULL);
+
+	json_put_u64(at, "offset", offset_bytes);
+	json_put_u64(at, "length", len_bytes);
+	if (lost->nr_ranges < CHECK_LOST_SHOWN)
+		lost->first[lost->nr_ranges] = (struct cow_segment){ offset_bytes, len_bytes };
+	lost->nr_ranges++;
+}
+
+static void print_ranges(const struct check_lost *lost, const struct cow_repair_result *result,
+			 FILE *text)
+{
+	char size[SIZE_TEXT_BYTES];
+	uint64_t nr = lost->nr_ranges < CHECK_LOST_SHOWN ? lost->nr_ranges : CHECK_LOST_SHOWN;
+
+	fprintf(text, "lost: %s of the snapshot, in %" PRIu64 " %s, now show the origin: bytes ",
+		size_text(result->lost_bytes, size), lost->nr_ranges,
+		lost->nr_ranges == 1 ? "range" : "ranges");
+	for (uint64_t i = 0; i < nr; i++)
+		fprintf(text, "%s%" PRIu64 "-%" PRIu64, i ? ", " : "", lost->first[i].offset_bytes,
+			lost->first[i].offset_bytes + lost->first[i].len_bytes - 1);
+	fprintf(text, "%s\n", lost->nr_ranges > nr ? ", ... (--json lists all)" : "");
+}
+
+void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,
+		      const char *image, FILE *text)
+{
+	if (lost->nr_ranges)
+		print_ranges(lost, result, text);
+	if (result->nr_unknown)
+		fprintf(text,
+			"lost: at least %" PRIu64 " more exceptions of %s; nothing tells which "
+			"parts of the snapshot they held\n",
+			result->nr_unknown, image);
+}
+
+void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text)
+{
+	if (result->nr_lost)
+		fprintf(text,
+			"the data of the snapshot is not complete; a later check of %s cannot "
+			"know this, so keep this report\n",
+			image);
+}

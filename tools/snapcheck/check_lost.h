@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_lost.h - which parts of a snapshot a repair had to give up: all ranges
+ * as JSON, how much and the first few in words.
+ */
+#ifndef TOOLS_CHECK_LOST_H
+#define TOOLS_CHECK_LOST_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "libcow.h"
+
+#define CHECK_LOST_SHOWN 3
+
+struct json_object;
+
+struct check_lost {
+	struct json_object *ranges; /* the array; NULL without --json */
+	struct cow_segment first[CHECK_LOST_SHOWN];
+	uint64_t nr_ranges;
+};
+
+/* For cow_repair_params.lost. */
+void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len_bytes);
+/* Prints them; nothing where nothing is lost. image: what was repaired. */
+void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,
+		      const char *image, FILE *text);
+/* The last line of a report: nobody else will ever say it. */
+void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text);
+
+#endif
