@@ -216,6 +216,85 @@ COW_EXPORT int cow_image_window_new(struct cow_image *base, const struct cow_seg
 				    size_t nr_segments, struct cow_image **ret_image,
 				    struct cow_err *err);
 
+/*
+ * Creates an image out of nr_images others, one after the other. They stay the
+ * caller's and must outlive it; the array is copied. It can be written if all of
+ * them can, and a flush flushes each; after a failure the others may not have
+ * been flushed. Errors: -EINVAL none, an empty one, or one that is named twice;
+ * -ERANGE larger than the largest image; -ENOMEM.
+ */
+COW_EXPORT int cow_image_concat_new(struct cow_image *const *images, size_t nr_images,
+				    struct cow_image **ret_image, struct cow_err *err);
+
+/*
+ * Creates an image whose units of unit_bytes take turns on nr_images others, as
+ * the device-mapper's striped target and raid0 do: unit u is unit u / nr_images
+ * of images[u mod nr_images]. unit_bytes is a multiple of 512, the images are of
+ * one size, a multiple of it. Costs no memory for each unit. Otherwise as
+ * cow_image_concat_new().
+ */
+COW_EXPORT int cow_image_stripe_new(struct cow_image *const *images, size_t nr_images,
+				    uint64_t unit_bytes, struct cow_image **ret_image,
+				    struct cow_err *err);
+
+/*
+ * The functions of an image that a program supplies. user is what was given to
+ * cow_image_custom_new(). Each returns 0 or a negative errno; err is never NULL,
+ * and a function that fails may write code and message into it; without a
+ * message the library writes one. Ranges lie within the image and are not empty.
+ * They are called by the thread that uses the image and must not use the image
+ * itself.
+ */
+struct cow_custom_ops {
+	size_t size;
+	/* Reads all of a range. */
+	int (*pread)(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		     struct cow_err *err);
+	/* Writes all of a range; need not be durable before flush. NULL: the image
+	 * can only be read. */
+	int (*pwrite)(void *user, const void *buf, size_t len_bytes, uint64_t offset_bytes,
+		      struct cow_err *err);
+	/* Makes a range read as zeros. NULL: zeros are written through pwrite. */
+	int (*write_zeroes)(void *user, uint64_t offset_bytes, uint64_t len_bytes,
+			    struct cow_err *err);
+	/* As cow_image_discard(). NULL: -EOPNOTSUPP. */
+	int (*discard)(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err);
+	/* As cow_image_next_data(). NULL: everything may be data. */
+	int (*next_data)(void *user, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
+			 uint64_t *ret_len_bytes, struct cow_err *err);
+	/* Makes durable what was written. NULL: it is already. */
+	int (*flush)(void *user, struct cow_err *err);
+	/* A range will be read soon. NULL: nothing to be gained. */
+	void (*read_ahead)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
+	/* The image is closed; user is not used any more. NULL: nothing to do. */
+	void (*close)(void *user);
+};
+#define COW_CUSTOM_OPS_INIT                                                                        \
+	{                                                                                          \
+		.size = sizeof(struct cow_custom_ops)                                              \
+	}
+
+/* What a program says of its image. */
+struct cow_custom_args {
+	size_t size;
+	const char *name;	      /* copied; stands in messages */
+	uint64_t size_bytes;	      /* a multiple of 512 */
+	uint32_t logical_block_bytes; /* a power of two, 512 or more */
+	bool is_writable;	      /* needs pwrite */
+};
+#define COW_CUSTOM_ARGS_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_custom_args), .logical_block_bytes = 512                 \
+	}
+
+/* Creates an image whose bytes come from the functions of ops (copied), which
+ * are called with user. After a failure user stays the caller's: close is not
+ * called. Errors: -EINVAL a structure without its size, no name, no pread, a
+ * size or block that is not allowed, writable without pwrite; -ERANGE; -ENOMEM. */
+COW_EXPORT int cow_image_custom_new(const struct cow_custom_args *args,
+				    const struct cow_custom_ops *ops, void *user,
+				    struct cow_image **ret_image, struct cow_err *err);
+
 #define COW_BAD_PATCHED (1u << 0) /* something else stands in for them */
 
 /*

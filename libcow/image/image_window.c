@@ -12,6 +12,7 @@
 #include "libcow/base/err.h"
 #include "libcow/base/overflow.h"
 #include "libcow/base/units.h"
+#include "libcow/image/pieces.h"
 #include "libcow/image/window.h"
 
 struct image_window {
@@ -55,116 +56,6 @@ static struct cow_image *window_resolve(struct cow_image *image, uint64_t offset
 	return window->base;
 }
 
-/* Runs call on each piece below a range: "piece" bytes at "low_bytes" of base;
- * moves offset_bytes and len_bytes on. */
-#define FOR_PIECES(call)                                                                           \
-	({                                                                                         \
-		int ret_ = 0;                                                                      \
-		while (len_bytes && !ret_) {                                                       \
-			uint64_t piece = len_bytes, low_bytes;                                     \
-			struct cow_image *base =                                                   \
-				window_resolve(image, offset_bytes, &piece, &low_bytes);           \
-			ret_ = (call);                                                             \
-			offset_bytes += piece;                                                     \
-			len_bytes -= piece;                                                        \
-		}                                                                                  \
-		ret_;                                                                              \
-	})
-
-static int window_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
-			struct cow_err *err)
-{
-	uint8_t *to = (uint8_t *)buf;
-	uint64_t start_bytes = offset_bytes;
-
-	return FOR_PIECES(
-		cow_image_pread(base, to + (offset_bytes - start_bytes), piece, low_bytes, err));
-}
-
-static int window_pwrite(struct cow_image *image, const void *buf, size_t len_bytes,
-			 uint64_t offset_bytes, struct cow_err *err)
-{
-	const uint8_t *from = (const uint8_t *)buf;
-	uint64_t start_bytes = offset_bytes;
-
-	return FOR_PIECES(
-		cow_image_pwrite(base, from + (offset_bytes - start_bytes), piece, low_bytes, err));
-}
-
-static int window_pwritev(struct cow_image *image, const struct iovec *iov, size_t nr_iov,
-			  uint64_t offset_bytes, struct cow_err *err)
-{
-	struct image_window *window = (struct image_window *)image;
-	uint64_t len_bytes = 0, piece, low_bytes;
-	int ret = 0;
-
-	for (size_t i = 0; i < nr_iov; i++)
-		len_bytes += iov[i].iov_len;
-	piece = len_bytes;
-	window_resolve(image, offset_bytes, &piece, &low_bytes);
-	if (piece == len_bytes)
-		return cow_image_pwritev(window->base, iov, nr_iov, low_bytes, err);
-	for (size_t i = 0; i < nr_iov && !ret; i++) {
-		ret = window_pwrite(image, iov[i].iov_base, iov[i].iov_len, offset_bytes, err);
-		offset_bytes += iov[i].iov_len;
-	}
-	return ret;
-}
-
-static int window_write_zeroes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
-			       struct cow_err *err)
-{
-	return FOR_PIECES(cow_image_write_zeroes(base, low_bytes, piece, err));
-}
-
-static int window_clone_range(struct cow_image *image, uint64_t offset_bytes,
-			      struct cow_image *source, uint64_t source_offset_bytes,
-			      uint64_t len_bytes, struct cow_err *err)
-{
-	uint64_t start_bytes = offset_bytes;
-
-	return FOR_PIECES(cow_image_clone_range(base, low_bytes, source,
-						source_offset_bytes + (offset_bytes - start_bytes),
-						piece, err));
-}
-
-static int window_discard(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
-			  struct cow_err *err)
-{
-	return FOR_PIECES(cow_image_discard(base, low_bytes, piece, err));
-}
-
-static int window_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
-			     struct cow_err *err)
-{
-	return FOR_PIECES(cow_image_drop_cache(base, low_bytes, piece, err));
-}
-
-static int window_next_data(struct cow_image *image, uint64_t offset_bytes,
-			    uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
-			    struct cow_err *err)
-{
-	struct image_window *window = (struct image_window *)image;
-
-	*ret_len_bytes = 0;
-	while (offset_bytes < image->size_bytes) {
-		uint64_t piece = image->size_bytes - offset_bytes, low_bytes, found, len;
-		int ret;
-
-		window_resolve(image, offset_bytes, &piece, &low_bytes);
-		ret = cow_image_next_data(window->base, low_bytes, &found, &len, err);
-		if (ret)
-			return ret;
-		if (len && found - low_bytes < piece) {
-			*ret_offset_bytes = offset_bytes + (found - low_bytes);
-			*ret_len_bytes = min_u64(len, piece - (found - low_bytes));
-			return 0;
-		}
-		offset_bytes += piece;
-	}
-	return 0;
-}
-
 /* A window of all of its base, as a file that was opened by its name. */
 static int window_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
 {
@@ -196,16 +87,16 @@ static void window_close(struct cow_image *image)
 
 static const struct image_ops window_ops = {
 	.name = "window",
-	.pread = window_pread,
-	.pwrite = window_pwrite,
-	.pwritev = window_pwritev,
-	.write_zeroes = window_write_zeroes,
-	.clone_range = window_clone_range,
-	.next_data = window_next_data,
-	.discard = window_discard,
+	.pread = cow_pieces_pread,
+	.pwrite = cow_pieces_pwrite,
+	.pwritev = cow_pieces_pwritev,
+	.write_zeroes = cow_pieces_write_zeroes,
+	.clone_range = cow_pieces_clone_range,
+	.next_data = cow_pieces_next_data,
+	.discard = cow_pieces_discard,
 	.grow = window_grow,
 	.flush = window_flush,
-	.drop_cache = window_drop_cache,
+	.drop_cache = cow_pieces_drop_cache,
 	.resolve = window_resolve,
 	.close = window_close,
 };
