@@ -43,11 +43,9 @@ int cow_diff_fill(struct cow_store *store, struct cow_image *base, struct cow_im
 			       err);
 	if (ret)
 		return ret;
-	if (cow_exmap_nr_chunks(store->map))
+	if (!cow_store_is_empty(store))
 		return cow_fail(err, -EINVAL,
-				"a store with %" PRIu64 " exceptions cannot be filled, only an "
-				"empty one",
-				cow_exmap_nr_chunks(store->map));
+				"a store that has exceptions cannot be filled, only an empty one");
 	ret = cow_patch_new(store, base, &patch, err);
 	if (ret)
 		return ret;

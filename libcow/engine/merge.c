@@ -115,8 +115,10 @@ static int merge_check_sizes(const struct cow_store *store, struct cow_err *err)
 	uint64_t nr_chunks = div_ceil(store->target->size_bytes, store->chunk_bytes);
 	struct exmap_run run;
 
-	/* a kind that states the length of the view has looked */
-	if (store->view_bytes || !cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
+	/* a kind that states the length of the view, or has a map of its own,
+	 * has looked */
+	if (store->view_bytes || !store->map ||
+	    !cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
 	    run.old_chunk + run.nr_chunks <= nr_chunks)
 		return 0;
 	return cow_refuse(err, -EPERM, "bounds", NULL,

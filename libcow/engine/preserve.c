@@ -118,7 +118,7 @@ static int undo_state(struct cow_store *undo, const struct job *job, enum undo_s
 		return ret;
 	if (!label.job) {
 		*ret_state = UNDO_NEW;
-		return cow_exmap_nr_chunks(undo->map) ? refuse_other_undo(undo, err) : 0;
+		return cow_store_is_empty(undo) ? 0 : refuse_other_undo(undo, err);
 	}
 	is_ours = !memcmp(label.job_id, job->nr_grown ? job->grown_id : job->label.job_id,
 			  sizeof(label.job_id));

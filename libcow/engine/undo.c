@@ -172,10 +172,12 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 	AUTO_FREE uint8_t *data = aligned_alloc(COW_BUFFER_ALIGN, RANGE_BYTES);
 	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
 	struct cow_label label = *job;
+	struct store_left left;
 	int ret;
 
 	if (!data || !entries)
 		return cow_fail(err, -ENOMEM, "no memory for the digests of the undo file");
+	cow_store_moves_left(undo, &left);
 	label.job = LABEL_JOB_UNDO;
 	label.phase = LABEL_PHASE_DONE;
 	ret = outcome_place(undo, &label, err);
@@ -193,7 +195,7 @@ int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struc
 		.data = data,
 		.entries = entries,
 		.offset_bytes = label.outcome_bytes,
-		.total_bytes = chunk_to_bytes(cow_exmap_nr_chunks(undo->map), undo->chunk_bytes),
+		.total_bytes = left.bytes,
 		.callbacks = callbacks,
 	};
 	ret = outcome_write(&outcome, err);
@@ -219,7 +221,7 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 	if (ret_label->job != LABEL_JOB_UNDO)
 		return cow_refuse(
 			err, -EPERM, "no-undo", NULL,
-			cow_exmap_nr_chunks(undo->map)
+			!cow_store_is_empty(undo)
 				? "%s is not the undo file of a merge: it has no label that says so"
 				: "%s is empty: what it held was taken back already, or it never "
 				  "was "
@@ -237,8 +239,8 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge_params *params,
 		  struct cow_merge_result *ret_result, struct cow_err *err)
 {
-	uint64_t nr_exceptions = cow_exmap_nr_chunks(undo->map);
 	struct cow_label label;
+	struct store_left left;
 	int ret;
 
 	if (flags & ~COW_TAKE_BACK_CHANGED || params->undo)
@@ -252,11 +254,12 @@ int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge
 		ret = cow_undo_verify(undo, &label, params->callbacks, err);
 	if (ret)
 		return ret;
+	cow_store_moves_left(undo, &left);
 	struct job job = { .label = label,
 			   .has_label = true,
-			   .is_continued = cow_job_is_under_way(&label, nr_exceptions) };
+			   .is_continued = cow_job_is_under_way(&label, left.nr_chunks) };
 
 	if (!job.is_continued)
-		job.label.nr_left = nr_exceptions;
+		job.label.nr_left = left.nr_chunks;
 	return cow_merge_with_job(undo, params, &job, ret_result, err);
 }

@@ -293,7 +293,7 @@ static int view_bounds(const struct cow_image *origin, const struct cow_store *s
 	if (!origin)
 		return cow_fail(err, -EINVAL, "a view of %s needs its origin", store->data->name);
 	nr_chunks = div_ceil(origin->size_bytes, store->chunk_bytes);
-	if (!cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
+	if (!store->map || !cow_exmap_prev(store->map, EXMAP_CHUNK_LIMIT, &run) ||
 	    run.old_chunk + run.nr_chunks <= nr_chunks)
 		return 0;
 	return cow_refuse(

@@ -237,7 +237,8 @@ static void left_of_map(const struct cow_store *store, struct store_left *ret_le
 	ret_left->nr_chunks = info.nr_exceptions;
 	ret_left->bytes = info.nr_exceptions * store->chunk_bytes;
 	if (info.nr_exceptions && tail &&
-	    cow_exmap_lookup(store->map, chunk_of(size, store->chunk_bytes), &run))
+	    cow_store_map_next(store, chunk_of(size, store->chunk_bytes), &run) &&
+	    run.old_chunk == chunk_of(size, store->chunk_bytes))
 		ret_left->bytes -= store->chunk_bytes - tail;
 }
 

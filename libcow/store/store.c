@@ -41,6 +41,13 @@ bool cow_store_is_same(const struct cow_store *a, const struct cow_store *b)
 	return a->data == b->data;
 }
 
+bool cow_store_is_empty(const struct cow_store *store)
+{
+	struct exmap_run run;
+
+	return !cow_store_map_next(store, 0, &run);
+}
+
 uint64_t cow_store_view_bytes(const struct cow_store *store, const struct cow_image *origin)
 {
 	if (store->view_bytes)

@@ -300,6 +300,8 @@ int cow_store_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_b
 /* Are the two handles on one snapshot? By the shared object and the id, where there
  * is one, else by the image with the data. */
 bool cow_store_is_same(const struct cow_store *a, const struct cow_store *b);
+/* Has it no exception? */
+bool cow_store_is_empty(const struct cow_store *store);
 /* The length of the view over an image (NULL: none). */
 uint64_t cow_store_view_bytes(const struct cow_store *store, const struct cow_image *origin);
 /* Appends to the array, joining a move that continues the last one
