@@ -243,6 +243,29 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 	return image;
 }
 
+int cow_image_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			cow_image_range_fn *call, void *user, struct cow_err *err)
+{
+	int ret = 0;
+
+	if (image->ops->footprint)
+		return image->ops->footprint(image, offset_bytes, len_bytes, call, user, err);
+	if (!image->ops->resolve)
+		return call(user, image, offset_bytes, len_bytes, err);
+	while (len_bytes && !ret) {
+		uint64_t piece = len_bytes, low_bytes;
+		struct cow_image *low =
+			image->ops->resolve(image, offset_bytes, &piece, &low_bytes);
+
+		/* As deep as images stand on each other. */
+		ret = low == image ? call(user, low, low_bytes, piece, err)
+				   : cow_image_footprint(low, low_bytes, piece, call, user, err);
+		offset_bytes += piece;
+		len_bytes -= piece;
+	}
+	return ret;
+}
+
 void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	while (len_bytes) {

@@ -36,6 +36,10 @@
  * call, a transaction and a record in the file system. HACKING.md has figures. */
 #define COW_CLONE_BYTES_MIN (UINT64_C(128) << 10)
 
+/* Called with a range of a lowest image; what is not 0 ends the walk. */
+typedef int cow_image_range_fn(void *user, struct cow_image *image, uint64_t offset_bytes,
+			       uint64_t len_bytes, struct cow_err *err);
+
 struct image_ops {
 	const char *name; /* "file", "window", "view", ... */
 
@@ -77,6 +81,10 @@ struct image_ops {
 	 * NULL: this image is the lowest. */
 	struct cow_image *(*resolve)(struct cow_image *image, uint64_t offset_bytes,
 				     uint64_t *len_bytes, uint64_t *ret_offset_bytes);
+	/* Names the ranges below that a range of this image lies on, if they are
+	 * fewer than its pieces. NULL: piece by piece, by resolve. */
+	int (*footprint)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			 cow_image_range_fn *call, void *user, struct cow_err *err);
 	/* Extents of what is read through this image must not be shared. */
 	bool shares_nothing;
 	/* Names the first range at or behind offset_bytes that is known to be
@@ -129,6 +137,21 @@ int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_
  * *len_bytes. */
 struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,
 				    uint64_t *len_bytes, uint64_t *ret_offset_bytes);
+
+/* Names all ranges of the lowest images that a range of this image lies on, in
+ * no order. Errors: what call returns. */
+int cow_image_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			cow_image_range_fn *call, void *user, struct cow_err *err);
+
+/*
+ * Creates an image that shows top and owns what top is made of: the nr_owned
+ * images of owned (top among them, if it is to be closed) are closed with it, in
+ * their order. After a failure they stay the caller's. name is copied; with
+ * is_read_only it cannot be written. Errors: -ENOMEM.
+ */
+int cow_image_own_new(struct cow_image *top, const char *name, bool is_read_only,
+		      struct cow_image *const *owned, size_t nr_owned, struct cow_image **ret_image,
+		      struct cow_err *err);
 
 COW_DEFINE_AUTO(image, struct cow_image *, cow_image_close);
 

@@ -113,6 +113,24 @@ static int stripe_next_data(struct cow_image *image, uint64_t offset_bytes,
 	return 0;
 }
 
+/* A range of the whole is one range of each leg. */
+static int stripe_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			    cow_image_range_fn *call, void *user, struct cow_err *err)
+{
+	struct image_stripe *stripe = (struct image_stripe *)image;
+	int ret = 0;
+
+	for (size_t leg = 0; leg < stripe->nr_legs && !ret; leg++) {
+		uint64_t start = leg_offset(stripe, leg, offset_bytes);
+		uint64_t end = leg_offset(stripe, leg, offset_bytes + len_bytes);
+
+		if (end > start)
+			ret = cow_image_footprint(stripe->legs[leg], start, end - start, call, user,
+						  err);
+	}
+	return ret;
+}
+
 static int stripe_flush(struct cow_image *image, struct cow_err *err)
 {
 	struct image_stripe *stripe = (struct image_stripe *)image;
@@ -137,6 +155,7 @@ static const struct image_ops stripe_ops = {
 	.flush = stripe_flush,
 	.drop_cache = cow_pieces_drop_cache,
 	.resolve = stripe_resolve,
+	.footprint = stripe_footprint,
 	.close = stripe_close,
 };
 

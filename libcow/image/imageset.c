@@ -18,24 +18,12 @@
 #include "libcow/base/overflow.h"
 #include "libcow/base/units.h"
 #include "libcow/image/file.h"
-#include "libcow/image/handle.h"
+#include "libcow/image/set_range.h"
 #include "libcow/image/spec.h"
 #include "libcow/image/window.h"
 
-/* What one image covers; lives as long as it. */
-struct set_range {
-	struct set_range *next;
-	struct cow_imageset *set;
-	struct cow_handle *file;
-	char *name;
-	size_t nr_segments;
-	struct cow_segment segments[];
-};
-
-struct cow_imageset {
-	struct cow_handle *files;
-	struct set_range *ranges;
-};
+/* Not for callers: a base, see cow_imageset_open_base(). */
+#define OPEN_BASE (1u << 31)
 
 int cow_imageset_new(struct cow_imageset **ret_set, struct cow_err *err)
 {
@@ -47,19 +35,6 @@ int cow_imageset_new(struct cow_imageset **ret_set, struct cow_err *err)
 	return 0;
 }
 
-/* Closes a file that has no images. */
-static void file_put(struct cow_imageset *set, struct cow_handle *file)
-{
-	struct cow_handle **link = &set->files;
-
-	if (file->nr_images)
-		return;
-	while (*link != file)
-		link = &(*link)->next;
-	*link = file->next;
-	cow_handle_close(file);
-}
-
 void cow_imageset_free(struct cow_imageset *set)
 {
 	if (!set)
@@ -69,25 +44,6 @@ void cow_imageset_free(struct cow_imageset *set)
 		cow_handle_close(file);
 	}
 	free(set);
-}
-
-static void set_range_free(struct set_range *range)
-{
-	free(range->name);
-	free(range);
-}
-
-/* cow_window_closed: an image of the set was closed. */
-static void range_closed(void *owner)
-{
-	struct set_range *range = (struct set_range *)owner, **link;
-
-	for (link = &range->set->ranges; *link != range;)
-		link = &(*link)->next;
-	*link = range->next;
-	range->file->nr_images--;
-	file_put(range->set, range->file);
-	set_range_free(range);
 }
 
 static struct cow_handle *file_find(const struct cow_imageset *set, const struct stat *st)
@@ -134,44 +90,6 @@ static int file_get(struct cow_imageset *set, const char *path, uint32_t flags,
 	return 0;
 }
 
-static int refuse_overlap(const struct set_range *range, uint64_t offset_bytes, uint64_t len_bytes,
-			  struct cow_err *err)
-{
-	return cow_refuse(err, -EPERM, "overlap", NULL,
-			  "the %" PRIu64 " bytes at byte %" PRIu64
-			  " overlap with \"%s\", which this job uses already",
-			  len_bytes, offset_bytes, range->name);
-}
-
-static int check_overlap_with(const struct set_range *old, const struct set_range *new,
-			      struct cow_err *err)
-{
-	uint64_t old_base = old->file->ground.offset_bytes;
-	uint64_t new_base = new->file->ground.offset_bytes;
-
-	if (!cow_ground_is_same(&old->file->ground, &new->file->ground))
-		return 0;
-	for (size_t i = 0; i < new->nr_segments; i++)
-		for (size_t k = 0; k < old->nr_segments; k++)
-			if (ranges_overlap(old_base + old->segments[k].offset_bytes,
-					   old->segments[k].len_bytes,
-					   new_base + new->segments[i].offset_bytes,
-					   new->segments[i].len_bytes))
-				return refuse_overlap(old, new->segments[i].offset_bytes,
-						      new->segments[i].len_bytes, err);
-	return 0;
-}
-
-static int check_overlap(const struct cow_imageset *set, const struct set_range *new,
-			 struct cow_err *err)
-{
-	int ret = 0;
-
-	for (const struct set_range *old = set->ranges; old && !ret; old = old->next)
-		ret = check_overlap_with(old, new, err);
-	return ret;
-}
-
 /* The segments with their lengths; whole or open-ended: up to the end. */
 static int range_new(struct cow_imageset *set, struct cow_handle *file, const char *name,
 		     const struct cow_spec *spec, struct set_range **ret_range, struct cow_err *err)
@@ -183,17 +101,9 @@ static int range_new(struct cow_imageset *set, struct cow_handle *file, const ch
 
 	if (!size_bytes)
 		return cow_fail(err, -ERANGE, "it is empty, or shorter than a sector of 512 bytes");
-	/* bounded: by the length of a word of the command line */
-	range = (struct set_range *)calloc(1, sizeof(*range) + nr * sizeof(range->segments[0]));
-	if (range)
-		range->name = strdup(name);
-	if (!range || !range->name) {
-		free(range);
-		return cow_fail(err, -ENOMEM, "no memory for %zu segments", nr);
-	}
-	range->set = set;
-	range->file = file;
-	range->nr_segments = nr;
+	ret = cow_set_range_new(set, file, name, nr, &range, err);
+	if (ret)
+		return ret;
 	if (spec->nr_segments)
 		memcpy(range->segments, spec->segments, nr * sizeof(range->segments[0]));
 	first = range->segments[0].offset_bytes;
@@ -201,7 +111,7 @@ static int range_new(struct cow_imageset *set, struct cow_handle *file, const ch
 		range->segments[0].len_bytes = first < size_bytes ? size_bytes - first : 1;
 	ret = cow_segments_check(range->segments, nr, size_bytes, err);
 	if (ret)
-		set_range_free(range);
+		cow_set_range_free(range);
 	else
 		*ret_range = range;
 	return ret;
@@ -217,10 +127,10 @@ static int range_open(struct cow_imageset *set, struct set_range *range, uint32_
 		.segments = range->segments,
 		.nr_segments = range->nr_segments,
 		.is_read_only = !(flags & COW_OPEN_WRITE),
-		.closed = range_closed,
+		.closed = cow_set_range_closed,
 		.owner = range,
 	};
-	int ret = check_overlap(set, range, err);
+	int ret = range->is_base ? 0 : cow_set_range_check(set, range, err);
 
 	/* After the overlap: a file behind a loop device of this set is that,
 	 * rather than in use by somebody. */
@@ -230,9 +140,7 @@ static int range_open(struct cow_imageset *set, struct set_range *range, uint32_
 		ret = cow_image_window_of(&args, ret_image, err);
 	if (ret)
 		return ret;
-	file->nr_images++;
-	range->next = set->ranges;
-	set->ranges = range;
+	cow_set_range_add(set, range);
 	return 0;
 }
 
@@ -269,22 +177,22 @@ static int spec_open(struct cow_imageset *set, const char *name, const struct co
 		return ret;
 	ret = range_new(set, file, name, spec, &range, err);
 	if (!ret)
+		range->is_base = flags & OPEN_BASE;
+	if (!ret)
 		ret = range_open(set, range, flags, ret_image, err);
 	if (ret && range)
-		set_range_free(range);
+		cow_set_range_free(range);
 	if (ret)
-		file_put(set, file);
+		cow_set_file_put(set, file);
 	return ret;
 }
 
-int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags,
-		      struct cow_image **ret_image, struct cow_err *err)
+static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
+		     struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_spec spec = { .path = NULL };
 	int ret;
 
-	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY))
-		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
 	ret = cow_spec_parse(text, flags & COW_OPEN_LITERAL, &spec, err);
 	if (!ret)
 		ret = spec_open(set, text, &spec, flags, ret_image, err);
@@ -292,6 +200,29 @@ int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags
 		cow_err_place(err, text, COW_OFFSET_NONE);
 	cow_spec_clear(&spec);
 	return ret;
+}
+
+static int flags_check(uint32_t flags, struct cow_err *err)
+{
+	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY))
+		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
+	return 0;
+}
+
+int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags,
+		      struct cow_image **ret_image, struct cow_err *err)
+{
+	int ret = flags_check(flags, err);
+
+	return ret ? ret : text_open(set, text, flags, ret_image, err);
+}
+
+int cow_imageset_open_base(struct cow_imageset *set, const char *text, uint32_t flags,
+			   struct cow_image **ret_image, struct cow_err *err)
+{
+	int ret = flags_check(flags, err);
+
+	return ret ? ret : text_open(set, text, flags | OPEN_BASE, ret_image, err);
 }
 
 int cow_imageset_open_range(struct cow_imageset *set, const char *path,

@@ -21,4 +21,25 @@ int cow_imageset_open_range(struct cow_imageset *set, const char *path,
 			    const struct cow_segment *range, struct cow_image **ret_image,
 			    struct cow_err *err);
 
+/*
+ * Opens what is named as cow_imageset_open() does, but claims no byte of it: for
+ * what other images are made of. What is taken from it is claimed with
+ * cow_imageset_claim(), so that two volumes of one disk are two images of a job,
+ * and overlap is noticed still.
+ */
+int cow_imageset_open_base(struct cow_imageset *set, const char *text, uint32_t flags,
+			   struct cow_image **ret_image, struct cow_err *err);
+
+/*
+ * Makes an image that stands on bases of the set one of its images: its bytes
+ * must not belong to another image of the set, nor twice to itself. It is
+ * taken over: the new image closes the nr_owned images of owned, in their order
+ * (see cow_image_own_new()); after a failure they stay the caller's. With
+ * COW_OPEN_WRITE in flags it can be written if image can. Errors: -EPERM (id
+ * "overlap"), -ENOMEM.
+ */
+int cow_imageset_claim(struct cow_imageset *set, struct cow_image *image, const char *name,
+		       uint32_t flags, struct cow_image *const *owned, size_t nr_owned,
+		       struct cow_image **ret_image, struct cow_err *err);
+
 #endif
