@@ -724,6 +724,7 @@ COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params 
 			  struct cow_err *err);
 
 #define COW_CHECK_HEADER_ONLY (1u << 0)
+#define COW_CHECK_EMPTY (1u << 1) /* and set cow_verdict.empty: reads all metadata areas */
 
 struct cow_check_params {
 	size_t size;
@@ -736,6 +737,13 @@ struct cow_check_params {
 	}
 
 /* What follows from the findings, for people and programs. */
+/* Would anything be lost with the store? cow_verdict.empty. */
+#define COW_EMPTY_UNKNOWN 0 /* not asked, or this kind of store cannot tell */
+#define COW_EMPTY_YES 1	    /* nothing would */
+#define COW_EMPTY_HOLDS 2   /* it holds exceptions */
+#define COW_EMPTY_DAMAGED 3 /* nobody can tell */
+#define COW_EMPTY_BEHIND 4  /* the list is empty, and records stand behind it */
+
 struct cow_verdict {
 	size_t size;
 	bool kernel_loads; /* dmsetup create of a snapshot would succeed, active */
@@ -755,6 +763,8 @@ struct cow_verdict {
 	 * made, with zeros. 0: large enough, or more is missing than that. */
 	uint64_t needed_bytes;
 	struct cow_store_info info;
+	uint32_t empty;	    /* COW_EMPTY_*, with COW_CHECK_EMPTY */
+	uint64_t nr_behind; /* records behind an empty list, harmless ones too */
 };
 #define COW_VERDICT_INIT                                                                           \
 	{                                                                                          \

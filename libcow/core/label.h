@@ -24,7 +24,9 @@ enum label_job {
 enum label_phase {
 	LABEL_PHASE_PRESERVE = 1, /* siblings are being completed; target untouched */
 	LABEL_PHASE_MOVE = 2,	  /* the target is a mixture */
-	LABEL_PHASE_DONE = 3,	  /* undo, repair: the target is as the job left it */
+	/* undo, repair: the target is as the job left it; merge: the store is empty
+	 * because of it, until something is appended */
+	LABEL_PHASE_DONE = 3,
 };
 
 struct cow_label {

@@ -125,6 +125,8 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
 			ret = label_check(store, &job.label, nr_siblings, err);
 		if (ret)
 			return ret;
+		job.was_finished = job.label.job == LABEL_JOB_MERGE &&
+				   job.label.phase == LABEL_PHASE_DONE && !nr_exceptions;
 		earlier_note(&job, nr_exceptions);
 	}
 	if (!job.is_continued) {

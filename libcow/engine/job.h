@@ -18,6 +18,7 @@
 struct job {
 	struct cow_label label;
 	bool is_continued; /* an earlier run has begun to move */
+	bool was_finished; /* an earlier merge emptied the store, and nothing came since */
 	bool has_label;	   /* prepared, and the kind of store can hold one */
 	/* An earlier run has begun to move, and the store was used since: it has
 	 * so many more exceptions; and the id of that run. 0: no such run. */

@@ -275,9 +275,20 @@ static int merge_forget(struct merge *merge, const struct cow_merge_params *para
 	return 0;
 }
 
+/* Is the store empty because this merge, or one before it, emptied it? Then what
+ * stands behind its list is on the origin, and the label goes on to say so. */
+static bool is_finished(const struct merge *merge, const struct job *job, bool has_moved)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+
+	return (has_moved || job->was_finished) && job->label.job == LABEL_JOB_MERGE &&
+	       !cow_store_get_info(merge->store, &info) && !info.nr_exceptions;
+}
+
 static int merge_run(struct merge *merge, const struct cow_merge_params *params, struct job *job,
 		     struct cow_err *err)
 {
+	bool has_moved = merge->nr_unmoved, is_done;
 	int ret = 0;
 
 	if (merge->nr_unmoved) {
@@ -291,12 +302,15 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 		if (!ret && merge->skips)
 			ret = merge_forget(merge, params, err);
 	}
-	if (!ret)
+	is_done = !ret && is_finished(merge, job, has_moved);
+	if (!ret && !is_done)
 		ret = cow_job_clear(merge->store, err);
 	/* Also when there was nothing to merge: an earlier run may have been cut
 	 * off in its last settlement (I5). */
 	if (!ret)
 		ret = cow_store_tidy(merge->store, err);
+	if (!ret && is_done && has_moved)
+		ret = cow_job_write(merge->store, job, LABEL_PHASE_DONE, err);
 	return ret ? ret
 		   : cow_unused_treat(merge->store, params->flags, params->callbacks,
 				      &merge->result.unused_bytes, err);

@@ -77,8 +77,9 @@ int cow_check(const struct cow_store_args *args, const struct cow_check_params *
 	const struct store_ops *ops;
 	int ret;
 
-	ret = cow_params_check(params->size, sizeof(*params), params->flags, COW_CHECK_HEADER_ONLY,
-			       "struct cow_check_params", err);
+	ret = cow_params_check(params->size, sizeof(*params), params->flags,
+			       COW_CHECK_HEADER_ONLY | COW_CHECK_EMPTY, "struct cow_check_params",
+			       err);
 	if (!ret)
 		ret = cow_params_check(ret_verdict->size, sizeof(*ret_verdict), 0, 0,
 				       "struct cow_verdict", err);

@@ -61,7 +61,7 @@ static int merge_run(void *user, struct cow_image **images, struct crash_run *ru
 	(void)run;
 	if (ret)
 		return ret;
-	if (phase && test_random(&job->random) % 2) {
+	if (phase && phase != LABEL_PHASE_DONE && test_random(&job->random) % 2) {
 		ret = side_merge(job, images, false, false, 0, &why);
 		if (phase == LABEL_PHASE_MOVE) {
 			*err = why;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tools/snapcheck/check.h"
+#include "tools/snapcheck/check_empty.h"
 #include "tools/snapcheck/check_repair.h"
 #include "tools/snapcheck/check_verify.h"
 #include "tools/common/ask.h"
@@ -27,7 +28,7 @@ static struct options {
 	struct cli_common common;
 	const char *origin;
 	uint64_t chunk_bytes, max_findings;
-	bool header_only, preen, revalidate;
+	bool header_only, is_empty, preen, revalidate;
 	const char *output, *save_undo, *verify;
 	struct bad_options bad;
 } options;
@@ -49,6 +50,8 @@ static const struct opt option_table[] = {
 	  OPT_TEXT, &options.verify, NULL },
 	{ 0, "header-only", NULL, "look at the header alone", OPT_FLAG, &options.header_only,
 	  NULL },
+	{ 0, "is-empty", NULL, "only say whether anything would be lost with COW: exit 0 or 4",
+	  OPT_FLAG, &options.is_empty, NULL },
 	OPT_SKIP_UNREADABLE(&options.bad),
 	OPT_BAD_BLOCKS(&options.bad),
 	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
@@ -89,7 +92,7 @@ static bool has_bad_options(void)
 static bool is_asking(void)
 {
 	return !options.common.yes && !options.preen && !options.common.dry_run &&
-	       !options.output && !has_bad_options() && ask_is_possible();
+	       !options.is_empty && !options.output && !has_bad_options() && ask_is_possible();
 }
 
 static bool wants_repair(void)
@@ -202,7 +205,8 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	ret = cow_report_new(&callbacks, options.max_findings, &check->report, err);
 	if (ret)
 		return ret;
-	params.flags = options.header_only ? COW_CHECK_HEADER_ONLY : 0;
+	params.flags = (options.header_only ? COW_CHECK_HEADER_ONLY : 0) |
+		       (options.is_empty ? COW_CHECK_EMPTY : 0);
 	params.callbacks = &callbacks;
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
 	if (ret == -EMEDIUMTYPE && !args.kind)
@@ -261,6 +265,10 @@ static int unpack(struct check *check, struct cow_err *err)
 	if (!ret && check->is_pack && options.verify)
 		return cli_refuse(err, -EPERM, "pack", NULL,
 				  "%s is a metadata pack, which has no data to compare",
+				  cow_image_name(check->cow));
+	if (!ret && check->is_pack && options.is_empty)
+		return cli_refuse(err, -EPERM, "pack", NULL,
+				  "%s is a metadata pack; --is-empty asks about the image itself",
 				  cow_image_name(check->cow));
 	if (!ret && check->is_pack)
 		check->only_looks = !options.common.dry_run;
@@ -430,7 +438,9 @@ static int run(struct check *check)
 	if (ret)
 		status = cli_fail(&err);
 	else
-		status = is_cut ? cli_no_memory("the report") : conclude(check, report);
+		status = is_cut		    ? cli_no_memory("the report")
+			 : options.is_empty ? check_empty_conclude(check, options.common.quiet)
+					    : conclude(check, report);
 	free(report);
 	cow_report_free(check->report);
 	if (check->file)
@@ -459,6 +469,10 @@ static int options_check(void)
 	    (options.save_undo || ((options.common.yes || options.preen) && !options.output)))
 		return cli_usage("--skip-unreadable and --bad-blocks leave COW alone: repair with "
 				 "-o NEW");
+	if (options.is_empty && (wants_repair() || options.header_only || options.verify ||
+				 options.save_undo || has_bad_options()))
+		return cli_usage("--is-empty answers one question: no repair, --header-only, "
+				 "--verify, --skip-unreadable or --bad-blocks with it");
 	if (options.save_undo && !wants_repair())
 		return cli_usage("--save-undo: nothing is repaired without -p or -y");
 	return bad_check_usage(&options.bad, 1);

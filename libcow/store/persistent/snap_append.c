@@ -7,6 +7,8 @@
  * append	data chunks, at numbers that no record names: out of reach
  * publish	FLUSH				the data is durable (I3)
  *		zeros behind the end of the list, FLUSH, if they are not (I5)
+ *		the label of a merge that has finished, FLUSH: it said that the
+ *		store is empty
  *		every area above the lowest that is touched, the last one with
  *		zeros behind its records, FLUSH
  *						out of reach: the lowest area is
@@ -261,6 +263,17 @@ static int upper_area_write(struct snap_store *p, uint64_t area, uint64_t end, u
 				      layout->chunk_bytes - filled, err);
 }
 
+static int label_clear(struct snap_store *p, struct cow_err *err)
+{
+	const uint8_t none[LABEL_BYTES] = { 0 };
+	struct cow_label label;
+
+	if (!cow_label_decode(p->header + SNAP_LABEL_OFFSET, &label) ||
+	    label.job != LABEL_JOB_MERGE || label.phase != LABEL_PHASE_DONE)
+		return 0;
+	return cow_snap_label_write(&p->store, none, err);
+}
+
 static int publish_areas(struct snap_store *p, uint8_t *buf, struct cow_err *err)
 {
 	uint64_t per_area = p->layout.records_per_area;
@@ -326,6 +339,8 @@ int cow_snap_publish(struct cow_store *store, struct cow_err *err)
 	ret = cow_image_flush(store->data, err);
 	if (!ret)
 		ret = cow_snap_tidy(store, err);
+	if (!ret)
+		ret = label_clear(p, err);
 	if (!ret)
 		ret = publish_areas(p, buf, err);
 	if (!ret)

@@ -12,7 +12,8 @@
  *	its own window leaves a header in front of rubbish.
  * invalidate	header sector, FLUSH		valid or not
  * label	header sector, FLUSH		old label or new: one sector (I9)
- * tidy		zeros behind the end of the list, FLUSH (I5)
+ * tidy		zeros behind the end of the list (I5); of a list that a merge
+ *		has emptied, over the first sector of area 1, too; FLUSH
  *						they were out of reach before
  * Appending and merging: snap_append.c, snap_merge.c.
  */
@@ -242,6 +243,17 @@ static int tidy_range(struct cow_image *cow, uint64_t from_bytes, uint64_t end_b
 	return 0;
 }
 
+/* Behind a list that was emptied: together with area 0 this shows that nothing
+ * was appended since (snap_check_empty.c). */
+static int second_area_tidy(const struct snap_store *p, bool *ret_wrote, struct cow_err *err)
+{
+	uint64_t offset = cow_snap_area_chunk(&p->layout, 1) << p->layout.chunk_shift;
+
+	if (!p->was_emptied || p->nr_records || p->layout.nr_areas < 2)
+		return 0;
+	return tidy_range(p->store.metadata, offset, offset + COW_SECTOR_BYTES, ret_wrote, err);
+}
+
 int cow_snap_tidy(struct cow_store *store, struct cow_err *err)
 {
 	struct snap_store *p = snap_store_of(store);
@@ -254,6 +266,8 @@ int cow_snap_tidy(struct cow_store *store, struct cow_err *err)
 	if (p->tail_is_clean || p->nr_records / p->layout.records_per_area >= p->layout.nr_areas)
 		return 0;
 	ret = tidy_range(store->metadata, from, end, &wrote, err);
+	if (!ret)
+		ret = second_area_tidy(p, &wrote, err);
 	if (!ret && wrote)
 		ret = cow_image_flush(store->metadata, err);
 	if (!ret)

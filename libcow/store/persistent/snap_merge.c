@@ -178,8 +178,10 @@ int cow_snap_settle(struct cow_store *store, uint64_t token, struct cow_err *err
 	 * not handed out in order, this may name one that is still in use: it is
 	 * for show, next_free stays behind the highest. */
 	p->shown_free = cow_snap_area_chunk(&p->layout, area) + token % per_area + 1;
-	if (!token)
-		p->next_free = SNAP_FIRST_DATA_CHUNK;
+	if (token)
+		return 0;
+	p->next_free = SNAP_FIRST_DATA_CHUNK;
+	p->was_emptied = true;
 	return 0;
 }
 

@@ -36,6 +36,7 @@ struct snap_store {
 	uint64_t unfinished_bytes; /* of the last pending chunk; 0: it is whole */
 	bool has_failed;	   /* data is missing: nothing is published any more */
 	bool tail_is_clean;	   /* zeros behind the end of the list (I5) */
+	bool was_emptied;	   /* by settling, since it was opened */
 
 	/* merging (snap_merge.c) */
 	uint64_t cursor; /* records below are still to be given out */

@@ -100,7 +100,7 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 				   LABEL_BYTES);
 		return;
 	}
-	if (label.job == LABEL_JOB_MERGE)
+	if (label.job == LABEL_JOB_MERGE && label.phase != LABEL_PHASE_DONE)
 		cow_snap_check_add(check, SNAP_MERGE_IN_PROGRESS, SNAP_LABEL_OFFSET, LABEL_BYTES,
 				   "a merge of %" PRIu64 " exceptions into an origin of %" PRIu64
 				   " bytes was begun and has not finished",
@@ -207,6 +207,7 @@ static int other_size_check(struct snap_check *check, struct cow_err *err)
 				     &chunk_bytes, &nr, err);
 	if (ret || !chunk_bytes)
 		return ret;
+	check->has_other_size = true;
 	cow_snap_check_add(check,
 			   check->nr_records ? SNAP_CHUNK_SIZE_CONTRADICTED : SNAP_OTHER_CHUNK_SIZE,
 			   12, 4,
@@ -299,7 +300,7 @@ static int layout_check(struct snap_check *check, struct cow_verdict *verdict, s
 	return 0;
 }
 
-static int check_run(struct snap_check *check, bool header_only, struct cow_verdict *verdict,
+static int check_run(struct snap_check *check, uint32_t flags, struct cow_verdict *verdict,
 		     struct cow_err *err)
 {
 	uint8_t raw[SNAP_HEADER_BYTES];
@@ -330,10 +331,17 @@ static int check_run(struct snap_check *check, bool header_only, struct cow_verd
 	verdict->wiped = check->kernel_wipes;
 	verdict->can_revalidate = check->is_invalid;
 	verdict->needs_chunk_bytes = !chunk_bytes;
+	if (flags & COW_CHECK_EMPTY)
+		verdict->empty = COW_EMPTY_DAMAGED;
 	if (!chunk_bytes)
 		return 0;
 	blocks_check(check, chunk_bytes);
-	return header_only ? 0 : layout_check(check, verdict, err);
+	if (flags & COW_CHECK_HEADER_ONLY)
+		return 0;
+	ret = layout_check(check, verdict, err);
+	return ret || !(flags & COW_CHECK_EMPTY)
+		       ? ret
+		       : cow_snap_check_empty(check, raw + SNAP_LABEL_OFFSET, verdict, err);
 }
 
 int cow_snap_check(const struct cow_store_args *args, const struct cow_check_params *params,
@@ -352,7 +360,7 @@ int cow_snap_check(const struct cow_store_args *args, const struct cow_check_par
 		return cow_fail(err, -EINVAL, "a persistent store needs a COW image");
 	if (cow_image_size(check.cow) < SNAP_HEADER_BYTES)
 		return cow_fail(err, -EMEDIUMTYPE, "%s is empty", check.cow->name);
-	ret = check_run(&check, params->flags & COW_CHECK_HEADER_ONLY, verdict, err);
+	ret = check_run(&check, params->flags, verdict, err);
 	cow_chunkset_free(check.olds);
 	if (ret)
 		return ret;

@@ -4,7 +4,8 @@
  * snap_check.h - what the files snap_check*.c share: the state of
  * one check. snap_check.c looks at the header and draws the verdict,
  * snap_check_list.c at the records, snap_check_twice.c at what
- * occurs more than once, snap_check_bad.c at what cannot be read.
+ * occurs more than once, snap_check_bad.c at what cannot be read,
+ * snap_check_empty.c at what would be lost with the store.
  */
 #ifndef COW_STORE_SNAP_CHECK_H
 #define COW_STORE_SNAP_CHECK_H
@@ -27,6 +28,7 @@ struct snap_check {
 	bool kernel_wipes;   /* it is new to the kernel */
 	bool is_invalid;     /* the header says so */
 	bool is_damaged;     /* a finding of that class or worse */
+	bool has_other_size; /* a list where another chunk size would put it */
 
 	/* The list. */
 	struct cow_chunkset *olds;    /* of the sound records */
@@ -64,6 +66,13 @@ int cow_snap_check_twice(struct snap_check *check, struct cow_err *err);
  */
 int cow_snap_kernel_open(const struct cow_store_args *args, struct cow_store **ret_store,
 			 struct cow_err *err);
+
+/*
+ * Sets verdict->empty and nr_behind. After cow_snap_check_list(). label: as it
+ * is on the disk. Errors: -EIO, -ENOMEM, -ECANCELED.
+ */
+int cow_snap_check_empty(struct snap_check *check, const uint8_t *label,
+			 struct cow_verdict *verdict, struct cow_err *err);
 
 /* snap_check_bad.c */
 /* Is any of a range of the COW image known to be unreadable? */

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * snap_check_empty.c - is nothing lost when the store is removed? An empty list
+ * may have lost its first area, so records in any area count: all of them are
+ * looked at, also those that the list does not reach.
+ *
+ * Records behind an empty list are harmless in two cases. Our label says that
+ * a merge of ours has finished, and nothing was appended since: that merge left
+ * area 0 and the first sector of area 1 as zeros, and whoever appends fills
+ * area 0 first and then area 1 from its first record on. Or the origin holds
+ * already what each of them names.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/store/persistent/check/snap_check.h"
+
+struct empty_check {
+	struct snap_check *check;
+	const uint8_t *label; /* raw */
+	uint8_t *buf;	      /* a piece of metadata */
+	uint8_t *old;	      /* two pieces: data of the origin, of the COW image */
+	uint64_t nr_behind;   /* records, of areas that the list does not reach too */
+	uint64_t nr_differ;   /* of them: the origin holds other bytes, or is not given */
+	bool is_area_0_used;  /* bytes other than zeros */
+	bool is_area_1_used;  /* in its first sector */
+};
+
+/* Does the origin hold what the record names? */
+static int compare(struct empty_check *empty, const struct snap_record *record, bool *ret_is_same,
+		   struct cow_err *err)
+{
+	const struct snap_layout *layout = &empty->check->layout;
+	struct cow_image *origin = empty->check->origin;
+	uint64_t old = record->old_chunk << layout->chunk_shift, done, piece;
+	uint64_t new = record->new_chunk << layout->chunk_shift;
+	uint64_t len = min_u64(layout->chunk_bytes, cow_image_size(origin) - old); /* I11 */
+	int ret = 0;
+
+	*ret_is_same = true;
+	for (done = 0; !ret && *ret_is_same && done < len; done += piece) {
+		piece = min_u64(len - done, COW_PIECE_BYTES);
+		ret = cow_image_pread(origin, empty->old, piece, old + done, err);
+		if (!ret)
+			ret = cow_image_pread(empty->check->cow, empty->old + COW_PIECE_BYTES,
+					      piece, new + done, err);
+		*ret_is_same = !memcmp(empty->old, empty->old + COW_PIECE_BYTES, piece);
+	}
+	return ret;
+}
+
+static int record_count(struct empty_check *empty, const uint8_t *raw, uint64_t area,
+			struct cow_err *err)
+{
+	struct snap_record record;
+	bool is_sound, is_same = false;
+	int ret = 0;
+
+	if (is_all_zero(raw, SNAP_RECORD_BYTES))
+		return 0;
+	cow_snap_record_decode(raw, &record);
+	is_sound = record.new_chunk && !cow_snap_record_problem(&empty->check->bounds, &record);
+	/* Anything in area 0 could become a record; further on it is mostly old data. */
+	if (!is_sound && area)
+		return 0;
+	if (is_sound && empty->check->origin)
+		ret = compare(empty, &record, &is_same, err);
+	empty->nr_behind++;
+	empty->nr_differ += !is_same;
+	return ret;
+}
+
+/* One piece of an area, at offset from its beginning. */
+static int piece_look(struct empty_check *empty, uint64_t area, uint64_t offset, uint64_t len,
+		      struct cow_err *err)
+{
+	int ret = 0;
+
+	if (is_all_zero(empty->buf, len))
+		return 0;
+	empty->is_area_0_used |= !area;
+	empty->is_area_1_used |= area == 1 && !offset && !is_all_zero(empty->buf, COW_SECTOR_BYTES);
+	for (uint64_t i = 0; i < len && !ret; i += SNAP_RECORD_BYTES)
+		ret = record_count(empty, empty->buf + i, area, err);
+	return ret;
+}
+
+static int area_look(struct empty_check *empty, uint64_t area, struct cow_err *err)
+{
+	const struct snap_layout *layout = &empty->check->layout;
+	uint64_t begin = cow_snap_area_chunk(layout, area) << layout->chunk_shift;
+	uint64_t end = begin + layout->chunk_bytes, at = begin, data, len;
+	int ret = 0;
+
+	while (!ret && at < end) {
+		ret = cow_image_next_data(empty->check->cow, at, &data, &len, err);
+		if (ret || !len || data >= end)
+			return ret;
+		at = max_u64(at, floor_to(data, COW_SECTOR_BYTES));
+		len = min_u64(end - at, COW_PIECE_BYTES);
+		ret = cow_image_pread(empty->check->cow, empty->buf, len, at, err);
+		if (!ret)
+			ret = piece_look(empty, area, at - begin, len, err);
+		at += len;
+	}
+	return ret ? ret
+		   : cow_callbacks_progress(empty->check->callbacks, "check", end,
+					    cow_image_size(empty->check->cow), err);
+}
+
+static bool has_finished_merge(const struct empty_check *empty)
+{
+	struct cow_label label;
+
+	return cow_label_decode(empty->label, &label) && label.job == LABEL_JOB_MERGE &&
+	       label.phase == LABEL_PHASE_DONE && !empty->is_area_0_used && !empty->is_area_1_used;
+}
+
+static uint32_t answer(const struct empty_check *empty)
+{
+	const struct snap_check *check = empty->check;
+
+	if (check->is_damaged || check->kernel_refuses || check->kernel_wipes)
+		return COW_EMPTY_DAMAGED;
+	if (check->nr_records)
+		return COW_EMPTY_HOLDS;
+	if (check->has_other_size)
+		return COW_EMPTY_BEHIND;
+	return empty->nr_differ && !has_finished_merge(empty) ? COW_EMPTY_BEHIND : COW_EMPTY_YES;
+}
+
+int cow_snap_check_empty(struct snap_check *check, const uint8_t *label,
+			 struct cow_verdict *verdict, struct cow_err *err)
+{
+	AUTO_FREE uint8_t *buf = malloc(COW_PIECE_BYTES);
+	AUTO_FREE uint8_t *old = malloc(2 * COW_PIECE_BYTES);
+	struct empty_check empty = { .check = check, .label = label, .buf = buf, .old = old };
+	int ret = 0;
+
+	if (!buf || !old)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
+	for (uint64_t area = 0; !ret && !check->nr_records && area < check->layout.nr_areas; area++)
+		ret = area_look(&empty, area, err);
+	if (ret)
+		return ret;
+	verdict->empty = answer(&empty);
+	verdict->nr_behind = empty.nr_behind;
+	return 0;
+}
