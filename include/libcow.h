@@ -341,6 +341,10 @@ COW_EXPORT bool cow_image_is_writable(const struct cow_image *image);
 /* Tells whether the bytes lie on a block device. */
 COW_EXPORT bool cow_image_is_block_device(const struct cow_image *image);
 
+/* Names what could not be found out when it was opened: whether a loop device
+ * stands on it; the text is static. NULL: everything was looked at. */
+COW_EXPORT const char *cow_image_unchecked(struct cow_image *image);
+
 /* Names what an image seems to hold, by a magic number ("an XFS file system"),
  * for a sentence; NULL: nothing known, or it cannot be read. */
 COW_EXPORT const char *cow_image_content(struct cow_image *image);

@@ -33,8 +33,8 @@ static const struct {
 	{ 1024, "\xe2\xe1\xf5\xe0", 4, "an EROFS file system" },
 	{ 0, "hsqs", 4, "a SquashFS file system" },
 	{ 0, "LUKS\xba\xbe", 6, "an encrypted LUKS volume" },
-	{ 512, "LABELONE", 8, "an LVM physical volume; name the logical volume in it as a window" },
-	{ 0, "LABELONE", 8, "an LVM physical volume; name the logical volume in it as a window" },
+	{ 512, "LABELONE", 8, "an LVM physical volume" },
+	{ 0, "LABELONE", 8, "an LVM physical volume" },
 	{ 4096, "\xfc\x4e\x2b\xa9", 4, "a member of an md array" },
 	{ 65536 + 52, "ReIsEr", 6, "a ReiserFS file system" },
 	{ 32768, "JFS1", 4, "a JFS file system" },
@@ -44,8 +44,8 @@ static const struct {
 	{ 3, "EXFAT   ", 8, "an exFAT file system" },
 	{ 54, "FAT", 3, "a FAT file system" },
 	{ 82, "FAT32", 5, "a FAT file system" },
-	{ 512, "EFI PART", 8, "a disk with a partition table; name the partition as a window" },
-	{ 510, "\x55\xaa", 2, "a disk with a partition table; name the partition as a window" },
+	{ 512, "EFI PART", 8, "a disk with a partition table" },
+	{ 510, "\x55\xaa", 2, "a disk with a partition table" },
 };
 
 const char *cow_image_content(struct cow_image *image)

@@ -64,11 +64,20 @@ bool cow_ground_is_same(const struct cow_ground *a, const struct cow_ground *b);
 
 /*
  * inuse.c: refuses what is mounted, swapped to, held by device-mapper or md,
- * or behind a loop device. Where the system does not tell (no /sys, no
- * permission) it is not refused. Errors: -EBUSY (ids "mounted", "held",
- * "loop"; force "busy" for reading).
+ * or behind a loop device. st is that of fd; fd may be -1, then less is found
+ * out. Where the system does not tell (no /sys, no permission) it is not
+ * refused: *ret_unchecked says what could not be found out (static), or is NULL.
+ * Errors: -EBUSY (ids "mounted", "held", "loop"; force "busy" for reading).
  */
-int cow_inuse_check(const struct stat *st, bool for_write, struct cow_err *err);
+int cow_inuse_check(const struct stat *st, int fd, bool for_write, const char **ret_unchecked,
+		    struct cow_err *err);
+/* inuse_loop.c: the number of a loop device that stands on the file, or -1. */
+int cow_inuse_loop_find(const struct stat *st, int fd, const char **ret_unchecked);
+/* Undoes \040 and the like, as /proc writes blanks; in place. */
+void cow_inuse_unescape(char *text);
+/* Calls match for each line of a file of /proc until it says yes; false too where
+ * there is no such file. */
+bool cow_inuse_any_line(const char *path, bool (*match)(char *line, void *user), void *user);
 /* dm.c: refuses a device-mapper snapshot, snapshot-origin, snapshot-merge.
  * Errors: -EPERM (id "dm-snapshot"). */
 int cow_dm_check(const struct stat *st, struct cow_err *err);

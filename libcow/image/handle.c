@@ -93,7 +93,7 @@ static int secure_first(struct cow_handle *handle, uint32_t flags, struct cow_er
 	if (!ret)
 		ret = cow_dm_check(&st, err);
 	if (!ret && !is_forced)
-		ret = cow_inuse_check(&st, for_write, err);
+		ret = cow_inuse_check(&st, handle->fd, for_write, &handle->image->unchecked, err);
 	if (ret)
 		return ret;
 	ret = cow_file_lock(handle->fd, for_write, is_forced ? NULL : err);
@@ -142,8 +142,10 @@ static int reopen_for_write(const struct cow_handle *handle, int *ret_fd, struct
 	if (!cow_ground_is_same(&self, &handle->self))
 		return cow_refuse(err, -EBUSY, "locked", NULL,
 				  "another file has taken the place of \"%s\"", handle->path);
-	*ret_fd = take_fd(&fd);
-	return cow_inuse_check(&st, true, err);
+	ret = cow_inuse_check(&st, fd, true, &handle->image->unchecked, err);
+	if (!ret)
+		*ret_fd = take_fd(&fd);
+	return ret;
 }
 
 static int secure_again(struct cow_handle *handle, struct cow_err *err)

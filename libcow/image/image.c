@@ -50,6 +50,13 @@ const char *cow_image_name(const struct cow_image *image)
 	return image->name;
 }
 
+const char *cow_image_unchecked(struct cow_image *image)
+{
+	uint64_t len = image->size_bytes, offset;
+
+	return cow_image_resolve(image, 0, &len, &offset)->unchecked;
+}
+
 uint64_t cow_image_size(const struct cow_image *image)
 {
 	return image->size_bytes;

@@ -103,6 +103,7 @@ struct cow_image {
 	bool is_writable;
 	bool is_block_device;
 	bool has_failed_flush; /* I8: set once, never cleared */
+	const char *unchecked; /* what could not be found out about its users; or NULL */
 	bool is_patched;       /* next_bad names what can be read, but is not what it was */
 	struct cow_image_stats stats;
 };

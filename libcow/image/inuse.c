@@ -6,13 +6,10 @@
  * they do not tell is no reason to refuse.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
-#include <linux/loop.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include "libcow/base/err.h"
@@ -23,8 +20,7 @@ static const char *force_id(bool for_write)
 	return for_write ? NULL : "busy";
 }
 
-/* \040 and the like, as /proc writes blanks; in place. */
-static void unescape_octal(char *text)
+void cow_inuse_unescape(char *text)
 {
 	char *to = text;
 
@@ -41,8 +37,7 @@ static void unescape_octal(char *text)
 	*to = '\0';
 }
 
-/* Calls match for each line of a file of /proc until it says yes. */
-static bool any_line(const char *path, bool (*match)(char *line, void *user), void *user)
+bool cow_inuse_any_line(const char *path, bool (*match)(char *line, void *user), void *user)
 {
 	FILE *file = fopen(path, "re");
 	AUTO_FREE char *line = NULL;
@@ -73,12 +68,12 @@ static bool mount_matches(char *line, void *user)
 
 	if (sscanf(line, "%*s %*s %u:%u %*s %255s", &dev_major, &dev_minor, query->point) != 3)
 		return false;
-	unescape_octal(query->point);
+	cow_inuse_unescape(query->point);
 	if (makedev(dev_major, dev_minor) == query->device)
 		return true;
 	if (!dash || sscanf(dash, " - %*s %255s", source) != 1)
 		return false;
-	unescape_octal(source);
+	cow_inuse_unescape(source);
 	return !strncmp(source, "/dev/", 5) && !stat(source, &st) && S_ISBLK(st.st_mode) &&
 	       st.st_rdev == query->device;
 }
@@ -86,7 +81,7 @@ static bool mount_matches(char *line, void *user)
 static bool is_mounted(dev_t device, struct mount_query *query)
 {
 	query->device = device;
-	return any_line("/proc/self/mountinfo", mount_matches, query);
+	return cow_inuse_any_line("/proc/self/mountinfo", mount_matches, query);
 }
 
 /* "path type size used priority" */
@@ -96,7 +91,7 @@ static bool swap_matches(char *line, void *user)
 	struct stat st;
 
 	line[strcspn(line, " \t\n")] = '\0';
-	unescape_octal(line);
+	cow_inuse_unescape(line);
 	if (line[0] != '/' || stat(line, &st))
 		return false;
 	if (S_ISBLK(wanted->st_mode))
@@ -108,7 +103,7 @@ static int check_swap(const struct stat *st, bool for_write, struct cow_err *err
 {
 	struct stat wanted = *st;
 
-	if (!any_line("/proc/swaps", swap_matches, &wanted))
+	if (!cow_inuse_any_line("/proc/swaps", swap_matches, &wanted))
 		return 0;
 	return cow_refuse(err, -EBUSY, "mounted", force_id(for_write),
 			  "the system swaps to it; swapoff frees it");
@@ -144,45 +139,6 @@ static int check_holders(dev_t device, bool for_write, struct cow_err *err)
 	return ret;
 }
 
-/* "/sys/block/loop3/loop/backing_file", which exists only where there is one. */
-static bool loop_number(const char *sys_path, unsigned int *ret_number)
-{
-	return sscanf(sys_path, "/sys/block/loop%u/", ret_number) == 1;
-}
-
-static bool is_loop_on(const char *sys_path, unsigned int number, const struct stat *wanted)
-{
-	char text[4096];
-	struct loop_info64 info;
-	struct stat st;
-	bool is_same = false;
-	AUTO_CLOSE int fd = -1;
-	FILE *file;
-
-	snprintf(text, sizeof(text), "/dev/loop%u", number);
-	fd = open(text, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info)) {
-		if (S_ISBLK(wanted->st_mode))
-			/* cppcheck-suppress resourceLeak ; AUTO_CLOSE */
-			return info.lo_rdevice == wanted->st_rdev;
-		/* cppcheck-suppress resourceLeak ; AUTO_CLOSE */
-		return !info.lo_rdevice && info.lo_device == wanted->st_dev &&
-		       info.lo_inode == wanted->st_ino;
-	}
-	/* Without root: by the name it had. */
-	file = fopen(sys_path, "re");
-	if (file && fgets(text, sizeof(text), file)) {
-		text[strcspn(text, "\n")] = '\0';
-		is_same = !stat(text, &st) &&
-			  (S_ISBLK(wanted->st_mode)
-				   ? S_ISBLK(st.st_mode) && st.st_rdev == wanted->st_rdev
-				   : st.st_dev == wanted->st_dev && st.st_ino == wanted->st_ino);
-	}
-	if (file)
-		(void)fclose(file);
-	return is_same;
-}
-
 static int refuse_loop(unsigned int number, bool for_write, struct cow_err *err)
 {
 	char what[64];
@@ -197,29 +153,18 @@ static int refuse_loop(unsigned int number, bool for_write, struct cow_err *err)
 			  number);
 }
 
-static int check_loops(const struct stat *st, bool for_write, struct cow_err *err)
+int cow_inuse_check(const struct stat *st, int fd, bool for_write, const char **ret_unchecked,
+		    struct cow_err *err)
 {
-	unsigned int number;
-	glob_t found;
-	int ret = 0;
+	int ret = check_swap(st, for_write, err), number;
 
-	if (glob("/sys/block/loop*/loop/backing_file", 0, NULL, &found))
-		return 0;
-	for (size_t i = 0; i < found.gl_pathc && !ret; i++)
-		if (loop_number(found.gl_pathv[i], &number) &&
-		    is_loop_on(found.gl_pathv[i], number, st))
-			ret = refuse_loop(number, for_write, err);
-	globfree(&found);
-	return ret;
-}
-
-int cow_inuse_check(const struct stat *st, bool for_write, struct cow_err *err)
-{
-	int ret = check_swap(st, for_write, err);
-
+	*ret_unchecked = NULL;
 	if (!ret && S_ISBLK(st->st_mode))
 		ret = check_mounted(st->st_rdev, "it is", for_write, err);
 	if (!ret && S_ISBLK(st->st_mode))
 		ret = check_holders(st->st_rdev, for_write, err);
-	return ret ? ret : check_loops(st, for_write, err);
+	if (ret)
+		return ret;
+	number = cow_inuse_loop_find(st, fd, ret_unchecked);
+	return number < 0 ? 0 : refuse_loop((unsigned int)number, for_write, err);
 }

@@ -41,11 +41,13 @@ static int check_kind(const struct stat *st, struct cow_err *err)
 
 static int open_error(const struct stat *st, bool for_write, int error, struct cow_err *err)
 {
+	const char *unchecked;
+
 	if (for_write && error == EROFS)
 		return cow_fail(err, -EROFS,
 				"cannot be opened for writing: the file system is read-only");
 	/* O_EXCL does not say why. */
-	if (error == EBUSY && cow_inuse_check(st, for_write, err))
+	if (error == EBUSY && cow_inuse_check(st, -1, for_write, &unchecked, err))
 		return -EBUSY;
 	if (error == EBUSY)
 		return cow_refuse(err, -EBUSY, "held", NULL,

@@ -98,6 +98,12 @@ static int probe_refuse(struct cow_image *image, struct cow_err *err)
 		ret = cow_fail(err, -EMEDIUMTYPE,
 			       "%s is empty, an exception store has three chunks at least",
 			       image->name);
+	else if (what && (!strcmp(what, "an LVM physical volume") ||
+			  !strcmp(what, "a disk with a partition table")))
+		ret = cow_fail(err, -EMEDIUMTYPE,
+			       "%s is no exception store: it looks like %s; where the store is a "
+			       "part of it, name that part, PATH@OFFSET+LENGTH",
+			       image->name, what);
 	else if (what)
 		ret = cow_fail(err, -EMEDIUMTYPE, "%s is no exception store: it looks like %s",
 			       image->name, what);

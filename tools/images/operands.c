@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "tools/images/bad.h"
+#include "tools/images/window.h"
 #include "tools/common/cli.h"
 #include "tools/common/text.h"
 
@@ -52,6 +53,14 @@ void operands_note_tail(const struct cow_image *image)
 			 cow_image_name(image), (intmax_t)st.st_size, tail);
 }
 
+void operands_note_unchecked(struct cow_image *image)
+{
+	const char *what = cow_image_is_writable(image) ? cow_image_unchecked(image) : NULL;
+
+	if (what)
+		cli_note("%s: could not be checked: %s", cow_image_name(image), what);
+}
+
 static int open_images(struct operands *operands, const struct operands_params *params,
 		       struct cow_err *err)
 {
@@ -64,11 +73,13 @@ static int open_images(struct operands *operands, const struct operands_params *
 	if (ret)
 		return ret;
 	operands_note_tail(operands->origin);
+	operands_note_unchecked(operands->origin);
 	for (size_t i = 0; i < operands->nr_layers; i++) {
 		ret = cow_imageset_open(operands->set, params->specs[i + 1], flags,
 					&operands->layers[i].cow, err);
 		if (ret)
 			return ret;
+		operands_note_unchecked(operands->layers[i].cow);
 	}
 	return 0;
 }
@@ -188,7 +199,12 @@ static int open_all(struct operands *operands, const struct operands_params *par
 	ret = apply_maps(operands, params, err);
 	if (!ret)
 		ret = skip_origin(operands, params, err);
-	return ret ? ret : open_layers(operands, params, err);
+	if (!ret)
+		ret = open_layers(operands, params, err);
+	if (!ret && operands->nr_layers)
+		ret = window_check(params->specs[0], operands->origin, operands->layers[0].cow,
+				   operands->layers[0].store, err);
+	return ret;
 }
 
 int operands_open(struct operands *operands, const struct operands_params *params,

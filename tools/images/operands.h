@@ -58,6 +58,8 @@ int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct
 
 /* A file that ends within a sector is, to the kernel as to us, that much
  * shorter: says so. */
+/* Says what could not be found out about who uses an image that is to be written. */
+void operands_note_unchecked(struct cow_image *image);
 void operands_note_tail(const struct cow_image *image);
 
 #endif

@@ -18,6 +18,7 @@
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 #include "tools/images/operands.h"
+#include "tools/images/window.h"
 #include "tools/common/opts.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
@@ -68,7 +69,7 @@ static const struct opts_spec spec = {
 		"or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
-	.force_ids = "busy,grow,lost,overwrite",
+	.force_ids = "busy,grow,lost,origin,overwrite",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
@@ -226,6 +227,8 @@ static int open_cow(struct check *check, struct cow_err *err)
 	check->only_looks = ret && is_asking();
 	if (check->only_looks)
 		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);
+	if (!ret)
+		operands_note_unchecked(check->cow);
 	if (has_bad_options())
 		return ret ? ret : check_bad_open(check, &options.bad, &check->callbacks, err);
 	/* a pack is often shorter than any image */
@@ -233,6 +236,21 @@ static int open_cow(struct check *check, struct cow_err *err)
 		return ret;
 	check->cow_error = *err;
 	return 0;
+}
+
+/* A store that cannot be opened is judged by its findings alone. */
+static int check_window(const struct check *check, const char *origin, struct cow_err *err)
+{
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_of(check, roles, check->cow);
+	struct cow_store *store = NULL;
+	int ret = 0;
+
+	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
+	if (check->cow && !cow_store_open(&args, &store, NULL))
+		ret = window_check(origin, check->origin, check->cow, store, err);
+	cow_store_close(store);
+	return ret;
 }
 
 static int open_images(struct check *check, struct cow_err *err)
@@ -250,6 +268,8 @@ static int open_images(struct check *check, struct cow_err *err)
 		operands_note_tail(check->origin);
 	if (!ret && origin && !check->may_be_pack)
 		ret = operands_check_order(check->origin, check->cow, err);
+	if (!ret && origin && strchr(origin, '@'))
+		ret = check_window(check, origin, err);
 	if (!ret && options.verify)
 		ret = check_verify_open(check, options.verify, err);
 	return ret;

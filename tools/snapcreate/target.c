@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "tools/images/blkid.h"
+#include "tools/images/operands.h"
 #include "tools/common/cli.h"
 #include "tools/common/outputs.h"
 #include "tools/common/size.h"
@@ -146,6 +147,8 @@ static int open_in_place(struct target *target, bool is_device, struct cow_err *
 				  "--preallocate is for a new file; %s exists", params->path);
 	ret = cow_imageset_open(params->set, params->path, is_written ? COW_OPEN_WRITE : 0,
 				&target->lower, err);
+	if (!ret)
+		operands_note_unchecked(target->lower);
 	return ret;
 }
 

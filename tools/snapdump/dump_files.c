@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "tools/ext4/fs_ext.h"
 #include "tools/common/json.h"
@@ -130,6 +131,23 @@ static int write_files(struct files *files, struct fs_ext *fs, struct sink *sink
 	return ret ? ret : sink_publish(sink, err);
 }
 
+/* A window of the origin is no way out where a layer is above it: the layer is
+ * that of the whole. */
+static int say_whole_disk(const struct dump *dump, struct cow_err *err)
+{
+	const char *content = cow_image_content(dump->operands.view);
+	struct cow_err why = *err;
+
+	if (!content || strcmp(content, "a disk with a partition table"))
+		return why.code;
+	return cli_refuse(err, -EMEDIUMTYPE, why.id, NULL,
+			  dump->operands.nr_layers
+				  ? "%s; write the view to a file with --raw, then name the "
+				    "partition of that file, PATH@OFFSET+LENGTH"
+				  : "%s; name the partition, PATH@OFFSET+LENGTH",
+			  why.message);
+}
+
 int dump_files(struct dump *dump, struct cow_err *err)
 {
 	struct files files = { .dump = dump };
@@ -142,6 +160,8 @@ int dump_files(struct dump *dump, struct cow_err *err)
 	sandbox_enter();
 	if (!ret)
 		ret = fs_ext_open(dump->operands.view, &fs, err);
+	if (ret == -EMEDIUMTYPE)
+		ret = say_whole_disk(dump, err);
 	if (!ret)
 		ret = dump->is_dry_run ? walk(&files, fs, err)
 				       : write_files(&files, fs, &sink, err);

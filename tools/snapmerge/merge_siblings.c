@@ -22,6 +22,7 @@ static int open_one(struct merge_siblings *siblings, const char *spec,
 				&siblings->images[i], err);
 	if (ret)
 		return ret;
+	operands_note_unchecked(siblings->images[i]);
 	const struct cow_role_image roles[] = {
 		{ .role = COW_ROLE_ORIGIN, .image = operands->origin },
 		{ .role = COW_ROLE_COW, .image = siblings->images[i] },

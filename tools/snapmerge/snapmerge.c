@@ -9,9 +9,9 @@
 #include "tools/snapmerge/merge.h"
 
 /* What reads only may go on where what writes may not. */
-#define FORCE_OUTPUT "overwrite,invalid,damaged,busy"
+#define FORCE_OUTPUT "overwrite,invalid,damaged,busy,origin"
 #define FORCE_TAKE_BACK "changed"
-#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite"
+#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin"
 
 #define BATCH_BYTES_MIN (UINT64_C(1) << 20)
 

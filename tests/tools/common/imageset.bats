@@ -89,6 +89,62 @@ attach() {
 	run -0 image_open b disk.img
 }
 
+# elsewhere COMMAND: with other mounts, which nobody else sees.
+elsewhere() {
+	unshare -m sh -ec "mount --make-rprivate /; $1"
+}
+
+@test "a file behind a loop device is in use, also where /sys is not there" {
+	attach disk.img
+	run -1 elsewhere "mount -t tmpfs none /sys; image_open w disk.img"
+	[[ $output == "EBUSY loop -: "*"losetup -d $device"* ]]
+}
+
+@test "a file behind a loop device is in use, also under another path and without nodes" {
+	mkdir data work dev
+	mv disk.img data
+	attach data/disk.img
+	run -1 elsewhere "mount --bind data work; mount -t tmpfs none data; mount -t tmpfs none dev
+		cp -a /dev/null /dev/urandom dev; mount --bind dev /dev; image_open w work/disk.img"
+	[[ $output == "EBUSY loop -: "*"losetup -d $device"* ]]
+	# Another file of that name is not.
+	mkdir third
+	cp data/disk.img third
+	run -0 elsewhere "mount -t tmpfs none dev; cp -a /dev/null /dev/urandom dev; mount --bind dev /dev
+		image_open w third/disk.img"
+}
+
+@test "a file on btrfs behind a loop device is in use: its device numbers are its own" {
+	truncate -s 200M fs.img
+	mkfs.btrfs -q fs.img
+	mkdir mnt
+	mount -o loop fs.img mnt
+	mounted=$PWD/mnt
+	truncate -s 8M mnt/disk.img
+	attach mnt/disk.img
+	run -1 image_open w mnt/disk.img
+	[[ $output == "EBUSY loop -: "*"losetup -d $device"* ]]
+	losetup -d "$device"
+	devices=
+	run -0 image_open w mnt/disk.img
+}
+
+@test "what cannot be found out about a file that is to be written is said" {
+	truncate -s 1M origin.img
+	snapcreate -q origin.img cow.img
+	: >empty
+	run -0 --separate-stderr elsewhere "mount -t tmpfs none /sys; mount --bind empty /proc/partitions
+		snapmerge -y origin.img cow.img"
+	[[ $stderr == *"origin.img: could not be checked: whether a loop device stands on it: neither /sys/block nor /proc/partitions is there"* ]]
+	run -0 --separate-stderr snapmerge -y origin.img cow.img
+	[[ $stderr != *"could not be checked"* ]]
+	# A loop device of which neither node nor path is there.
+	attach disk.img
+	run -0 --separate-stderr elsewhere "mount -t tmpfs none /sys; mkdir dev; mount -t tmpfs none dev
+		cp -a /dev/null /dev/urandom dev; mount --bind dev /dev; snapmerge -y origin.img cow.img"
+	[[ $stderr == *"origin.img: could not be checked: whether a loop device stands on it: one is in use"* ]]
+}
+
 @test "a mounted device, and a file behind one, are in use" {
 	mkfs.ext2 -q disk.img
 	attach disk.img
