@@ -3,7 +3,8 @@
 # Copyright (C) 2026 the libcow authors
 # Inside the user-mode kernel: an upgrade is rolled back from rescue media, the
 # way LVM is used today. $1 is a work directory that holds "path" (where our
-# tools are) and "story" (the README's own words for it); the disk is /dev/ubdb.
+# tools are), "merge" and "remove" (the README's own words for it); the disk is
+# /dev/ubdb.
 set -eux
 dir=$1
 PATH=$(cat "$dir/path"):$PATH
@@ -66,11 +67,94 @@ cut_off() {
 	dmsetup remove vg-snap-cow vg-root-real
 }
 
-# The README's block, without its last line.
+# The README's blocks, without the last line.
 roll_back() {
 	refuse
-	sed '$d' "$dir/story" >"$dir/but-last"
+	sed '$d' "$dir/remove" | sed '$s/ &&$//' | cat "$dir/merge" - >"$dir/but-last"
 	sh -eux "$dir/but-last"
+}
+
+snapshot_is_there() {
+	[ "$(lvs --noheadings -o lv_name vg/snap | tr -d ' []')" = snap ]
+}
+
+# Both blocks, pasted into shells that go on after a failure. $1: a directory in
+# front of PATH.
+paste_in_vain() {
+	for shell in sh bash; do
+		vgchange -q -an vg
+		cat "$dir/merge" "$dir/remove" | PATH=$1:$PATH "$shell" || true
+		snapshot_is_there
+		dmsetup remove vg-snap-cow vg-root-real
+	done
+}
+
+# record WORD: the third record of the store, zeroed for "damaged", or put back.
+record() {
+	vgchange -q -an vg
+	vgchange -q -ay vg
+	dmsetup remove vg-snap vg-root
+	if [ "$1" = damaged ]; then
+		dd if=/dev/mapper/vg-snap-cow of="$dir/sector" bs=512 skip=8 count=1 status=none
+		cp "$dir/sector" "$dir/bad"
+		printf '\377\377\377' | dd of="$dir/bad" bs=1 seek=42 conv=notrunc status=none
+	else
+		cp "$dir/sector" "$dir/bad"
+	fi
+	dd if="$dir/bad" of=/dev/mapper/vg-snap-cow bs=512 seek=8 count=1 conv=notrunc,fsync status=none
+	dmsetup remove vg-snap-cow vg-root-real
+}
+
+# A damaged list, and then a merge that is interrupted: the snapshot stays.
+keep_snapshot() {
+	record damaged
+	paste_in_vain "$dir"
+	record mended
+	mkdir "$dir/interrupted"
+	cat >"$dir/interrupted/snapmerge" <<-END
+		#!/bin/sh
+		path=\$(cat "$dir/path")
+		[ "\$1" != -n ] || exec "\$path/snapmerge" "\$@"
+		exec "\$path/tests/examples/merge_some" "\$2" "\$3" 1M
+	END
+	chmod +x "$dir/interrupted/snapmerge"
+	paste_in_vain "$dir/interrupted"
+}
+
+# LVM itself was to merge, when the volume is next activated.
+scheduled() {
+	lvcreate -q -s -c 4k -L 24M -n snap vg/root
+	dd if=/dev/urandom of=/mnt/usr/program bs=64k seek=3 count=60 conv=notrunc status=none
+	lvconvert -q --merge vg/snap
+	umount /mnt
+	vgchange -q -an vg
+	# Activation would start the kernel's merge; here ours must do all of it.
+	dmsetup create vg-root-real --noudevsync --table "0 98304 linear /dev/ubdb $(first_sector root)"
+	dmsetup create vg-snap-cow --noudevsync --table "0 49152 linear /dev/ubdb $(first_sector snap)"
+	dmsetup mknodes
+	snapmerge -y /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
+	dmsetup remove vg-snap-cow vg-root-real
+	sed "s/ -ay/ -ay --poll n/" "$dir/merge" >"$dir/merge-no-poll"
+	sed "s/ -ay/ -ay --poll n/" "$dir/remove" >"$dir/remove-no-poll"
+	sh -eux "$dir/merge-no-poll"
+	status=0
+	sh -eux "$dir/remove-no-poll" || status=$?
+	[ "$status" != 0 ]
+	snapshot_is_there
+	vgchange --poll y vg
+	for _ in $(seq 50); do
+		[ "$(lvs --noheadings -a -o lv_name vg | tr -d ' ')" != root ] || return 0
+		sleep 0.1
+	done
+	false
+}
+
+# $1: a volume in one piece.
+first_sector() {
+	pe=$(lvs --noheadings -a -o seg_pe_ranges "vg/$1" | sed 's/.*:\([0-9]*\)-.*/\1/')
+	size=$(vgs --noheadings --nosuffix --units s -o vg_extent_size vg)
+	start=$(pvs --noheadings --nosuffix --units s -o pe_start /dev/ubdb)
+	echo $((start + pe * size))
 }
 
 judge() {
@@ -91,6 +175,7 @@ judge_root() {
 lvm_conf '/dev/ubd.*'
 install_system
 upgrade 4k
+keep_snapshot
 cut_off
 roll_back
 judge
@@ -104,7 +189,12 @@ mount /dev/vg/root /mnt
 list /mnt >"$dir/before"
 upgrade 64k
 refuse
-sh -eux "$dir/story"
+cat "$dir/merge" "$dir/remove" | sh
 judge_root
 [ "$(lvs --noheadings -o lv_name vg | tr -d ' ')" = root ]
+
+mount /dev/vg/root /mnt
+list /mnt >"$dir/before"
+scheduled
+judge_root
 vgchange -q -an vg
