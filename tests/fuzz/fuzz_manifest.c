@@ -6,7 +6,7 @@
  */
 #include "tests/fuzz/text.h"
 #include "tools/formats/delta.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 
 static void fuzz_manifest(const struct byte_source *source)
 {

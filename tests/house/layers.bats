@@ -116,8 +116,23 @@ kind() {
 	breaks 7 tools/nbdkit/nbdkit_plugin.c
 }
 
-@test "rule 8: names of objects are unique" {
+@test "rule 8: names of files are unique" {
+	echo '/* */' >libcow/core/merge.c
+	breaks 8 libcow/engine/merge.c
+}
+
+@test "rule 8: a tool's, too" {
+	echo '/* */' >tools/common/cleanup.h
+	breaks 8 tools/common/cleanup.h
+}
+
+@test "rule 8: a file of a kind begins with its prefix" {
+	echo '/* */' >libcow/store/persistent/list_next.c
+	breaks 8 libcow/store/persistent/list_next.c
+}
+
+@test "rule 8: and so do its symbols" {
 	kind thin
-	echo '/* */' >libcow/store/thin/merge.c
-	breaks 8 libcow/store/thin/merge.c
+	printf 'int cow_pool_open(void)\n{\n\treturn 0;\n}\n' >>libcow/store/thin/thin_store.c
+	breaks 8 libcow/store/thin/thin_store.c
 }

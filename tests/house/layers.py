@@ -12,7 +12,8 @@
 6  tools: common <- tar <- formats, ext4 <- images <- a tool; no tool includes another's folder; of libcow tools
    include libcow.h and base/ alone.
 7  The nbdkit plugin includes libcow.h alone (of the project).
-8  No two objects of an archive have the same name: names of .c files are unique in libcow/ and in tools/.
+8  A file name says whose it is: unique in libcow/ and tools/ together (an archive keeps one object of a name), and in a
+   kind of store, in pdata/ and in volume/ it begins with the prefix that the symbols have.
 Prints what breaks a rule, with its number, and ends with 1.
 """
 import os
@@ -21,8 +22,8 @@ import sys
 
 FLOORS = {"base": 1, "image": 2, "core": 3, "volume": 4, "pdata": 4, "store": 5, "snapshot": 6, "engine": 7}
 SHELVES = {"common": 1, "tar": 2, "formats": 3, "ext4": 3, "images": 4}
-# Order within one rank: these may include each other downwards only.
-TOOL_ORDER = ["common", "tar", "formats", "ext4", "images"]
+# Where it is not the name of the folder.
+PREFIXES = {"persistent": ("snap",), "volume": ("volume", "part", "lvm")}
 WRITERS = {
     "snap_append.c",  # data, records
     "snap_create.c",  # everything, once
@@ -134,13 +135,25 @@ def persistent_writes(path, parts, text):
 
 def names_check(paths):
     """Rule 8."""
-    for top in ("libcow", "tools"):
-        seen = {}
-        for path in paths:
-            if path.startswith(top + "/") and path.endswith(".c"):
-                other = seen.setdefault(os.path.basename(path), path)
-                if other != path:
-                    breaks(8, path, f"has the name of {other}")
+    seen = {}
+    for path in paths:
+        other = seen.setdefault(os.path.basename(path), path)
+        if other != path:
+            breaks(8, path, f"has the name of {other}")
+
+
+def prefix_check(path, parts, text):
+    """Rule 8."""
+    folder = kind_of(parts) or parts[1]
+    if not kind_of(parts) and folder not in ("pdata", "volume"):
+        return
+    prefixes = PREFIXES.get(folder, (folder,))
+    if not parts[-1].startswith(prefixes):
+        breaks(8, path, f"does not begin with {' or '.join(prefixes)}")
+    if path.endswith(".c"):
+        for name in re.findall(r"^(?!static\b)[a-z][\w *]*\bcow_(\w+)\(", text, re.M):
+            if not name.startswith(prefixes):
+                breaks(8, path, f"defines cow_{name}, which does not begin with cow_{prefixes[0]}_")
 
 
 def main():
@@ -161,6 +174,7 @@ def main():
         if parts[0] == "libcow":
             formats_check(path, parts, re.sub(r"^#include.*", "", text, flags=re.M), kinds)
             persistent_writes(path, parts, text)
+            prefix_check(path, parts, text)
     for name, where in seen.items():
         if len(where) > 1:
             breaks(4, where[1], f'writes the id "{name}" again')

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 #define FIRST_LINE_SECONDS 1.0
 #define LINE_SECONDS 0.5

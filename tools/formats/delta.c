@@ -14,7 +14,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/common/list.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 
 #define DELTA_SCHEMA "libcow.delta/1"
 #define RANGES_TITLE "# libcow delta 1"

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "tools/common/cli.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 
 struct reading {
 	struct manifest *manifest;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "tools/common/cli.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 
 #define PACK_SCHEMA "libcow.metadata/1"
 /* No list of exceptions is smaller by more than this when it is compressed. */

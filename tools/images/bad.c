@@ -13,7 +13,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/images/mapfile.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 #include "tools/common/text.h"
 
 /* So many are said in words; the JSON object has all. */

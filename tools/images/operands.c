@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "tools/images/bad.h"
-#include "tools/images/window.h"
+#include "tools/images/window_check.h"
 #include "tools/common/cli.h"
 #include "tools/common/text.h"
 

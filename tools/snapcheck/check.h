@@ -9,7 +9,7 @@
 #include "libcow.h"
 #include "tools/images/bad.h"
 #include "tools/common/json.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 #include "tools/common/progress.h"
 #include "tools/snapcheck/check_lost.h"
 

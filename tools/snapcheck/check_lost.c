@@ -9,7 +9,7 @@
 #include <inttypes.h>
 
 #include "tools/common/json.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len_bytes)
 {

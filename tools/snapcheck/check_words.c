@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 #include "tools/common/text.h"
 
 static const char *const class_names[] = { "info", "note", "damage", "lost" };

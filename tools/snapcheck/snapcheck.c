@@ -18,11 +18,11 @@
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 #include "tools/images/operands.h"
-#include "tools/images/window.h"
+#include "tools/images/window_check.h"
 #include "tools/common/opts.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 #include "tools/common/text.h"
 
 static struct options {

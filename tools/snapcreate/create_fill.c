@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "tools/common/cli.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 #include "tools/common/sandbox.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 /* The image that the view is to equal; NULL: no difference is asked for. */
 static int open_source(struct create *create, struct cow_image **ret_source, struct cow_err *err)

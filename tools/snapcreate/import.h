@@ -8,7 +8,7 @@
 #ifndef TOOLS_IMPORT_H
 #define TOOLS_IMPORT_H
 
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 #include "tools/tar/tar_read.h"
 
 struct import {

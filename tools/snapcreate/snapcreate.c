@@ -13,7 +13,7 @@
 #include "tools/snapcreate/create_fill.h"
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 static struct options {
 	struct cli_common common;

@@ -17,7 +17,7 @@
 #include "tools/images/operands.h"
 #include "tools/common/cli.h"
 #include "tools/common/outputs.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 #define FILL_BYTES ((size_t)1024 * 1024)
 

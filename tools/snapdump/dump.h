@@ -4,7 +4,7 @@
 #ifndef TOOLS_DUMP_H
 #define TOOLS_DUMP_H
 
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 #include "tools/images/operands.h"
 #include "tools/common/printer.h"
 #include "tools/common/progress.h"

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "tools/formats/delta.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 #include "tools/common/printer.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"

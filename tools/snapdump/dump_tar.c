@@ -15,7 +15,7 @@
 
 #include "tools/formats/delta.h"
 #include "tools/common/list.h"
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
 #include "tools/tar/tar.h"

@@ -15,7 +15,7 @@
 #include "tools/snapdump/dump.h"
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 #include "tools/tar/tar.h"
 
 static struct options {

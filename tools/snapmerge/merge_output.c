@@ -8,11 +8,11 @@
 
 #include "tools/images/blkid.h"
 #include "tools/common/json.h"
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 #include "tools/common/outputs.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 int merge_reflink(const struct merge_options *options)
 {

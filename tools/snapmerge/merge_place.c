@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 #include "tools/common/ask.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 
 /* A sibling that is given up may be marked invalid already, by the run before
  * or by the kernel. */

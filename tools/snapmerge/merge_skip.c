@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 
 void merge_bad_params(const struct merge_options *options, struct operands_params *params)
 {

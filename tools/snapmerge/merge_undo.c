@@ -15,9 +15,9 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 #include "tools/common/outputs.h"
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 /* The directory that path lies in; the caller's to free. */
 static char *directory_of(const char *path)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "tools/images/blkid.h"
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 
 /* What an image holds, as far as it can be told. */
 struct content {

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "tools/common/json.h"
-#include "tools/snapmerge/merge.h"
-#include "tools/common/size.h"
+#include "tools/snapmerge/snapmerge.h"
+#include "tools/common/size_text.h"
 #include "tools/common/text.h"
 
 static const char *origin_name(const struct merge_job *job)

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "tools/snapmerge/merge.h"
+#include "tools/snapmerge/snapmerge.h"
 
 /* What reads only may go on where what writes may not. */
 #define FORCE_OUTPUT "overwrite,invalid,damaged,busy,origin"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * manifest.h - what an image held, by digests: made from an image, written and
+ * manifest_file.h - what an image held, by digests: made from an image, written and
  * read as JSON. It depends on the content alone. In memory: 24 bytes for each
  * megabyte that is not all zeros.
  */
-#ifndef TOOLS_MANIFEST_H
-#define TOOLS_MANIFEST_H
+#ifndef TOOLS_MANIFEST_FILE_H
+#define TOOLS_MANIFEST_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * manifest.c - makes a manifest from an image, compares two, prints one as
+ * manifest_file.c - makes a manifest from an image, compares two, prints one as
  * JSON.
  */
-#include "tools/formats/manifest.h"
+#include "tools/formats/manifest_file.h"
 
 #include <errno.h>
 #include <inttypes.h>

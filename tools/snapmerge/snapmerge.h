@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * merge.h - the parts of snapmerge. A merge in place goes: open everything,
+ * snapmerge.h - the parts of snapmerge. A merge in place goes: open everything,
  * a dry run that finds what would be refused, the plan, the question, only
  * then the first write.
  */
-#ifndef TOOLS_MERGE_H
-#define TOOLS_MERGE_H
+#ifndef TOOLS_SNAPMERGE_H
+#define TOOLS_SNAPMERGE_H
 
 #include "tools/images/bad.h"
 #include "tools/common/cli.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * size.c - sizes for people: exact bytes, and a rounded form.
+ * size_text.c - sizes for people: exact bytes, and a rounded form.
  */
-#include "tools/common/size.h"
+#include "tools/common/size_text.h"
 
 #include <inttypes.h>
 #include <stddef.h>

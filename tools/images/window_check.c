@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * window.c - compares two readings of a COW image: as a snapshot of the window,
+ * window_check.c - compares two readings of a COW image: as a snapshot of the window,
  * and as one of the whole disk. A file system that was used since has a new
  * superblock, which lies in the first bytes of the window: the right reading has
  * an exception there, and the file system is still one with it.
  */
-#include "tools/images/window.h"
+#include "tools/images/window_check.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * window.h - is a COW image the snapshot of a window, or of the whole disk that
+ * window_check.h - is a COW image the snapshot of a window, or of the whole disk that
  * the window lies on? Laid over the wrong one it shows old content in the wrong
  * places, and nothing in the format tells.
  */
-#ifndef TOOLS_WINDOW_H
-#define TOOLS_WINDOW_H
+#ifndef TOOLS_WINDOW_CHECK_H
+#define TOOLS_WINDOW_CHECK_H
 
 #include "libcow.h"
 

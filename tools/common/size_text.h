@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
-/* size.h - sizes for people; they are read by cow_size_parse(). */
-#ifndef TOOLS_SIZE_H
-#define TOOLS_SIZE_H
+/* size_text.h - sizes for people; they are read by cow_size_parse(). */
+#ifndef TOOLS_SIZE_TEXT_H
+#define TOOLS_SIZE_TEXT_H
 
 #include <stdint.h>
 
