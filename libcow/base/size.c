@@ -72,24 +72,43 @@ static bool is_decimal_unit(const char *unit)
 	return unit[0] && strchr("kKmMgGtTpP", unit[0]) && !strcmp(unit + 1, "B");
 }
 
+/*
+ * fraction / 10^digits units, in bytes; false: no whole number. A unit is a power
+ * of two, so the fives of 10^digits must be in the fraction, and the twos in both.
+ * The result is below one unit: nothing here wraps.
+ */
+static bool fraction_compute(uint64_t fraction, unsigned int digits, uint64_t unit,
+			     uint64_t *ret_bytes)
+{
+	unsigned int shift = log2_exact(unit);
+
+	for (unsigned int i = 0; i < digits; i++) {
+		if (fraction % 5)
+			return false;
+		fraction /= 5;
+	}
+	if (shift >= digits) {
+		*ret_bytes = fraction << (shift - digits);
+		return true;
+	}
+	*ret_bytes = fraction >> (digits - shift);
+	return *ret_bytes << (digits - shift) == fraction;
+}
+
 static int size_compute(const char *text, uint64_t whole, uint64_t fraction, unsigned int digits,
 			uint64_t unit, uint64_t *ret_bytes, struct cow_err *err)
 {
-	uint64_t bytes, scale = 1;
-	unsigned __int128 part;
+	uint64_t bytes, part;
 
 	if (digits > DIGITS_MAX)
 		return cow_fail(err, -EINVAL, "\"%.64s\" has too many digits", text);
-	for (unsigned int i = 0; i < digits; i++)
-		scale *= 10;
-	part = (unsigned __int128)fraction * unit;
-	if (part % scale)
+	if (!fraction_compute(fraction, digits, unit, &part))
 		return cow_fail(err, -EINVAL,
 				"\"%.64s\" is not a whole number of bytes; give it in bytes or in "
 				"a smaller unit",
 				text);
-	if (mul_overflows(whole, unit, &bytes) ||
-	    add_overflows(bytes, (uint64_t)(part / scale), &bytes) || bytes > COW_IMAGE_BYTES_MAX)
+	if (mul_overflows(whole, unit, &bytes) || add_overflows(bytes, part, &bytes) ||
+	    bytes > COW_IMAGE_BYTES_MAX)
 		return cow_fail(err, -ERANGE,
 				"\"%.64s\" is larger than the largest image, 2^63-512 bytes", text);
 	*ret_bytes = bytes;

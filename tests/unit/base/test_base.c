@@ -63,6 +63,12 @@ static void array_that_cannot_grow_stays_as_it_is(void)
 
 	CHECK(array && capacity == 64);
 	CHECK(cow_array_grow(array, capacity - 1, &capacity, sizeof(*array)) == array);
+	/* A size that does not fit in a size_t is no memory, not a small piece of it. */
+	for (size_t huge = SIZE_MAX; huge > SIZE_MAX / 8; huge = huge / 8 * 7) {
+		size_t wrong = huge;
+
+		CHECK(!cow_array_grow(NULL, huge, &wrong, sizeof(*array)) && wrong == huge);
+	}
 	CHECK(!cow_array_grow(array, capacity, &capacity, SIZE_MAX / capacity));
 	CHECK_EQ(capacity, 64);
 	array[capacity - 1] = 7;
@@ -163,6 +169,67 @@ static void sizes_are_read_as_documented(void)
 	CHECK_EQ(parsed("9223372036854775296"), COW_IMAGE_BYTES_MAX);
 }
 
+/* fraction / 10^digits of a unit by long multiplication, a decimal digit at a
+ * time; false: no whole number. */
+static bool fraction_naive(const char *fraction, unsigned int shift, uint64_t *ret_bytes)
+{
+	unsigned int nr = (unsigned int)strlen(fraction), digits[20] = { 0 };
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		digits[i] = (unsigned int)(fraction[i] - '0');
+	for (unsigned int k = 0; k < shift; k++) {
+		unsigned int carry = 0;
+
+		for (unsigned int i = nr; i-- > 0;) {
+			unsigned int doubled = 2 * digits[i] + carry;
+
+			digits[i] = doubled % 10;
+			carry = doubled / 10;
+		}
+		bytes = 2 * bytes + carry;
+	}
+	*ret_bytes = bytes;
+	for (unsigned int i = 0; i < nr; i++)
+		if (digits[i])
+			return false;
+	return true;
+}
+
+static void fractions_are_exact_or_refused(void)
+{
+	static const char units[] = "kmgtp";
+	uint64_t random = test_seed(), nr_exact = 0;
+
+	for (unsigned int n = 0; n < 20000; n++) {
+		unsigned int unit = (unsigned int)(test_random(&random) % 5),
+			     shift = 10 * (unit + 1);
+		uint64_t parts = test_random(&random) >> (64 - 1 - test_random(&random) % shift);
+		char text[64], fraction[24];
+		uint64_t expected, bytes;
+		bool is_exact;
+
+		/* Half of them are whole: so many bytes in decimal. */
+		if (n % 2 && shift <= 20)
+			snprintf(text, sizeof(text), "%.*f", (int)(shift < 18 ? shift : 18),
+				 (double)(parts % (UINT64_C(1) << shift)) /
+					 (double)(UINT64_C(1) << shift));
+		else
+			snprintf(text, sizeof(text), "0.%" PRIu64, test_random(&random) % 1000000);
+		snprintf(fraction, sizeof(fraction), "%.20s", text + 2);
+		snprintf(text, sizeof(text), "3.%s%c", fraction, units[unit]);
+		is_exact = fraction_naive(fraction, shift, &expected);
+		nr_exact += is_exact;
+		if (!is_exact) {
+			FAILS(-EINVAL, cow_size_parse(text, &bytes, err));
+			continue;
+		}
+		OK(cow_size_parse(text, &bytes, err));
+		CHECK_EQ(bytes, (UINT64_C(3) << shift) + expected);
+	}
+	CHECK(nr_exact > 1000 && nr_exact < 19000);
+}
+
 static void other_sizes_are_refused(void)
 {
 	static const char *const bad[] = {
@@ -231,6 +298,7 @@ int main(void)
 	RUN(arithmetic_tells_what_does_not_fit);
 	RUN(units_convert);
 	RUN(sizes_are_read_as_documented);
+	RUN(fractions_are_exact_or_refused);
 	RUN(other_sizes_are_refused);
 	RUN(decimal_unit_is_refused_with_the_hint);
 	RUN(digest_is_xxh3_and_does_not_depend_on_pieces);
