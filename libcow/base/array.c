@@ -7,20 +7,16 @@
 
 #include <stdlib.h>
 
-#include "libcow/base/overflow.h"
-
 void *cow_array_grow(void *array, size_t nr_items, size_t *capacity, size_t item_bytes)
 {
-	/* an array that is in memory is too small for this to wrap */
 	size_t wanted = *capacity + *capacity / 2 + 64;
-	uint64_t bytes;
 	void *larger;
 
 	if (nr_items < *capacity)
 		return array;
-	if (mul_overflows(wanted, item_bytes, &bytes))
+	if (wanted < *capacity)
 		return NULL;
-	larger = realloc(array, bytes);
+	larger = reallocarray(array, wanted, item_bytes);
 	if (larger)
 		*capacity = wanted;
 	return larger;

@@ -105,7 +105,7 @@ static inline uint64_t slot_of(uint64_t chunk, uint64_t factor, unsigned int shi
  * time that a random access takes is finding the page. */
 static uint8_t *slots_new(unsigned int bits)
 {
-	size_t len_bytes = (size_t)(UINT64_C(1) << bits) / 4;
+	size_t len_bytes = (size_t)((UINT64_C(1) << bits) / 4);
 	uint8_t *slots;
 
 	if (len_bytes < 2 * LARGE_PAGE_BYTES)

@@ -110,8 +110,8 @@ static void file_locate(struct loop_query *query, int fd)
 
 	if (fd < 0)
 		return;
-	query->is_anonymous = !fstatfs(fd, &fs) && (fs.f_type == BTRFS_SUPER_MAGIC ||
-						    fs.f_type == OVERLAYFS_SUPER_MAGIC);
+	query->is_anonymous = !fstatfs(fd, &fs) && ((uint32_t)fs.f_type == BTRFS_SUPER_MAGIC ||
+						    (uint32_t)fs.f_type == OVERLAYFS_SUPER_MAGIC);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	len = readlink(link, path, sizeof(path) - 1);
 	if (len <= 0)

@@ -18,6 +18,8 @@
 #include "libcow/base/units.h"
 #include "libcow/core/report.h"
 
+#define BUFFER_BYTES_MAX (UINT64_C(1) << 30)
+
 #define BUFFER_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define PUBLISH_BYTES_DEFAULT (UINT64_C(1) << 30)
 
@@ -376,9 +378,11 @@ int cow_copyout_preserve(struct cow_image *origin, struct cow_store *const *stor
 	struct saving saving = { .origin = origin, .params = params, .stats = stats };
 	int ret;
 
+	/* A larger one moves no faster, and need not fit in a size_t. */
 	saving.buffer_bytes = params->buffer_bytes < COW_SECTOR_BYTES
 				      ? BUFFER_BYTES_DEFAULT
-				      : floor_to(params->buffer_bytes, COW_SECTOR_BYTES);
+				      : min_u64(floor_to(params->buffer_bytes, COW_SECTOR_BYTES),
+						BUFFER_BYTES_MAX);
 	saving.publish_bytes =
 		params->publish_bytes ? params->publish_bytes : PUBLISH_BYTES_DEFAULT;
 	ret = groups_make(&saving, stores, nr_stores, ranges, err);
