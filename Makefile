@@ -271,6 +271,11 @@ crash-soak: $(crashers)  ## N states of each job (1,000,000) from a new seed
 	@export COW_SEED=$${COW_SEED:-$$(date +%s)}; \
 	for t in $(crashers); do $(test_env) $$t $(or $(N),1000000) || exit 1; done
 
+check-cross-short:  ## the library on i386 and s390x, in part
+	@tests/cross/cross.sh short i386 s390x
+check-cross:  ## all of its C tests on i386, s390x, armhf and arm64 (installs the compilers)
+	@tests/cross/cross.sh all i386 s390x armhf arm64
+
 coverage:  ## line coverage of libcow/ by unit tests and bats
 	@$(MAKE) --no-print-directory COVERAGE=1 all tests-bin
 	@find $(B)-coverage -name '*.gcda' -delete
@@ -331,6 +336,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast analyze lint quick check kernel kernel-soak relay-soak faults quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-soak relay-soak faults check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -21,6 +21,7 @@ part "formatting, scripts, pages" 20 m lint
 part "build with clang" 60 m CC=clang all tests-bin
 part "unit tests under ASan and UBSan" 120 m SANITIZE=address,undefined check-unit check-replay
 part "two threads under TSan" 30 m check-threads
+part "other processors" 90 m -j1 check-cross-short
 part "fuzzing" 90 m check-fuzz
 part "tools under ASan and UBSan" 150 env ASAN_OPTIONS=detect_leaks=0 \
 	make --no-print-directory WERROR=1 SANITIZE=address,undefined check-bats BATSFLAGS='--filter-tags !slow,!kernel,!limit --no-parallelize-within-files'

@@ -5,6 +5,7 @@ set -eu
 packages="gcc g++ clang libclang-rt-14-dev make pkg-config git
 libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev libseccomp-dev
 bats parallel python3 zstd xz-utils strace valgrind clang-format clang-tidy cppcheck shellcheck mandoc
+gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static
 debhelper dpkg-dev lintian libarchive-tools
 user-mode-linux dmsetup lvm2 thin-provisioning-tools e2fsprogs xfsprogs btrfs-progs qemu-utils
 xxhash jq acl attr gddrescue util-linux mount bsdutils bsdextrautils busybox-static zsh fish bash-completion"
