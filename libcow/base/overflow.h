@@ -9,6 +9,7 @@
 #define COW_BASE_OVERFLOW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static inline bool add_overflows(uint64_t a, uint64_t b, uint64_t *ret)
@@ -19,6 +20,17 @@ static inline bool add_overflows(uint64_t a, uint64_t b, uint64_t *ret)
 static inline bool mul_overflows(uint64_t a, uint64_t b, uint64_t *ret)
 {
 	return __builtin_mul_overflow(a, b, ret);
+}
+
+/* The size of memory for a head and nr items behind it. A size_t has 32 bits on
+ * some machines: a sum in 64 bits would fit and be cut off by calloc(3). */
+static inline bool memory_overflows(uint64_t nr_items, size_t item_bytes, size_t head_bytes,
+				    size_t *ret)
+{
+	size_t items_bytes;
+
+	return __builtin_mul_overflow(nr_items, item_bytes, &items_bytes) ||
+	       __builtin_add_overflow(items_bytes, head_bytes, ret);
 }
 
 /* Rounds value up to a multiple of unit (a power of two). */

@@ -105,9 +105,12 @@ static inline uint64_t slot_of(uint64_t chunk, uint64_t factor, unsigned int shi
  * time that a random access takes is finding the page. */
 static uint8_t *slots_new(unsigned int bits)
 {
-	size_t len_bytes = (size_t)((UINT64_C(1) << bits) / 4);
+	uint64_t wanted_bytes = (UINT64_C(1) << bits) / 4;
+	size_t len_bytes = (size_t)wanted_bytes;
 	uint8_t *slots;
 
+	if (len_bytes != wanted_bytes)
+		return NULL;
 	if (len_bytes < 2 * LARGE_PAGE_BYTES)
 		return calloc(len_bytes, 1);
 	slots = aligned_alloc(LARGE_PAGE_BYTES, len_bytes);

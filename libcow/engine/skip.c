@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "libcow/base/err.h"
+#include "libcow/base/overflow.h"
 #include "libcow/base/units.h"
 
 /* How many bytes of a run of exceptions belong to the target (I11). */
@@ -112,10 +113,13 @@ int cow_skip_forget(struct cow_store *store, const struct cow_ranges *untouched,
 		    struct cow_err *err)
 {
 	uint64_t nr = chunks_of(store, untouched, NULL, 0);
-	/* bounded: runs of exceptions in memory */
-	AUTO_FREE uint64_t *chunks = (uint64_t *)calloc(nr + 1, sizeof(*chunks));
+	AUTO_FREE uint64_t *chunks = NULL;
+	size_t bytes;
 	int ret;
 
+	/* a few runs may be more chunks than 32 bits count */
+	if (!memory_overflows(nr, sizeof(*chunks), sizeof(*chunks), &bytes))
+		chunks = (uint64_t *)malloc(bytes);
 	if (!chunks)
 		return cow_fail(err, -ENOMEM, "no memory for %" PRIu64 " chunks", nr);
 	chunks_of(store, untouched, chunks, nr);

@@ -203,6 +203,7 @@ int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, u
 			       struct cow_err *err)
 {
 	uint64_t piece = min_u64(len_bytes, COW_PIECE_BYTES);
+	/* bounded: COW_PIECE_BYTES at most */
 	AUTO_FREE void *zeros = calloc(1, piece ? piece : 1);
 	int ret = 0;
 

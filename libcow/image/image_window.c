@@ -161,14 +161,14 @@ int cow_image_window_of(const struct cow_window_args *args, struct cow_image **r
 			struct cow_err *err)
 {
 	struct image_window *window;
-	uint64_t bytes;
+	size_t bytes;
 	int ret =
 		cow_segments_check(args->segments, args->nr_segments, args->base->size_bytes, err);
 
 	if (ret)
 		return ret;
-	if (mul_overflows(args->nr_segments, sizeof(window->segments[0]), &bytes) ||
-	    add_overflows(bytes, sizeof(*window), &bytes))
+	if (memory_overflows(args->nr_segments, sizeof(window->segments[0]), sizeof(*window),
+			     &bytes))
 		return cow_fail(err, -ENOMEM, "too many segments: %zu", args->nr_segments);
 	window = (struct image_window *)calloc(1, bytes);
 	if (!window)

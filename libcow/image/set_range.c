@@ -17,10 +17,9 @@ int cow_set_range_new(struct cow_imageset *set, struct cow_handle *file, const c
 		      size_t nr_segments, struct set_range **ret_range, struct cow_err *err)
 {
 	struct set_range *range = NULL;
-	uint64_t bytes;
+	size_t bytes;
 
-	if (!mul_overflows(nr_segments, sizeof(range->segments[0]), &bytes) &&
-	    !add_overflows(bytes, sizeof(*range), &bytes))
+	if (!memory_overflows(nr_segments, sizeof(range->segments[0]), sizeof(*range), &bytes))
 		range = (struct set_range *)calloc(1, bytes);
 	if (range)
 		range->name = strdup(name);

@@ -6,6 +6,7 @@ An argument of malloc() and its like with a +, *, - or << in it wraps if what
 goes in is large enough. So it says why it is not: a comment "bounded: ..." on
 the line above, or it is done by reallocarray() and calloc() or by overflow.h,
 and only their answer is used. sizeof and constants alone may be multiplied.
+A variable of 64 bits is cut off where a size_t has 32, so it needs the comment too.
 """
 import re
 import sys
@@ -37,6 +38,16 @@ def is_computed(part):
     return bool(found) and bool(re.search(r"[a-z_]", part))
 
 
+def is_wide(part, text, at):
+    """Is a local variable or a parameter of 64 bits in this argument?"""
+    begin = text.rfind("\n}\n", 0, at)
+    wide = set(re.findall(r"uint64_t (\w+)", text[begin:at]))
+    for names in re.findall(r"\tuint64_t ([^;{]*);", text[begin:at]):
+        wide.update(re.findall(r"(?:^|, )(\w+)", names))
+    names = re.findall(r"(?<![\w>.])(\w+)(?!\w*\()", re.sub(r"sizeof\((?:[^()]|\([^()]*\))*\)", "", part))
+    return bool(wide & set(names))
+
+
 def main():
     nr = bad = 0
     for path in sys.argv[1:]:
@@ -44,7 +55,8 @@ def main():
         lines = text.split("\n")
         for call in CALL.finditer(text):
             nr += 1
-            if not any(is_computed(part) for part in arguments(text, call.end())):
+            if not any(is_computed(part) or is_wide(part, text, call.start())
+                       for part in arguments(text, call.end())):
                 continue
             line = text.count("\n", 0, call.start())
             # The comment stands above the statement, which may have begun earlier.

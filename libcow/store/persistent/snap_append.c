@@ -58,10 +58,14 @@ int cow_snap_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err
 
 static int pending_add(struct snap_store *p, const struct exmap_run *run, struct cow_err *err)
 {
-	size_t wanted = p->nr_pending + run->nr_chunks;
 	struct exmap_run found;
+	size_t wanted;
 	int ret;
 
+	/* a run may be more chunks than 32 bits count */
+	if (__builtin_add_overflow(p->nr_pending, run->nr_chunks, &wanted))
+		return cow_fail(err, -ENOMEM, "no memory for %" PRIu64 " more records",
+				run->nr_chunks);
 	if (cow_exmap_next(p->store.map, run->old_chunk, &found) &&
 	    found.old_chunk < run->old_chunk + run->nr_chunks)
 		return cow_fail(err, -EEXIST,

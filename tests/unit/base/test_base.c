@@ -77,6 +77,18 @@ static void array_that_cannot_grow_stays_as_it_is(void)
 	free(array);
 }
 
+/* regression: a size of memory computed in 64 bits fits, and is then cut off. */
+static void memory_has_the_width_of_a_pointer(void)
+{
+	size_t bytes = 0;
+
+	CHECK(!memory_overflows(3, 8, 5, &bytes) && bytes == 29);
+	CHECK_EQ(memory_overflows(UINT64_C(1) << 32, 1, 0, &bytes), sizeof(size_t) == 4);
+	CHECK(memory_overflows(SIZE_MAX / 8 + 1, 8, 0, &bytes));
+	CHECK(memory_overflows(SIZE_MAX / 8, 8, 8, &bytes));
+	CHECK(memory_overflows(UINT64_MAX, 2, 0, &bytes));
+}
+
 static void numbers_are_little_endian_at_any_place(void)
 {
 	uint8_t raw[12] = { 0 };
@@ -293,6 +305,7 @@ int main(void)
 	RUN(place_keeps_what_a_lower_layer_said);
 	RUN(prefix_never_overflows);
 	RUN(array_that_cannot_grow_stays_as_it_is);
+	RUN(memory_has_the_width_of_a_pointer);
 	RUN(numbers_are_little_endian_at_any_place);
 	RUN(all_zero_sees_every_byte);
 	RUN(arithmetic_tells_what_does_not_fit);

@@ -260,6 +260,7 @@ static int tail_check(struct snap_check *check, struct cow_err *err)
 	uint64_t offset = cow_snap_record_offset(&check->layout, check->nr_records);
 	uint64_t end = offset - within * SNAP_RECORD_BYTES + check->layout.chunk_bytes;
 	uint64_t in_sector = within % SNAP_RECORDS_PER_SECTOR, len;
+	/* bounded: COW_PIECE_BYTES at most */
 	AUTO_FREE uint8_t *buf = malloc(min_u64(check->layout.chunk_bytes, COW_PIECE_BYTES));
 	int ret;
 

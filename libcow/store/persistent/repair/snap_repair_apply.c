@@ -35,6 +35,7 @@ static int copies_write(const struct snap_plan *plan, struct cow_err *err)
 
 	if (!plan->copies.nr)
 		return 0;
+	/* bounded: COW_PIECE_BYTES at most */
 	buf = malloc(piece);
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of a chunk");
