@@ -33,13 +33,12 @@ static inline bool memory_overflows(uint64_t nr_items, size_t item_bytes, size_t
 	       __builtin_add_overflow(items_bytes, head_bytes, ret);
 }
 
-/* Rounds value up to a multiple of unit (a power of two). */
+/* Rounds value up to a multiple of unit. */
 static inline bool align_up_overflows(uint64_t value, uint64_t unit, uint64_t *ret)
 {
-	if (__builtin_add_overflow(value, unit - 1, ret))
-		return true;
-	*ret &= ~(unit - 1);
-	return false;
+	uint64_t within = value % unit;
+
+	return __builtin_add_overflow(value, within ? unit - within : 0, ret);
 }
 
 /* Tells whether [offset, offset + len) lies within [0, size). */

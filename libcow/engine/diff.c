@@ -156,7 +156,8 @@ static int stretch_compare(struct walk *walk, uint64_t offset_bytes, uint64_t en
 		len = same_place(walk, offset_bytes, end_bytes);
 		if (len)
 			continue;
-		len = min_u64(COW_PIECE_BYTES, end_bytes - offset_bytes);
+		len = min_u64(floor_to(COW_PIECE_BYTES, walk->granule_bytes),
+			      end_bytes - offset_bytes);
 		ret = side_read(&walk->base, offset_bytes, len, err);
 		if (!ret)
 			ret = side_read(&walk->image, offset_bytes, len, err);

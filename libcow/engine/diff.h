@@ -17,7 +17,7 @@ enum diff_kind {
 
 struct diff_walk_params {
 	const char *phase;
-	uint64_t granule_bytes; /* a power of two, 512 .. 1 MiB */
+	uint64_t granule_bytes; /* whole sectors, up to 1 MiB */
 	const struct cow_callbacks *callbacks;
 	/*
 	 * A run of granules that differ, at most 1 MiB, ascending; buf holds

@@ -131,6 +131,11 @@ static void arithmetic_tells_what_does_not_fit(void)
 	CHECK(!mul_overflows(UINT64_C(1) << 32, UINT64_C(1) << 31, &ret));
 	CHECK(!align_up_overflows(513, 512, &ret) && ret == 1024);
 	CHECK(!align_up_overflows(512, 512, &ret) && ret == 512);
+	CHECK(!align_up_overflows(1537, 1536, &ret) && ret == 3072);
+	CHECK(chunk_of(3071, 1536) == 1 && chunk_within(3071, 1536) == 1535);
+	CHECK(chunk_of(4097, 4096) == 1 && chunk_within(4097, 4096) == 1);
+	CHECK(chunk_to_bytes(3, 1536) == 4608);
+	CHECK(chunk_to_bytes(UINT64_C(1) << 54, UINT64_C(1) << 30) == UINT64_MAX);
 	CHECK(align_up_overflows(UINT64_MAX - 1, 512, &ret));
 	CHECK(range_fits(0, 0, 0) && range_fits(5, 5, 10));
 	CHECK(!range_fits(5, 6, 10) && !range_fits(11, 0, 10) && !range_fits(9, UINT64_MAX, 10));

@@ -46,6 +46,14 @@ static void scribble(uint8_t *bytes, uint64_t len)
 		bytes[i] = (uint8_t)test_random(&seed);
 }
 
+static uint64_t draw_range(uint64_t size, uint64_t most, uint64_t *ret_len)
+{
+	uint64_t offset = 512 * draw(size / 512);
+
+	*ret_len = min_u64(512 * (1 + draw(most / 512)), size - offset);
+	return offset;
+}
+
 static void *bytes_new(uint64_t len)
 {
 	void *bytes = calloc(1, len);
@@ -105,10 +113,15 @@ static void world_make(struct world *world, uint64_t chunk_sectors, uint64_t nr_
 	world->longest_bytes = 2 * nr_chunks * world->chunk_bytes;
 	world->now = bytes_new(world->longest_bytes);
 	world->frozen = bytes_new(world->longest_bytes);
-	scribble(world->now, world->origin_bytes);
-	memcpy(world->frozen, world->now, world->origin_bytes);
 	OK(cow_image_memory_new(world->origin_bytes, &world->origin, err));
-	OK(cow_image_pwrite(world->origin, world->now, world->origin_bytes, 0, err));
+	/* with holes */
+	for (int i = 0; i < 3; i++) {
+		uint64_t len, offset = draw_range(world->origin_bytes, world->origin_bytes, &len);
+
+		scribble(world->now + offset, len);
+		OK(cow_image_pwrite(world->origin, world->now + offset, len, offset, err));
+	}
+	memcpy(world->frozen, world->now, world->origin_bytes);
 	OK(cow_image_memory_new(pool_bytes(world->chunk_bytes, nr_blocks), &world->pool, err));
 	OK(pool_create(world->pool, world->chunk_bytes, err));
 	plain_make(world);
@@ -336,14 +349,6 @@ static uint64_t origin_read_bytes(const struct world *world)
 	return stats.read_bytes;
 }
 
-static uint64_t draw_range(uint64_t size, uint64_t most, uint64_t *ret_len)
-{
-	uint64_t offset = 512 * draw(size / 512);
-
-	*ret_len = min_u64(512 * (1 + draw(most / 512)), size - offset);
-	return offset;
-}
-
 static void step_origin_write(struct world *world)
 {
 	struct cow_store *stores[MAX_SNAPSHOTS + 2];
@@ -467,6 +472,38 @@ static void step_merge(struct world *world)
 	CHECK(cow_store_is_empty(shown->store));
 }
 
+/* An empty one is made from an image that differs from the origin. */
+static void step_fill(struct world *world)
+{
+	struct cow_patch_stats stats = COW_PATCH_STATS_INIT;
+	uint64_t len, offset = draw_range(world->origin_bytes, 3 * world->chunk_bytes, &len);
+	struct cow_err why = COW_ERR_INIT;
+	struct cow_image *image;
+	struct shown *shown;
+	int ret;
+
+	if (!world->nr)
+		return;
+	shown = &world->shown[draw(world->nr)];
+	if (shown->view_bytes != world->origin_bytes || !cow_store_is_empty(shown->store))
+		return;
+	OK(cow_image_memory_new(world->origin_bytes, &image, err));
+	OK(cow_image_pwrite(image, world->now, world->origin_bytes, 0, err));
+	memcpy(shown->bytes, world->now, world->origin_bytes);
+	scribble(shown->bytes + offset, len);
+	OK(cow_image_pwrite(image, shown->bytes + offset, len, offset, err));
+	ret = cow_diff_fill(shown->store, world->origin, image, NULL, &stats, &why);
+	CHECK(!ret || ret == -ENOSPC);
+	if (ret) {
+		memcpy(shown->bytes, world->now, world->origin_bytes);
+		world_reopen(world);
+	} else {
+		CHECK_EQ(stats.nr_chunks,
+			 div_ceil(offset + len, world->chunk_bytes) - offset / world->chunk_bytes);
+	}
+	cow_image_close(image);
+}
+
 /* Something that nobody publishes. */
 static void step_forgotten(struct world *world)
 {
@@ -495,7 +532,7 @@ static void (*const steps[])(struct world *world) = {
 	step_create,	     step_create,	  step_delete,	     step_origin_write,
 	step_origin_write,   step_origin_write,	  step_origin_write, step_snapshot_write,
 	step_snapshot_write, step_snapshot_write, step_swap,	     step_merge,
-	step_forgotten,	     world_reopen,
+	step_forgotten,	     world_reopen,	  step_fill,	     step_fill,
 };
 
 static void run_world(uint64_t chunk_sectors, uint64_t nr_chunks, uint64_t nr_blocks)
