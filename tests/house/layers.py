@@ -23,7 +23,7 @@ import sys
 FLOORS = {"base": 1, "image": 2, "core": 3, "volume": 4, "pdata": 4, "store": 5, "snapshot": 6, "engine": 7}
 SHELVES = {"common": 1, "tar": 2, "formats": 3, "ext4": 3, "images": 4}
 # Where it is not the name of the folder.
-PREFIXES = {"persistent": ("snap",), "volume": ("volume", "part", "lvm")}
+PREFIXES = {"persistent": ("snap",), "volume": ("volume", "part", "lvm", "lv")}
 WRITERS = {
     "snap_append.c",  # data, records
     "snap_create.c",  # everything, once
