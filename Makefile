@@ -265,7 +265,7 @@ check-fuzz: fuzz  ## 30 s of fresh fuzzing, over all targets
 fuzz-soak: fuzz  ## N seconds (600) for each target
 	@tests/fuzz/run.sh $(fuzz_B) $(or $(N),600)
 
-crash: $(crashers)  ## every state that a power cut can leave, some 125,000 of them
+crash: $(crashers)  ## every state that a power cut can leave, some 175,000 of them
 	@for t in $(crashers); do $(test_env) $$t || exit 1; done
 crash-soak: $(crashers)  ## N states of each job (1,000,000) from a new seed
 	@export COW_SEED=$${COW_SEED:-$$(date +%s)}; \

@@ -2,13 +2,21 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * store.h - what a kind of store provides. engine/ and snapshot/ know only
- * this. An operation may be NULL; only dispatch.c asks whether it is there, and
- * answers -EOPNOTSUPP where nothing else makes sense. registry.c names the
- * kinds and finds the one that an image holds.
+ * this; registry.c names the kinds and finds the one that an image holds.
  *
- * Shaped for what comes: images have roles (a clone has metadata, source and
- * destination; a log store has log devices 0..n), a store may hold many
- * snapshots, facts that a format does not record arrive as key=value geometry.
+ * A kind fills a struct store_ops. An operation may be NULL. Only dispatch.c asks
+ * whether it is there: it does without, where the comment says how, or answers
+ * -EOPNOTSUPP.
+ *
+ * The caller gives images in roles; a kind says which it needs (persistent: COW
+ * image and origin; a clone: metadata, source and destination). Facts that a
+ * format does not record come as geometry, key and value. The engine knows the
+ * images by what they are to a merge: struct cow_store has the one below the view,
+ * the target of the moves, data and metadata.
+ *
+ * A store may hold many snapshots. A handle shows one of them. All handles on one
+ * store have the same struct store_shared and one transaction: publish, settle
+ * and swap of any of them make durable what was done through all of them.
  */
 #ifndef COW_STORE_STORE_H
 #define COW_STORE_STORE_H
@@ -39,7 +47,8 @@ struct store_moves {
 	bool is_last;	    /* nothing is left after these */
 };
 
-/* What is left of a merge: of the records, whatever the map says of some twice. */
+/* What is left of a merge. Records are counted, so one that is there twice counts
+ * twice. */
 struct store_left {
 	uint64_t nr_chunks; /* exceptions, or regions, still to be moved */
 	uint64_t bytes;	    /* of the target, clipped at its end (I11) */

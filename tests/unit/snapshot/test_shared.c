@@ -10,251 +10,10 @@
 #include <errno.h>
 
 #include "libcow/base/units.h"
-#include "tests/aids/pool.h"
+#include "tests/aids/pool_world.h"
 #include "tests/aids/test.h"
 
-#define MAX_SNAPSHOTS 6
 #define NR_STEPS 150
-#define PLAIN_CHUNK_BYTES 4096
-
-struct shown {
-	uint64_t id, view_bytes;
-	uint8_t *bytes; /* what the view must be; as long as the longest */
-	struct cow_store *store;
-};
-
-struct world {
-	uint64_t chunk_bytes, origin_bytes, longest_bytes;
-	struct cow_image *origin, *pool, *plain;
-	struct cow_store *manager;     /* a handle on no snapshot */
-	struct cow_store *plain_store; /* a snapshot of the other kind */
-	uint8_t *now, *frozen;	       /* the origin; what plain shows */
-	struct shown shown[MAX_SNAPSHOTS];
-	size_t nr;
-};
-
-static uint64_t seed;
-
-static uint64_t draw(uint64_t limit)
-{
-	return test_random(&seed) % limit;
-}
-
-static void scribble(uint8_t *bytes, uint64_t len)
-{
-	for (uint64_t i = 0; i < len; i++)
-		bytes[i] = (uint8_t)test_random(&seed);
-}
-
-static uint64_t draw_range(uint64_t size, uint64_t most, uint64_t *ret_len)
-{
-	uint64_t offset = 512 * draw(size / 512);
-
-	*ret_len = min_u64(512 * (1 + draw(most / 512)), size - offset);
-	return offset;
-}
-
-static void *bytes_new(uint64_t len)
-{
-	void *bytes = calloc(1, len);
-
-	CHECK(bytes);
-	return bytes;
-}
-
-/* ------------------------------------------------------------------ world */
-
-static void plain_open(struct world *world)
-{
-	const struct cow_role_image images[] = { { COW_ROLE_ORIGIN, 0, world->origin },
-						 { COW_ROLE_COW, 0, world->plain } };
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-
-	args.images = images;
-	args.nr_images = 2;
-	OK(cow_store_open(&args, &world->plain_store, err));
-}
-
-static void world_open(struct world *world)
-{
-	OK(pool_open(world->pool, world->origin, STORE_SNAPSHOT_NONE, NULL, &world->manager, err));
-	for (size_t i = 0; i < world->nr; i++)
-		OK(pool_open(world->pool, world->origin, world->shown[i].id, world->manager,
-			     &world->shown[i].store, err));
-	plain_open(world);
-}
-
-static void world_close(struct world *world)
-{
-	for (size_t i = 0; i < world->nr; i++)
-		cow_store_close(world->shown[i].store);
-	cow_store_close(world->manager);
-	cow_store_close(world->plain_store);
-}
-
-static void plain_make(struct world *world)
-{
-	struct cow_create_params params = COW_CREATE_PARAMS_INIT;
-	uint64_t bytes;
-
-	params.origin_bytes = world->origin_bytes;
-	params.chunk_bytes = PLAIN_CHUNK_BYTES;
-	OK(cow_create_size(&params, &bytes, err));
-	OK(cow_image_memory_new(bytes, &world->plain, err));
-	OK(cow_create(world->plain, &params, err));
-}
-
-static void world_make(struct world *world, uint64_t chunk_sectors, uint64_t nr_chunks,
-		       uint64_t nr_blocks)
-{
-	memset(world, 0, sizeof(*world));
-	world->chunk_bytes = chunk_sectors * 512;
-	world->origin_bytes = nr_chunks * world->chunk_bytes - draw(chunk_sectors) * 512;
-	world->longest_bytes = 2 * nr_chunks * world->chunk_bytes;
-	world->now = bytes_new(world->longest_bytes);
-	world->frozen = bytes_new(world->longest_bytes);
-	OK(cow_image_memory_new(world->origin_bytes, &world->origin, err));
-	/* with holes */
-	for (int i = 0; i < 3; i++) {
-		uint64_t len, offset = draw_range(world->origin_bytes, world->origin_bytes, &len);
-
-		scribble(world->now + offset, len);
-		OK(cow_image_pwrite(world->origin, world->now + offset, len, offset, err));
-	}
-	memcpy(world->frozen, world->now, world->origin_bytes);
-	OK(cow_image_memory_new(pool_bytes(world->chunk_bytes, nr_blocks), &world->pool, err));
-	OK(pool_create(world->pool, world->chunk_bytes, err));
-	plain_make(world);
-	world_open(world);
-}
-
-static void world_free(struct world *world)
-{
-	world_close(world);
-	for (size_t i = 0; i < world->nr; i++)
-		free(world->shown[i].bytes);
-	cow_image_close(world->origin);
-	cow_image_close(world->pool);
-	cow_image_close(world->plain);
-	free(world->now);
-	free(world->frozen);
-}
-
-/* Everything that was not published is gone. */
-static void world_reopen(struct world *world)
-{
-	world_close(world);
-	world_open(world);
-}
-
-/* -------------------------------------------------------------- judgement */
-
-static void check_view(const struct world *world, struct cow_store *store, const uint8_t *wanted,
-		       uint64_t len)
-{
-	uint8_t *bytes = bytes_new(world->longest_bytes);
-	uint64_t data = 0, data_len = 1, at = 0;
-	struct cow_image *view;
-
-	OK(cow_view_new(world->origin, store, &view, err));
-	CHECK_EQ(cow_image_size(view), len);
-	OK(cow_image_pread(view, bytes, len, 0, err));
-	CHECK(!memcmp(bytes, wanted, len));
-	/* what is passed over as a hole has zeros */
-	memset(bytes, 0, len);
-	for (; data_len; at = data + data_len) {
-		OK(cow_image_next_data(view, at, &data, &data_len, err));
-		OK(cow_image_pread(view, bytes + data, data_len, data, err));
-		if (data + data_len == len)
-			break;
-	}
-	CHECK(!memcmp(bytes, wanted, len));
-	cow_image_close(view);
-}
-
-static struct shown *find(struct world *world, uint64_t id)
-{
-	for (size_t i = 0; i < world->nr; i++)
-		if (world->shown[i].id == id)
-			return &world->shown[i];
-	return NULL;
-}
-
-/* Calls look for each block of each snapshot's map. */
-static void blocks_each(struct world *world, unsigned int *counts,
-			void (*look)(unsigned int *count, const struct store_run *run))
-{
-	struct store_run run;
-
-	for (size_t i = 0; i < world->nr; i++)
-		for (uint64_t at = 0;; at = run.old_bytes + run.len_bytes) {
-			OK(cow_store_snapshot_map(world->manager, world->shown[i].id, at, &run,
-						  err));
-			if (!run.len_bytes)
-				break;
-			CHECK(run.old_bytes >= at);
-			/* nothing is saved for what it does not show */
-			CHECK(run.old_bytes + run.len_bytes <
-			      world->shown[i].view_bytes + world->chunk_bytes);
-			for (uint64_t b = 0; b < run.len_bytes; b += world->chunk_bytes)
-				look(&counts[(run.new_bytes + b) / world->chunk_bytes], &run);
-		}
-}
-
-static void block_count(unsigned int *count, const struct store_run *run)
-{
-	(void)run;
-	(*count)++;
-}
-
-static void block_check(unsigned int *count, const struct store_run *run)
-{
-	CHECK_EQ(run->is_shared, *count > 1);
-}
-
-/* Each run says of itself whether it is shared; used blocks are those that any map
- * names. */
-static void check_sharing(struct world *world)
-{
-	uint64_t nr_blocks = cow_image_size(world->pool) / world->chunk_bytes, nr_used = 0;
-	unsigned int *counts = bytes_new(nr_blocks * sizeof(*counts));
-
-	blocks_each(world, counts, block_count);
-	blocks_each(world, counts, block_check);
-	for (uint64_t i = 0; i < nr_blocks; i++)
-		nr_used += counts[i] != 0;
-	CHECK_EQ(pool_nr_used(world->manager), nr_used);
-	free(counts);
-}
-
-static void check_ids(struct world *world)
-{
-	uint64_t id = 0;
-	size_t nr = 0;
-
-	for (;; id++, nr++) {
-		OK(cow_store_snapshot_next(world->manager, id, &id, err));
-		if (id == STORE_SNAPSHOT_NONE)
-			break;
-		CHECK(find(world, id));
-	}
-	CHECK_EQ(nr, world->nr);
-}
-
-static void check_all(struct world *world)
-{
-	uint8_t *bytes = bytes_new(world->longest_bytes);
-
-	OK(cow_image_pread(world->origin, bytes, world->origin_bytes, 0, err));
-	CHECK(!memcmp(bytes, world->now, world->origin_bytes));
-	free(bytes);
-	for (size_t i = 0; i < world->nr; i++)
-		check_view(world, world->shown[i].store, world->shown[i].bytes,
-			   world->shown[i].view_bytes);
-	check_view(world, world->plain_store, world->frozen, world->origin_bytes);
-	check_ids(world);
-	check_sharing(world);
-}
 
 /* ------------------------------------------------------------------- steps */
 
@@ -265,12 +24,12 @@ static void step_create(struct world *world)
 
 	if (world->nr == MAX_SNAPSHOTS)
 		return;
-	if (world->nr && draw(3))
-		parent = &world->shown[draw(world->nr)];
-	shown->view_bytes = parent    ? parent->view_bytes
-			    : draw(2) ? world->origin_bytes
-				      : 512 * (1 + draw(world->longest_bytes / 512));
-	shown->bytes = bytes_new(world->longest_bytes);
+	if (world->nr && world_draw(3))
+		parent = &world->shown[world_draw(world->nr)];
+	shown->view_bytes = parent	    ? parent->view_bytes
+			    : world_draw(2) ? world->origin_bytes
+					    : 512 * (1 + world_draw(world->longest_bytes / 512));
+	shown->bytes = world_bytes(world->longest_bytes);
 	if (parent)
 		memcpy(shown->bytes, parent->bytes, shown->view_bytes);
 	else
@@ -287,7 +46,7 @@ static void step_delete(struct world *world)
 
 	if (!world->nr)
 		return;
-	shown = &world->shown[draw(world->nr)];
+	shown = &world->shown[world_draw(world->nr)];
 	FAILS(-EBUSY, cow_store_snapshot_delete(world->manager, shown->id, err));
 	cow_store_close(shown->store);
 	OK(cow_store_snapshot_delete(world->manager, shown->id, err));
@@ -307,7 +66,7 @@ static size_t all_stores(struct world *world, struct cow_store **stores,
 			stores[nr++] = world->shown[i].store;
 	stores[nr++] = world->plain_store;
 	for (size_t i = nr - 1; i; i--) {
-		size_t other = draw(i + 1);
+		size_t other = world_draw(i + 1);
 		struct cow_store *store = stores[i];
 
 		stores[i] = stores[other];
@@ -353,14 +112,14 @@ static void step_origin_write(struct world *world)
 {
 	struct cow_store *stores[MAX_SNAPSHOTS + 2];
 	size_t nr = all_stores(world, stores, NULL);
-	uint64_t len, offset = draw_range(world->origin_bytes, 3 * world->chunk_bytes, &len);
+	uint64_t len, offset = world_draw_range(world->origin_bytes, 3 * world->chunk_bytes, &len);
 	uint64_t nr_new = count_lacking(world, offset, len), read = origin_read_bytes(world);
 	uint64_t nr_used = pool_nr_used(world->manager);
-	uint8_t *buf = bytes_new(len);
+	uint8_t *buf = world_bytes(len);
 	struct cow_err err = COW_ERR_INIT;
 	int ret;
 
-	scribble(buf, len);
+	world_scribble(buf, len);
 	ret = cow_copyout_write(world->origin, stores, nr, buf, len, offset, &err);
 	CHECK(!ret || ret == -ENOSPC);
 	if (!ret) {
@@ -381,7 +140,7 @@ static void step_origin_write(struct world *world)
 static void accept_part(struct world *world, struct shown *shown, uint64_t offset,
 			const uint8_t *buf, uint64_t len)
 {
-	uint8_t *bytes = bytes_new(len);
+	uint8_t *bytes = world_bytes(len);
 	struct cow_image *view;
 
 	world_reopen(world);
@@ -406,10 +165,10 @@ static void step_snapshot_write(struct world *world)
 
 	if (!world->nr)
 		return;
-	shown = &world->shown[draw(world->nr)];
-	offset = draw_range(shown->view_bytes, 3 * world->chunk_bytes, &len);
-	buf = bytes_new(len);
-	scribble(buf, len);
+	shown = &world->shown[world_draw(world->nr)];
+	offset = world_draw_range(shown->view_bytes, 3 * world->chunk_bytes, &len);
+	buf = world_bytes(len);
+	world_scribble(buf, len);
 	ret = cow_patch_new(shown->store, world->origin, &patch, &err);
 	if (!ret)
 		ret = cow_patch_write(patch, offset, buf, len, &err);
@@ -430,8 +189,8 @@ static void step_swap(struct world *world)
 
 	if (world->nr < 2)
 		return;
-	a = &world->shown[draw(world->nr)];
-	b = &world->shown[draw(world->nr)];
+	a = &world->shown[world_draw(world->nr)];
+	b = &world->shown[world_draw(world->nr)];
 	if (a == b) {
 		FAILS(-EINVAL, cow_store_swap(a->store, b->store, err));
 		return;
@@ -456,13 +215,13 @@ static void step_merge(struct world *world)
 
 	if (!world->nr)
 		return;
-	shown = &world->shown[draw(world->nr)];
+	shown = &world->shown[world_draw(world->nr)];
 	if (shown->view_bytes != world->origin_bytes)
 		return;
 	params.siblings = stores;
 	params.nr_siblings = all_stores(world, stores, shown->store);
-	params.batch_bytes = 4096 * (1 + draw(20));
-	params.epoch_bytes = 4096 * (1 + draw(40));
+	params.batch_bytes = 4096 * (1 + world_draw(20));
+	params.epoch_bytes = 4096 * (1 + world_draw(40));
 	ret = cow_merge(shown->store, &params, &result, &err);
 	CHECK(!ret || ret == -ENOSPC);
 	if (ret)
@@ -476,7 +235,7 @@ static void step_merge(struct world *world)
 static void step_fill(struct world *world)
 {
 	struct cow_patch_stats stats = COW_PATCH_STATS_INIT;
-	uint64_t len, offset = draw_range(world->origin_bytes, 3 * world->chunk_bytes, &len);
+	uint64_t len, offset = world_draw_range(world->origin_bytes, 3 * world->chunk_bytes, &len);
 	struct cow_err why = COW_ERR_INIT;
 	struct cow_image *image;
 	struct shown *shown;
@@ -484,13 +243,13 @@ static void step_fill(struct world *world)
 
 	if (!world->nr)
 		return;
-	shown = &world->shown[draw(world->nr)];
+	shown = &world->shown[world_draw(world->nr)];
 	if (shown->view_bytes != world->origin_bytes || !cow_store_is_empty(shown->store))
 		return;
 	OK(cow_image_memory_new(world->origin_bytes, &image, err));
 	OK(cow_image_pwrite(image, world->now, world->origin_bytes, 0, err));
 	memcpy(shown->bytes, world->now, world->origin_bytes);
-	scribble(shown->bytes + offset, len);
+	world_scribble(shown->bytes + offset, len);
 	OK(cow_image_pwrite(image, shown->bytes + offset, len, offset, err));
 	ret = cow_diff_fill(shown->store, world->origin, image, NULL, &stats, &why);
 	CHECK(!ret || ret == -ENOSPC);
@@ -513,10 +272,10 @@ static void step_forgotten(struct world *world)
 
 	if (!world->nr)
 		return;
-	shown = &world->shown[draw(world->nr)];
-	chunk = draw(div_ceil(shown->view_bytes, world->chunk_bytes));
+	shown = &world->shown[world_draw(world->nr)];
+	chunk = world_draw(div_ceil(shown->view_bytes, world->chunk_bytes));
 	len = min_u64(world->chunk_bytes, shown->view_bytes - chunk * world->chunk_bytes);
-	buf = bytes_new(len);
+	buf = world_bytes(len);
 	if (!cow_store_reserve(shown->store, 1, NULL)) {
 		if (has_chunk(world, shown, chunk))
 			OK(cow_store_unshare(shown->store, chunk * world->chunk_bytes, len, err));
@@ -541,8 +300,8 @@ static void run_world(uint64_t chunk_sectors, uint64_t nr_chunks, uint64_t nr_bl
 
 	world_make(&world, chunk_sectors, nr_chunks, nr_blocks);
 	for (int i = 0; i < NR_STEPS; i++) {
-		steps[draw(sizeof(steps) / sizeof(steps[0]))](&world);
-		check_all(&world);
+		steps[world_draw(sizeof(steps) / sizeof(steps[0]))](&world);
+		world_check(&world);
 	}
 	world_free(&world);
 }
@@ -550,8 +309,8 @@ static void run_world(uint64_t chunk_sectors, uint64_t nr_chunks, uint64_t nr_bl
 static void snapshots_that_share_show_what_they_should(void)
 {
 	for (int i = 0; i < 5; i++) {
-		run_world(3, 10 + draw(20), 400);
-		run_world(7, 5 + draw(20), 400);
+		run_world(3, 10 + world_draw(20), 400);
+		run_world(7, 5 + world_draw(20), 400);
 	}
 	run_world(384, 5, 60);
 	run_world(8, 20, 400);
@@ -560,12 +319,83 @@ static void snapshots_that_share_show_what_they_should(void)
 static void a_full_pool_changes_nothing(void)
 {
 	for (int i = 0; i < 6; i++)
-		run_world(3, 30, 20 + draw(40));
+		run_world(3, 30, 20 + world_draw(40));
+}
+
+/* ---------------------------------------------------------------- refusals */
+
+static int merge_with(struct shown *shown, uint32_t flags, struct cow_store *undo,
+		      struct cow_store *const *siblings, size_t nr_siblings, struct cow_err *err)
+{
+	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
+	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
+
+	params.flags = flags;
+	params.undo = undo;
+	params.siblings = siblings;
+	params.nr_siblings = nr_siblings;
+	return cow_merge(shown->store, &params, &result, err);
+}
+
+static uint64_t nr_writes(struct cow_image *image)
+{
+	struct cow_image_stats stats = COW_IMAGE_STATS_INIT;
+
+	CHECK(!cow_image_get_stats(image, &stats));
+	return stats.nr_writes;
+}
+
+static void snapshots_make(struct world *world)
+{
+	do
+		step_create(world);
+	while (world->nr < 2);
+	for (int i = 0; i < 20; i++)
+		step_snapshot_write(world);
+}
+
+/* What a kind does not allow is refused before anything is written. */
+static void a_kind_says_which_jobs_it_allows(void)
+{
+	static const uint32_t flags[] = { COW_MERGE_DISCARD, COW_MERGE_SCRUB,
+					  COW_MERGE_SKIP_UNREADABLE };
+	static struct world world;
+	uint64_t nr;
+
+	world_make(&world, 3, 10, 100);
+	snapshots_make(&world);
+	nr = nr_writes(world.origin) + nr_writes(world.pool) + nr_writes(world.plain);
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		FAILS(-EOPNOTSUPP, merge_with(&world.shown[0], flags[i], NULL, NULL, 0, err));
+	FAILS(-EOPNOTSUPP, merge_with(&world.shown[0], 0, world.plain_store, NULL, 0, err));
+	CHECK_EQ(nr_writes(world.origin) + nr_writes(world.pool) + nr_writes(world.plain), nr);
+	world_check(&world);
+	world_free(&world);
+}
+
+/* All of them have their data on one image: that says nothing. */
+static void a_snapshot_is_known_by_its_id(void)
+{
+	static struct world world;
+	struct cow_store *siblings[2], *again;
+
+	world_make(&world, 7, 10, 100);
+	snapshots_make(&world);
+	OK(pool_open(world.pool, world.origin, world.shown[0].id, world.manager, &again, err));
+	siblings[0] = again;
+	FAILS(-EPERM, merge_with(&world.shown[0], COW_MERGE_DRY_RUN, NULL, siblings, 1, err));
+	siblings[0] = siblings[1] = world.shown[1].store;
+	FAILS(-EPERM, merge_with(&world.shown[0], COW_MERGE_DRY_RUN, NULL, siblings, 2, err));
+	OK(merge_with(&world.shown[0], COW_MERGE_DRY_RUN, NULL, siblings, 1, err));
+	cow_store_close(again);
+	world_free(&world);
 }
 
 int main(void)
 {
-	seed = test_seed();
+	world_seed();
+	RUN(a_kind_says_which_jobs_it_allows);
+	RUN(a_snapshot_is_known_by_its_id);
 	RUN(snapshots_that_share_show_what_they_should);
 	RUN(a_full_pool_changes_nothing);
 	return test_end();
