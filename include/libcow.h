@@ -594,7 +594,8 @@ struct cow_store_info {
 	const char *kind;
 	bool valid;		/* false: marked invalid */
 	uint64_t chunk_bytes;	/* unit of mapping */
-	uint64_t nr_exceptions; /* records that are live */
+	uint64_t view_bytes;	/* length of the view, where the store says it; else 0 */
+	uint64_t nr_exceptions; /* records that are live; hydrated regions */
 	/* What dmsetup status prints, in sectors: allocated/total metadata
 	 * (source: drivers/md/dm-snap-persistent.c, persistent_usage and
 	 * persistent_status; Linux 3.2 and later). */
@@ -740,6 +741,11 @@ struct cow_check_params {
 		.size = sizeof(struct cow_check_params)                                            \
 	}
 
+/* When a kernel crashes on a store (seen on Linux 6.1). */
+#define COW_KERNEL_DIES_NEVER 0
+#define COW_KERNEL_DIES_LOADING 1
+#define COW_KERNEL_DIES_WRITING 2 /* at the first write to the snapshot */
+
 /* What follows from the findings, for people and programs. */
 /* Would anything be lost with the store? cow_verdict.empty. */
 #define COW_EMPTY_UNKNOWN 0 /* not asked, or this kind of store cannot tell */
@@ -756,6 +762,7 @@ struct cow_verdict {
 	bool valid;	   /* not marked invalid */
 	bool known;	   /* the numbers below were found */
 	bool wiped;	   /* the kernel takes it for a new store and wipes it */
+	int kernel_dies;   /* COW_KERNEL_DIES_* */
 	/* No chunk size could be told: cow_store_args.chunk_bytes decides, and
 	 * without it nothing can be repaired. */
 	bool needs_chunk_bytes;

@@ -42,12 +42,14 @@ static uint64_t values_in_block(const struct pdata_array *array, uint64_t key)
 	return min_u64(per_block, array->nr_values - key * per_block);
 }
 
-static int tell(const struct places *p, const struct pdata_fault *fault, const char *name,
+static int tell(const struct places *p, enum pdata_array_part part, const struct pdata_fault *fault,
 		uint64_t first, uint64_t nr, struct cow_err *err)
 {
+	const char *const name_of[] = { cow_pdata_node_type.name, cow_pdata_array_type.name };
+
 	if (!p->walk->fault)
-		return cow_pdata_fail(p->array->blocks, fault, name, err);
-	return p->walk->fault(p->walk->user, fault, first, nr, err);
+		return cow_pdata_fail(p->array->blocks, fault, name_of[part], err);
+	return p->walk->fault(p->walk->user, part, fault, first, nr, err);
 }
 
 /* A fault of an array block that has a place. */
@@ -56,8 +58,8 @@ static int tell_key(const struct places *p, const struct pdata_fault *fault, uin
 {
 	uint64_t per_block = pdata_array_per_block(p->array->value_size);
 
-	return tell(p, fault, cow_pdata_array_type.name, key * per_block,
-		    values_in_block(p->array, key), err);
+	return tell(p, PDATA_PART_VALUES, fault, key * per_block, values_in_block(p->array, key),
+		    err);
 }
 
 /* ---------------------------------------------------------------- the tree */
@@ -70,7 +72,7 @@ static int place_add(struct places *p, uint64_t key, uint64_t block, struct cow_
 	if (key >= nr_array_blocks(p->array)) {
 		fault.what = PDATA_ARRAY_EXTRA;
 		fault.allowed = nr_array_blocks(p->array);
-		return tell(p, &fault, cow_pdata_array_type.name, 0, 0, err);
+		return tell(p, PDATA_PART_VALUES, &fault, 0, 0, err);
 	}
 	if (block >= cow_pdata_blocks_nr(p->array->blocks)) {
 		fault.what = PDATA_BLOCK_BEYOND;
@@ -104,7 +106,7 @@ static int tree_fault(void *user, const struct pdata_fault *fault, const struct 
 		      struct cow_err *err)
 {
 	(void)edge;
-	return tell((struct places *)user, fault, cow_pdata_node_type.name, 0, 0, err);
+	return tell((struct places *)user, PDATA_PART_TREE, fault, 0, 0, err);
 }
 
 static int by_key(const void *a, const void *b)
@@ -135,8 +137,7 @@ static int gap_tell(struct places *p, uint64_t first, uint64_t end, struct cow_e
 
 	if (first >= end)
 		return 0;
-	return tell(p, &fault, cow_pdata_array_type.name, first * per_block,
-		    last - first * per_block, err);
+	return tell(p, PDATA_PART_VALUES, &fault, first * per_block, last - first * per_block, err);
 }
 
 static int gaps_tell(struct places *p, struct cow_err *err)
@@ -219,7 +220,7 @@ static int block_visit(void *user, size_t index, const uint8_t *raw,
 	int ret = 0;
 
 	if (end - first > 1)
-		ret = tell(p, &twice, cow_pdata_array_type.name, 0, 0, err);
+		ret = tell(p, PDATA_PART_VALUES, &twice, 0, 0, err);
 	for (size_t i = first; !ret && i < end; i++)
 		ret = place_visit(p, &p->places[i], raw, *fault, err);
 	return ret;

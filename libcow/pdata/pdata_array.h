@@ -44,6 +44,8 @@ static inline uint64_t pdata_bitset_words(uint64_t nr_bits)
 	return nr_bits / 64 + (nr_bits % 64 != 0);
 }
 
+enum pdata_array_part { PDATA_PART_TREE, PDATA_PART_VALUES };
+
 struct pdata_array_walk {
 	struct pdata_counts *counts; /* as in pdata_walk_params */
 	void *user;
@@ -54,8 +56,8 @@ struct pdata_array_walk {
 	/* A fault of the tree or of an array block: first and nr say which values
 	 * cannot be had for it; nr is 0 where that is not known, or none. NULL:
 	 * the first fault is an error. */
-	int (*fault)(void *user, const struct pdata_fault *fault, uint64_t first, uint64_t nr,
-		     struct cow_err *err);
+	int (*fault)(void *user, enum pdata_array_part part, const struct pdata_fault *fault,
+		     uint64_t first, uint64_t nr, struct cow_err *err);
 };
 
 /* Visits tree and array blocks, each read once. Array blocks without an entry

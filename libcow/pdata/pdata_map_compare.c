@@ -56,14 +56,16 @@ static int run_add(struct compare *c, uint64_t block, uint32_t found, uint32_t c
 	return ret;
 }
 
-/* A count of the map: where the bits say 3, the tree's. */
+/* A count of the map: where the bits say 3, the tree's. A block of which the two
+ * contradict each other is told, and not compared. */
 static int found_count(struct compare *c, uint64_t block, unsigned int bits, uint32_t *ret_count,
-		       struct cow_err *err)
+		       bool *ret_is_told, struct cow_err *err)
 {
 	const struct map_large *large = cow_pdata_map_large(c->map, block);
 	struct pdata_fault fault = { .block = block, .allowed = bits };
 
 	*ret_count = bits;
+	*ret_is_told = false;
 	if (bits == 3 && large) {
 		*ret_count = large->count;
 		if (large->count >= 3)
@@ -76,6 +78,7 @@ static int found_count(struct compare *c, uint64_t block, unsigned int bits, uin
 	} else {
 		return 0;
 	}
+	*ret_is_told = true;
 	fault.found = large ? large->count : 0;
 	return cow_pdata_map_tell(c->map, PDATA_MAP_REF_COUNTS, &fault, err);
 }
@@ -104,12 +107,13 @@ static int entries_compare(struct compare *c, uint64_t key, const uint8_t *raw, 
 	for (uint64_t i = 0; !ret && i < PDATA_BITMAP_ENTRIES; i++) {
 		unsigned int bits = cow_pdata_bitmap_get(raw, i);
 		uint32_t counted = counted_of(c, first + i), found;
+		bool is_told;
 
 		*ret_used += bits != 0;
 		if (!bits && *ret_first_free == PDATA_BITMAP_ENTRIES)
 			*ret_first_free = i;
-		ret = found_count(c, first + i, bits, &found, err);
-		if (!ret && found != counted && !is_unknown(c, bits, counted))
+		ret = found_count(c, first + i, bits, &found, &is_told, err);
+		if (!ret && !is_told && found != counted && !is_unknown(c, bits, counted))
 			ret = run_add(c, first + i, found, counted, err);
 	}
 	c->nr_used += *ret_used;

@@ -61,11 +61,30 @@ static bool is_full(const struct cow_store_info *info)
 	return info->allocated_sectors + info->chunk_bytes / 512 > info->total_sectors;
 }
 
+/* Of a store that knows the length of its view: each chunk is in it or not. */
+static void print_chunks(FILE *text, const char *name, const struct cow_store_info *info)
+{
+	uint64_t nr = info->view_bytes / info->chunk_bytes;
+	char size[SIZE_TEXT_BYTES];
+
+	nr += info->view_bytes % info->chunk_bytes != 0;
+	fprintf(text,
+		"%s: %s of %" PRIu64 " bytes, regions of %s, %" PRIu64 " of %" PRIu64 " hydrated\n",
+		name, info->kind, info->view_bytes, size_round(info->chunk_bytes, size),
+		info->nr_exceptions, nr);
+	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 "\n", name,
+		info->allocated_sectors, info->total_sectors);
+}
+
 static void print_numbers(FILE *text, const char *name, const struct cow_verdict *verdict)
 {
 	const struct cow_store_info *info = &verdict->info;
 	char size[SIZE_TEXT_BYTES];
 
+	if (info->view_bytes) {
+		print_chunks(text, name, info);
+		return;
+	}
 	fprintf(text, "%s: %s store, chunks of %s, %" PRIu64 " exceptions\n", name, info->kind,
 		size_round(info->chunk_bytes, size), info->nr_exceptions);
 	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 " %" PRIu64 "\n",
@@ -91,6 +110,10 @@ static const char *loads(const struct check *check)
 		return "only as invalid: every read fails";
 	if (verdict->wiped)
 		return "only as a new one: what is in it is wiped";
+	if (verdict->kernel_dies == COW_KERNEL_DIES_LOADING)
+		return "no: Linux 6.1 crashes";
+	if (verdict->kernel_dies == COW_KERNEL_DIES_WRITING)
+		return "yes, but Linux 6.1 crashes at the first write";
 	return yes_no(verdict->kernel_loads);
 }
 
@@ -116,6 +139,7 @@ void check_put_verdict(const struct check *check)
 	struct json_object *counts = json_put_object(json_root(), "counts");
 	struct json_object *at = json_put_object(json_root(), "verdict");
 	const struct cow_verdict *verdict = &check->verdict;
+	static const char *const dies[] = { "never", "loading", "writing" };
 
 	for (int klass = 0; klass < NR_CLASSES; klass++)
 		json_put_u64(counts, class_names[klass], cow_report_count(check->report, klass));
@@ -124,9 +148,11 @@ void check_put_verdict(const struct check *check)
 	json_put_bool(at, "merge_right", verdict->merge_right);
 	json_put_bool(at, "valid", verdict->valid);
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
+	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
 	at = verdict->known ? json_put_object(json_root(), "store") : NULL;
 	json_put_text(at, "kind", verdict->info.kind);
 	json_put_u64(at, "chunk_bytes", verdict->info.chunk_bytes);
+	json_put_u64(at, "view_bytes", verdict->info.view_bytes);
 	json_put_u64(at, "exceptions", verdict->info.nr_exceptions);
 	json_put_u64(at, "allocated_sectors", verdict->info.allocated_sectors);
 	json_put_u64(at, "total_sectors", verdict->info.total_sectors);

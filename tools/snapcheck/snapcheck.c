@@ -126,6 +126,9 @@ static void choose_next(const struct check *check, bool is_damaged)
 	/* what is packed is mended where it came from */
 	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
+	/* what consists of several images is not named by one */
+	if (check->verdict.info.view_bytes)
+		return;
 	if (check->verdict.doubts_origin)
 		cli_next("snapcheck", "ORIGIN", cow, NULL);
 	else if (check->verdict.needs_chunk_bytes)

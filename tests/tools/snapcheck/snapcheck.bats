@@ -37,7 +37,7 @@ clean_pair() {
 @test "the same verdict as JSON" {
 	clean_pair
 	snapcheck --json=j origin.img cow.img >report
-	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': True, 'view_trustworthy': True, 'merge_right': True, 'valid': True, 'origin_in_doubt': False}" ]
+	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': True, 'view_trustworthy': True, 'merge_right': True, 'valid': True, 'origin_in_doubt': False, 'kernel_dies': 'never'}" ]
 	[ "$(member j 'j["store"]["exceptions"], j["store"]["allocated_sectors"], j["store"]["total_sectors"], j["store"]["metadata_sectors"]')" = "(223, 7200, 20480, 64)" ]
 	[ "$(member j 'j["findings"]')" = "[]" ]
 	run -0 --separate-stderr snapcheck --json origin.img cow.img

@@ -90,13 +90,14 @@ static int take_words(void *user, uint64_t first, const uint8_t *values, uint32_
 	return 0;
 }
 
-static int take_fault(void *user, const struct pdata_fault *fault, uint64_t first, uint64_t nr,
-		      struct cow_err *err)
+static int take_fault(void *user, enum pdata_array_part part, const struct pdata_fault *fault,
+		      uint64_t first, uint64_t nr, struct cow_err *err)
 {
 	struct bits *bits = (struct bits *)user;
 	char text[PDATA_FAULT_TEXT_BYTES];
 
 	(void)err;
+	(void)part;
 	cow_pdata_fault_text(fault, "array block", text);
 	CHECK(first + nr <= NR_WORDS);
 	memset(bits->is_given + first, 2, nr);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * clone_store.h - what the files of a clone share.
+ *
+ * A clone shows, region by region, the destination where it is hydrated and the
+ * source where it is not. In the words of store.h the origin is the source, and
+ * a hydrated region is an exception: of the same number on the destination.
+ */
+#ifndef COW_STORE_CLONE_STORE_H
+#define COW_STORE_CLONE_STORE_H
+
+#include "libcow/pdata/pdata_array.h"
+#include "libcow/store/clone/clone_bits.h"
+#include "libcow/store/clone/clone_disk.h"
+#include "libcow/store/store.h"
+
+struct clone_store {
+	struct cow_store store;
+	struct pdata_blocks *blocks;
+	struct clone_super super;
+	uint8_t raw[PDATA_BLOCK_BYTES]; /* the superblock as it was read */
+	struct clone_bits bits;
+	uint64_t nr_hydrated;
+};
+
+static inline struct clone_store *clone_store_of(struct cow_store *store)
+{
+	return (struct clone_store *)store;
+}
+
+/* Keys of the geometry: the numbers of the table, in sectors. */
+#define CLONE_KEY_REGION "region"
+#define CLONE_KEY_TARGET "target"
+extern const char *const cow_clone_keys[];
+/* Reads such a key; *ret_sectors is 0 where it was not given. Errors: -EINVAL. */
+int cow_clone_args_sectors(const struct cow_store_args *args, const char *key,
+			   uint64_t *ret_sectors, struct cow_err *err);
+
+static inline struct pdata_array clone_array(struct pdata_blocks *blocks,
+					     const struct clone_super *super)
+{
+	uint64_t nr = cow_clone_nr_regions(super->region_sectors, super->target_sectors);
+
+	return (struct pdata_array){ blocks, super->bitset_root, 8, pdata_bitset_words(nr) };
+}
+
+/* Reads block 0 from the disk, whatever it says. Errors: -EIO, -ERANGE. */
+int cow_clone_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYTES],
+			 struct cow_err *err);
+
+/* The image with the metadata: in that role, or, where it is looked at alone, as
+ * the image that holds a store. NULL: not given. */
+struct cow_image *cow_clone_args_metadata(const struct cow_store_args *args);
+
+int cow_clone_metadata_copy(const struct cow_store_args *args,
+			    const struct cow_callbacks *callbacks, struct cow_image *target,
+			    struct cow_err *err);
+int cow_clone_check(const struct cow_store_args *args, const struct cow_check_params *params,
+		    struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
+
+#endif

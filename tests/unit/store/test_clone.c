@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * test_clone.c - clones that a real kernel made or judged: the view, the hydrated
+ * regions and the numbers of the status line are the kernel's, and of damaged
+ * metadata the verdict is what the kernel did. Needs xz and sha256sum, and the
+ * folder that COW_FIXTURES names.
+ */
+#include <dirent.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "libcow/core/report.h"
+#include "libcow/store/clone/clone_store.h"
+#include "tests/aids/test.h"
+
+static char folder[] = "/dev/shm/cow-clone-XXXXXX";
+static const char *fixtures;
+
+static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static int run(const char *format, ...)
+{
+	char command[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	return system(command);
+}
+
+/* The rest of the line of a file that begins with key. */
+static bool fact(const char *name, const char *file, const char *key, char ret_value[400])
+{
+	char path[512], line[4096];
+	bool found = false;
+	FILE *from;
+
+	snprintf(path, sizeof(path), "%s/clone/%s/%s", fixtures, name, file);
+	from = fopen(path, "r");
+	CHECK(from);
+	while (!found && fgets(line, sizeof(line), from)) {
+		found = !strncmp(line, key, strlen(key)) && line[strlen(key)] == ' ';
+		if (found)
+			snprintf(ret_value, 400, "%.*s", (int)strcspn(line + strlen(key) + 1, "\n"),
+				 line + strlen(key) + 1);
+	}
+	fclose(from);
+	return found;
+}
+
+struct trio {
+	struct cow_imageset *set;
+	struct cow_image *images[3]; /* metadata, source, destination */
+	struct cow_role_image roles[3];
+	struct cow_geometry geometry[2];
+	struct cow_store_args args;
+};
+
+static bool trio_open(struct trio *trio, const char *name, const char *metadata, const char *source,
+		      const char *destination)
+{
+	const char *const files[] = { metadata, source, destination };
+	const int roles[] = { COW_ROLE_METADATA, COW_ROLE_SOURCE, COW_ROLE_DESTINATION };
+	char path[256];
+
+	*trio = (struct trio){ .args = COW_STORE_ARGS_INIT };
+	OK(cow_imageset_new(&trio->set, err));
+	for (int i = 0; i < 3; i++) {
+		if (run("xz -dc '%s/clone/%s/%s.img.xz' >'%s/%d' 2>/dev/null", fixtures, name,
+			files[i], folder, i))
+			return false;
+		snprintf(path, sizeof(path), "%s/%d", folder, i);
+		OK(cow_imageset_open(trio->set, path, COW_OPEN_LITERAL, &trio->images[i], err));
+		trio->roles[i].role = roles[i];
+		trio->roles[i].image = trio->images[i];
+	}
+	trio->args.kind = "clone";
+	trio->args.images = trio->roles;
+	trio->args.nr_images = 3;
+	return true;
+}
+
+static void trio_close(struct trio *trio)
+{
+	for (int i = 0; i < 3; i++)
+		cow_image_close(trio->images[i]);
+	cow_imageset_free(trio->set);
+}
+
+static void view_sha256(struct cow_store *store, char ret_sha256[65])
+{
+	static uint8_t buf[1 << 20];
+	struct cow_image *view;
+	char command[300];
+	FILE *out, *sum;
+
+	snprintf(command, sizeof(command), "sha256sum >'%s/sum'", folder);
+	out = popen(command, "w");
+	CHECK(out);
+	OK(cow_view_new(store->origin, store, &view, err));
+	for (uint64_t at = 0, len; at < cow_image_size(view); at += len) {
+		len = cow_image_size(view) - at < sizeof(buf) ? cow_image_size(view) - at
+							      : sizeof(buf);
+		OK(cow_image_pread(view, buf, len, at, err));
+		CHECK(fwrite(buf, 1, len, out) == len);
+	}
+	cow_image_close(view);
+	CHECK(!pclose(out));
+	snprintf(command, sizeof(command), "%s/sum", folder);
+	sum = fopen(command, "r");
+	CHECK(sum && fscanf(sum, "%64s", ret_sha256) == 1);
+	fclose(sum);
+}
+
+/* hydrated.txt: first region and number of each run. */
+static void hydrated_agrees(struct cow_store *store, const char *name, uint64_t nr_hydrated)
+{
+	uint64_t from = 0, first, nr, sum = 0;
+	struct exmap_run found;
+	char path[512];
+	FILE *list;
+
+	snprintf(path, sizeof(path), "%s/clone/%s/hydrated.txt", fixtures, name);
+	list = fopen(path, "r");
+	CHECK(list);
+	while (fgets(path, sizeof(path), list)) {
+		if (path[0] == '#')
+			continue;
+		CHECK(sscanf(path, "%" SCNu64 " %" SCNu64, &first, &nr) == 2);
+		CHECK(cow_store_map_next(store, from, &found));
+		CHECK_EQ(found.old_chunk, first);
+		CHECK_EQ(found.new_chunk, first);
+		CHECK_EQ(found.nr_chunks, nr);
+		from = first + nr;
+		sum += nr;
+	}
+	CHECK(!cow_store_map_next(store, from, &found));
+	CHECK_EQ(sum, nr_hydrated);
+	fclose(list);
+}
+
+/* "0 LEN clone 8 USED/TOTAL REGION HYDRATED/REGIONS ..." */
+static void status_agrees(struct cow_store *store, const char *status)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	uint64_t len, used, total, region, hydrated, regions;
+
+	CHECK(sscanf(status,
+		     "0 %" SCNu64 " clone 8 %" SCNu64 "/%" SCNu64 " %" SCNu64 " %" SCNu64
+		     "/%" SCNu64,
+		     &len, &used, &total, &region, &hydrated, &regions) == 6);
+	CHECK(!cow_store_get_info(store, &info));
+	CHECK_EQ(info.view_bytes, len * 512);
+	CHECK_EQ(info.allocated_sectors, used * 8);
+	CHECK_EQ(info.total_sectors, total * 8);
+	CHECK_EQ(info.chunk_bytes, region * 512);
+	CHECK_EQ(info.nr_exceptions, hydrated);
+	CHECK_EQ((info.view_bytes + info.chunk_bytes - 1) / info.chunk_bytes, regions);
+}
+
+static void check_says_sound(const struct trio *trio, const char *name)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_report *report;
+
+	OK(cow_report_new(NULL, 0, &report, err));
+	OK(cow_store_clone_ops.check(&trio->args, &params, report, &verdict, err));
+	if (cow_report_count(report, COW_CLASS_DAMAGE) || cow_report_count(report, COW_CLASS_NOTE))
+		fprintf(stderr, "%s: findings\n", name);
+	CHECK_EQ(cow_report_count(report, COW_CLASS_DAMAGE), 0);
+	CHECK_EQ(cow_report_count(report, COW_CLASS_NOTE), 0);
+	CHECK(verdict.known && verdict.kernel_loads && verdict.view_right && verdict.merge_right);
+	CHECK(!verdict.kernel_dies);
+	cow_report_free(report);
+}
+
+static void clone_agrees(const char *name)
+{
+	struct cow_store *store;
+	struct trio trio;
+	char value[400], sha256[65];
+
+	if (!trio_open(&trio, name, "meta", "source", "dest")) {
+		CHECK(!strcmp(name, "two-level"));
+		return;
+	}
+	OK(cow_store_clone_ops.open(&trio.args, &store, err));
+	CHECK(fact(name, "meta.txt", "hydrated", value));
+	hydrated_agrees(store, name, strtoull(value, NULL, 10));
+	CHECK(fact(name, "meta.txt", "kernel_status", value));
+	status_agrees(store, value);
+	CHECK(fact(name, "meta.txt", "kernel_view_sha256", value));
+	view_sha256(store, sha256);
+	if (strcmp(sha256, value))
+		fprintf(stderr, "%s: another view\n", name);
+	CHECK(!strcmp(sha256, value));
+	cow_store_close(store);
+	check_says_sound(&trio, name);
+	trio_close(&trio);
+}
+
+static void clones_show_what_the_kernel_shows(void)
+{
+	char path[512];
+	struct dirent *entry;
+	int nr = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/clone", fixtures);
+	dir = opendir(path);
+	CHECK(dir);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || !strcmp(entry->d_name, "damaged"))
+			continue;
+		clone_agrees(entry->d_name);
+		nr++;
+	}
+	closedir(dir);
+	CHECK(nr >= 33);
+}
+
+/* 8 million regions, a tree with two levels: only the metadata is kept. */
+static void a_tree_with_two_levels_is_read(void)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_role_image roles[3];
+	struct cow_image *metadata, *zeros;
+	struct cow_imageset *set;
+	struct cow_store *store;
+	char path[256], value[400];
+	struct trio trio = { .args = COW_STORE_ARGS_INIT };
+
+	CHECK(!run("xz -dc '%s/clone/two-level/meta.img.xz' >'%s/0'", fixtures, folder));
+	snprintf(path, sizeof(path), "%s/0", folder);
+	OK(cow_imageset_new(&set, err));
+	OK(cow_imageset_open(set, path, COW_OPEN_LITERAL, &metadata, err));
+	OK(cow_image_zero_new(UINT64_C(65697224) * 512, &zeros, err));
+	roles[0] = (struct cow_role_image){ .role = COW_ROLE_METADATA, .image = metadata };
+	roles[1] = (struct cow_role_image){ .role = COW_ROLE_SOURCE, .image = zeros };
+	roles[2] = (struct cow_role_image){ .role = COW_ROLE_DESTINATION, .image = zeros };
+	args.images = roles;
+	args.nr_images = 3;
+	OK(cow_store_clone_ops.open(&args, &store, err));
+	CHECK(fact("two-level", "meta.txt", "kernel_status", value));
+	status_agrees(store, value);
+	hydrated_agrees(store, "two-level", 8000003);
+	cow_store_close(store);
+	trio.args = args;
+	check_says_sound(&trio, "two-level");
+	cow_image_close(metadata);
+	cow_image_close(zeros);
+	cow_imageset_free(set);
+}
+
+/* ---------------------------------------------------------------- damaged */
+
+struct row {
+	char *fields[19];
+};
+
+static bool row_read(FILE *table, char *line, size_t size, struct row *ret_row)
+{
+	char *at = line;
+	int nr = 0;
+
+	if (!fgets(line, (int)size, table))
+		return false;
+	line[strcspn(line, "\n")] = 0;
+	for (; at && nr < 19; nr++)
+		ret_row->fields[nr] = strsep(&at, "\t");
+	CHECK_EQ(nr, 19);
+	return true;
+}
+
+enum { NAME, BASE, REGION, TARGET, META, LOAD, ERRNO, STATUS, VIEW, VIEW_IS, WROTE, WRITE };
+
+/* What nothing can see without the trees of earlier commits, or needs none. */
+static bool is_sound_to_anybody(const char *name)
+{
+	static const char *const names[] = { "00-clean", "s12-previous", "s15-flags-uuid",
+					     "b15-children-swapped" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+static void verdict_agrees(const struct row *row, const struct cow_verdict *verdict,
+			   const struct cow_report *report)
+{
+	const char *name = row->fields[NAME], *load = row->fields[LOAD];
+	bool has_written =
+		!strncmp(row->fields[WRITE], "ok", 2) && !strstr(row->fields[WRITE], "EIO");
+
+	CHECK_EQ(verdict->kernel_loads, !strcmp(load, "yes"));
+	CHECK_EQ(verdict->kernel_dies == COW_KERNEL_DIES_LOADING, !strcmp(load, "KERNEL_DIED"));
+	CHECK_EQ(verdict->kernel_dies == COW_KERNEL_DIES_WRITING,
+		 !strcmp(row->fields[WRITE], "KERNEL_DIED"));
+	if (verdict->view_right)
+		CHECK(!strcmp(row->fields[VIEW_IS], "right") || is_sound_to_anybody(name));
+	if (verdict->merge_right)
+		CHECK(has_written);
+	CHECK_EQ(verdict->wiped, !strcmp(name, "s14-zero"));
+	CHECK_EQ(!cow_report_count(report, COW_CLASS_DAMAGE) &&
+			 !cow_report_count(report, COW_CLASS_NOTE),
+		 is_sound_to_anybody(name));
+}
+
+/* What opens shows what the kernel showed; where only the space map keeps the
+ * kernel from loading it, what it showed before. */
+static void damaged_view_agrees(const struct trio *trio, const struct row *row)
+{
+	struct cow_store_args args = trio->args;
+	struct cow_store *store;
+	char sha256[65], base_view[400];
+
+	CHECK(fact("damaged", "meta.txt", "base a view_sha256", base_view));
+	for (int round = 0; round < 2; round++) {
+		args.flags = round ? COW_STORE_DAMAGED : 0;
+		if (cow_store_clone_ops.open(&args, &store, NULL))
+			continue;
+		CHECK(!strcmp(row->fields[LOAD], "yes") || row->fields[NAME][0] == 'm');
+		if (row->fields[BASE][0] == 'a') {
+			view_sha256(store, sha256);
+			CHECK(!strcmp(sha256,
+				      row->fields[VIEW][0] == '-' ? base_view : row->fields[VIEW]));
+		}
+		cow_store_close(store);
+	}
+}
+
+static void damaged_agrees(const struct row *row)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	const char *base = row->fields[BASE];
+	struct cow_report *report;
+	char files[3][64];
+	struct trio trio;
+
+	snprintf(files[0], 64, "%s.meta", row->fields[NAME]);
+	snprintf(files[1], 64, "source-%s", base);
+	snprintf(files[2], 64, "dest-%s", base);
+	if (!trio_open(&trio, "damaged", files[0], files[1], files[2]))
+		exit(1);
+	trio.geometry[0] = (struct cow_geometry){ CLONE_KEY_REGION, row->fields[REGION] };
+	trio.geometry[1] = (struct cow_geometry){ CLONE_KEY_TARGET, row->fields[TARGET] };
+	trio.args.geometry = trio.geometry;
+	trio.args.nr_geometry = 2;
+	OK(cow_report_new(NULL, 0, &report, err));
+	OK(cow_store_clone_ops.check(&trio.args, &params, report, &verdict, err));
+	test_name = row->fields[NAME];
+	verdict_agrees(row, &verdict, report);
+	damaged_view_agrees(&trio, row);
+	cow_report_free(report);
+	trio_close(&trio);
+}
+
+static void damaged_clones_are_judged_as_the_kernel_did(void)
+{
+	char path[512], *line = malloc(65536);
+	struct row row;
+	FILE *table;
+	int nr = 0;
+
+	snprintf(path, sizeof(path), "%s/clone/damaged/KERNEL-VERDICTS.tsv", fixtures);
+	table = fopen(path, "r");
+	CHECK(table && line);
+	CHECK(row_read(table, line, 65536, &row));
+	while (row_read(table, line, 65536, &row)) {
+		/* images of other sizes: made in a test of their own */
+		if (row.fields[NAME][0] == 'z')
+			continue;
+		damaged_agrees(&row);
+		nr++;
+	}
+	CHECK(nr >= 45);
+	fclose(table);
+	free(line);
+}
+
+int main(void)
+{
+	fixtures = getenv("COW_FIXTURES");
+	if (!fixtures) {
+		fprintf(stderr, "COW_FIXTURES is not set\n");
+		return 1;
+	}
+	CHECK(mkdtemp(folder));
+	RUN(clones_show_what_the_kernel_shows);
+	RUN(a_tree_with_two_levels_is_read);
+	RUN(damaged_clones_are_judged_as_the_kernel_did);
+	run("rm -r '%s'", folder);
+	return test_end();
+}
