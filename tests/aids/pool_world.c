@@ -150,6 +150,7 @@ static void check_view(const struct world *world, struct cow_store *store, const
 	}
 	CHECK(!memcmp(bytes, wanted, len));
 	cow_image_close(view);
+	free(bytes);
 }
 
 static struct shown *find(struct world *world, uint64_t id)
