@@ -289,6 +289,14 @@ static int group_save(struct saving *saving, struct group *group, uint64_t offse
 	return 0;
 }
 
+/* Is what a lacks to be read before what b lacks? Of two that begin in one place the
+ * longer, so that the other is part of it. */
+static bool is_before(const struct store_lack *a, const struct store_lack *b)
+{
+	return a->offset_bytes < b->offset_bytes ||
+	       (a->offset_bytes == b->offset_bytes && a->len_bytes > b->len_bytes);
+}
+
 /* The group that is to be given the lowest bytes; NULL: all are through. */
 static struct group *groups_lead(const struct saving *saving)
 {
@@ -297,8 +305,7 @@ static struct group *groups_lead(const struct saving *saving)
 	for (size_t i = 0; i < saving->nr_groups; i++) {
 		struct group *group = &saving->groups[i];
 
-		if (!group->is_through &&
-		    (!lead || group->lack.offset_bytes < lead->lack.offset_bytes))
+		if (!group->is_through && (!lead || is_before(&group->lack, &lead->lack)))
 			lead = group;
 	}
 	return lead;
