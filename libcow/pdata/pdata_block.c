@@ -16,10 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/pdata/pdata_crc.h"
+#include "libcow/pdata/pdata_pending.h"
 
 #define CACHE_BYTES_USUAL (UINT64_C(16) << 20)
 #define SLOTS_PER_SET 4
@@ -42,7 +44,15 @@ struct pdata_blocks {
 	uint64_t clock;
 	size_t nr_sets; /* a power of two */
 	struct slot *slots;
-	uint8_t *run; /* COW_PIECE_BYTES, for cow_pdata_blocks_each() */
+	uint8_t *run;		 /* COW_PIECE_BYTES, for cow_pdata_blocks_each() */
+	struct pending *pending; /* ascending */
+	size_t nr_pending, pending_capacity;
+};
+
+struct pending {
+	uint64_t block;
+	const struct pdata_type *type;
+	uint8_t *raw;
 };
 
 int cow_pdata_blocks_new(struct cow_image *image, size_t cache_bytes,
@@ -81,6 +91,8 @@ void cow_pdata_blocks_free(struct pdata_blocks *blocks)
 		return;
 	for (size_t i = 0; blocks->slots && i < blocks->nr_sets * SLOTS_PER_SET; i++)
 		free(blocks->slots[i].raw);
+	cow_pdata_pending_clear(blocks);
+	free(blocks->pending);
 	free(blocks->slots);
 	free(blocks->run);
 	free(blocks);
@@ -208,6 +220,7 @@ int cow_pdata_block_read(struct pdata_blocks *blocks, const struct pdata_type *t
 			 const uint8_t **ret_raw, struct pdata_fault *fault, struct cow_err *err)
 {
 	struct pdata_fault mine;
+	const uint8_t *pending = cow_pdata_pending_get(blocks, block);
 	struct slot *slot;
 	bool is_hit;
 	int ret = 0;
@@ -216,6 +229,8 @@ int cow_pdata_block_read(struct pdata_blocks *blocks, const struct pdata_type *t
 	if (block >= blocks->nr_blocks) {
 		mine.what = PDATA_BLOCK_BEYOND;
 		mine.allowed = blocks->nr_blocks;
+	} else if (pending) {
+		*ret_raw = pending;
 	} else {
 		slot = slot_find(blocks, type, block, &is_hit);
 		if (!is_hit)
@@ -305,4 +320,75 @@ int cow_pdata_blocks_each(struct pdata_blocks *blocks, const struct pdata_type *
 		ret = run_read(blocks, type, numbers, first, len, block, user, err);
 	}
 	return ret;
+}
+
+/* ---------------------------------------------------------------- pending blocks */
+
+/* Where it is in the list, or belongs. */
+static size_t pending_find(const struct pdata_blocks *blocks, uint64_t block)
+{
+	size_t low = 0, high = blocks->nr_pending;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (blocks->pending[middle].block < block)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint8_t *cow_pdata_pending_get(const struct pdata_blocks *blocks, uint64_t block)
+{
+	size_t at;
+
+	if (!blocks->nr_pending)
+		return NULL;
+	at = pending_find(blocks, block);
+	return at < blocks->nr_pending && blocks->pending[at].block == block
+		       ? blocks->pending[at].raw
+		       : NULL;
+}
+
+int cow_pdata_pending_make(struct pdata_blocks *blocks, const struct pdata_type *type,
+			   uint64_t block, uint8_t **ret_raw, struct cow_err *err)
+{
+	size_t at = pending_find(blocks, block);
+	struct pending *larger = cow_array_grow(blocks->pending, blocks->nr_pending,
+						&blocks->pending_capacity, sizeof(*larger));
+	uint8_t *raw = larger ? calloc(1, PDATA_BLOCK_BYTES) : NULL;
+
+	if (larger)
+		blocks->pending = larger;
+	if (!raw)
+		return cow_fail(err, -ENOMEM, "no memory for a transaction of %zu blocks",
+				blocks->nr_pending);
+	memmove(larger + at + 1, larger + at, (blocks->nr_pending - at) * sizeof(*larger));
+	larger[at] = (struct pending){ block, type, raw };
+	blocks->nr_pending++;
+	*ret_raw = raw;
+	return 0;
+}
+
+int cow_pdata_pending_write(struct pdata_blocks *blocks, struct cow_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < blocks->nr_pending; i++) {
+		const struct pending *pending = &blocks->pending[i];
+
+		cow_pdata_block_seal(pending->type, pending->block, pending->raw);
+		ret = cow_image_pwrite(blocks->image, pending->raw, PDATA_BLOCK_BYTES,
+				       pending->block * PDATA_BLOCK_BYTES, err);
+	}
+	return ret;
+}
+
+void cow_pdata_pending_clear(struct pdata_blocks *blocks)
+{
+	for (size_t i = 0; i < blocks->nr_pending; i++)
+		free(blocks->pending[i].raw);
+	blocks->nr_pending = 0;
 }
