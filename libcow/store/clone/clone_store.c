@@ -15,6 +15,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
+#include "libcow/store/clone/clone_format.h"
 
 const char *const cow_clone_keys[] = { CLONE_KEY_REGION, CLONE_KEY_TARGET, NULL };
 
@@ -288,6 +289,7 @@ static void clone_close(struct cow_store *store)
 {
 	struct clone_store *c = clone_store_of(store);
 
+	cow_pdata_transaction_free(c->txn);
 	cow_pdata_blocks_free(c->blocks);
 	cow_clone_bits_destroy(&c->bits);
 }
@@ -387,5 +389,11 @@ const struct store_ops cow_store_clone_ops = {
 	.metadata_copy = cow_clone_metadata_copy,
 	.moves_left = clone_moves_left,
 	.target_next = clone_target_next,
+	.next_moves = cow_clone_next_moves,
+	.settle = cow_clone_settle,
+	.rewind = cow_clone_rewind,
+	.create_size = cow_clone_create_size,
+	.create_fit = cow_clone_create_fit,
+	.create = cow_clone_create,
 	.unchanged = clone_unchanged,
 };

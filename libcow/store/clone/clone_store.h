@@ -11,6 +11,7 @@
 #define COW_STORE_CLONE_STORE_H
 
 #include "libcow/pdata/pdata_array.h"
+#include "libcow/pdata/pdata_transaction.h"
 #include "libcow/store/clone/clone_bits.h"
 #include "libcow/store/clone/clone_disk.h"
 #include "libcow/store/store.h"
@@ -22,6 +23,12 @@ struct clone_store {
 	uint8_t raw[PDATA_BLOCK_BYTES]; /* the superblock as it was read */
 	struct clone_bits bits;
 	uint64_t nr_hydrated;
+
+	/* Of a clone that is written to (clone_hydrate.c). */
+	struct pdata_transaction *txn; /* NULL: nothing was written yet */
+	unsigned int height;	       /* of the bitset's tree */
+	uint64_t next_region;	       /* moves of those before were given out */
+	uint64_t settled_region;       /* those before are hydrated on the disk */
 };
 
 static inline struct clone_store *clone_store_of(struct cow_store *store)
@@ -58,5 +65,11 @@ int cow_clone_metadata_copy(const struct cow_store_args *args,
 			    struct cow_err *err);
 int cow_clone_check(const struct cow_store_args *args, const struct cow_check_params *params,
 		    struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
+
+/* clone_hydrate.c; contracts in store.h. */
+int cow_clone_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
+			 struct cow_err *err);
+int cow_clone_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
+void cow_clone_rewind(struct cow_store *store);
 
 #endif

@@ -7,86 +7,11 @@
  * folder that COW_FIXTURES names.
  */
 #include <dirent.h>
-#include <stdarg.h>
-#include <unistd.h>
 
 #include "libcow/core/report.h"
 #include "libcow/store/clone/clone_store.h"
+#include "tests/aids/clone_fixture.h"
 #include "tests/aids/test.h"
-
-static char folder[] = "/dev/shm/cow-clone-XXXXXX";
-static const char *fixtures;
-
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-	char command[1024];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	return system(command);
-}
-
-/* The rest of the line of a file that begins with key. */
-static bool fact(const char *name, const char *file, const char *key, char ret_value[400])
-{
-	char path[512], line[4096];
-	bool found = false;
-	FILE *from;
-
-	snprintf(path, sizeof(path), "%s/clone/%s/%s", fixtures, name, file);
-	from = fopen(path, "r");
-	CHECK(from);
-	while (!found && fgets(line, sizeof(line), from)) {
-		found = !strncmp(line, key, strlen(key)) && line[strlen(key)] == ' ';
-		if (found)
-			snprintf(ret_value, 400, "%.*s", (int)strcspn(line + strlen(key) + 1, "\n"),
-				 line + strlen(key) + 1);
-	}
-	fclose(from);
-	return found;
-}
-
-struct trio {
-	struct cow_imageset *set;
-	struct cow_image *images[3]; /* metadata, source, destination */
-	struct cow_role_image roles[3];
-	struct cow_geometry geometry[2];
-	struct cow_store_args args;
-};
-
-static bool trio_open(struct trio *trio, const char *name, const char *metadata, const char *source,
-		      const char *destination)
-{
-	const char *const files[] = { metadata, source, destination };
-	const int roles[] = { COW_ROLE_METADATA, COW_ROLE_SOURCE, COW_ROLE_DESTINATION };
-	char path[256];
-
-	*trio = (struct trio){ .args = COW_STORE_ARGS_INIT };
-	OK(cow_imageset_new(&trio->set, err));
-	for (int i = 0; i < 3; i++) {
-		if (run("xz -dc '%s/clone/%s/%s.img.xz' >'%s/%d' 2>/dev/null", fixtures, name,
-			files[i], folder, i))
-			return false;
-		snprintf(path, sizeof(path), "%s/%d", folder, i);
-		OK(cow_imageset_open(trio->set, path, COW_OPEN_LITERAL, &trio->images[i], err));
-		trio->roles[i].role = roles[i];
-		trio->roles[i].image = trio->images[i];
-	}
-	trio->args.kind = "clone";
-	trio->args.images = trio->roles;
-	trio->args.nr_images = 3;
-	return true;
-}
-
-static void trio_close(struct trio *trio)
-{
-	for (int i = 0; i < 3; i++)
-		cow_image_close(trio->images[i]);
-	cow_imageset_free(trio->set);
-}
 
 static void view_sha256(struct cow_store *store, char ret_sha256[65])
 {
@@ -95,7 +20,7 @@ static void view_sha256(struct cow_store *store, char ret_sha256[65])
 	char command[300];
 	FILE *out, *sum;
 
-	snprintf(command, sizeof(command), "sha256sum >'%s/sum'", folder);
+	snprintf(command, sizeof(command), "sha256sum >'%s/sum'", clone_folder);
 	out = popen(command, "w");
 	CHECK(out);
 	OK(cow_view_new(store->origin, store, &view, err));
@@ -107,7 +32,7 @@ static void view_sha256(struct cow_store *store, char ret_sha256[65])
 	}
 	cow_image_close(view);
 	CHECK(!pclose(out));
-	snprintf(command, sizeof(command), "%s/sum", folder);
+	snprintf(command, sizeof(command), "%s/sum", clone_folder);
 	sum = fopen(command, "r");
 	CHECK(sum && fscanf(sum, "%64s", ret_sha256) == 1);
 	fclose(sum);
@@ -121,7 +46,7 @@ static void hydrated_agrees(struct cow_store *store, const char *name, uint64_t 
 	char path[512];
 	FILE *list;
 
-	snprintf(path, sizeof(path), "%s/clone/%s/hydrated.txt", fixtures, name);
+	snprintf(path, sizeof(path), "%s/clone/%s/hydrated.txt", clone_fixtures, name);
 	list = fopen(path, "r");
 	CHECK(list);
 	while (fgets(path, sizeof(path), list)) {
@@ -159,7 +84,7 @@ static void status_agrees(struct cow_store *store, const char *status)
 	CHECK_EQ((info.view_bytes + info.chunk_bytes - 1) / info.chunk_bytes, regions);
 }
 
-static void check_says_sound(const struct trio *trio, const char *name)
+static void check_says_sound(const struct clone_trio *trio, const char *name)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
 	struct cow_verdict verdict = COW_VERDICT_INIT;
@@ -179,26 +104,26 @@ static void check_says_sound(const struct trio *trio, const char *name)
 static void clone_agrees(const char *name)
 {
 	struct cow_store *store;
-	struct trio trio;
+	struct clone_trio trio;
 	char value[400], sha256[65];
 
-	if (!trio_open(&trio, name, "meta", "source", "dest")) {
+	if (!clone_trio_open(&trio, name, "meta", "source", "dest", 0)) {
 		CHECK(!strcmp(name, "two-level"));
 		return;
 	}
 	OK(cow_store_clone_ops.open(&trio.args, &store, err));
-	CHECK(fact(name, "meta.txt", "hydrated", value));
+	CHECK(clone_fact(name, "meta.txt", "hydrated", value));
 	hydrated_agrees(store, name, strtoull(value, NULL, 10));
-	CHECK(fact(name, "meta.txt", "kernel_status", value));
+	CHECK(clone_fact(name, "meta.txt", "kernel_status", value));
 	status_agrees(store, value);
-	CHECK(fact(name, "meta.txt", "kernel_view_sha256", value));
+	CHECK(clone_fact(name, "meta.txt", "kernel_view_sha256", value));
 	view_sha256(store, sha256);
 	if (strcmp(sha256, value))
 		fprintf(stderr, "%s: another view\n", name);
 	CHECK(!strcmp(sha256, value));
 	cow_store_close(store);
 	check_says_sound(&trio, name);
-	trio_close(&trio);
+	clone_trio_close(&trio);
 }
 
 static void clones_show_what_the_kernel_shows(void)
@@ -208,7 +133,7 @@ static void clones_show_what_the_kernel_shows(void)
 	int nr = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/clone", fixtures);
+	snprintf(path, sizeof(path), "%s/clone", clone_fixtures);
 	dir = opendir(path);
 	CHECK(dir);
 	while ((entry = readdir(dir))) {
@@ -230,10 +155,11 @@ static void a_tree_with_two_levels_is_read(void)
 	struct cow_imageset *set;
 	struct cow_store *store;
 	char path[256], value[400];
-	struct trio trio = { .args = COW_STORE_ARGS_INIT };
+	struct clone_trio trio = { .args = COW_STORE_ARGS_INIT };
 
-	CHECK(!run("xz -dc '%s/clone/two-level/meta.img.xz' >'%s/0'", fixtures, folder));
-	snprintf(path, sizeof(path), "%s/0", folder);
+	CHECK(!clone_run("xz -dc '%s/clone/two-level/meta.img.xz' >'%s/0'", clone_fixtures,
+			 clone_folder));
+	snprintf(path, sizeof(path), "%s/0", clone_folder);
 	OK(cow_imageset_new(&set, err));
 	OK(cow_imageset_open(set, path, COW_OPEN_LITERAL, &metadata, err));
 	OK(cow_image_zero_new(UINT64_C(65697224) * 512, &zeros, err));
@@ -243,7 +169,7 @@ static void a_tree_with_two_levels_is_read(void)
 	args.images = roles;
 	args.nr_images = 3;
 	OK(cow_store_clone_ops.open(&args, &store, err));
-	CHECK(fact("two-level", "meta.txt", "kernel_status", value));
+	CHECK(clone_fact("two-level", "meta.txt", "kernel_status", value));
 	status_agrees(store, value);
 	hydrated_agrees(store, "two-level", 8000003);
 	cow_store_close(store);
@@ -311,13 +237,13 @@ static void verdict_agrees(const struct row *row, const struct cow_verdict *verd
 
 /* What opens shows what the kernel showed; where only the space map keeps the
  * kernel from loading it, what it showed before. */
-static void damaged_view_agrees(const struct trio *trio, const struct row *row)
+static void damaged_view_agrees(const struct clone_trio *trio, const struct row *row)
 {
 	struct cow_store_args args = trio->args;
 	struct cow_store *store;
 	char sha256[65], base_view[400];
 
-	CHECK(fact("damaged", "meta.txt", "base a view_sha256", base_view));
+	CHECK(clone_fact("damaged", "meta.txt", "base a view_sha256", base_view));
 	for (int round = 0; round < 2; round++) {
 		args.flags = round ? COW_STORE_DAMAGED : 0;
 		if (cow_store_clone_ops.open(&args, &store, NULL))
@@ -339,12 +265,12 @@ static void damaged_agrees(const struct row *row)
 	const char *base = row->fields[BASE];
 	struct cow_report *report;
 	char files[3][64];
-	struct trio trio;
+	struct clone_trio trio;
 
 	snprintf(files[0], 64, "%s.meta", row->fields[NAME]);
 	snprintf(files[1], 64, "source-%s", base);
 	snprintf(files[2], 64, "dest-%s", base);
-	if (!trio_open(&trio, "damaged", files[0], files[1], files[2]))
+	if (!clone_trio_open(&trio, "damaged", files[0], files[1], files[2], 0))
 		exit(1);
 	trio.geometry[0] = (struct cow_geometry){ CLONE_KEY_REGION, row->fields[REGION] };
 	trio.geometry[1] = (struct cow_geometry){ CLONE_KEY_TARGET, row->fields[TARGET] };
@@ -356,7 +282,7 @@ static void damaged_agrees(const struct row *row)
 	verdict_agrees(row, &verdict, report);
 	damaged_view_agrees(&trio, row);
 	cow_report_free(report);
-	trio_close(&trio);
+	clone_trio_close(&trio);
 }
 
 static void damaged_clones_are_judged_as_the_kernel_did(void)
@@ -366,7 +292,7 @@ static void damaged_clones_are_judged_as_the_kernel_did(void)
 	FILE *table;
 	int nr = 0;
 
-	snprintf(path, sizeof(path), "%s/clone/damaged/KERNEL-VERDICTS.tsv", fixtures);
+	snprintf(path, sizeof(path), "%s/clone/damaged/KERNEL-VERDICTS.tsv", clone_fixtures);
 	table = fopen(path, "r");
 	CHECK(table && line);
 	CHECK(row_read(table, line, 65536, &row));
@@ -384,15 +310,10 @@ static void damaged_clones_are_judged_as_the_kernel_did(void)
 
 int main(void)
 {
-	fixtures = getenv("COW_FIXTURES");
-	if (!fixtures) {
-		fprintf(stderr, "COW_FIXTURES is not set\n");
-		return 1;
-	}
-	CHECK(mkdtemp(folder));
+	clone_fixture_begin();
 	RUN(clones_show_what_the_kernel_shows);
 	RUN(a_tree_with_two_levels_is_read);
 	RUN(damaged_clones_are_judged_as_the_kernel_did);
-	run("rm -r '%s'", folder);
+	clone_fixture_end();
 	return test_end();
 }

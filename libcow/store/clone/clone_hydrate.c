@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * clone_hydrate.c - finishes a clone: regions that are not hydrated go from the
+ * source to the destination, in ascending order, then their bits are set. The
+ * source is never written to.
+ *
+ *	1 the engine writes a stretch of regions to the destination and flushes it
+ *	2 the array blocks with their bits, and all that lead to them, are written
+ *	  to free blocks; flush
+ *	3 the superblock, one write; flush
+ *
+ * So a bit is set only where the data is durable (I15), and at each instant the
+ * superblock names one whole tree (I2, I14): the kernel can take over at any of
+ * them, and the reverse. A crash before 3 leaves the regions as they were; they
+ * are copied again.
+ *
+ * A commit takes one block for each array block, one for each node above it,
+ * and the space map's. What does not fit is committed in parts. Before anything
+ * is moved everything is walked, and the smallest commit must fit (I7).
+ *
+ * Source: drivers/md/dm-clone-metadata.c, __metadata_commit(),
+ * dm-clone-target.c, commit_metadata(), Linux 6.1.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/clone/clone_store.h"
+
+#define REGIONS_PER_ARRAY (PDATA_WORDS_PER_BLOCK * 64)
+
+/* ---------------------------------------------------------------- before the first write */
+
+/* A block that leaked is no reason to refuse. */
+static int count_refuse(void *user, uint64_t first, uint64_t nr, uint32_t found, uint32_t counted,
+			struct cow_err *err)
+{
+	struct clone_store *c = (struct clone_store *)user;
+
+	(void)nr;
+	if (!counted)
+		return 0;
+	return cow_refuse(err, -EBADMSG, "damaged", NULL,
+			  "the space map of %s counts block %" PRIu64 " %" PRIu32
+			  " times, it is used %" PRIu32 " times: nothing was written",
+			  c->store.metadata->name, first, found, counted);
+}
+
+/* Walks through everything that is in use. */
+static int all_walk(struct clone_store *c, struct pdata_counts *counts, struct cow_err *err)
+{
+	const struct pdata_array array = clone_array(c->blocks, &c->super);
+	const struct pdata_array_walk walk = { .counts = counts };
+	const struct pdata_map_params params = {
+		.blocks = c->blocks,
+		.root = c->super.map,
+		.nr_blocks_max = cow_pdata_blocks_nr(c->blocks),
+		.counts = counts,
+		.user = c,
+	};
+	AUTO_HANDLE(pdata_map) struct pdata_map *map = NULL;
+	uint64_t nr_used;
+	int ret = cow_pdata_counts_add(counts, 0, 1, err);
+
+	if (!ret)
+		ret = cow_pdata_array_walk(&array, &walk, err);
+	if (!ret)
+		ret = cow_pdata_map_load(&params, &map, err);
+	return ret ? ret : cow_pdata_map_compare(map, counts, count_refuse, &nr_used, err);
+}
+
+/* One array block, the nodes above it, the space map. */
+static uint64_t blocks_needed(const struct clone_store *c)
+{
+	return 2 + c->height + cow_pdata_transaction_map_blocks(c->txn);
+}
+
+static int room_check(const struct clone_store *c, struct cow_err *err)
+{
+	uint64_t nr_free = cow_pdata_transaction_nr_free(c->txn);
+
+	if (nr_free >= blocks_needed(c))
+		return 0;
+	return cow_refuse(err, -ENOSPC, "metadata-space", NULL,
+			  "%s has %" PRIu64 " free blocks, a commit takes %" PRIu64
+			  ": nothing was written",
+			  c->store.metadata->name, nr_free, blocks_needed(c));
+}
+
+static int write_begin(struct clone_store *c, struct cow_err *err)
+{
+	const struct pdata_tree tree = { c->blocks, c->super.bitset_root, 8 };
+	AUTO_HANDLE(pdata_counts) struct pdata_counts *counts = NULL;
+	int ret;
+
+	if (c->txn)
+		return 0;
+	ret = cow_pdata_counts_new(cow_pdata_blocks_nr(c->blocks), &counts, err);
+	if (!ret)
+		ret = all_walk(c, counts, err);
+	if (!ret)
+		ret = cow_pdata_tree_height(&tree, &c->height, NULL, err);
+	if (!ret)
+		ret = cow_pdata_transaction_new(c->blocks, &c->super.map, take_ptr(counts), &c->txn,
+						err);
+	return ret ? ret : room_check(c, err);
+}
+
+/* ---------------------------------------------------------------- moves */
+
+static int move_add(struct clone_store *c, uint64_t first, uint64_t nr, struct store_moves *moves,
+		    struct cow_err *err)
+{
+	uint64_t begin = first * c->store.chunk_bytes;
+	uint64_t end = min_u64((first + nr) * c->store.chunk_bytes, c->store.view_bytes);
+	const struct store_move move = {
+		.from = c->store.origin,
+		.to = c->store.target,
+		.from_bytes = begin,
+		.to_bytes = begin,
+		.len_bytes = end - begin,
+	};
+
+	return cow_store_moves_add(moves, &move, err);
+}
+
+int cow_clone_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
+			 struct cow_err *err)
+{
+	struct clone_store *c = clone_store_of(store);
+	uint64_t budget = max_u64(budget_bytes / store->chunk_bytes, 1);
+	uint64_t first, nr;
+	int ret = write_begin(c, err);
+
+	while (!ret && budget &&
+	       cow_clone_bits_next(&c->bits, false, c->next_region, &first, &nr)) {
+		nr = min_u64(nr, budget);
+		ret = move_add(c, first, nr, moves, err);
+		moves->nr_chunks += nr;
+		budget -= nr;
+		c->next_region = first + nr;
+	}
+	moves->token = c->next_region;
+	moves->is_last = !cow_clone_bits_next(&c->bits, false, c->next_region, &first, &nr);
+	return ret;
+}
+
+void cow_clone_rewind(struct cow_store *store)
+{
+	struct clone_store *c = clone_store_of(store);
+
+	c->next_region = c->settled_region;
+}
+
+/* ---------------------------------------------------------------- settling */
+
+static void super_fill(void *user, const struct pdata_map_root *map, uint8_t *sector)
+{
+	struct clone_store *c = (struct clone_store *)user;
+	uint8_t raw[PDATA_BLOCK_BYTES];
+
+	c->super.map = *map;
+	cow_clone_super_encode(&c->super, raw);
+	memcpy(sector, raw, COW_SECTOR_BYTES);
+}
+
+static int commit(struct clone_store *c, struct cow_err *err)
+{
+	int ret = cow_pdata_transaction_commit(c->txn, &cow_clone_super_type, super_fill, c, err);
+
+	return ret ? ret : cow_clone_super_read(c->store.metadata, c->raw, err);
+}
+
+/* Puts the bits of one array block into a new place. */
+static int array_write(struct clone_store *c, uint64_t index, struct cow_err *err)
+{
+	const struct pdata_tree tree = { c->blocks, c->super.bitset_root, 8 };
+	uint64_t words = pdata_bitset_words(c->bits.nr_bits);
+	uint64_t first = index * PDATA_WORDS_PER_BLOCK;
+	uint64_t nr = min_u64(PDATA_WORDS_PER_BLOCK, words - first), block = 0;
+	uint8_t value[8], *raw;
+	bool found = false;
+	int ret = cow_pdata_tree_lookup(&tree, index, value, &found, err);
+
+	if (!ret && !found)
+		ret = cow_refuse(err, -EBADMSG, "damaged", NULL,
+				 "the bitset of %s has no array block %" PRIu64,
+				 c->store.metadata->name, index);
+	if (!ret)
+		ret = cow_pdata_block_shadow(c->txn, &cow_pdata_array_type, get_le64(value), &block,
+					     &raw, err);
+	if (ret)
+		return ret;
+	for (uint64_t i = 0; i < nr; i++) {
+		uint8_t *word = raw + PDATA_ARRAY_HEADER_BYTES + 8 * i;
+
+		put_le64(word, get_le64(word) | c->bits.words[first + i]);
+	}
+	put_le64(value, block);
+	return cow_pdata_tree_set(c->txn, &c->super.bitset_root, 8, index, value, err);
+}
+
+/* How many regions of a range have no bit yet. */
+static uint64_t nr_new(const struct clone_store *c, uint64_t from, uint64_t end)
+{
+	uint64_t first, nr, sum = 0;
+
+	while (from < end && cow_clone_bits_next(&c->bits, false, from, &first, &nr) &&
+	       first < end) {
+		sum += min_u64(first + nr, end) - first;
+		from = first + nr;
+	}
+	return sum;
+}
+
+int cow_clone_settle(struct cow_store *store, uint64_t token, struct cow_err *err)
+{
+	struct clone_store *c = clone_store_of(store);
+	bool is_dirty = false;
+	int ret = 0;
+
+	for (uint64_t from = c->settled_region, end; !ret && from < token; from = end) {
+		uint64_t array = from / REGIONS_PER_ARRAY, nr;
+
+		end = min_u64((array + 1) * REGIONS_PER_ARRAY, token);
+		nr = nr_new(c, from, end);
+		if (!nr)
+			continue;
+		if (is_dirty && cow_pdata_transaction_nr_free(c->txn) < blocks_needed(c))
+			ret = commit(c, err);
+		if (!ret)
+			ret = room_check(c, err);
+		if (ret)
+			break;
+		cow_clone_bits_set(&c->bits, from, end - from);
+		c->nr_hydrated += nr;
+		ret = array_write(c, array, err);
+		is_dirty = true;
+	}
+	if (!ret && is_dirty)
+		ret = commit(c, err);
+	if (!ret)
+		c->settled_region = token;
+	return ret;
+}
