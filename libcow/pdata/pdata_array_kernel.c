@@ -26,6 +26,7 @@ struct cursor {
 	unsigned int depth;
 	enum pdata_kernel answer;
 	struct pdata_fault fault;
+	uint64_t nr_taken; /* array blocks, each time that one is used */
 };
 
 static bool is_open(const struct cursor *c, uint64_t block)
@@ -106,6 +107,11 @@ static int take(struct cursor *c, uint64_t index, const uint8_t **ret_raw, uint6
 		return ret;
 	if (c->fault.what) {
 		c->answer = PDATA_KERNEL_REFUSES;
+		return 0;
+	}
+	/* The same blocks again and again: nobody has to follow that to its end. */
+	if (c->nr_taken++ > cow_pdata_blocks_nr(c->array->blocks)) {
+		c->answer = PDATA_KERNEL_ANYTHING;
 		return 0;
 	}
 	nr = min_u64(max_u64(get_le32(*ret_raw + 8), 1), left);

@@ -209,6 +209,17 @@ static int damage_refuse(const struct cow_err *why, struct cow_err *err)
 	return ret;
 }
 
+/* A forged number of regions must not cost memory that no bitset here can fill. */
+static int regions_check(const struct clone_store *c, struct cow_err *err)
+{
+	const struct pdata_array array = clone_array(c->blocks, &c->super);
+	uint64_t nr_arrays = div_ceil(array.nr_values, PDATA_WORDS_PER_BLOCK);
+
+	if (nr_arrays <= cow_pdata_blocks_nr(c->blocks))
+		return 0;
+	return super_refuse(c, "has more regions than the metadata device can hold bits of", err);
+}
+
 static int bits_read(struct clone_store *c, uint32_t flags, struct cow_err *err)
 {
 	const struct pdata_array array = clone_array(c->blocks, &c->super);
@@ -255,6 +266,8 @@ static int clone_load(struct clone_store *c, const struct cow_store_args *args, 
 		ret = size_check(c, c->store.data, "destination", err);
 	if (!ret)
 		ret = cow_pdata_blocks_new(c->store.metadata, 0, &c->blocks, err);
+	if (!ret)
+		ret = regions_check(c, err);
 	return ret ? ret : bits_read(c, args->flags, err);
 }
 
