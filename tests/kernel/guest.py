@@ -181,6 +181,18 @@ class Job:
                 raise RuntimeError("merge does not end: " + status)
             time.sleep(0.01)
 
+    def hydrated(self, name, seconds=60):
+        """Waits until the kernel has hydrated all of a clone; gives the last status."""
+        end = time.monotonic() + seconds
+        while True:
+            status = self.status(name)
+            words = status.split()
+            if words[3].split("/")[0] == words[3].split("/")[1]:
+                return status
+            if time.monotonic() > end:
+                raise RuntimeError("hydration does not end: " + status)
+            time.sleep(0.01)
+
     def close(self):
         self.remove()
         for name in reversed(self.maps):
