@@ -35,7 +35,7 @@ bool clone_fact(const char *name, const char *file, const char *key, char ret_va
 	from = fopen(path, "r");
 	CHECK(from);
 	while (!found && fgets(line, sizeof(line), from)) {
-		found = !strncmp(line, key, strlen(key)) && line[strlen(key)] == ' ';
+		found = !strncmp(line, key, strlen(key)) && strchr(" \t", line[strlen(key)]);
 		if (found)
 			snprintf(ret_value, 400, "%.*s", (int)strcspn(line + strlen(key) + 1, "\n"),
 				 line + strlen(key) + 1);

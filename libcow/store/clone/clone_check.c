@@ -20,6 +20,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
+#include "libcow/store/clone/clone_lost.h"
 
 void cow_clone_check_kernel(struct clone_check *check, enum clone_kernel kernel)
 {
@@ -195,35 +196,81 @@ static void verdict_fill(const struct clone_check *check, struct cow_verdict *ve
 	info->metadata_sectors = info->allocated_sectors;
 }
 
+/* Where the superblock or its tree is lost: what else is on the device.
+ * *ret_nr: whole trees. */
+static int lost_check(struct clone_check *check, size_t *ret_nr, struct cow_err *err)
+{
+	struct clone_lost lost = { .nr_regions = check->nr_regions };
+	int ret = 0;
+
+	if (!check->blocks)
+		ret = cow_pdata_blocks_new(check->metadata, 0, &check->blocks, err);
+	lost.blocks = check->blocks;
+	if (!ret)
+		ret = cow_clone_lost_find(&lost, err);
+	for (size_t i = 0; !ret && i < lost.nr_trees; i++)
+		cow_clone_check_add(check, CLONE_TREE_CANDIDATE, lost.trees[i].root,
+				    "a complete tree with its root in block %" PRIu64 ": %" PRIu64
+				    " words, %" PRIu64 " regions hydrated",
+				    lost.trees[i].root, lost.trees[i].nr_words,
+				    lost.trees[i].nr_hydrated);
+	if (!ret && !cow_clone_lost_is_one_life(&lost))
+		cow_clone_check_add(check, CLONE_TWO_LIVES, COW_OFFSET_NONE,
+				    "of %zu complete trees some have regions that larger ones "
+				    "lack",
+				    lost.nr_trees);
+	*ret_nr = lost.nr_trees;
+	cow_clone_lost_destroy(&lost);
+	return ret;
+}
+
+/* A device that nobody has formatted is no clone. */
+static int zero_check(struct clone_check *check, bool header_only, struct cow_err *err)
+{
+	size_t nr_trees = 0;
+	int ret = lost_check(check, &nr_trees, err);
+
+	if (ret)
+		return ret;
+	if (!nr_trees && !header_only)
+		return cow_fail(err, -EMEDIUMTYPE,
+				"%s begins with a block of zeros, and no tree of a clone is on "
+				"it: the kernel would format it",
+				check->metadata->name);
+	cow_clone_check_add(check, CLONE_SUPERBLOCK_ZERO, 0,
+			    "block 0 of the metadata is all zeros");
+	return 0;
+}
+
 static int check_run(struct clone_check *check, bool header_only, struct cow_verdict *verdict,
 		     struct cow_err *err)
 {
 	uint8_t raw[PDATA_BLOCK_BYTES];
 	bool is_usable;
+	size_t nr_trees;
 	int ret = cow_clone_super_read(check->metadata, raw, err);
 
 	if (ret == -EIO) {
 		cow_clone_check_add(check, CLONE_SUPERBLOCK_UNREADABLE, 0,
 				    "block 0 of the metadata cannot be read");
-		return 0;
+		return lost_check(check, &nr_trees, err);
 	}
 	if (ret)
 		return ret;
-	if (is_all_zero(raw, sizeof(raw))) {
-		cow_clone_check_add(check, CLONE_SUPERBLOCK_ZERO, 0,
-				    "block 0 of the metadata is all zeros");
-		return 0;
-	}
+	if (is_all_zero(raw, sizeof(raw)))
+		return zero_check(check, header_only, err);
 	cow_clone_super_decode(raw, &check->super);
 	is_usable = super_check(check, raw);
 	if (!is_usable)
-		return 0;
+		return header_only ? 0 : lost_check(check, &nr_trees, err);
 	ret = table_check(check, err);
 	if (ret || header_only)
 		return ret;
 	image_check(check, check->source, CLONE_SOURCE_SHORT);
 	image_check(check, check->destination, CLONE_DESTINATION_SHORT);
 	ret = trees_check(check, err);
+	if (!ret && check->has_bitset_fault)
+		ret = lost_check(check, &nr_trees, err);
 	if (!ret)
 		verdict_fill(check, verdict);
 	return ret;

@@ -182,6 +182,8 @@ static void a_tree_with_two_levels_is_read(void)
 
 /* ---------------------------------------------------------------- damaged */
 
+static int nr_listed; /* images with a list of trees */
+
 struct row {
 	char *fields[19];
 };
@@ -235,6 +237,21 @@ static void verdict_agrees(const struct row *row, const struct cow_verdict *verd
 		 is_sound_to_anybody(name));
 }
 
+/* Where the newest tree cannot be reached, all whole trees are listed. */
+static void trees_agree(const struct row *row, const struct cow_report *report)
+{
+	char value[400];
+	uint64_t nr = cow_report_count_id(report, "clone.tree-candidate");
+
+	CHECK(clone_fact("damaged", "RECOVERY.tsv", row->fields[NAME], value));
+	CHECK(!nr || nr == strtoull(value, NULL, 10));
+	if (row->fields[NAME][0] == 's' && strcmp(row->fields[LOAD], "yes") &&
+	    strstr(row->fields[ERRNO], "EILSEQ"))
+		CHECK(nr);
+	nr_listed += nr != 0;
+	CHECK_EQ(cow_report_count_id(report, "clone.two-lives"), 0);
+}
+
 /* What opens shows what the kernel showed; where only the space map keeps the
  * kernel from loading it, what it showed before. */
 static void damaged_view_agrees(const struct clone_trio *trio, const struct row *row)
@@ -280,6 +297,7 @@ static void damaged_agrees(const struct row *row)
 	OK(cow_store_clone_ops.check(&trio.args, &params, report, &verdict, err));
 	test_name = row->fields[NAME];
 	verdict_agrees(row, &verdict, report);
+	trees_agree(row, report);
 	damaged_view_agrees(&trio, row);
 	cow_report_free(report);
 	clone_trio_close(&trio);
@@ -303,9 +321,62 @@ static void damaged_clones_are_judged_as_the_kernel_did(void)
 		damaged_agrees(&row);
 		nr++;
 	}
-	CHECK(nr >= 45);
+	CHECK(nr >= 45 && nr_listed >= 12);
 	fclose(table);
 	free(line);
+}
+
+/* Metadata whose superblock is lost: what the trees on it say. */
+static uint64_t lives_of(const char *name, uint64_t *ret_nr_trees)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_role_image role = { .role = COW_ROLE_METADATA };
+	struct cow_report *report;
+	struct clone_trio trio;
+	uint64_t nr;
+
+	CHECK(clone_trio_open(&trio, name, "meta", "source", "dest", 0));
+	OK(cow_image_overlay_new(trio.images[0], &role.image, err));
+	OK(cow_image_write_zeroes(role.image, 0, 4096, err));
+	args.kind = "clone";
+	args.images = &role;
+	args.nr_images = 1;
+	OK(cow_report_new(NULL, 0, &report, err));
+	OK(cow_check(&args, &params, report, &verdict, err));
+	CHECK(verdict.wiped && !verdict.view_right);
+	nr = cow_report_count_id(report, "clone.two-lives");
+	*ret_nr_trees = cow_report_count_id(report, "clone.tree-candidate");
+	cow_report_free(report);
+	cow_image_close(role.image);
+	clone_trio_close(&trio);
+	return nr;
+}
+
+static void two_lives_of_a_device_are_told_apart(void)
+{
+	uint64_t nr_trees;
+
+	CHECK_EQ(lives_of("writes-before-r8", &nr_trees), 0);
+	CHECK(nr_trees > 3);
+	CHECK_EQ(lives_of("handover-lost", &nr_trees), 1);
+	CHECK(nr_trees > 1);
+}
+
+static void a_device_of_zeros_is_no_clone(void)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_role_image role = { .role = COW_ROLE_METADATA };
+
+	args.kind = "clone";
+	args.images = &role;
+	args.nr_images = 1;
+	OK(cow_image_zero_new(1 << 20, &role.image, err));
+	FAILS(-EMEDIUMTYPE, cow_check(&args, &params, NULL, &verdict, err));
+	cow_image_close(role.image);
 }
 
 int main(void)
@@ -314,6 +385,8 @@ int main(void)
 	RUN(clones_show_what_the_kernel_shows);
 	RUN(a_tree_with_two_levels_is_read);
 	RUN(damaged_clones_are_judged_as_the_kernel_did);
+	RUN(two_lives_of_a_device_are_told_apart);
+	RUN(a_device_of_zeros_is_no_clone);
 	clone_fixture_end();
 	return test_end();
 }
