@@ -51,6 +51,21 @@ void clone_trio_close(struct clone_trio *trio)
 	cow_imageset_free(trio->set);
 }
 
+/* What lies in the folder as it was unpacked: not unpacked again for reading. */
+static char unpacked[3][128];
+
+static bool unpack(const char *name, const char *file, int number, bool will_write)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "%s/%s", name, file);
+	if (!strcmp(unpacked[number], what) && !will_write)
+		return true;
+	snprintf(unpacked[number], sizeof(unpacked[number]), "%s", will_write ? "" : what);
+	return !clone_run("xz -dc '%s/clone/%s.img.xz' >'%s/%d' 2>/dev/null", clone_fixtures, what,
+			  clone_folder, number);
+}
+
 bool clone_trio_open(struct clone_trio *trio, const char *name, const char *metadata,
 		     const char *source, const char *destination, uint32_t flags)
 {
@@ -61,8 +76,7 @@ bool clone_trio_open(struct clone_trio *trio, const char *name, const char *meta
 	*trio = (struct clone_trio){ .args = COW_STORE_ARGS_INIT };
 	OK(cow_imageset_new(&trio->set, err));
 	for (int i = 0; i < 3; i++) {
-		if (clone_run("xz -dc '%s/clone/%s/%s.img.xz' >'%s/%d' 2>/dev/null", clone_fixtures,
-			      name, files[i], clone_folder, i)) {
+		if (!unpack(name, files[i], i, flags & COW_OPEN_WRITE)) {
 			clone_trio_close(trio);
 			return false;
 		}
