@@ -381,13 +381,12 @@ static int losses_tell(struct repair *repair)
 		return 0;
 	args.chunk_bytes = 0;
 	ret = cow_snap_kernel_open(&args, &now, &why);
-	if (ret == -EIO || ret == -ENOMEM) {
+	if (ret && repair->err)
 		*repair->err = why;
+	if (ret || !now)
 		return ret;
-	}
-	return ret ? 0
-		   : cow_snap_losses_report(&repair->losses, now->map, repair->origin,
-					    repair->params, repair->result, repair->err);
+	return cow_snap_losses_report(&repair->losses, now->map, repair->origin, repair->params,
+				      repair->result, repair->err);
 }
 
 int cow_snap_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
