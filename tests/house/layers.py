@@ -25,13 +25,13 @@ SHELVES = {"common": 1, "tar": 2, "formats": 3, "ext4": 3, "images": 4}
 # Where it is not the name of the folder.
 PREFIXES = {"persistent": ("snap",), "volume": ("volume", "part", "lvm", "lv")}
 WRITERS = {
-    "snap_append.c",  # data, records
+    "snap_append.c",  # data
     "snap_create.c",  # everything, once
-    "snap_keep.c",  # records
-    "snap_merge.c",  # the end of the list
+    "snap_header.c",  # the header
+    "snap_list.c",  # records
     "snap_metadata.c",  # another image
     "snap_repair.c",  # the header
-    "snap_repair_apply.c",  # records, copies
+    "snap_repair_apply.c",  # copies
 }
 
 bad = []

@@ -208,63 +208,32 @@ int cow_snap_append(struct cow_store *store, uint64_t old_bytes, const void *buf
 
 /* ---------------------------------------------------------------- publish */
 
-/* Encodes pending records [first, first + nr) behind each other. */
-static void records_encode(const struct snap_store *p, uint64_t first, uint64_t nr, uint8_t *raw)
+/* Puts the pending records that belong to list indexes [begin, end), all of one
+ * area. What stands in front of them in their sector stays; behind them nothing
+ * does. */
+static int records_write(struct snap_store *p, uint64_t begin, uint64_t end, struct cow_err *err)
 {
-	for (uint64_t i = 0; i < nr; i++)
-		cow_snap_record_encode(&p->records[first + i], raw + i * SNAP_RECORD_BYTES);
-}
+	const struct snap_rows rows = {
+		.records = p->records + (begin - p->nr_records),
+		.first = begin,
+		.nr = end - begin,
+	};
 
-/*
- * Writes the pending records that belong to list indexes [begin, end), all of
- * one area. The first sector may hold published records in front of them,
- * which are read back; the last is filled with zeros.
- */
-static int records_write(struct snap_store *p, uint64_t begin, uint64_t end, uint8_t *buf,
-			 struct cow_err *err)
-{
-	struct cow_image *cow = p->store.metadata;
-	uint64_t index = begin;
-	int ret;
-
-	while (index < end) {
-		uint64_t kept = index % SNAP_RECORDS_PER_SECTOR;
-		uint64_t offset = cow_snap_record_offset(&p->layout, index - kept);
-		uint64_t nr = min_u64(end - index, COW_PIECE_BYTES / SNAP_RECORD_BYTES - kept);
-		uint64_t len = (kept + nr) * SNAP_RECORD_BYTES;
-		uint64_t padded = ceil_to(len, COW_SECTOR_BYTES);
-
-		memset(buf + len, 0, padded - len);
-		if (kept) {
-			ret = cow_image_pread(cow, buf, kept * SNAP_RECORD_BYTES, offset, err);
-			if (ret)
-				return ret;
-		}
-		records_encode(p, index - p->nr_records, nr, buf + kept * SNAP_RECORD_BYTES);
-		ret = cow_image_pwrite(cow, buf, padded, offset, err);
-		if (ret)
-			return ret;
-		index += nr;
-	}
-	return 0;
+	return cow_snap_list_put(p->store.metadata, &p->layout, &rows, true, err);
 }
 
 /* A whole area that is out of reach yet: records up to end, then zeros. */
-static int upper_area_write(struct snap_store *p, uint64_t area, uint64_t end, uint8_t *buf,
-			    struct cow_err *err)
+static int upper_area_write(struct snap_store *p, uint64_t area, uint64_t end, struct cow_err *err)
 {
-	const struct snap_layout *layout = &p->layout;
-	uint64_t begin = area * layout->records_per_area;
-	uint64_t nr = min_u64(end - begin, layout->records_per_area);
-	uint64_t filled = div_ceil(nr * SNAP_RECORD_BYTES, COW_SECTOR_BYTES) * COW_SECTOR_BYTES;
-	uint64_t offset = cow_snap_area_chunk(layout, area) << layout->chunk_shift;
+	uint64_t begin = area * p->layout.records_per_area;
+	uint64_t area_end = begin + p->layout.records_per_area;
 	int ret;
 
-	ret = records_write(p, begin, begin + nr, buf, err);
-	if (ret || filled == layout->chunk_bytes)
-		return ret;
-	return cow_image_write_zeroes(p->store.metadata, offset + filled,
-				      layout->chunk_bytes - filled, err);
+	end = min_u64(end, area_end);
+	ret = records_write(p, begin, end, err);
+	return ret ? ret
+		   : cow_snap_list_zero(p->store.metadata, &p->layout,
+					ceil_to(end, SNAP_RECORDS_PER_SECTOR), area_end, err);
 }
 
 static int label_clear(struct snap_store *p, struct cow_err *err)
@@ -278,7 +247,7 @@ static int label_clear(struct snap_store *p, struct cow_err *err)
 	return cow_snap_label_write(&p->store, none, err);
 }
 
-static int publish_areas(struct snap_store *p, uint8_t *buf, struct cow_err *err)
+static int publish_areas(struct snap_store *p, struct cow_err *err)
 {
 	uint64_t per_area = p->layout.records_per_area;
 	uint64_t end = p->nr_records + p->nr_pending;
@@ -287,7 +256,7 @@ static int publish_areas(struct snap_store *p, uint8_t *buf, struct cow_err *err
 	int ret;
 
 	for (uint64_t area = last; area > lowest; area--) {
-		ret = upper_area_write(p, area, end, buf, err);
+		ret = upper_area_write(p, area, end, err);
 		if (ret)
 			return ret;
 	}
@@ -296,7 +265,7 @@ static int publish_areas(struct snap_store *p, uint8_t *buf, struct cow_err *err
 		if (ret)
 			return ret;
 	}
-	ret = records_write(p, p->nr_records, min_u64(end, (lowest + 1) * per_area), buf, err);
+	ret = records_write(p, p->nr_records, min_u64(end, (lowest + 1) * per_area), err);
 	return ret ? ret : cow_image_flush(p->store.metadata, err);
 }
 
@@ -324,7 +293,6 @@ static int publish_map(struct snap_store *p, struct cow_err *err)
 int cow_snap_publish(struct cow_store *store, struct cow_err *err)
 {
 	struct snap_store *p = snap_store_of(store);
-	AUTO_FREE uint8_t *buf = NULL;
 	int ret;
 
 	ret = failed_check(p, err);
@@ -337,16 +305,13 @@ int cow_snap_publish(struct cow_store *store, struct cow_err *err)
 				p->records[p->nr_pending - 1].old_chunk, p->unfinished_bytes,
 				p->layout.chunk_bytes);
 	p->unfinished_bytes = 0;
-	buf = malloc(COW_PIECE_BYTES);
-	if (!buf)
-		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
 	ret = cow_image_flush(store->data, err);
 	if (!ret)
 		ret = cow_snap_tidy(store, err);
 	if (!ret)
 		ret = label_clear(p, err);
 	if (!ret)
-		ret = publish_areas(p, buf, err);
+		ret = publish_areas(p, err);
 	if (!ret)
 		ret = publish_map(p, err);
 	p->has_failed = ret;

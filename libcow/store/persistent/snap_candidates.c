@@ -43,32 +43,23 @@ static bool tail_is_sound(const struct snap_bounds *bounds, const uint8_t *secto
 	return true;
 }
 
-/* Follows the records of one piece; false: the list ends in it. */
-static bool piece_follow(const struct snap_bounds *bounds, const uint8_t *raw, uint64_t nr,
-			 struct snap_candidate *candidate)
+/* Follows one record; false: the list ends here. */
+static bool record_follow(const struct snap_bounds *bounds, const struct snap_record *record,
+			  const uint8_t *sector, struct snap_candidate *candidate)
 {
-	struct snap_record record;
+	uint64_t index = candidate->nr_records;
 
-	for (uint64_t i = 0; i < nr; i++) {
-		uint64_t within = i % SNAP_RECORDS_PER_SECTOR;
-
-		cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
-		if (!record.new_chunk) {
-			candidate->has_end = tail_is_sound(
-				bounds, raw + (i - within) * SNAP_RECORD_BYTES, within);
-			return false;
-		}
-		if (cow_snap_record_problem(bounds, &record) ||
-		    record.new_chunk <= candidate->last_new ||
-		    record.new_chunk > candidate->last_new + SNAP_NEAR_CHUNKS)
-			return false;
-		candidate->nr_exact +=
-			record.new_chunk ==
-			cow_snap_position_chunk(bounds->layout, candidate->nr_records);
-		candidate->nr_records++;
-		candidate->last_new = record.new_chunk;
+	if (!record->new_chunk) {
+		candidate->has_end = tail_is_sound(bounds, sector, index % SNAP_RECORDS_PER_SECTOR);
+		return false;
 	}
-	return candidate->nr_records < RECORDS_MAX;
+	if (cow_snap_record_problem(bounds, record) || record->new_chunk <= candidate->last_new ||
+	    record->new_chunk > candidate->last_new + SNAP_NEAR_CHUNKS)
+		return false;
+	candidate->nr_exact += record->new_chunk == cow_snap_position_chunk(bounds->layout, index);
+	candidate->nr_records++;
+	candidate->last_new = record->new_chunk;
+	return true;
 }
 
 static int list_follow(struct cow_image *cow, const struct cow_image *origin,
@@ -76,20 +67,22 @@ static int list_follow(struct cow_image *cow, const struct cow_image *origin,
 {
 	struct snap_layout layout;
 	struct snap_bounds bounds;
-	struct snap_reader reader;
-	uint64_t index, nr;
-	const uint8_t *raw;
-	int ret;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
 
 	cow_snap_layout_init(&layout, candidate->chunk_bytes, cow_image_size(cow));
 	cow_snap_bounds_init(&bounds, &layout, origin);
-	ret = cow_snap_reader_init(&reader, cow, &layout, err);
-	do {
-		if (!ret)
-			ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-	} while (!ret && nr && piece_follow(&bounds, raw, nr, candidate));
-	cow_snap_reader_close(&reader);
-	return ret;
+	if (!cow_snap_list_open(&list, cow, &layout, 0, err))
+		while (cow_snap_list_next(&list, &record, &index)) {
+			bool is_enough = candidate->nr_records >= RECORDS_MAX &&
+					 cow_snap_list_is_first(&list, index);
+
+			if (is_enough || !record_follow(&bounds, &record,
+							cow_snap_list_sector(&list), candidate))
+				break;
+		}
+	return cow_snap_list_close(&list, 0);
 }
 
 bool cow_snap_is_plausible(uint64_t image_bytes, const struct snap_record *record)

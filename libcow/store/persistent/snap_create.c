@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * snap_create.c - creates, invalidates, labels and tidies a persistent
- * store. The order of writes and flushes, with what a crash in between leaves:
+ * snap_create.c - creates and tidies a persistent store. The order of writes
+ * and flushes, with what a crash in between leaves:
  *
  * create	sector 0 zeroed, FLUSH		no store (the old one is gone)
  *		rest of chunk 0 and area 0 zeroed, FLUSH
@@ -10,16 +10,13 @@
  *		header sector, FLUSH		the new, empty store
  *	The kernel writes header and area without a flush in between, so that
  *	its own window leaves a header in front of rubbish.
- * invalidate	header sector, FLUSH		valid or not
- * label	header sector, FLUSH		old label or new: one sector (I9)
  * tidy		zeros behind the end of the list (I5); of a list that a merge
  *		has emptied, over the first sector of area 1, too; FLUSH
  *						they were out of reach before
- * Appending and merging: snap_append.c, snap_merge.c.
+ * Header: snap_header.c. Appending and merging: snap_append.c, snap_merge.c.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "libcow/base/bytes.h"
@@ -150,124 +147,24 @@ int cow_snap_create(const struct cow_store_args *args, struct cow_err *err)
 	return ret ? ret : cow_image_flush(cow, err);
 }
 
-/* ----------------------------------------------------------- header sector */
-
-static int header_write(struct snap_store *p, const uint8_t raw[SNAP_HEADER_BYTES],
-			struct cow_err *err)
-{
-	int ret;
-
-	ret = cow_image_pwrite(p->store.metadata, raw, SNAP_HEADER_BYTES, 0, err);
-	if (!ret)
-		ret = cow_image_flush(p->store.metadata, err);
-	if (!ret)
-		memcpy(p->header, raw, SNAP_HEADER_BYTES);
-	return ret;
-}
-
-int cow_snap_invalidate(struct cow_store *store, struct cow_err *err)
-{
-	struct snap_store *p = snap_store_of(store);
-	uint8_t raw[SNAP_HEADER_BYTES];
-	int ret;
-
-	memcpy(raw, p->header, sizeof(raw));
-	put_le32(raw + 4, 0);
-	ret = header_write(p, raw, err);
-	if (!ret)
-		p->is_valid = false;
-	return ret;
-}
-
-int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err)
-{
-	const struct snap_store *p = snap_store_of(store);
-
-	(void)err;
-	memcpy(ret_raw, p->header + SNAP_LABEL_OFFSET, LABEL_BYTES);
-	return 0;
-}
-
-int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
-			 struct cow_err *err)
-{
-	struct snap_store *p = snap_store_of(store);
-	uint8_t header[SNAP_HEADER_BYTES];
-
-	memcpy(header, p->header, SNAP_LABEL_OFFSET);
-	memcpy(header + SNAP_LABEL_OFFSET, raw, LABEL_BYTES);
-	return header_write(p, header, err);
-}
-
 /* ------------------------------------------------------------------- tidy */
-
-/* Zeroes one piece if it is not zero; from_bytes need not be a sector's. */
-static int tidy_piece(struct cow_image *cow, uint8_t *buf, uint64_t from_bytes, uint64_t end_bytes,
-		      bool *ret_wrote, struct cow_err *err)
-{
-	uint64_t sector = floor_to(from_bytes, COW_SECTOR_BYTES);
-	int ret;
-
-	ret = cow_image_pread(cow, buf, end_bytes - sector, sector, err);
-	if (ret || is_all_zero(buf + (from_bytes - sector), end_bytes - from_bytes))
-		return ret;
-	memset(buf + (from_bytes - sector), 0, end_bytes - from_bytes);
-	*ret_wrote = true;
-	return cow_image_pwrite(cow, buf, end_bytes - sector, sector, err);
-}
-
-static int tidy_range(struct cow_image *cow, uint64_t from_bytes, uint64_t end_bytes,
-		      bool *ret_wrote, struct cow_err *err)
-{
-	AUTO_FREE uint8_t *buf = malloc(COW_PIECE_BYTES);
-	uint64_t data, len, piece_end;
-	int ret;
-
-	if (!buf)
-		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
-	while (from_bytes < end_bytes) {
-		/* An area may be a gigabyte, of which holes need no look. */
-		ret = cow_image_next_data(cow, from_bytes, &data, &len, err);
-		if (ret)
-			return ret;
-		if (!len || data >= end_bytes)
-			return 0;
-		from_bytes = max_u64(from_bytes, data);
-		piece_end = min_u64(end_bytes,
-				    floor_to(from_bytes, COW_SECTOR_BYTES) + COW_PIECE_BYTES);
-		ret = tidy_piece(cow, buf, from_bytes, piece_end, ret_wrote, err);
-		if (ret)
-			return ret;
-		from_bytes = piece_end;
-	}
-	return 0;
-}
-
-/* Behind a list that was emptied: together with area 0 this shows that nothing
- * was appended since (snap_check_empty.c). */
-static int second_area_tidy(const struct snap_store *p, bool *ret_wrote, struct cow_err *err)
-{
-	uint64_t offset = cow_snap_area_chunk(&p->layout, 1) << p->layout.chunk_shift;
-
-	if (!p->was_emptied || p->nr_records || p->layout.nr_areas < 2)
-		return 0;
-	return tidy_range(p->store.metadata, offset, offset + COW_SECTOR_BYTES, ret_wrote, err);
-}
 
 int cow_snap_tidy(struct cow_store *store, struct cow_err *err)
 {
 	struct snap_store *p = snap_store_of(store);
-	uint64_t within = p->nr_records % p->layout.records_per_area;
-	uint64_t from = cow_snap_record_offset(&p->layout, p->nr_records);
-	uint64_t end = from + p->layout.chunk_bytes - within * SNAP_RECORD_BYTES;
+	uint64_t per_area = p->layout.records_per_area, nr = p->nr_records;
+	uint64_t area_end = (nr / per_area + 1) * per_area;
 	bool wrote = false;
 	int ret;
 
-	if (p->tail_is_clean || p->nr_records / p->layout.records_per_area >= p->layout.nr_areas)
+	if (p->tail_is_clean || nr / per_area >= p->layout.nr_areas)
 		return 0;
-	ret = tidy_range(store->metadata, from, end, &wrote, err);
-	if (!ret)
-		ret = second_area_tidy(p, &wrote, err);
+	ret = cow_snap_list_tidy(store->metadata, &p->layout, nr, area_end, &wrote, err);
+	/* Behind a list that was emptied: together with area 0 this shows that
+	 * nothing was appended since (snap_check_empty.c). */
+	if (!ret && p->was_emptied && !nr && p->layout.nr_areas > 1)
+		ret = cow_snap_list_tidy(store->metadata, &p->layout, per_area,
+					 per_area + SNAP_RECORDS_PER_SECTOR, &wrote, err);
 	if (!ret && wrote)
 		ret = cow_image_flush(store->metadata, err);
 	if (!ret)

@@ -77,71 +77,36 @@ static int keep_record(struct keep *keep, const struct snap_record *record, uint
 static int keep_scan(struct keep *keep, struct cow_err *err)
 {
 	struct snap_store *p = keep->p;
-	uint64_t index = 0, nr;
-	struct snap_reader reader;
-	const uint8_t *raw;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index, nr = 0;
 	int ret;
 
-	ret = cow_snap_reader_init(&reader, p->store.metadata, &p->layout, err);
-	if (ret)
-		return ret;
-	while (!ret && index < p->nr_records) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-		if (!ret && !nr)
-			ret = keep_changed(keep, err);
-		for (uint64_t end = index + nr; !ret && index < end && index < p->nr_records;
-		     index++, raw += SNAP_RECORD_BYTES) {
-			struct snap_record record;
-
-			cow_snap_record_decode(raw, &record);
-			ret = keep_record(keep, &record, index, err);
-		}
+	ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, err);
+	while (!ret && nr < p->nr_records && cow_snap_list_next(&list, &record, &index)) {
+		nr++;
+		ret = keep_record(keep, &record, index, err);
 	}
-	cow_snap_reader_close(&reader);
-	/* every kept record was met once, or the list is another one */
-	return ret || keep->nr_places == keep->nr_records ? ret : keep_changed(keep, err);
-}
-
-/* Puts records into places [first, end) of the array, all of one piece of an
- * area, with one write of whole sectors. */
-static int keep_put(const struct keep *keep, uint64_t first, uint64_t end, uint8_t *buf,
-		    struct cow_err *err)
-{
-	struct cow_image *cow = keep->p->store.metadata;
-	uint64_t from = floor_to(keep->places[first], SNAP_RECORDS_PER_SECTOR);
-	uint64_t offset = cow_snap_record_offset(&keep->p->layout, from);
-	uint64_t len = (keep->places[end - 1] + 1 - from) * SNAP_RECORD_BYTES;
-	int ret;
-
-	len = ceil_to(len, COW_SECTOR_BYTES);
-	ret = cow_image_pread(cow, buf, len, offset, err);
+	ret = cow_snap_list_close(&list, ret);
 	if (ret)
 		return ret;
-	for (uint64_t i = first; i < end; i++)
-		cow_snap_record_encode(&keep->records[i],
-				       buf + (keep->places[i] - from) * SNAP_RECORD_BYTES);
-	return cow_image_pwrite(cow, buf, len, offset, err);
+	/* every kept record was met once, or the list is another one */
+	return nr == p->nr_records && keep->nr_places == keep->nr_records ? 0
+									  : keep_changed(keep, err);
 }
 
 static int keep_copy(const struct keep *keep, struct cow_err *err)
 {
-	uint64_t per_piece =
-		min_u64(keep->p->layout.chunk_bytes, COW_PIECE_BYTES) / SNAP_RECORD_BYTES;
-	/* bounded: a piece, COW_PIECE_BYTES at most */
-	AUTO_FREE uint8_t *buf = malloc(per_piece * SNAP_RECORD_BYTES);
-	uint64_t first, end;
-	int ret = 0;
+	const struct snap_store *p = keep->p;
+	const struct snap_rows rows = {
+		.records = keep->records,
+		.places = keep->places,
+		.nr = keep->nr_places,
+	};
+	int ret = cow_snap_list_put(p->store.metadata, &p->layout, &rows, false, err);
 
-	if (!buf)
-		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
-	for (first = 0; !ret && first < keep->nr_places; first = end) {
-		for (end = first; end < keep->nr_places &&
-				  keep->places[end] / per_piece == keep->places[first] / per_piece;)
-			end++;
-		ret = keep_put(keep, first, end, buf, err);
-	}
 	if (!ret && keep->nr_places)
-		ret = cow_image_flush(keep->p->store.metadata, err);
+		ret = cow_image_flush(p->store.metadata, err);
 	return ret;
 }
 

@@ -101,13 +101,12 @@ static int load_record(struct load *load, const struct snap_record *record, uint
 }
 
 /* The kernel ends the list at an empty record, and so loses what is behind. */
-static int load_end(const struct load *load, const uint8_t *raw)
+static int load_end(const struct load *load, const uint8_t *sector)
 {
 	const struct snap_store *p = load->p;
 	uint64_t index = p->nr_records, nr, first = 0;
 
-	raw -= index % SNAP_RECORDS_PER_SECTOR * SNAP_RECORD_BYTES;
-	nr = cow_snap_hole_count(&load->bounds, raw, index, &first);
+	nr = cow_snap_hole_count(&load->bounds, sector, index, &first);
 	if (!nr || load->odd)
 		return 0;
 	return record_refuse(load, index,
@@ -142,40 +141,27 @@ static void load_unreadable(const struct load *load, uint64_t area)
 static int load_list(struct load *load)
 {
 	struct snap_store *p = load->p;
-	struct snap_reader reader;
-	const uint8_t *raw;
-	uint64_t index, nr;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
+	bool has_end = false;
 	int ret;
 
-	ret = cow_snap_reader_init(&reader, p->store.metadata, &p->layout, load->err);
-	if (ret)
-		return ret;
 	p->nr_records = 0;
-	for (;;) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, load->err);
-		if (ret == -EIO)
-			load_unreadable(load, reader.next_index / p->layout.records_per_area);
-		if (ret || !nr)
-			break;
-		for (uint64_t i = 0; !ret && i < nr; i++, raw += SNAP_RECORD_BYTES) {
-			struct snap_record record;
-
-			cow_snap_record_decode(raw, &record);
-			if (!record.new_chunk) {
-				ret = load_end(load, raw);
-				goto ended;
-			}
-			ret = load_record(load, &record, index + i);
+	ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, load->err);
+	while (!ret && !has_end && cow_snap_list_next(&list, &record, &index)) {
+		has_end = !record.new_chunk;
+		if (has_end) {
+			ret = load_end(load, cow_snap_list_sector(&list));
+		} else {
+			ret = load_record(load, &record, index);
 			p->nr_records++;
 		}
-		if (ret)
-			break;
 	}
-	if (!ret)
-		ret = load_no_end(load);
-ended:
-	cow_snap_reader_close(&reader);
-	return ret;
+	if (list.error == -EIO)
+		load_unreadable(load, list.index / p->layout.records_per_area);
+	ret = cow_snap_list_close(&list, ret);
+	return ret || has_end ? ret : load_no_end(load);
 }
 
 static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)

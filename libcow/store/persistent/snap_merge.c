@@ -21,30 +21,15 @@
 #include "libcow/base/err.h"
 #include "libcow/store/persistent/snap_store.h"
 
-/* Reads the piece of the list that ends at the cursor. */
-static int piece_load(struct snap_store *p, struct cow_err *err)
+/* The last record that was not given out. */
+static int record_at_cursor(struct snap_store *p, struct snap_record *ret_record,
+			    struct cow_err *err)
 {
-	uint64_t last = p->cursor - 1;
-	uint64_t per_piece = min_u64(p->layout.chunk_bytes, COW_PIECE_BYTES) / SNAP_RECORD_BYTES;
-	uint64_t begin = floor_to(last, per_piece);
-	int ret;
+	int ret = 0;
 
-	if (p->piece && begin == p->piece_index && p->piece_records)
-		return 0;
-	if (!p->piece) {
-		/* bounded: a piece, COW_PIECE_BYTES at most */
-		p->piece = malloc(per_piece * SNAP_RECORD_BYTES);
-		if (!p->piece)
-			return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
-	}
-	p->piece_records = 0;
-	ret = cow_image_pread(p->store.metadata, p->piece, (last - begin + 1) * SNAP_RECORD_BYTES,
-			      cow_snap_record_offset(&p->layout, begin), err);
-	if (ret)
-		return ret;
-	p->piece_index = begin;
-	p->piece_records = last - begin + 1;
-	return 0;
+	if (!p->list.buf)
+		ret = cow_snap_list_open(&p->list, p->store.metadata, &p->layout, 0, err);
+	return ret ? ret : cow_snap_list_at(&p->list, p->cursor - 1, ret_record, err);
 }
 
 /* The record was sound when the store was opened; is it still? */
@@ -94,12 +79,9 @@ int cow_snap_next_moves(struct cow_store *store, uint64_t budget_bytes, struct s
 	for (; p->cursor && bytes < max_u64(budget_bytes, 1); bytes += p->layout.chunk_bytes) {
 		struct snap_record record;
 
-		ret = piece_load(p, err);
-		if (ret)
-			return ret;
-		cow_snap_record_decode(
-			p->piece + (p->cursor - 1 - p->piece_index) * SNAP_RECORD_BYTES, &record);
-		ret = record_recheck(p, &record, p->cursor - 1, err);
+		ret = record_at_cursor(p, &record, err);
+		if (!ret)
+			ret = record_recheck(p, &record, p->cursor - 1, err);
 		if (!ret)
 			ret = move_add(p, &record, moves, err);
 		if (ret)
@@ -116,40 +98,7 @@ void cow_snap_rewind(struct cow_store *store)
 	struct snap_store *p = snap_store_of(store);
 
 	p->cursor = p->nr_records;
-	p->piece_records = 0;
-}
-
-/* Zeroes records [from, end) of the list, all of one area, from the back:
- * at each instant what is left is a prefix. Most areas are one write. */
-static int records_zero(struct snap_store *p, uint64_t from, uint64_t end, struct cow_err *err)
-{
-	uint64_t per_piece = COW_PIECE_BYTES / SNAP_RECORD_BYTES;
-	AUTO_FREE uint8_t *buf = NULL;
-	int ret;
-
-	buf = malloc(COW_PIECE_BYTES);
-	if (!buf)
-		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
-	while (end > from) {
-		uint64_t begin = max_u64(floor_to(end - 1, per_piece), from);
-		uint64_t kept = begin % SNAP_RECORDS_PER_SECTOR;
-		uint64_t offset = cow_snap_record_offset(&p->layout, begin - kept);
-		uint64_t len = (end - begin + kept) * SNAP_RECORD_BYTES;
-
-		len = ceil_to(len, COW_SECTOR_BYTES);
-		memset(buf, 0, len);
-		if (kept) {
-			ret = cow_image_pread(p->store.metadata, buf, kept * SNAP_RECORD_BYTES,
-					      offset, err);
-			if (ret)
-				return ret;
-		}
-		ret = cow_image_pwrite(p->store.metadata, buf, len, offset, err);
-		if (ret)
-			return ret;
-		end = begin;
-	}
-	return 0;
+	cow_snap_list_forget(&p->list);
 }
 
 int cow_snap_settle(struct cow_store *store, uint64_t token, struct cow_err *err)
@@ -157,7 +106,9 @@ int cow_snap_settle(struct cow_store *store, uint64_t token, struct cow_err *err
 	struct snap_store *p = snap_store_of(store);
 	uint64_t per_area = p->layout.records_per_area;
 	uint64_t area = token / per_area;
-	uint64_t end = min_u64(p->nr_records, (area + 1) * per_area);
+	/* what a torn write left in the last sector goes with it */
+	uint64_t end =
+		min_u64(ceil_to(p->nr_records, SNAP_RECORDS_PER_SECTOR), (area + 1) * per_area);
 	int ret;
 
 	if (token < p->cursor || token > p->nr_records)
@@ -167,13 +118,13 @@ int cow_snap_settle(struct cow_store *store, uint64_t token, struct cow_err *err
 	if (token == p->nr_records)
 		return 0;
 	p->tail_is_clean = false;
-	ret = records_zero(p, token, end, err);
+	ret = cow_snap_list_zero(store->metadata, &p->layout, token, end, err);
 	if (!ret)
 		ret = cow_image_flush(store->metadata, err);
 	if (ret)
 		return ret;
 	p->nr_records = token;
-	p->piece_records = 0;
+	cow_snap_list_forget(&p->list);
 	/* Source: dm-snap-persistent.c, persistent_commit_merge. Where chunks were
 	 * not handed out in order, this may name one that is still in use: it is
 	 * for show, next_free stays behind the highest. */

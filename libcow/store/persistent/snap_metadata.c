@@ -194,18 +194,6 @@ static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t
 	return sector_put(copy, sector, memcmp(sector, from, sizeof(sector)), offset_bytes, err);
 }
 
-static int piece_copy(struct metadata_copy *copy, const uint8_t *raw, uint64_t index, uint64_t nr,
-		      struct cow_err *err)
-{
-	int ret = 0;
-
-	for (uint64_t i = 0; !ret && i < nr; i += SNAP_RECORDS_PER_SECTOR)
-		ret = sector_copy(copy, raw + i * SNAP_RECORD_BYTES, index + i, err);
-	if (ret)
-		return ret;
-	return cow_callbacks_progress(copy->callbacks, "copy", index * SNAP_RECORD_BYTES, 0, err);
-}
-
 /* Puts back the number that the kernel counts by. */
 static int highest_put(const struct metadata_copy *copy, struct cow_err *err)
 {
@@ -220,9 +208,9 @@ static int highest_put(const struct metadata_copy *copy, struct cow_err *err)
 /* The list as this chunk size has it, to the end of the area in which it ends. */
 static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct cow_err *err)
 {
-	struct snap_reader reader;
-	const uint8_t *raw;
-	uint64_t index, nr;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
 	int ret;
 
 	cow_snap_layout_init(&copy->layout, chunk_bytes, cow_image_size(copy->from));
@@ -230,15 +218,15 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 	copy->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
 	copy->highest_offset = COW_OFFSET_NONE;
 	copy->has_end = false;
-	ret = cow_snap_reader_init(&reader, copy->from, &copy->layout, err);
-	do {
-		if (!ret)
-			ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-		if (ret || !nr)
-			break;
-		ret = piece_copy(copy, raw, index, nr, err);
-	} while (!copy->has_end || reader.next_index % copy->layout.records_per_area);
-	cow_snap_reader_close(&reader);
+	ret = cow_snap_list_open(&list, copy->from, &copy->layout, 0, err);
+	list.callbacks = copy->callbacks;
+	list.phase = "copy";
+	while (!ret && !(copy->has_end && list.index % copy->layout.records_per_area == 0) &&
+	       cow_snap_list_next(&list, &record, &index)) {
+		ret = sector_copy(copy, cow_snap_list_sector(&list), index, err);
+		cow_snap_list_skip_sector(&list);
+	}
+	ret = cow_snap_list_close(&list, ret);
 	return ret ? ret : highest_put(copy, err);
 }
 

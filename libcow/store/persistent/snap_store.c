@@ -203,7 +203,7 @@ static void snap_close(struct cow_store *store)
 
 	cow_exmap_free(p->pending);
 	free(p->records);
-	free(p->piece);
+	cow_snap_list_close(&p->list, 0);
 }
 
 /* Source: dm-snap-persistent.c, persistent_usage. */

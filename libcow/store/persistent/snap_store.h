@@ -9,16 +9,8 @@
 
 #include "libcow/core/label.h"
 #include "libcow/store/persistent/snap_disk.h"
+#include "libcow/store/persistent/snap_list.h"
 #include "libcow/store/store.h"
-
-/* Walks the records of the list in pieces of up to 1 MiB, area by area. */
-struct snap_reader {
-	struct cow_image *image;
-	const struct snap_layout *layout;
-	uint8_t *buf;
-	uint64_t buf_bytes;
-	uint64_t next_index; /* of the first record of the next piece */
-};
 
 struct snap_store {
 	struct cow_store store;
@@ -39,9 +31,8 @@ struct snap_store {
 	bool was_emptied;	   /* by settling, since it was opened */
 
 	/* merging (snap_merge.c) */
-	uint64_t cursor; /* records below are still to be given out */
-	uint8_t *piece;	 /* of the list, read backwards */
-	uint64_t piece_index, piece_records;
+	uint64_t cursor;       /* records below are still to be given out */
+	struct snap_list list; /* read backwards; open while it has a buffer */
 };
 
 static inline struct snap_store *snap_store_of(struct cow_store *store)
@@ -49,18 +40,7 @@ static inline struct snap_store *snap_store_of(struct cow_store *store)
 	return (struct snap_store *)store;
 }
 
-/* snap_list.c: allocates a reader's buffer. Errors: -ENOMEM. */
-int cow_snap_reader_init(struct snap_reader *reader, struct cow_image *image,
-			 const struct snap_layout *layout, struct cow_err *err);
-void cow_snap_reader_close(struct snap_reader *reader);
-/*
- * Reads the next piece: *ret_nr records from list index *ret_index on, all of
- * one area; 0 records where the next area does not fit on the image. From a
- * writable image the bytes come from the disk, not from the cache (I12).
- * Errors: -EIO.
- */
-int cow_snap_reader_next(struct snap_reader *reader, const uint8_t **ret_raw, uint64_t *ret_index,
-			 uint64_t *ret_nr, struct cow_err *err);
+/* snap_header.c */
 /* Reads the header sector, from the disk if image is writable (I12). Errors:
  * -EIO, -EBADMSG the image is too short for one. */
 int cow_snap_header_read(struct cow_image *image, uint8_t raw[SNAP_HEADER_BYTES],
@@ -69,6 +49,11 @@ int cow_snap_header_read(struct cow_image *image, uint8_t raw[SNAP_HEADER_BYTES]
  * -EBUSY (id "changed") it is not; as cow_snap_header_read(). */
 int cow_snap_header_unchanged(struct cow_image *image, const uint8_t found[SNAP_HEADER_BYTES],
 			      struct cow_err *err);
+
+int cow_snap_invalidate(struct cow_store *store, struct cow_err *err);
+int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err);
+int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
+			 struct cow_err *err);
 
 /* snap_load.c: fills map, nr_records, next_free. */
 int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err);
@@ -81,10 +66,6 @@ int cow_snap_create_size(const struct cow_store_args *args, uint64_t origin_byte
 			 uint64_t *ret_bytes, struct cow_err *err);
 int cow_snap_create_fit(const struct cow_store_args *args, uint64_t wanted_bytes,
 			uint64_t *ret_bytes, struct cow_err *err);
-int cow_snap_invalidate(struct cow_store *store, struct cow_err *err);
-int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err);
-int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
-			 struct cow_err *err);
 
 /* snap_append.c */
 int cow_snap_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err);

@@ -10,6 +10,7 @@
 #include "tests/aids/image_fault.h"
 #include "tests/aids/image_record.h"
 #include "libcow/store/persistent/snap_disk.h"
+#include "libcow/store/persistent/snap_list.h"
 #include "libcow/store/store.h"
 #include "tests/aids/mkstore.h"
 #include "tests/aids/test.h"
@@ -141,6 +142,38 @@ static void header_and_record_survive_both_ways(void)
 	memset(again, 0, 16);
 	cow_snap_record_encode(&record, again);
 	CHECK(!memcmp(raw, again, 16));
+}
+
+/* The writers change the records that they are given, and no other byte. */
+static void writers_leave_the_rest_of_a_sector(void)
+{
+	/* from, end; chunks of 4 KiB, 256 records an area */
+	static const uint64_t rows[][2] = { { 5, 40 },	 { 0, 32 },    { 33, 34 },  { 31, 33 },
+					    { 64, 256 }, { 200, 255 }, { 256, 257 } };
+	uint8_t raw[8192], was[8192];
+	struct snap_record put[256];
+	struct snap_layout layout;
+
+	cow_snap_layout_init(&layout, 4096, UINT64_C(4096) * 300);
+	for (size_t i = 0; i < 2 * sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t from = rows[i / 2][0], end = rows[i / 2][1];
+		uint64_t at = cow_snap_record_offset(&layout, floor_to(from, 256));
+		struct snap_rows to = { .records = put, .first = from, .nr = end - from };
+		struct cow_image *cow;
+
+		OK(cow_image_memory_new(UINT64_C(4096) * 300, &cow, err));
+		memset(was, 0xaa, sizeof(was));
+		memset(put, 0x55, sizeof(put));
+		OK(cow_image_pwrite(cow, was, sizeof(was), at, err));
+		if (i % 2)
+			OK(cow_snap_list_put(cow, &layout, &to, false, err));
+		else
+			OK(cow_snap_list_zero(cow, &layout, from, end, err));
+		memset(was + from % 256 * 16, i % 2 ? 0x55 : 0, (end - from) * 16);
+		OK(cow_image_pread(cow, raw, sizeof(raw), at, err));
+		CHECK(!memcmp(raw, was, sizeof(raw)));
+		cow_image_close(cow);
+	}
 }
 
 /* ------------------------------------------------------------------- usage */
@@ -622,6 +655,7 @@ int main(void)
 	RUN(metadata_areas_lie_where_the_kernel_puts_them);
 	RUN(data_chunks_are_counted_as_one_by_one);
 	RUN(header_and_record_survive_both_ways);
+	RUN(writers_leave_the_rest_of_a_sector);
 	RUN(usage_is_what_dmsetup_prints);
 	RUN(a_computed_size_holds_the_whole_origin);
 	RUN(batches_of_any_size_make_the_list);

@@ -76,38 +76,23 @@ static int list_goes_on(const struct snap_check *check, uint64_t index, bool *re
 {
 	struct behind behind = { .nr = 0 };
 	struct snap_record record;
-	struct snap_reader reader;
-	const uint8_t *raw;
-	bool is_end = false;
-	uint64_t nr;
+	struct snap_list list;
 	int ret;
 
-	ret = cow_snap_reader_init(&reader, check->cow, &check->layout, err);
-	if (ret)
-		return ret;
-	reader.next_index = index;
-	while (!ret && !is_end && behind.nr_in_order < RECORDS_IN_ORDER) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-		if (ret || !nr)
+	ret = cow_snap_list_open(&list, check->cow, &check->layout, index, err);
+	list.callbacks = check->callbacks;
+	list.phase = "check";
+	while (!ret && behind.nr_in_order < RECORDS_IN_ORDER &&
+	       cow_snap_list_next(&list, &record, &index)) {
+		if (record.new_chunk)
+			behind_count(check, &record, index, &behind);
+		else if (!cow_snap_check_is_bad(check,
+						cow_snap_record_offset(&check->layout, index),
+						SNAP_RECORD_BYTES))
 			break;
-		for (uint64_t end = index + nr;
-		     index < end && !is_end && behind.nr_in_order < RECORDS_IN_ORDER;
-		     index++, raw += SNAP_RECORD_BYTES) {
-			cow_snap_record_decode(raw, &record);
-			if (record.new_chunk)
-				behind_count(check, &record, index, &behind);
-			else
-				is_end = !cow_snap_check_is_bad(
-					check, cow_snap_record_offset(&check->layout, index),
-					SNAP_RECORD_BYTES);
-		}
-		if (!ret)
-			ret = cow_callbacks_progress(check->callbacks, "check",
-						     index * SNAP_RECORD_BYTES, 0, err);
 	}
-	cow_snap_reader_close(&reader);
 	*ret_goes_on = behind_is_list(&behind);
-	return ret;
+	return cow_snap_list_close(&list, ret);
 }
 
 /* Is it sound, as most are? Without the division that finds areas. */
@@ -300,53 +285,44 @@ static int doubtful_record(struct snap_check *check, const struct snap_record *r
 	return ret;
 }
 
-static int piece_check(struct snap_check *check, const uint8_t *raw, uint64_t index, uint64_t nr,
-		       struct cow_err *err)
+/* What is done once for each piece. */
+static int piece_begin(struct snap_check *check, const struct snap_list *list, uint64_t index,
+		       bool *ret_is_doubtful, struct cow_err *err)
 {
 	struct cow_segment bad;
-	bool is_doubtful = cow_image_next_bad(check->cow, 0, &bad), is_end = false;
-	struct snap_record record;
-	int ret = 0;
+	const uint8_t *sector = cow_snap_list_sector(list);
 
-	if (index % check->layout.records_per_area == 0 && check->garbage_index == UINT64_MAX &&
-	    !check->is_list_certain && is_garbage(check, raw, index))
-		ret = garbage_check(check, index, err);
-	for (uint64_t i = 0; i < nr && !ret; i++, raw += SNAP_RECORD_BYTES) {
-		cow_snap_record_decode(raw, &record);
-		if (is_doubtful)
-			ret = doubtful_record(check, &record, index + i, &is_end, err);
-		else if (record.new_chunk)
-			ret = record_check(check, &record, index + i, err);
-		else
-			is_end = true;
-		if (is_end) {
-			check->has_end = true;
-			return 0;
-		}
-	}
-	return ret ? ret
-		   : cow_callbacks_progress(check->callbacks, "check", index * SNAP_RECORD_BYTES, 0,
-					    err);
+	*ret_is_doubtful = cow_image_next_bad(check->cow, 0, &bad);
+	if (index % check->layout.records_per_area || check->garbage_index != UINT64_MAX ||
+	    check->is_list_certain || !is_garbage(check, sector, index))
+		return 0;
+	return garbage_check(check, index, err);
 }
 
 static int records_check(struct snap_check *check, struct cow_err *err)
 {
-	struct snap_reader reader;
-	const uint8_t *raw;
-	uint64_t index, nr;
+	bool is_doubtful = false;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
 	int ret;
 
-	ret = cow_snap_reader_init(&reader, check->cow, &check->layout, err);
-	if (ret)
-		return ret;
-	while (!ret && !check->has_end) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-		if (ret || !nr)
+	ret = cow_snap_list_open(&list, check->cow, &check->layout, 0, err);
+	list.callbacks = check->callbacks;
+	list.phase = "check";
+	while (!ret && !check->has_end && cow_snap_list_next(&list, &record, &index)) {
+		if (cow_snap_list_is_first(&list, index))
+			ret = piece_begin(check, &list, index, &is_doubtful, err);
+		if (ret)
 			break;
-		ret = piece_check(check, raw, index, nr, err);
+		if (is_doubtful)
+			ret = doubtful_record(check, &record, index, &check->has_end, err);
+		else if (record.new_chunk)
+			ret = record_check(check, &record, index, err);
+		else
+			check->has_end = true;
 	}
-	cow_snap_reader_close(&reader);
-	return ret;
+	return cow_snap_list_close(&list, ret);
 }
 
 /* Is the image too short for as many records as it has, or ended it there? */

@@ -88,29 +88,18 @@ static int records_each(struct twice_check *twice,
 			void *user)
 {
 	struct snap_check *check = twice->check;
-	uint64_t end = min_u64(check->nr_records, check->garbage_index), index, nr;
-	struct snap_reader reader;
-	const uint8_t *raw;
+	uint64_t end = min_u64(check->nr_records, check->garbage_index), index;
+	struct snap_record record;
+	struct snap_list list;
 	int ret;
 
-	ret = cow_snap_reader_init(&reader, check->cow, &check->layout, twice->err);
-	for (uint64_t at = 0; !ret && at < end; at += nr) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, twice->err);
-		if (!ret && !nr)
-			break;
-		for (uint64_t i = 0; !ret && i < nr && index + i < end; i++) {
-			struct snap_record record;
-
-			cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
-			ret = fn(twice, &record, index + i, user);
-		}
-		if (!ret)
-			ret = cow_callbacks_progress(check->callbacks, "check again",
-						     at * SNAP_RECORD_BYTES,
-						     end * SNAP_RECORD_BYTES, twice->err);
-	}
-	cow_snap_reader_close(&reader);
-	return ret;
+	ret = cow_snap_list_open(&list, check->cow, &check->layout, 0, twice->err);
+	list.callbacks = check->callbacks;
+	list.phase = "check again";
+	list.total_bytes = end * SNAP_RECORD_BYTES;
+	while (!ret && list.index < end && cow_snap_list_next(&list, &record, &index))
+		ret = fn(twice, &record, index, user);
+	return cow_snap_list_close(&list, ret);
 }
 
 static int new_chunk_note(struct twice_check *twice, const struct snap_record *record,

@@ -13,8 +13,8 @@
  *		nobody sees yet. FLUSH
  * fills	what is kept of the tail, over what goes further in front. Behind
  *		a hole first (nobody sees it), FLUSH, then up to the hole. FLUSH
- * cut		zeros from the new end of the list on; its own sector last.
- *		What goes stands there twice or was to go. FLUSH
+ * cut		zeros from the new end of the list on. What goes stands there
+ *		twice or was to go. FLUSH
  */
 #include <errno.h>
 #include <string.h>
@@ -57,29 +57,22 @@ static int copies_write(const struct snap_plan *plan, struct cow_err *err)
 	return cow_image_flush(plan->cow, err);
 }
 
-/* Writes sorted rows, sector by sector (I9). */
-static int rows_write(const struct snap_plan *plan, const struct snap_edit *rows, size_t nr,
+/* Writes sorted rows. */
+static int rows_write(const struct snap_plan *plan, const struct snap_edit *edits, size_t nr,
 		      struct cow_err *err)
 {
-	uint8_t raw[COW_SECTOR_BYTES];
+	/* bounded: the rows are in memory already */
+	AUTO_FREE struct snap_record *records = calloc(nr + 1, sizeof(*records));
+	AUTO_FREE uint64_t *places = calloc(nr + 1, sizeof(*places));
+	const struct snap_rows rows = { .records = records, .places = places, .nr = nr };
 
-	for (size_t i = 0; i < nr;) {
-		uint64_t sector = sector_of(rows[i].index);
-		uint64_t offset =
-			cow_snap_record_offset(&plan->layout, sector * SNAP_RECORDS_PER_SECTOR);
-		int ret = cow_image_pread(plan->cow, raw, sizeof(raw), offset, err);
-
-		if (ret)
-			return ret;
-		for (; i < nr && sector_of(rows[i].index) == sector; i++)
-			cow_snap_record_encode(&rows[i].record,
-					       raw + rows[i].index % SNAP_RECORDS_PER_SECTOR *
-							       SNAP_RECORD_BYTES);
-		ret = cow_image_pwrite(plan->cow, raw, sizeof(raw), offset, err);
-		if (ret)
-			return ret;
+	if (!records || !places)
+		return cow_fail(err, -ENOMEM, "no memory for %zu records", nr);
+	for (size_t i = 0; i < nr; i++) {
+		records[i] = edits[i].record;
+		places[i] = edits[i].index;
 	}
-	return 0;
+	return cow_snap_list_put(plan->cow, &plan->layout, &rows, false, err);
 }
 
 static int sets_write(const struct snap_plan *plan, struct cow_err *err)
@@ -117,18 +110,6 @@ static int fills_write(const struct snap_plan *plan, const struct snap_edits *ed
 	return ret ? ret : cow_image_flush(plan->cow, err);
 }
 
-static int record_read(const struct snap_plan *plan, uint64_t index, struct snap_record *ret_record,
-		       struct cow_err *err)
-{
-	uint8_t raw[SNAP_RECORD_BYTES];
-	int ret = cow_image_pread(plan->cow, raw, sizeof(raw),
-				  cow_snap_record_offset(&plan->layout, index), err);
-
-	if (!ret)
-		cow_snap_record_decode(raw, ret_record);
-	return ret;
-}
-
 /* Which kept record of the tail goes where. */
 static int fills_find(const struct snap_plan *plan, struct snap_edits *fills, struct cow_err *err)
 {
@@ -139,7 +120,7 @@ static int fills_find(const struct snap_plan *plan, struct snap_edits *fills, st
 	for (size_t i = 0; i < plan->drops.nr && plan->drops.rows[i].index < end; i++) {
 		while (cow_snap_edits_find(&plan->drops, from))
 			from++;
-		ret = record_read(plan, from++, &record, err);
+		ret = cow_snap_record_read(plan->cow, &plan->layout, from++, &record, err);
 		if (!ret)
 			ret = cow_snap_edits_add(fills, plan->drops.rows[i].index, &record, err);
 		if (ret)
@@ -152,41 +133,14 @@ static int fills_find(const struct snap_plan *plan, struct snap_edits *fills, st
 static int cut(const struct snap_plan *plan, uint64_t end, struct cow_err *err)
 {
 	uint64_t per_area = plan->layout.records_per_area;
-	uint64_t stop = (end / per_area + 1) * per_area, kept = end % SNAP_RECORDS_PER_SECTOR;
-	uint64_t offset, next;
-	uint8_t raw[COW_SECTOR_BYTES];
+	uint64_t stop = (end / per_area + 1) * per_area;
 	int ret;
 
 	if (plan->keeps_tail)
 		stop = min_u64(stop, plan->nr_records);
 	if (end / per_area >= plan->layout.nr_areas || end >= stop)
 		return 0;
-	offset = cow_snap_record_offset(&plan->layout, end - kept);
-	next = min_u64(end - kept + SNAP_RECORDS_PER_SECTOR, stop);
-	if (next < stop) {
-		uint64_t len = (stop - next) * SNAP_RECORD_BYTES, whole;
-
-		/* a list that ends within a sector, with something to keep behind */
-		whole = floor_to(len, COW_SECTOR_BYTES);
-		ret = whole ? cow_image_write_zeroes(plan->cow, offset + COW_SECTOR_BYTES, whole,
-						     err)
-			    : 0;
-		if (!ret && whole < len) {
-			ret = cow_image_pread(plan->cow, raw, sizeof(raw),
-					      offset + COW_SECTOR_BYTES + whole, err);
-			memset(raw, 0, len - whole);
-			if (!ret)
-				ret = cow_image_pwrite(plan->cow, raw, sizeof(raw),
-						       offset + COW_SECTOR_BYTES + whole, err);
-		}
-		if (ret)
-			return ret;
-	}
-	ret = cow_image_pread(plan->cow, raw, sizeof(raw), offset, err);
-	if (ret)
-		return ret;
-	memset(raw + kept * SNAP_RECORD_BYTES, 0, (next - (end - kept) - kept) * SNAP_RECORD_BYTES);
-	ret = cow_image_pwrite(plan->cow, raw, sizeof(raw), offset, err);
+	ret = cow_snap_list_zero(plan->cow, &plan->layout, end, stop, err);
 	return ret ? ret : cow_image_flush(plan->cow, err);
 }
 

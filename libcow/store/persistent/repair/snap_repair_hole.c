@@ -102,13 +102,6 @@ static uint64_t live_end(const struct snap_plan *plan, const uint8_t *raw, uint6
 	return from;
 }
 
-static int sector_read(const struct snap_plan *plan, uint64_t index, uint8_t raw[COW_SECTOR_BYTES],
-		       struct cow_err *err)
-{
-	return cow_image_pread(plan->cow, raw, COW_SECTOR_BYTES,
-			       cow_snap_record_offset(&plan->layout, index), err);
-}
-
 /* The last live record of a sector, up to end. */
 static void last_live(const struct snap_plan *plan, const uint8_t *raw, uint64_t index,
 		      uint64_t end, struct snap_record *last)
@@ -134,7 +127,7 @@ int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err)
 		begin = floor_to(index, SNAP_RECORDS_PER_SECTOR);
 		if (begin / plan->layout.records_per_area >= plan->layout.nr_areas)
 			return 0;
-		ret = sector_read(plan, begin, raw, err);
+		ret = cow_snap_sector_read(plan->cow, &plan->layout, begin, raw, err);
 		if (ret)
 			return ret;
 		end = live_end(plan, raw, index);

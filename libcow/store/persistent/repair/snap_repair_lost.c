@@ -36,37 +36,26 @@ static bool was_hidden(const struct snap_plan *plan, uint64_t index)
 	return index >= plan->first_hole && cow_snap_edits_find(&plan->drops, index);
 }
 
-static int name_records(struct snap_losses *losses, const struct snap_plan *plan,
-			const uint8_t *raw, uint64_t index, uint64_t nr, struct cow_err *err)
+static int name_record(struct snap_losses *losses, const struct snap_plan *plan,
+		       const struct snap_record *record, uint64_t index, struct cow_err *err)
 {
-	int ret = 0;
+	const struct exmap_run run = { record->old_chunk, record->old_chunk, 1 };
 
-	for (uint64_t i = 0; i < nr && !ret; i++) {
-		struct snap_record record;
-		struct exmap_run run = { .nr_chunks = 1 };
-
-		cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
-		if (!record.new_chunk || !has_place(plan, &record) || was_hidden(plan, index + i))
-			continue;
-		run.old_chunk = run.new_chunk = record.old_chunk;
-		ret = cow_exmap_add(losses->named, &run, err);
-	}
-	return ret;
+	if (!record->new_chunk || !has_place(plan, record) || was_hidden(plan, index))
+		return 0;
+	return cow_exmap_add(losses->named, &run, err);
 }
 
 static int dropped_count(struct snap_losses *losses, const struct snap_plan *plan,
 			 struct cow_err *err)
 {
 	for (size_t i = 0; i < plan->drops.nr; i++) {
-		uint8_t raw[SNAP_RECORD_BYTES];
 		struct snap_record record;
-		int ret = cow_image_pread(
-			plan->cow, raw, sizeof(raw),
-			cow_snap_record_offset(&plan->layout, plan->drops.rows[i].index), err);
+		int ret = cow_snap_record_read(plan->cow, &plan->layout, plan->drops.rows[i].index,
+					       &record, err);
 
 		if (ret)
 			return ret;
-		cow_snap_record_decode(raw, &record);
 		losses->nr_unknown += !record.new_chunk || !has_place(plan, &record);
 	}
 	return 0;
@@ -75,22 +64,17 @@ static int dropped_count(struct snap_losses *losses, const struct snap_plan *pla
 int cow_snap_losses_note(struct snap_losses *losses, const struct snap_plan *plan,
 			 struct cow_err *err)
 {
-	struct snap_reader reader;
-	const uint8_t *raw;
-	uint64_t index, nr;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
 	int ret;
 
 	losses->nr_unknown += plan->nr_unknown;
 	losses->layout = plan->layout;
-	ret = cow_snap_reader_init(&reader, plan->cow, &plan->layout, err);
-	for (uint64_t at = 0; !ret && at < plan->nr_records; at += nr) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, err);
-		if (ret || !nr)
-			break;
-		ret = name_records(losses, plan, raw, index, min_u64(nr, plan->nr_records - at),
-				   err);
-	}
-	cow_snap_reader_close(&reader);
+	ret = cow_snap_list_open(&list, plan->cow, &plan->layout, 0, err);
+	while (!ret && list.index < plan->nr_records && cow_snap_list_next(&list, &record, &index))
+		ret = name_record(losses, plan, &record, index, err);
+	ret = cow_snap_list_close(&list, ret);
 	return ret ? ret : dropped_count(losses, plan, err);
 }
 

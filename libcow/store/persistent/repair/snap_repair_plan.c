@@ -74,27 +74,11 @@ static int record_drop(struct planner *planner, const struct snap_record *record
 
 /* ------------------------------------------------------- single findings */
 
-/* The number of the record at an offset; offsets come from the check. */
-static uint64_t index_at(const struct snap_layout *layout, uint64_t offset_bytes)
-{
-	uint64_t area =
-		((offset_bytes >> layout->chunk_shift) - 1) / (layout->records_per_area + 1);
-
-	return area * layout->records_per_area +
-	       (offset_bytes & (layout->chunk_bytes - 1)) / SNAP_RECORD_BYTES;
-}
-
 static int record_read(const struct planner *planner, uint64_t index,
 		       struct snap_record *ret_record)
 {
-	uint8_t raw[SNAP_RECORD_BYTES];
-	int ret = cow_image_pread(planner->plan->cow, raw, sizeof(raw),
-				  cow_snap_record_offset(&planner->plan->layout, index),
-				  planner->err);
-
-	if (!ret)
-		cow_snap_record_decode(raw, ret_record);
-	return ret;
+	return cow_snap_record_read(planner->plan->cow, &planner->plan->layout, index, ret_record,
+				    planner->err);
 }
 
 static int top_byte_mend(struct planner *planner, uint64_t index)
@@ -156,7 +140,7 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 			plan->keeps_tail || action == SNAP_DO_HOLE || action == SNAP_DO_STALE;
 		return 0;
 	}
-	index = index_at(&plan->layout, mend->offset_bytes);
+	index = cow_snap_record_index(&plan->layout, mend->offset_bytes);
 	switch (action) {
 	case SNAP_DO_DROP:
 	case SNAP_DO_DROP_MISDIRECTED:
@@ -248,29 +232,18 @@ static int record_look(struct planner *planner, const struct snap_record *record
 static int list_look(struct planner *planner)
 {
 	const struct snap_plan *plan = planner->plan;
-	struct snap_reader reader;
-	const uint8_t *raw;
-	uint64_t index, nr;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
 	int ret;
 
-	ret = cow_snap_reader_init(&reader, plan->cow, &plan->layout, planner->err);
-	for (uint64_t at = 0; !ret && at < plan->nr_records; at += nr) {
-		ret = cow_snap_reader_next(&reader, &raw, &index, &nr, planner->err);
-		if (ret || !nr)
-			break;
-		for (uint64_t i = 0; !ret && i < nr && index + i < plan->nr_records; i++) {
-			struct snap_record record;
-
-			cow_snap_record_decode(raw + i * SNAP_RECORD_BYTES, &record);
-			ret = record_look(planner, &record, index + i);
-		}
-		if (!ret)
-			ret = cow_callbacks_progress(
-				plan->callbacks, "plan", at * SNAP_RECORD_BYTES,
-				plan->nr_records * SNAP_RECORD_BYTES, planner->err);
-	}
-	cow_snap_reader_close(&reader);
-	return ret;
+	ret = cow_snap_list_open(&list, plan->cow, &plan->layout, 0, planner->err);
+	list.callbacks = plan->callbacks;
+	list.phase = "plan";
+	list.total_bytes = plan->nr_records * SNAP_RECORD_BYTES;
+	while (!ret && list.index < plan->nr_records && cow_snap_list_next(&list, &record, &index))
+		ret = record_look(planner, &record, index);
+	return cow_snap_list_close(&list, ret);
 }
 
 static int compare_occurrences(const void *a, const void *b)
