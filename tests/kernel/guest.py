@@ -8,10 +8,12 @@ A job is {id, ops}; an op is [name, argument, ...], see the methods of Job.
 Devices have names within their job; "{name}" in a table is its node. Ops that
 fail end the job with {"error": ...}; its devices are taken down.
 """
+import fcntl
 import hashlib
 import json
 import mmap
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ import dmlib  # noqa: E402
 from snap import pattern  # noqa: E402
 
 PIECE = 1 << 20
+BLKDISCARD = 0x1277
 
 
 class Job:
@@ -91,6 +94,13 @@ class Job:
         for t in threads:
             t.join()
         return sorted(failed)
+
+    def discard(self, name, sector, count):
+        fd = os.open(self.nodes[name], os.O_RDWR)
+        try:
+            fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", sector * 512, count * 512))
+        finally:
+            os.close(fd)
 
     def _pieces(self, name):
         fd = os.open(self.nodes[name], os.O_RDONLY | os.O_DIRECT)

@@ -30,6 +30,21 @@ setup() {
 	"$lab/proofs.py" blocks
 }
 
+@test "fixtures made anew: the kernel hands out the same chunks, and we read what it reads" {
+	cd "$TMPDIR"
+	"$lab/fixtures.py" new smallest-3chunks partial-last-chunk-c32 exactfit-258 discard-c8
+	for folder in smallest-3chunks partial-last-chunk-c32 discard-c8; do
+		for image in origin cow; do xz -dc "new/$folder/$image.img.xz" >$image.img; done
+		wanted=$(sed -n 's/^kernel_view_sha256 //p' "new/$folder/meta.txt")
+		[ "${#wanted}" -eq 64 ]
+		[ "$(snapdump --raw origin.img cow.img | sha256sum | cut -d' ' -f1)" = "$wanted" ]
+		diff <(grep -v '^#' "new/$folder/exceptions.tsv") <(grep -v '^#' "$COW_FIXTURES/$folder/exceptions.tsv")
+	done
+	xz -dc new/exactfit-258/cow.img.xz >cow.img
+	run -4 snapcheck cow.img
+	[[ $output == *persistent.invalid* ]]
+}
+
 @test "LVM: a snapshot merged straight on the image of its physical volume is one with nothing left in it" {
 	mkdir "$TMPDIR/job"
 	cp "$COW_FIXTURES/lvm-1pv/snap-files.sha256" "$TMPDIR/job/files"
