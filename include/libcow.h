@@ -127,6 +127,9 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
 #define COW_OPEN_WRITE (1u << 0)   /* exclusive lock, O_EXCL on a device */
 #define COW_OPEN_LITERAL (1u << 1) /* spec is a path; '@' means nothing */
 #define COW_OPEN_BUSY (1u << 2)	   /* reading: mounted, held or locked is fine */
+/* Opened for reading, but refused where COW_OPEN_WRITE would be because somebody
+ * else uses it: a dry run, which works without permission to write. */
+#define COW_OPEN_REHEARSE (1u << 3)
 
 /*
  * Opens an image by its specification (cli.md, "Images"): PATH, file:PATH,
@@ -427,6 +430,9 @@ COW_EXPORT int cow_size_parse(const char *text, uint64_t *ret_bytes, struct cow_
 struct cow_output;
 
 #define COW_OUTPUT_OVERWRITE (1u << 0) /* an existing file is replaced */
+/* A dry run: refused as without it, but nothing is opened for writing. What is
+ * written stays in memory, and publishing it makes nothing. */
+#define COW_OUTPUT_REHEARSE (1u << 1)
 
 /*
  * Opens path for a new image of size_bytes. A regular file is made without a

@@ -86,7 +86,8 @@ static int check_size(const struct cow_handle *handle, const struct stat *st, st
 
 static int secure_first(struct cow_handle *handle, uint32_t flags, struct cow_err *err)
 {
-	bool for_write = flags & COW_OPEN_WRITE, is_forced = !for_write && flags & COW_OPEN_BUSY;
+	bool for_write = flags & (COW_OPEN_WRITE | COW_OPEN_REHEARSE);
+	bool is_forced = !for_write && flags & COW_OPEN_BUSY;
 	struct stat st;
 	int ret = handle_stat(handle->fd, &st, err);
 
@@ -103,7 +104,7 @@ static int secure_first(struct cow_handle *handle, uint32_t flags, struct cow_er
 		ret = handle_stat(handle->fd, &st, err);
 	if (!ret)
 		ret = check_size(handle, &st, err);
-	if (!ret && for_write)
+	if (!ret && flags & COW_OPEN_WRITE)
 		ret = cow_file_settle(handle->fd, S_ISBLK(st.st_mode), err);
 	if (ret)
 		cow_file_unlock(handle->fd);

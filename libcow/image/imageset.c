@@ -168,7 +168,7 @@ static int spec_open(struct cow_imageset *set, const char *name, const struct co
 	struct cow_handle *file;
 	int ret;
 
-	if (!spec->path && flags & COW_OPEN_WRITE)
+	if (!spec->path && flags & (COW_OPEN_WRITE | COW_OPEN_REHEARSE))
 		return cow_fail(err, -EROFS, "an image of zeros cannot be written");
 	if (!spec->path)
 		return zero_open(name, spec->zero_bytes, ret_image, err);
@@ -204,7 +204,7 @@ static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
 
 static int flags_check(uint32_t flags, struct cow_err *err)
 {
-	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY))
+	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY | COW_OPEN_REHEARSE))
 		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
 	return 0;
 }
@@ -226,8 +226,8 @@ int cow_imageset_open_base(struct cow_imageset *set, const char *text, uint32_t 
 }
 
 int cow_imageset_open_range(struct cow_imageset *set, const char *path,
-			    const struct cow_segment *range, struct cow_image **ret_image,
-			    struct cow_err *err)
+			    const struct cow_segment *range, uint32_t flags,
+			    struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_segment segment = *range;
 	struct cow_spec spec = { .nr_segments = 1, .segments = &segment };
@@ -237,7 +237,7 @@ int cow_imageset_open_range(struct cow_imageset *set, const char *path,
 	if (!copy)
 		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
 	spec.path = copy;
-	ret = spec_open(set, path, &spec, COW_OPEN_WRITE, ret_image, err);
+	ret = spec_open(set, path, &spec, flags, ret_image, err);
 	if (ret)
 		cow_err_place(err, path, COW_OFFSET_NONE);
 	return ret;

@@ -15,11 +15,11 @@
 int cow_imageset_refuse_file(const struct cow_imageset *set, const struct stat *st,
 			     struct cow_err *err);
 
-/* Opens one range of a path (never parsed) for writing; as
- * cow_imageset_open(). name is what the image is called. */
+/* Opens one range of a path (never parsed), with flags as
+ * cow_imageset_open(). */
 int cow_imageset_open_range(struct cow_imageset *set, const char *path,
-			    const struct cow_segment *range, struct cow_image **ret_image,
-			    struct cow_err *err);
+			    const struct cow_segment *range, uint32_t flags,
+			    struct cow_image **ret_image, struct cow_err *err);
 
 /*
  * Opens what is named as cow_imageset_open() does, but claims no byte of it: for

@@ -30,8 +30,12 @@ static bool is_busy(int error)
 static int try_ofd_lock(int fd, short type)
 {
 	struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+	int error = fcntl(fd, F_OFD_SETLK, &lock) ? errno : 0;
 
-	return fcntl(fd, F_OFD_SETLK, &lock) ? errno : 0;
+	if (error != EBADF)
+		return error;
+	/* A writer's lock on what is open for reading: would another be in its way? */
+	return !fcntl(fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK ? EAGAIN : 0;
 }
 
 /* Somebody who locks whole files, as we do, is no qemu. */

@@ -16,6 +16,7 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -32,6 +33,7 @@
 
 struct cow_output {
 	struct cow_image *image;
+	struct cow_image *lower; /* COW_OUTPUT_REHEARSE: the device under image */
 	char *path;
 	const char *name; /* the last part of path */
 	int directory;	  /* -1: a device */
@@ -103,14 +105,20 @@ static int device_open(struct cow_imageset *set, struct cow_output *output, uint
 		       struct cow_err *err)
 {
 	struct cow_segment range = { 0, size_bytes };
+	bool is_rehearsal = output->flags & COW_OUTPUT_REHEARSE;
 	struct cow_image *device;
-	int ret = cow_imageset_open_range(set, output->path, &range, &device, err);
+	int ret = cow_imageset_open_range(set, output->path, &range,
+					  is_rehearsal ? COW_OPEN_REHEARSE : COW_OPEN_WRITE,
+					  &device, err);
 
 	if (ret == -ERANGE)
 		return cow_fail(err, -ENOSPC,
 				"the device is smaller than the %" PRIu64 " bytes it is to hold",
 				size_bytes);
-	return ret ? ret : cow_image_fill_new(device, &output->image, err);
+	if (ret || !is_rehearsal)
+		return ret ? ret : cow_image_fill_new(device, &output->image, err);
+	output->lower = device;
+	return cow_image_overlay_new(device, &output->image, err);
 }
 
 static int directory_open(struct cow_output *output, struct cow_err *err)
@@ -145,6 +153,10 @@ static int temp_open(struct cow_output *output, struct cow_err *err)
 	const int flags = O_RDWR | O_CLOEXEC | O_NOCTTY;
 	char path[32];
 
+	if (output->flags & COW_OUTPUT_REHEARSE) {
+		output->fd = memfd_create("rehearsal", MFD_CLOEXEC);
+		return output->fd < 0 ? system_error("cannot be made", err) : 0;
+	}
 	output->fd = openat(output->directory, ".", O_TMPFILE | flags, 0666);
 	if (output->fd >= 0 && has_fd_path(output->fd, path, sizeof(path)))
 		return 0;
@@ -214,7 +226,7 @@ int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_by
 	struct cow_output *output;
 	int ret;
 
-	if (flags & ~COW_OUTPUT_OVERWRITE)
+	if (flags & ~(COW_OUTPUT_OVERWRITE | COW_OUTPUT_REHEARSE))
 		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
 	output = (struct cow_output *)calloc(1, sizeof(*output));
 	if (!output)
@@ -322,6 +334,8 @@ int cow_output_publish(struct cow_output *output, struct cow_err *err)
 
 	if (output->is_published)
 		return cow_fail(err, -EINVAL, "the output was published already");
+	if (output->flags & COW_OUTPUT_REHEARSE)
+		return 0;
 	if (output->directory < 0)
 		ret = cow_image_fill_finish(output->image, err);
 	if (!ret)
@@ -352,6 +366,7 @@ void cow_output_close(struct cow_output *output)
 	if (!output)
 		return;
 	cow_image_close(output->image);
+	cow_image_close(output->lower);
 	if (output->temp_name[0])
 		unlinkat(output->directory, output->temp_name, 0);
 	if (output->fd >= 0)

@@ -384,6 +384,11 @@ char *const *cli_operands(void)
 	return cli.argv + cli.first_operand;
 }
 
+bool cli_is_dry_run(void)
+{
+	return cli.spec->common->dry_run;
+}
+
 bool cli_forced(const char *id)
 {
 	return can_force(id) && is_in_list(cli.spec->common->force, id);

@@ -47,6 +47,9 @@ int cli_finish(int status);
 int cli_nr_operands(void);
 char *const *cli_operands(void);
 
+/* -n: nothing is opened for writing. */
+bool cli_is_dry_run(void);
+
 /* Is this --force id given, and does it mean something to this tool? */
 bool cli_forced(const char *id);
 

@@ -62,7 +62,7 @@ static int open_output(const char *path)
 	int ret = cow_imageset_new(&file.set, NULL);
 
 	if (!ret)
-		ret = outputs_open(file.set, path, 0, flags, &file.output, NULL);
+		ret = outputs_open_report(file.set, path, flags, &file.output, NULL);
 	if (!ret)
 		file.fd = cow_output_fd(file.output);
 	else

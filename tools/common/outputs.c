@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "tools/common/cli.h"
+
 /* More than any command line can name. */
 #define OUTPUTS_MAX 16
 
@@ -27,7 +29,20 @@ static void replace(const struct cow_output *old, struct cow_output *new)
 int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,
 		 struct cow_output **ret_output, struct cow_err *err)
 {
-	int ret = cow_output_open(set, path, size_bytes, flags, ret_output, err);
+	int ret;
+
+	if (cli_is_dry_run())
+		flags |= COW_OUTPUT_REHEARSE;
+	ret = cow_output_open(set, path, size_bytes, flags, ret_output, err);
+	if (!ret)
+		replace(NULL, *ret_output);
+	return ret;
+}
+
+int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t flags,
+			struct cow_output **ret_output, struct cow_err *err)
+{
+	int ret = cow_output_open(set, path, 0, flags, ret_output, err);
 
 	if (!ret)
 		replace(NULL, *ret_output);

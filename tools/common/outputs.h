@@ -9,9 +9,12 @@
 
 #include "libcow.h"
 
-/* As cow_output_open(). */
+/* As cow_output_open(); in a dry run with COW_OUTPUT_REHEARSE. */
 int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,
 		 struct cow_output **ret_output, struct cow_err *err);
+/* Also in a dry run: what reports on it. */
+int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t flags,
+			struct cow_output **ret_output, struct cow_err *err);
 /* As cow_output_close(). */
 void outputs_close(struct cow_output *output);
 /* Closes what is open. Images of devices among them are closed by nobody. */

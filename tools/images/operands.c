@@ -65,6 +65,7 @@ static int open_images(struct operands *operands, const struct operands_params *
 		       struct cow_err *err)
 {
 	uint32_t flags = params->is_writable  ? COW_OPEN_WRITE
+			 : params->rehearses  ? COW_OPEN_REHEARSE
 			 : cli_forced("busy") ? COW_OPEN_BUSY
 					      : 0;
 	int ret;

@@ -36,6 +36,7 @@ struct operands_params {
 	char *const *specs; /* ORIGIN, then COW images */
 	size_t nr_specs;
 	bool is_writable; /* origin and COW images */
+	bool rehearses;	  /* refused as if writable, but only read: -n */
 	bool wants_view;  /* views are for reading */
 	const char *kind; /* of the stores; NULL: probe */
 	/* Maps of ddrescue, one for each COW image, or none. */

@@ -57,7 +57,7 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	if (!ret)
 		ret = blkid_device_check(&device, repair->output, err);
 	blkid_device_close(&device);
-	if (ret)
+	if (ret || repair->is_dry_run)
 		return ret;
 	repair->target = cow_output_image(repair->out);
 	if (!cow_image_is_block_device(repair->target))
@@ -93,7 +93,8 @@ static int open_existing(struct check_repair *repair, struct cow_imageset *set,
 			 struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_err why = COW_ERR_INIT;
-	int ret = cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL | COW_OPEN_WRITE,
+	uint32_t flags = repair->is_dry_run ? COW_OPEN_REHEARSE : COW_OPEN_WRITE;
+	int ret = cow_imageset_open(set, repair->save_undo, COW_OPEN_LITERAL | flags,
 				    &repair->old_undo, err);
 
 	if (ret)
@@ -149,7 +150,7 @@ static int create_undo(struct check_repair *repair, struct cow_imageset *set, st
 	if (!ret)
 		ret = blkid_device_check(&device, repair->save_undo, err);
 	blkid_device_close(&device);
-	if (ret)
+	if (ret || repair->is_dry_run)
 		return ret;
 	ret = cow_create(cow_output_image(repair->undo), &create, err);
 	if (!ret)
@@ -182,7 +183,33 @@ static int open_undo(struct check_repair *repair, struct cow_imageset *set, stru
 		*err = (struct cow_err)COW_ERR_INIT;
 		ret = create_undo(repair, set, cow, err);
 	}
-	repair->target = repair->guard;
+	if (!repair->is_dry_run)
+		repair->target = repair->guard;
+	return ret;
+}
+
+static bool will_grow(const struct check_repair *repair)
+{
+	if (!repair->needed_bytes || repair->is_safe_only)
+		return false;
+	return repair->output ? repair->is_dry_run : cli_forced("grow");
+}
+
+/* Refused where the repair itself would be, before it writes; then what it would
+ * do is done in memory. */
+static int rehearse(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		    struct cow_err *err)
+{
+	int ret = 0;
+
+	if (repair->output)
+		ret = open_output(repair, set, cow, err);
+	else if (repair->save_undo && !will_grow(repair))
+		ret = open_undo(repair, set, cow, err);
+	close_undo(repair);
+	if (!ret)
+		ret = cow_image_overlay_new(cow, &repair->preview, err);
+	repair->target = repair->preview;
 	return ret;
 }
 
@@ -200,13 +227,6 @@ int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
 		cli_note("the repair that was cut off was through: %s has what %s was",
 			 repair->save_undo, cow_image_name(cow));
 	return ret;
-}
-
-static bool will_grow(const struct check_repair *repair)
-{
-	if (!repair->needed_bytes || repair->is_safe_only)
-		return false;
-	return repair->output ? repair->is_dry_run : cli_forced("grow");
 }
 
 /* A list without an end gets room for one. What is enlarged stays so, whatever
@@ -264,8 +284,7 @@ int check_repair_open(struct check_repair *repair, struct cow_imageset *set, str
 
 	repair->target = cow;
 	if (repair->is_dry_run) {
-		ret = cow_image_overlay_new(cow, &repair->preview, err);
-		repair->target = repair->preview;
+		ret = rehearse(repair, set, cow, err);
 	} else if (repair->output) {
 		repair->is_grown = repair->needed_bytes > cow_image_size(cow);
 		ret = open_output(repair, set, cow, err);

@@ -220,12 +220,16 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 
 static int open_cow(struct check *check, struct cow_err *err)
 {
-	bool writes = wants_repair() && !options.output && !options.common.dry_run;
+	bool writes = wants_repair() && !options.output;
 	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
 	const char *cow = cli_operands()[cli_nr_operands() - 1];
 	int ret;
 
-	ret = cow_imageset_open(check->set, cow, writes ? COW_OPEN_WRITE : busy, &check->cow, err);
+	ret = cow_imageset_open(check->set, cow,
+				!writes			 ? busy
+				: options.common.dry_run ? COW_OPEN_REHEARSE
+							 : COW_OPEN_WRITE,
+				&check->cow, err);
 	/* who can only look may look */
 	check->only_looks = ret && is_asking();
 	if (check->only_looks)

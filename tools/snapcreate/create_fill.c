@@ -176,7 +176,7 @@ static int open_all(struct create *create, struct cow_image **ret_source, struct
 
 	if (!ret)
 		ret = target_open(&create->target, &create->params, err);
-	if (!ret && create->manifest && !create->params.is_dry_run)
+	if (!ret && create->manifest)
 		ret = sink_open(&create->manifest_sink, create->operands.set, create->manifest,
 				err);
 	if (!ret)

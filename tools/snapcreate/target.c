@@ -138,15 +138,16 @@ static int open_in_place(struct target *target, bool is_device, struct cow_err *
 {
 	const struct target_params *params = &target->params;
 	/* Reading is enough to learn that nothing may be written. */
-	bool is_written = !params->is_dry_run && (is_device || cli_forced("overwrite"));
+	uint32_t flags = 0;
 	int ret;
 
+	if (is_device || cli_forced("overwrite"))
+		flags = params->is_dry_run ? COW_OPEN_REHEARSE : COW_OPEN_WRITE;
 	target->is_in_place = true;
 	if (params->preallocate && strcmp(params->preallocate, "off"))
 		return cli_refuse(err, -EINVAL, "usage", NULL,
 				  "--preallocate is for a new file; %s exists", params->path);
-	ret = cow_imageset_open(params->set, params->path, is_written ? COW_OPEN_WRITE : 0,
-				&target->lower, err);
+	ret = cow_imageset_open(params->set, params->path, flags, &target->lower, err);
 	if (!ret)
 		operands_note_unchecked(target->lower);
 	return ret;
@@ -183,7 +184,7 @@ int target_open(struct target *target, const struct target_params *params, struc
 	if (ret)
 		return ret;
 	if (!is_literal && is_no_path(path))
-		return cow_imageset_open(params->set, path, COW_OPEN_WRITE, &target->lower, err);
+		return cow_imageset_open(params->set, path, COW_OPEN_REHEARSE, &target->lower, err);
 	exists = !lstat(path, &st) || errno != ENOENT;
 	if (!exists && is_plain)
 		return open_new(target, path, 0, err);

@@ -152,6 +152,7 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 		.specs = cli_operands(),
 		.nr_specs = 2,
 		.is_writable = will_write,
+		.rehearses = !will_write,
 		.kind = options->common.type,
 	};
 	int ret;

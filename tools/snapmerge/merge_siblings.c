@@ -18,7 +18,8 @@ static int open_one(struct merge_siblings *siblings, const char *spec,
 	size_t i = siblings->nr_stores++;
 	int ret;
 
-	ret = cow_imageset_open(operands->set, spec, will_write ? COW_OPEN_WRITE : 0,
+	ret = cow_imageset_open(operands->set, spec,
+				will_write ? COW_OPEN_WRITE : COW_OPEN_REHEARSE,
 				&siblings->images[i], err);
 	if (ret)
 		return ret;

@@ -129,8 +129,9 @@ static int open_existing(struct merge_undo *undo, const struct operands *operand
 
 	undo->existed = true;
 	ret = cow_imageset_open(operands->set, undo->path,
-				COW_OPEN_LITERAL | (will_write ? COW_OPEN_WRITE : 0), &undo->image,
-				err);
+				COW_OPEN_LITERAL |
+					(will_write ? COW_OPEN_WRITE : COW_OPEN_REHEARSE),
+				&undo->image, err);
 	if (!ret)
 		ret = open_store(undo, operands, err);
 	if (ret != -EMEDIUMTYPE)
@@ -160,7 +161,7 @@ int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct o
 	if (!ret)
 		ret = check_room(undo, directory, err);
 	free(directory);
-	if (!ret && will_write)
+	if (!ret)
 		ret = outputs_open(operands->set, path, undo->size_bytes, 0, &undo->output, err);
 	return ret;
 }
