@@ -101,17 +101,7 @@ golden() {
 
 @test "libcow-json.5 has each id of an error and each member of the object, and no other id" {
 	cd "$COW_SOURCE"
-	python3 - <<-'END' >"$BATS_TEST_TMPDIR/ids"
-		import glob, re
-		ids = set()
-		for path in glob.glob("libcow/**/*.c", recursive=True) + glob.glob("tools/*/*.c"):
-		    text = open(path).read()
-		    ids |= set(re.findall(r'\b(?:cow|cli)_refuse\((?:[^,";]+|"[^"]*"),\s*[^,]+,\s*"([a-z-]+)"', text))
-		    ids |= set(re.findall(r'(?:err\.|->)id, "([a-z-]+)"', text))
-		text = open("libcow/base/err.c").read()
-		ids |= set(re.findall(r'\{ -E[A-Z]+, "([a-z-]+)" \}', text)) | {"system"}
-		print("\n".join(sorted(ids)))
-	END
+	tests/aids/refusal_ids.py . >"$BATS_TEST_TMPDIR/ids"
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/ids")" -ge 50 ]
 	tests/house/pages.py section man/libcow-json.5 DIAGNOSTICS | sed -n 's/^\.It Li //p' | sort | diff "$BATS_TEST_TMPDIR/ids" -
 	for key in $(sed -n 's/.*json_put_[a-z0-9]*(.*, "\([a-z_]*\)".*/\1/p' tools/*/*.c | sort -u); do
