@@ -145,7 +145,8 @@ static int gaps_tell(struct places *p, struct cow_err *err)
 	uint64_t key = 0;
 	int ret = 0;
 
-	qsort(p->places, p->nr, sizeof(*p->places), by_key);
+	if (p->nr)
+		qsort(p->places, p->nr, sizeof(*p->places), by_key);
 	for (size_t i = 0; !ret && i < p->nr; i++) {
 		ret = gap_tell(p, key, p->places[i].key, err);
 		key = p->places[i].key + 1;
@@ -228,6 +229,8 @@ static int block_visit(void *user, size_t index, const uint8_t *raw,
 
 static int blocks_walk(struct places *p, struct cow_err *err)
 {
+	if (!p->nr)
+		return 0;
 	qsort(p->places, p->nr, sizeof(*p->places), by_block);
 	/* Those beyond the device have been told. */
 	while (p->nr && p->places[p->nr - 1].block == UINT32_MAX)
