@@ -35,7 +35,6 @@ struct slot {
 	const struct pdata_type *type; /* NULL: unused */
 	uint64_t block;
 	uint64_t used_at;
-	uint8_t *raw;
 };
 
 struct pdata_blocks {
@@ -44,6 +43,7 @@ struct pdata_blocks {
 	uint64_t clock;
 	size_t nr_sets; /* a power of two */
 	struct slot *slots;
+	uint8_t *memory;	 /* a block for each slot; pages that are not used cost nothing */
 	uint8_t *run;		 /* COW_PIECE_BYTES, for cow_pdata_blocks_each() */
 	struct pending *pending; /* ascending */
 	size_t nr_pending, pending_capacity;
@@ -77,7 +77,8 @@ int cow_pdata_blocks_new(struct cow_image *image, size_t cache_bytes,
 	while (blocks->nr_sets * 2 * SLOTS_PER_SET <= nr_slots)
 		blocks->nr_sets *= 2;
 	blocks->slots = calloc(blocks->nr_sets, SLOTS_PER_SET * sizeof(*blocks->slots));
-	if (!blocks->slots)
+	blocks->memory = calloc(blocks->nr_sets, SLOTS_PER_SET * PDATA_BLOCK_BYTES);
+	if (!blocks->slots || !blocks->memory)
 		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
 	blocks->image = image;
 	blocks->nr_blocks = min_u64(image->size_bytes / PDATA_BLOCK_BYTES, PDATA_BLOCKS_MAX);
@@ -89,11 +90,10 @@ void cow_pdata_blocks_free(struct pdata_blocks *blocks)
 {
 	if (!blocks)
 		return;
-	for (size_t i = 0; blocks->slots && i < blocks->nr_sets * SLOTS_PER_SET; i++)
-		free(blocks->slots[i].raw);
 	cow_pdata_pending_clear(blocks);
 	free(blocks->pending);
 	free(blocks->slots);
+	free(blocks->memory);
 	free(blocks->run);
 	free(blocks);
 }
@@ -195,20 +195,21 @@ static int read_range(struct pdata_blocks *blocks, uint8_t *buf, uint64_t nr_blo
 	return 0;
 }
 
+static uint8_t *slot_raw(const struct pdata_blocks *blocks, const struct slot *slot)
+{
+	return blocks->memory + (size_t)(slot - blocks->slots) * PDATA_BLOCK_BYTES;
+}
+
 static int slot_fill(struct pdata_blocks *blocks, struct slot *slot, const struct pdata_type *type,
 		     uint64_t block, struct pdata_fault *fault, struct cow_err *err)
 {
 	int ret;
 
 	slot->type = NULL;
-	if (!slot->raw)
-		slot->raw = malloc(PDATA_BLOCK_BYTES);
-	if (!slot->raw)
-		return cow_fail(err, -ENOMEM, "no memory for a metadata block");
-	ret = read_range(blocks, slot->raw, 1, block, fault, err);
+	ret = read_range(blocks, slot_raw(blocks, slot), 1, block, fault, err);
 	if (ret || fault->what)
 		return ret;
-	cow_pdata_block_check(type, block, slot->raw, fault);
+	cow_pdata_block_check(type, block, slot_raw(blocks, slot), fault);
 	if (!fault->what) {
 		slot->type = type;
 		slot->block = block;
@@ -237,7 +238,7 @@ int cow_pdata_block_read(struct pdata_blocks *blocks, const struct pdata_type *t
 			ret = slot_fill(blocks, slot, type, block, &mine, err);
 		slot->used_at = ++blocks->clock;
 		if (!ret && !mine.what)
-			*ret_raw = slot->raw;
+			*ret_raw = slot_raw(blocks, slot);
 	}
 	if (!ret && fault)
 		*fault = mine;
