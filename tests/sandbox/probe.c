@@ -3,13 +3,17 @@
 /*
  * probe.c - tries from the inside what the sandbox of the tools is to prevent,
  * and what it must not prevent. A line for each: when, what, the answer.
- * usage: probe [-v] DIRECTORY OTHER   as a tool that writes to DIRECTORY only
+ * usage: probe [-v] DIRECTORY OTHER PROCESS   as a tool that writes to DIRECTORY only;
+ *          PROCESS, of the same user, is what it tries to kill
  *        probe without landlock|seccomp|both COMMAND ARG...
  *          runs a tool on a kernel that lacks them, as far as it can see
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
+#include <sched.h>
+#include <scsi/sg.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,18 +32,19 @@
 #include "tools/common/cli.h"
 #include "tools/common/opts.h"
 #include "tools/common/sandbox.h"
+#include "tools/common/sandbox_filter.h"
 
 static struct cli_common common;
 static const struct opt option_table[] = { OPTS_COMMON(&common) };
 static const struct opts_spec spec = {
 	.tool = "probe",
-	.operands = "DIRECTORY OTHER",
+	.operands = "DIRECTORY OTHER PROCESS",
 	.summary = "",
 	.force_ids = "",
 	.options = option_table,
 	.common = &common,
-	.min_operands = 2,
-	.max_operands = 2,
+	.min_operands = 3,
+	.max_operands = 3,
 };
 
 static const char *when;
@@ -117,11 +122,82 @@ static void try_names(int fd, int directory)
 	say("name-elsewhere", linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW));
 }
 
+/* What is open, by other means than reading and writing. */
+static void try_open_files(int fd, pid_t victim)
+{
+	int in_pipe[2], flags = 0;
+
+	say("fchmod", fchmod(fd, 04755));
+	say("fchown", fchown(fd, 0, 0));
+	say("umask", syscall(SYS_umask, 0));
+	say("fsetxattr", syscall(SYS_fsetxattr, fd, "user.x", "y", 1, 0));
+	say("dup", dup(fd));
+	say("attributes", ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	say("scsi", ioctl(fd, SG_IO, NULL));
+	say("lease", fcntl(fd, F_SETLEASE, F_RDLCK));
+	say("notify", fcntl(fd, F_NOTIFY, DN_MODIFY));
+	say("pipe", pipe(in_pipe));
+	say("owner", fcntl(STDIN_FILENO, F_SETOWN, victim));
+	say("signal", fcntl(STDIN_FILENO, F_SETSIG, SIGKILL));
+	say("async", fcntl(STDIN_FILENO, F_SETFL, O_ASYNC | O_NONBLOCK));
+	say("direct", fcntl(fd, F_SETFL, fcntl(fd, F_GETFL)));
+}
+
+static void try_process(pid_t victim)
+{
+	say("kill-other", kill(victim, SIGTERM));
+	say("tgkill-other", syscall(SYS_tgkill, victim, victim, SIGTERM));
+	say("queue", syscall(SYS_rt_sigqueueinfo, victim, SIGTERM, NULL));
+	say("dumpable", prctl(PR_SET_DUMPABLE, 1));
+	say("limit", syscall(SYS_prlimit64, victim, 0, NULL, NULL));
+	say("namespace",
+	    syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWNS, 0, 0, 0, 0));
+}
+
+static bool is_allowed(const char *name)
+{
+	/* with arguments: each has a line of its own above */
+	static const char *const some[] = { "fcntl",	"fcntl64", "ioctl",  "mmap",	 "mmap2",
+					    "mprotect", "clone",   "tgkill", "prlimit64" };
+
+	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
+		if (!strcmp(some[i], name))
+			return true;
+	for (size_t i = 0; sandbox_filter_allowed(i); i++)
+		if (!strcmp(sandbox_filter_allowed(i), name))
+			return true;
+	return false;
+}
+
+/* Every other system call that this machine has, also those that are named
+ * nowhere. Zeros as arguments do no harm where one gets through. */
+static void try_all_others(void)
+{
+	unsigned int nr_denied = 0;
+
+	for (int nr = 0; nr < 1024; nr++) {
+		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
+
+		if (!name)
+			continue;
+		errno = 0;
+		if (is_allowed(name))
+			;
+		else if (syscall(nr, 0, 0, 0, 0, 0, 0) < 0 && (errno == EPERM || errno == ENOSYS))
+			nr_denied++;
+		else
+			printf("%s gets through: %s\n", when, name);
+		free(name);
+	}
+	printf("%s others: %u\n", when, nr_denied);
+}
+
 static int probe(void)
 {
 	char *const *names = cli_operands();
 	int directory = open(names[0], O_RDONLY | O_DIRECTORY);
 	int fd = openat(directory, ".", O_TMPFILE | O_RDWR, 0600);
+	pid_t victim = (pid_t)strtol(names[2], NULL, 10);
 
 	when = "begun";
 	try_ways_out();
@@ -133,7 +209,10 @@ static int probe(void)
 	when = "entered";
 	try_ways_out();
 	try_files();
+	try_open_files(fd, victim);
+	try_process(victim);
 	try_names(fd, directory);
+	try_all_others();
 	raise(SIGUSR1);
 	say("raise", cli_wants_line() ? 0 : -1);
 	return CLI_DONE;

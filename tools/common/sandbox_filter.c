@@ -11,7 +11,7 @@
 #include "tools/common/sandbox_filter.h"
 
 #include <errno.h>
-#include <linux/fiemap.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -45,39 +45,109 @@ static const char *const denied[] = {
 /* The second filter says EPERM here too: these are the calls that a fault
  * would be looking for, and EPERM says why they failed. */
 static const char *const denied_later[] = {
-	"open",	    "openat", "openat2",  "creat", "mkdir",  "mkdirat",	 "symlink", "symlinkat",
-	"truncate", "chmod",  "fchmodat", "chown", "lchown", "fchownat", "rmdir"
+	/* other files, by name */
+	"open", "openat", "openat2", "creat", "mkdir", "mkdirat", "symlink", "symlinkat",
+	"truncate", "rmdir", "chdir", "fchdir",
+	/* rights, owners and attributes: of names, and of the outputs that are open */
+	"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat",
+	"setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
+	"umask", "utimensat",
+	/* what is asked of this process by others, or of others by it */
+	"prctl", "setrlimit", "setpriority", "sched_setscheduler", "sched_setaffinity",
+	"ioprio_set", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "timer_create", "inotify_init",
+	"inotify_init1", "fanotify_init", "shmget", "msgget", "semget", "mq_open", "splice", "tee",
+	"vmsplice", "sendfile", "copy_file_range", "name_to_handle_at"
 };
 
-/* Work on descriptors and memory, names in directories, time, signals, threads. */
+/*
+ * What the second filter lets through, each with its reason: what could a parser
+ * do with it that somebody has taken over? What is not here, below as a call with
+ * arguments, or denied above does not exist.
+ */
 static const char *const allowed[] = {
-	"read", "readv", "pread64", "preadv", "preadv2", "write", "writev", "pwrite64", "pwritev",
-	"pwritev2", "lseek", "_llseek", "close", "close_range", "dup", "dup2", "dup3", "fcntl",
-	"fcntl64", "flock", "fallocate", "ftruncate", "ftruncate64", "fsync", "fdatasync",
-	"sync_file_range", "sync_file_range2", "fadvise64", "fadvise64_64", "arm_fadvise64_64",
-	"readahead", "copy_file_range", "sendfile", "sendfile64", "fchmod",
-	/* what is there */
-	"fstat", "fstat64", "newfstatat", "fstatat64", "stat", "stat64", "lstat", "lstat64",
-	"statx", "fstatfs", "fstatfs64", "statfs", "statfs64", "access", "faccessat", "faccessat2",
-	"readlink", "readlinkat", "getcwd", "umask",
-	/* names; Landlock says where */
-	"link", "linkat", "rename", "renameat", "renameat2", "unlink", "unlinkat",
+	/* what is open: bytes, places, holes */
+	"read",		    /* bytes of what is open; a parser is given them anyway */
+	"readv",	    /* the same, in pieces */
+	"pread64",	    /* the same, at a place */
+	"preadv",	    /* the same, both */
+	"preadv2",	    /* what libc calls preadv with */
+	"write",	    /* only what is open for writing: the outputs, stdout, stderr */
+	"writev",	    /* the same, in pieces */
+	"pwrite64",	    /* the same, at a place */
+	"pwritev",	    /* the same, both */
+	"pwritev2",	    /* what libc calls pwritev with */
+	"lseek",	    /* holes and data of what is open */
+	"_llseek",	    /* the same on 32 bit */
+	"close",	    /* the end of what was open */
+	"flock",	    /* locks of what is open; gone with it */
+	"fallocate",	    /* holes in outputs: what is open for writing */
+	"ftruncate",	    /* the length of outputs, likewise */
+	"ftruncate64",	    /* the same on 32 bit */
+	"fsync",	    /* no more than a flush of what is open */
+	"fdatasync",	    /* the same */
+	"fadvise64",	    /* advice about the cache */
+	"fadvise64_64",	    /* the same on 32 bit */
+	"arm_fadvise64_64", /* the same on 32-bit ARM */
+	/* what is there: answers, no contents, no change */
+	"fstat",      /* size and kind of what is open */
+	"fstat64",    /* the same on 32 bit */
+	"newfstatat", /* libc's fstat; of names too: tells that they exist, and whose they are */
+	"fstatat64",  /* the same on 32 bit */
+	"statx",      /* the same on newer ones */
+	"stat",	      /* an output's name before it is published */
+	"stat64",     /* the same on 32 bit */
+	"lstat",      /* the same, of a link itself */
+	"lstat64",    /* the same on 32 bit */
+	/* names; Landlock says in which directories */
+	"link",	     /* an output gets its name; another file there may get a second one */
+	"linkat",    /* the same, from no name */
+	"rename",    /* an output takes the place of what it replaces */
+	"renameat",  /* the same */
+	"renameat2", /* the same, where there is nothing yet */
+	"unlink",    /* what was not completed goes away */
+	"unlinkat",  /* the same */
 	/* memory; mmap and mprotect are below */
-	"munmap", "mremap", "madvise", "mincore", "msync", "mlock", "munlock", "brk",
-	"memfd_create", "membarrier",
-	/* threads */
-	"futex", "futex_time64", "set_robust_list", "get_robust_list", "rseq", "set_tid_address",
-	"gettid", "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "sched_yield",
-	"sched_getaffinity", "sched_getscheduler", "sched_getparam", "getcpu", "arch_prctl", "exit",
-	"exit_group",
-	/* signals */
-	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "rt_sigpending",
-	"rt_sigsuspend", "rt_sigtimedwait", "sigaltstack", "restart_syscall", "pause",
+	"munmap",	/* memory of this process */
+	"mremap",	/* the same: realloc(3); it keeps the protection */
+	"madvise",	/* advice about memory of this process */
+	"mincore",	/* is an image's page in the cache? of maps of what is open */
+	"brk",		/* malloc(3) */
+	"memfd_create", /* a file in memory for libblkid; nobody can execute it */
+	/* threads: compression has some */
+	"futex",	     /* waits and wakes in memory of this process */
+	"futex_time64",	     /* the same on 32 bit */
+	"set_robust_list",   /* the thread's own locks */
+	"rseq",		     /* the thread's own place */
+	"gettid",	     /* the thread's own number */
+	"getpid",	     /* the process's own number */
+	"sched_yield",	     /* waits */
+	"sched_getaffinity", /* how many processors: threads of xz and zstd */
+	"exit",		     /* the end of a thread */
+	"exit_group",	     /* the end of the program */
+	/* signals to itself */
+	"rt_sigaction",	   /* the second Ctrl-C ends the tool; handlers of this process */
+	"rt_sigprocmask",  /* what this thread blocks */
+	"rt_sigreturn",	   /* the end of a handler */
+	"sigreturn",	   /* the same on 32 bit */
+	"sigaltstack",	   /* where handlers run */
+	"restart_syscall", /* what a stopped wait goes on with */
 	/* time, limits, questions to the terminal */
-	"clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64",
-	"clock_nanosleep", "clock_nanosleep_time64", "nanosleep", "gettimeofday", "time", "times",
-	"getrusage", "getrlimit", "ugetrlimit", "poll", "ppoll", "ppoll_time64", "select",
-	"_newselect", "pselect6", "pselect6_time64", "getrandom", "uname", "sysinfo"
+	"clock_gettime",	  /* what time it is */
+	"clock_gettime64",	  /* the same on 32 bit */
+	"clock_nanosleep",	  /* waits */
+	"clock_nanosleep_time64", /* the same on 32 bit */
+	"nanosleep",		  /* waits */
+	"gettimeofday",		  /* what time it is */
+	"time",			  /* the same */
+	"poll",			  /* is there an answer on the terminal? */
+	"ppoll",		  /* the same */
+	"ppoll_time64",		  /* the same on 32 bit */
+	"getrandom",		  /* a name that nobody guesses */
+	"sysinfo",		  /* how much memory there is */
+	"getuid",		  /* who runs this: libraries ask */
+	"geteuid",		  /* the same */
+	"getgid",		  /* the same */
+	"getegid",		  /* the same */
 };
 
 /* What newer libcs ask isatty(3) with; its header and termios.h exclude each
@@ -85,11 +155,32 @@ static const char *const allowed[] = {
 #define TCGETS_2 0x802c542aUL
 
 /* Of the terminal, of block devices, of files with shared extents. No TIOCSTI
- * (types into the terminal), no SG_IO (sends commands to a disk). */
+ * (types into the terminal), no SG_IO (sends commands to a disk), no flags and
+ * attributes of files. */
 static const unsigned long allowed_ioctls[] = {
-	TCGETS,	    TCGETS_2,	TIOCGWINSZ, FIONREAD,	  BLKGETSIZE,	 BLKGETSIZE64,
-	BLKSSZGET,  BLKPBSZGET, BLKIOMIN,   BLKIOOPT,	  BLKROGET,	 BLKFLSBUF,
-	BLKZEROOUT, BLKDISCARD, FICLONE,    FICLONERANGE, FS_IOC_FIEMAP, TCFLSH
+	TCGETS,	      /* is it a terminal? */
+	TCGETS_2,     /* the same */
+	TIOCGWINSZ,   /* how wide is it: the progress bar */
+	TCFLSH,	      /* what was typed before the question */
+	BLKGETSIZE64, /* how large is a device that is open */
+	BLKSSZGET,    /* and its blocks */
+	BLKROGET,     /* and may it be written */
+	BLKFLSBUF,    /* its cache; the data stays */
+	BLKZEROOUT,   /* zeros into an output or the origin: open for writing */
+	BLKDISCARD,   /* the same for what is free again */
+	FICLONE,      /* shares extents of one that is open with one that is open for writing */
+	FICLONERANGE, /* the same */
+};
+
+/* By command: none makes a signal, watches, leases or enlarges anything. F_SETOWN
+ * with F_SETSIG and O_ASYNC kills whom it likes. F_SETFL is below. */
+static const int allowed_fcntls[] = {
+	F_DUPFD_CLOEXEC, /* a second number for an output */
+	F_GETFD,	 /* flags of a number */
+	F_SETFD,	 /* the same */
+	F_GETFL,	 /* how it was opened */
+	F_OFD_SETLK,	 /* locks of what is open; gone with it */
+	F_OFD_GETLK,	 /* is it locked? */
 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
@@ -110,13 +201,26 @@ static int add(scmp_filter_ctx filter, uint32_t action, const char *const *names
 	return ret;
 }
 
+/* s390x has the stack first. */
+#ifdef __s390x__
+#define CLONE_FLAGS_ARG 1
+#else
+#define CLONE_FLAGS_ARG 0
+#endif
+/* What a thread is not made with: one in namespaces of its own may do there what
+ * root may. */
+#define CLONE_ELSEWHERE                                                                            \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+	 CLONE_NEWPID | CLONE_NEWNET | CLONE_VFORK | CLONE_PTRACE)
+
 /* New threads, but no new processes. The flags of clone3(2) lie in memory,
  * where no filter sees them; without it libc takes clone(2). */
 static int add_clone(scmp_filter_ctx filter, uint32_t default_action)
 {
-	const struct scmp_arg_cmp thread =
-		SCMP_CMP(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
-	const struct scmp_arg_cmp process = SCMP_CMP(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
+	const struct scmp_arg_cmp thread = SCMP_CMP(CLONE_FLAGS_ARG, SCMP_CMP_MASKED_EQ,
+						    CLONE_THREAD | CLONE_ELSEWHERE, CLONE_THREAD);
+	const struct scmp_arg_cmp process =
+		SCMP_CMP(CLONE_FLAGS_ARG, SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
 	int nr = seccomp_syscall_resolve_name("clone3"), ret = 0;
 
 	if (default_action == SCMP_ACT_ALLOW && nr != __NR_SCMP_ERROR)
@@ -128,29 +232,80 @@ static int add_clone(scmp_filter_ctx filter, uint32_t default_action)
 	return ret;
 }
 
+/* A call by its name, where this machine has it. */
+static int add_one(scmp_filter_ctx filter, const char *name, const struct scmp_arg_cmp *args,
+		   unsigned int nr_args)
+{
+	int nr = seccomp_syscall_resolve_name(name), ret;
+
+	if (nr == __NR_SCMP_ERROR)
+		return 0;
+	ret = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, nr, nr_args, args);
+	return ret == -EDOM ? 0 : ret;
+}
+
+/* fcntl(2), which 32-bit machines have twice, by command. */
+static int add_fcntl(scmp_filter_ctx filter, const char *name)
+{
+	const struct scmp_arg_cmp set_flags[] = {
+		SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETFL),
+		SCMP_CMP(2, SCMP_CMP_MASKED_EQ, O_ASYNC, 0), /* asks for signals */
+	};
+	int ret = add_one(filter, name, set_flags, 2);
+
+	for (size_t i = 0; i < NR(allowed_fcntls) && !ret; i++) {
+		const struct scmp_arg_cmp command = SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX,
+							     (scmp_datum_t)allowed_fcntls[i]);
+
+		ret = add_one(filter, name, &command, 1);
+	}
+	return ret;
+}
+
+/* Memory that nobody can execute. The mmap of s390x and the old one of i386 have
+ * their arguments in memory, where no filter sees them: i386 has mmap2. */
+static int add_memory(scmp_filter_ctx filter)
+{
+	const struct scmp_arg_cmp no_code = SCMP_CMP(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	int ret = add_one(filter, "mprotect", &no_code, 1);
+
+	if (!ret)
+		ret = add_one(filter, "mmap2", &no_code, 1);
+#if defined(__s390x__)
+	if (!ret)
+		ret = add_one(filter, "mmap", NULL, 0);
+#elif !defined(__i386__)
+	if (!ret)
+		ret = add_one(filter, "mmap", &no_code, 1);
+#endif
+	return ret;
+}
+
 /* Calls that are allowed with some arguments only. */
 static int add_with_arguments(scmp_filter_ctx filter)
 {
+	/* raise(3) and abort(3): signals to itself */
 	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
-	const struct scmp_arg_cmp no_code = SCMP_CMP(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	const struct scmp_arg_cmp of_self = SCMP_CMP(0, SCMP_CMP_EQ, 0, 0);
-	const struct scmp_arg_cmp only_ask = SCMP_CMP(2, SCMP_CMP_EQ, 0, 0);
-	int ret = 0;
+	/* getrlimit(2): asks, of itself */
+	const struct scmp_arg_cmp ask_self[] = {
+		SCMP_CMP(0, SCMP_CMP_EQ, 0, 0),
+		SCMP_CMP(2, SCMP_CMP_EQ, 0, 0),
+	};
+	int ret = add_one(filter, "tgkill", &to_self, 1);
 
-	for (size_t i = 0; i < NR(allowed_ioctls) && !ret; i++)
-		ret = seccomp_rule_add(
-			filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-			SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX, allowed_ioctls[i]));
+	for (size_t i = 0; i < NR(allowed_ioctls) && !ret; i++) {
+		const struct scmp_arg_cmp request =
+			SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX, allowed_ioctls[i]);
+
+		ret = add_one(filter, "ioctl", &request, 1);
+	}
 	if (!ret)
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, to_self);
+		ret = add_fcntl(filter, "fcntl");
 	if (!ret)
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_code);
+		ret = add_fcntl(filter, "fcntl64");
 	if (!ret)
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_code);
-	if (!ret)
-		ret = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2, of_self,
-				       only_ask);
-	return ret;
+		ret = add_memory(filter);
+	return ret ? ret : add_one(filter, "prlimit64", ask_self, 2);
 }
 
 /* For both: no answer is death, and speed is not paid for (the mitigation that
@@ -207,4 +362,9 @@ int sandbox_filter_enter(void)
 		ret = seccomp_load(filter);
 	seccomp_release(filter);
 	return ret;
+}
+
+const char *sandbox_filter_allowed(size_t i)
+{
+	return i < NR(allowed) ? allowed[i] : NULL;
 }

@@ -6,9 +6,14 @@
 #ifndef TOOLS_SANDBOX_FILTER_H
 #define TOOLS_SANDBOX_FILTER_H
 
+#include <stddef.h>
+
 /* All but those that no tool needs at any time. */
 int sandbox_filter_begin(void);
 /* Only those that work on what is open. */
 int sandbox_filter_enter(void);
+/* The names of what the second filter lets through whatever the arguments are;
+ * NULL: there are no more. For its test. */
+const char *sandbox_filter_allowed(size_t i);
 
 #endif
