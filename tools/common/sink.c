@@ -44,8 +44,11 @@ int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *er
 		ssize_t done = write(sink->fd, from, len_bytes);
 		int code = errno;
 
-		if (done < 0 && code == EINTR)
+		if (done < 0 && code == EINTR && !cli_interrupted())
 			continue;
+		/* a pipe that nobody empties */
+		if (done < 0 && code == EINTR)
+			return cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted");
 		if (done < 0)
 			return cli_refuse(err, -code,
 					  code == EPIPE	   ? "reader-gone"

@@ -15,6 +15,8 @@
 
 /* How deep what is passed over may be nested. */
 #define SKIP_DEPTH_MAX 32
+/* Blanks between two words. */
+#define SPACE_BYTES_MAX 65536
 
 void json_reader_init(struct json_reader *reader, const struct byte_source *source)
 {
@@ -127,9 +129,11 @@ static int read_literal(struct json_reader *reader, const char *literal, struct 
 
 static int skip_space(struct json_reader *reader, int *ret_byte, struct cow_err *err)
 {
-	for (;;) {
+	for (unsigned int nr = 0;; nr++) {
 		int ret = peek(reader, ret_byte, err);
 
+		if (!ret && nr > SPACE_BYTES_MAX)
+			return json_bad(reader, err, "more than %d blanks", SPACE_BYTES_MAX);
 		if (ret || *ret_byte < 0 || !strchr(" \t\r\n", *ret_byte) || !*ret_byte)
 			return ret;
 		take(reader);

@@ -192,16 +192,8 @@ static int file_read(void *user, void *buf, size_t len_bytes, size_t *ret_len_by
 		     struct cow_err *err)
 {
 	const struct file *file = user;
-	ssize_t got;
 
-	do
-		got = read(file->fd, buf, len_bytes);
-	while (got < 0 && errno == EINTR && !cli_interrupted());
-	if (got < 0)
-		return cli_refuse(err, -errno, "io", NULL, "%s: cannot read: %s", file->name,
-				  strerror(errno));
-	*ret_len_bytes = (size_t)got;
-	return 0;
+	return byte_source_read_fd(file->fd, file->name, "io", buf, len_bytes, ret_len_bytes, err);
 }
 
 int manifest_load_fd(struct manifest *manifest, int fd, const char *name, struct cow_err *err)

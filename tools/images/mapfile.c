@@ -15,8 +15,9 @@
 #include "tools/common/cli.h"
 #include "tools/common/list.h"
 
-/* A block line has at most about 50; comments may be longer. */
+/* A block line has at most about 50; comments may be longer, but have an end. */
 #define LINE_BYTES 128
+#define COMMENT_BYTES_MAX 65536
 /* As ddrescue counts: no position is beyond. */
 #define POSITION_MAX ((uint64_t)INT64_MAX)
 
@@ -26,7 +27,8 @@ struct reading {
 	uint64_t nr_lines;
 	char line[LINE_BYTES]; /* without its end; as much as there is room for */
 	size_t len_bytes;
-	bool is_too_long, has_status, has_block;
+	size_t nr_more; /* bytes of the line for which there is no room */
+	bool has_status, has_block;
 	size_t at, used;
 	char buf[16 * 1024];
 };
@@ -48,7 +50,7 @@ static int bad_line(const struct reading *reading, const char *what, struct cow_
 static int next_line(struct reading *reading, bool *ret_more, struct cow_err *err)
 {
 	reading->len_bytes = 0;
-	reading->is_too_long = false;
+	reading->nr_more = 0;
 	*ret_more = false;
 	for (;;) {
 		char c;
@@ -68,8 +70,8 @@ static int next_line(struct reading *reading, bool *ret_more, struct cow_err *er
 			return 0;
 		if (reading->len_bytes < LINE_BYTES - 1)
 			reading->line[reading->len_bytes++] = c;
-		else
-			reading->is_too_long = true;
+		else if (++reading->nr_more > COMMENT_BYTES_MAX)
+			return bad_line(reading, "it is too long, or not text", err);
 	}
 }
 
@@ -192,7 +194,7 @@ static int one_line(struct reading *reading, struct cow_err *err)
 		text++;
 	if (*text == '#')
 		return 0;
-	if (strlen(reading->line) != reading->len_bytes || reading->is_too_long)
+	if (strlen(reading->line) != reading->len_bytes || reading->nr_more)
 		return bad_line(reading, "it is too long, or not text", err);
 	if (!*text)
 		return 0;
@@ -236,16 +238,9 @@ static int source_read(void *user, void *buf, size_t len_bytes, size_t *ret_len_
 		       struct cow_err *err)
 {
 	const struct map_source *source = user;
-	ssize_t got;
 
-	do
-		got = read(source->fd, buf, len_bytes);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return cli_refuse(err, -errno, "mapfile", NULL, "%s: cannot read: %s", source->path,
-				  strerror(errno));
-	*ret_len_bytes = (size_t)got;
-	return 0;
+	return byte_source_read_fd(source->fd, source->path, "mapfile", buf, len_bytes,
+				   ret_len_bytes, err);
 }
 
 int mapfile_load(struct mapfile *map, const char *path, struct cow_err *err)
@@ -254,6 +249,8 @@ int mapfile_load(struct mapfile *map, const char *path, struct cow_err *err)
 	const struct byte_source source = { source_read, &from, path };
 	int ret;
 
+	if (from.fd < 0 && cli_interrupted())
+		return cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted");
 	if (from.fd < 0)
 		return cli_refuse(err, -errno, "mapfile", NULL, "%s: %s", path, strerror(errno));
 	ret = mapfile_read(map, &source, err);

@@ -15,9 +15,12 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "tools/common/byte_source.h"
 #include "tools/common/cli.h"
 
 #define READ_BYTES (256 * 1024)
+/* Enough to tell a compression. */
+#define HEAD_BYTES 8
 
 struct tar_reader {
 	struct archive *archive;
@@ -31,25 +34,30 @@ struct tar_reader {
 	uint64_t offset_bytes; /* of the end of the block before */
 	const char *rest;      /* of a block that a text did not take */
 	size_t rest_bytes;
+	bool has_head; /* the file begins with what is in buf */
+	size_t head_bytes;
 	char buf[READ_BYTES];
 };
 
 static la_ssize_t on_read(struct archive *archive, void *user, const void **ret_buf)
 {
 	struct tar_reader *reader = user;
-	ssize_t got;
+	struct cow_err err = COW_ERR_INIT;
+	size_t got = reader->head_bytes;
 
-	do
-		got = read(reader->fd, reader->buf, sizeof(reader->buf));
-	while (got < 0 && errno == EINTR && !cli_interrupted());
-	if (got < 0) {
-		reader->read_code = errno;
-		archive_set_error(archive, errno, "%s", strerror(errno));
+	*ret_buf = reader->buf;
+	if (reader->has_head) {
+		reader->has_head = false;
+		return (la_ssize_t)got;
+	}
+	if (byte_source_read_fd(reader->fd, reader->name, "io", reader->buf, sizeof(reader->buf),
+				&got, &err)) {
+		reader->read_code = -err.code;
+		archive_set_error(archive, -err.code, "%s", strerror(-err.code));
 		return -1;
 	}
 	reader->read_bytes += (uint64_t)got;
-	*ret_buf = reader->buf;
-	return got;
+	return (la_ssize_t)got;
 }
 
 /* libarchive could not go on: the system's reason, else the tar's. */
@@ -71,19 +79,56 @@ static int fail(struct tar_reader *reader, struct cow_err *err)
 			  reason ? reason : "no reason given");
 }
 
-/* NOTE: not archive_read_support_filter_all(), which starts programs. */
+/* Compressions by how they begin. */
+static const struct magic {
+	size_t len;
+	const char *bytes;
+	int filter;
+} magics[] = {
+	{ 2, "\x1f\x8b", ARCHIVE_FILTER_GZIP },
+	{ 3, "BZh", ARCHIVE_FILTER_BZIP2 },
+	{ 6, "\3757zXZ", ARCHIVE_FILTER_XZ },
+	{ 4, "\x28\xb5\x2f\xfd", ARCHIVE_FILTER_ZSTD },
+	{ 4, "\x04\x22\x4d\x18", ARCHIVE_FILTER_LZ4 },
+};
+
+/*
+ * One compression at most, the one that the first bytes name: libarchive by itself
+ * would look for 25 inside each other, each with a window of its own, and start
+ * programs for some.
+ */
+static int filter_choose(struct archive *archive, const char *head, size_t len_bytes)
+{
+	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
+		if (len_bytes >= magics[i].len && !memcmp(head, magics[i].bytes, magics[i].len))
+			return archive_read_append_filter(archive, magics[i].filter);
+	return ARCHIVE_OK;
+}
+
 static int set_up(struct tar_reader *reader)
 {
-	struct archive *archive = reader->archive = archive_read_new();
-
-	if (!archive || archive_read_support_format_tar(archive) != ARCHIVE_OK ||
-	    archive_read_support_filter_gzip(archive) < ARCHIVE_WARN ||
-	    archive_read_support_filter_bzip2(archive) < ARCHIVE_WARN ||
-	    archive_read_support_filter_xz(archive) < ARCHIVE_WARN ||
-	    archive_read_support_filter_zstd(archive) < ARCHIVE_WARN ||
-	    archive_read_support_filter_lz4(archive) < ARCHIVE_WARN)
+	reader->archive = archive_read_new();
+	if (!reader->archive || archive_read_support_format_tar(reader->archive) != ARCHIVE_OK)
 		return -ENOMEM;
 	return 0;
+}
+
+/* The first bytes of a file, which may come in pieces. */
+static int head_read(struct tar_reader *reader, struct cow_err *err)
+{
+	size_t got = 1;
+	int ret = 0;
+
+	while (!ret && got && reader->head_bytes < HEAD_BYTES) {
+		ret = byte_source_read_fd(reader->fd, reader->name, "io",
+					  reader->buf + reader->head_bytes,
+					  sizeof(reader->buf) - reader->head_bytes, &got, err);
+		if (!ret)
+			reader->head_bytes += got;
+	}
+	reader->read_bytes = reader->head_bytes;
+	reader->has_head = reader->head_bytes;
+	return ret;
 }
 
 static int reader_new(const char *name, int fd, struct tar_reader **ret_reader, struct cow_err *err)
@@ -110,10 +155,15 @@ int tar_reader_open(const char *path, int fd, struct tar_reader **ret_reader, st
 
 	if (ret)
 		return ret;
-	if (archive_read_open((*ret_reader)->archive, *ret_reader, NULL, on_read, NULL) ==
-	    ARCHIVE_OK)
+	ret = head_read(*ret_reader, err);
+	if (!ret &&
+	    filter_choose((*ret_reader)->archive, (*ret_reader)->buf, (*ret_reader)->head_bytes) >=
+		    ARCHIVE_WARN &&
+	    archive_read_open((*ret_reader)->archive, *ret_reader, NULL, on_read, NULL) ==
+		    ARCHIVE_OK)
 		return 0;
-	ret = fail(*ret_reader, err);
+	if (!ret)
+		ret = fail(*ret_reader, err);
 	tar_reader_close(*ret_reader);
 	*ret_reader = NULL;
 	return ret;
@@ -126,7 +176,8 @@ int tar_reader_open_memory(const void *buf, size_t len_bytes, struct tar_reader 
 
 	if (ret)
 		return ret;
-	if (archive_read_open_memory((*ret_reader)->archive, buf, len_bytes) == ARCHIVE_OK)
+	if (filter_choose((*ret_reader)->archive, buf, len_bytes) >= ARCHIVE_WARN &&
+	    archive_read_open_memory((*ret_reader)->archive, buf, len_bytes) == ARCHIVE_OK)
 		return 0;
 	ret = fail(*ret_reader, err);
 	tar_reader_close(*ret_reader);
