@@ -83,13 +83,14 @@ int cow_skip_check(const struct cow_store *store, bool skips, uint64_t *ret_nr_b
 static uint64_t chunks_of(const struct cow_store *store, const struct cow_ranges *ranges,
 			  uint64_t *chunks, uint64_t room)
 {
-	uint64_t nr = 0, next = 0;
+	uint64_t nr = 0, next = 0, end = 0;
+	struct cow_segment range;
 
-	for (size_t i = 0; i < ranges->nr_items; i++) {
-		const struct cow_segment *range = &ranges->items[i];
-		uint64_t chunk = max_u64(chunk_of(range->offset_bytes, store->chunk_bytes), next);
+	while (cow_ranges_next(ranges, end, &range)) {
+		uint64_t chunk = max_u64(chunk_of(range.offset_bytes, store->chunk_bytes), next);
 
-		next = chunk_of(range->offset_bytes + range->len_bytes - 1, store->chunk_bytes) + 1;
+		end = range.offset_bytes + range.len_bytes;
+		next = chunk_of(end - 1, store->chunk_bytes) + 1;
 		for (; chunk < next; chunk++, nr++)
 			if (nr < room)
 				chunks[nr] = chunk;
@@ -100,11 +101,14 @@ static uint64_t chunks_of(const struct cow_store *store, const struct cow_ranges
 static int tell(const struct cow_ranges *untouched, const struct cow_merge_params *params,
 		struct cow_err *err)
 {
+	struct cow_segment range;
+	uint64_t at = 0;
 	int ret = 0;
 
-	for (size_t i = 0; params->skipped && !ret && i < untouched->nr_items; i++)
-		ret = params->skipped(params->user, untouched->items[i].offset_bytes,
-				      untouched->items[i].len_bytes, err);
+	while (params->skipped && !ret && cow_ranges_next(untouched, at, &range)) {
+		at = range.offset_bytes + range.len_bytes;
+		ret = params->skipped(params->user, range.offset_bytes, range.len_bytes, err);
+	}
 	return ret;
 }
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * ranges.c - a sorted array of byte ranges with insertion, removal and binary
- * search.
+ * ranges.c - a sorted list of byte ranges, in blocks.
+ *
+ * A block has BLOCK_ITEMS ranges at most and one at least; the blocks are in
+ * order. So a change moves what is behind it in one block, and now and then the
+ * pointers to blocks, wherever in the list it is: in one array, a million ranges
+ * that come from behind would be moved a million times.
  */
 #include "libcow/image/ranges.h"
 
@@ -14,59 +18,170 @@
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 
+#define BLOCK_ITEMS 256
+
+struct ranges_block {
+	size_t nr;
+	struct cow_segment items[BLOCK_ITEMS];
+};
+
+/* Of a range; behind the last one: nr_blocks, 0. */
+struct place {
+	size_t block, item;
+};
+
 static uint64_t end_of(const struct cow_segment *range)
 {
 	return range->offset_bytes + range->len_bytes;
 }
 
-/* The place of the first range that ends behind offset_bytes. */
-static size_t find(const struct cow_ranges *ranges, uint64_t offset_bytes)
+static struct cow_segment *range_at(const struct cow_ranges *ranges, struct place at)
 {
-	size_t low = 0, high = ranges->nr_items;
+	return at.block < ranges->nr_blocks ? &ranges->blocks[at.block]->items[at.item] : NULL;
+}
+
+/* The first range that ends behind offset_bytes. */
+static struct place find(const struct cow_ranges *ranges, uint64_t offset_bytes)
+{
+	size_t low = 0, high = ranges->nr_blocks;
+	struct place at;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
+		const struct ranges_block *block = ranges->blocks[middle];
 
-		if (end_of(&ranges->items[middle]) <= offset_bytes)
+		if (end_of(&block->items[block->nr - 1]) <= offset_bytes)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low;
+	at = (struct place){ low, 0 };
+	if (low == ranges->nr_blocks)
+		return at;
+	high = ranges->blocks[low]->nr;
+	for (low = 0; low < high;) {
+		size_t middle = low + (high - low) / 2;
+
+		if (end_of(&ranges->blocks[at.block]->items[middle]) <= offset_bytes)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	at.item = low;
+	return at;
 }
 
+/* One change adds a block at most. */
 static int make_room(struct cow_ranges *ranges, struct cow_err *err)
 {
-	struct cow_segment *items = (struct cow_segment *)cow_array_grow(
-		ranges->items, ranges->nr_items, &ranges->capacity, sizeof(*items));
+	struct ranges_block **blocks = (struct ranges_block **)cow_array_grow(
+		ranges->blocks, ranges->nr_blocks, &ranges->capacity, sizeof(*blocks));
 
-	if (!items)
+	if (blocks)
+		ranges->blocks = blocks;
+	if (!ranges->spare)
+		ranges->spare = (struct ranges_block *)malloc(sizeof(*ranges->spare));
+	if (!blocks || !ranges->spare)
 		return cow_fail(err, -ENOMEM, "no memory for more than %zu bad ranges",
 				ranges->nr_items);
-	ranges->items = items;
 	return 0;
 }
 
-/* Puts rows in the place of those from first up to next. */
-static void replace(struct cow_ranges *ranges, size_t first, size_t next,
-		    const struct cow_segment *rows, size_t nr_rows)
+/* Takes the spare one, empty, as the block at this place. */
+static struct ranges_block *block_insert(struct cow_ranges *ranges, size_t at)
 {
-	for (size_t i = first; i < next; i++)
-		ranges->total_bytes -= ranges->items[i].len_bytes;
-	memmove(&ranges->items[first + nr_rows], &ranges->items[next],
-		(ranges->nr_items - next) * sizeof(*ranges->items));
-	ranges->nr_items = ranges->nr_items - (next - first) + nr_rows;
-	for (size_t i = 0; i < nr_rows; i++) {
-		ranges->items[first + i] = rows[i];
-		ranges->total_bytes += rows[i].len_bytes;
+	struct ranges_block *block = ranges->spare;
+
+	memmove(&ranges->blocks[at + 1], &ranges->blocks[at],
+		(ranges->nr_blocks - at) * sizeof(struct ranges_block *));
+	ranges->spare = NULL;
+	ranges->blocks[at] = block;
+	ranges->nr_blocks++;
+	block->nr = 0;
+	return block;
+}
+
+static void block_remove(struct cow_ranges *ranges, size_t at)
+{
+	struct ranges_block *block = ranges->blocks[at];
+
+	memmove(&ranges->blocks[at], &ranges->blocks[at + 1],
+		(ranges->nr_blocks - at - 1) * sizeof(struct ranges_block *));
+	ranges->nr_blocks--;
+	if (ranges->spare)
+		free(block);
+	else
+		ranges->spare = block;
+}
+
+/* Half of a full block goes to a new one behind it. */
+static struct place split(struct cow_ranges *ranges, struct place at)
+{
+	struct ranges_block *full = ranges->blocks[at.block];
+	struct ranges_block *behind = block_insert(ranges, at.block + 1);
+
+	behind->nr = full->nr / 2;
+	full->nr -= behind->nr;
+	memcpy(behind->items, &full->items[full->nr], behind->nr * sizeof(*behind->items));
+	if (at.item > full->nr)
+		at = (struct place){ at.block + 1, at.item - full->nr };
+	return at;
+}
+
+/* In front of what is at this place; returns the place behind it. There is a
+ * spare block, or room in this one. */
+static struct place insert(struct cow_ranges *ranges, struct place at,
+			   const struct cow_segment *range)
+{
+	struct ranges_block *block;
+
+	/* the end of one block before the beginning of the next */
+	if (!at.item && at.block && ranges->blocks[at.block - 1]->nr < BLOCK_ITEMS) {
+		at.block--;
+		at.item = ranges->blocks[at.block]->nr;
 	}
+	if (at.block == ranges->nr_blocks)
+		block_insert(ranges, at.block);
+	else if (ranges->blocks[at.block]->nr == BLOCK_ITEMS && !at.item)
+		block_insert(ranges, at.block);
+	else if (ranges->blocks[at.block]->nr == BLOCK_ITEMS)
+		at = split(ranges, at);
+	block = ranges->blocks[at.block];
+	memmove(&block->items[at.item + 1], &block->items[at.item],
+		(block->nr - at.item) * sizeof(*block->items));
+	block->items[at.item] = *range;
+	block->nr++;
+	ranges->nr_items++;
+	ranges->total_bytes += range->len_bytes;
+	at.item++;
+	return at.item < block->nr ? at : (struct place){ at.block + 1, 0 };
+}
+
+/* Returns the place of the one that follows. */
+static struct place take_out(struct cow_ranges *ranges, struct place at)
+{
+	struct ranges_block *block = ranges->blocks[at.block];
+
+	ranges->total_bytes -= block->items[at.item].len_bytes;
+	ranges->nr_items--;
+	block->nr--;
+	memmove(&block->items[at.item], &block->items[at.item + 1],
+		(block->nr - at.item) * sizeof(*block->items));
+	if (block->nr && at.item < block->nr)
+		return at;
+	if (!block->nr)
+		block_remove(ranges, at.block);
+	else
+		at.block++;
+	return (struct place){ at.block, 0 };
 }
 
 int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
 		   struct cow_err *err)
 {
 	uint64_t start = offset_bytes, end = offset_bytes + len_bytes;
-	size_t first, next;
+	const struct cow_segment *range;
+	struct place at;
 	int ret;
 
 	if (!len_bytes)
@@ -75,52 +190,52 @@ int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t le
 	if (ret)
 		return ret;
 	/* one that ends where this begins is joined, too */
-	first = find(ranges, start ? start - 1 : 0);
-	for (next = first; next < ranges->nr_items && ranges->items[next].offset_bytes <= end;
-	     next++) {
-		start = min_u64(start, ranges->items[next].offset_bytes);
-		end = max_u64(end, end_of(&ranges->items[next]));
+	at = find(ranges, start ? start - 1 : 0);
+	while ((range = range_at(ranges, at)) && range->offset_bytes <= end) {
+		start = min_u64(start, range->offset_bytes);
+		end = max_u64(end, end_of(range));
+		at = take_out(ranges, at);
 	}
-	replace(ranges, first, next, &(struct cow_segment){ start, end - start }, 1);
+	insert(ranges, at, &(struct cow_segment){ start, end - start });
 	return 0;
 }
 
 int cow_ranges_remove(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t len_bytes,
 		      struct cow_err *err)
 {
-	uint64_t end = offset_bytes + len_bytes;
-	size_t first = find(ranges, offset_bytes), next = first, nr_rows = 0;
-	struct cow_segment rows[2];
+	uint64_t end = offset_bytes + len_bytes, first = end, last = offset_bytes;
+	const struct cow_segment *range;
+	struct place at;
 	int ret;
 
-	while (next < ranges->nr_items && ranges->items[next].offset_bytes < end)
-		next++;
-	if (!len_bytes || next == first)
+	if (!len_bytes || !cow_ranges_touch(ranges, offset_bytes, len_bytes))
 		return 0;
 	ret = make_room(ranges, err);
 	if (ret)
 		return ret;
-	if (ranges->items[first].offset_bytes < offset_bytes)
-		rows[nr_rows++] =
-			(struct cow_segment){ ranges->items[first].offset_bytes,
-					      offset_bytes - ranges->items[first].offset_bytes };
-	if (end_of(&ranges->items[next - 1]) > end)
-		rows[nr_rows++] =
-			(struct cow_segment){ end, end_of(&ranges->items[next - 1]) - end };
-	replace(ranges, first, next, rows, nr_rows);
+	at = find(ranges, offset_bytes);
+	while ((range = range_at(ranges, at)) && range->offset_bytes < end) {
+		first = min_u64(first, range->offset_bytes);
+		last = max_u64(last, end_of(range));
+		at = take_out(ranges, at);
+	}
+	if (first < offset_bytes)
+		at = insert(ranges, at, &(struct cow_segment){ first, offset_bytes - first });
+	if (last > end)
+		insert(ranges, at, &(struct cow_segment){ end, last - end });
 	return 0;
 }
 
 bool cow_ranges_next(const struct cow_ranges *ranges, uint64_t offset_bytes,
 		     struct cow_segment *ret_range)
 {
-	size_t at = find(ranges, offset_bytes);
+	const struct cow_segment *range = range_at(ranges, find(ranges, offset_bytes));
 	uint64_t start;
 
-	if (at == ranges->nr_items)
+	if (!range)
 		return false;
-	start = max_u64(ranges->items[at].offset_bytes, offset_bytes);
-	*ret_range = (struct cow_segment){ start, end_of(&ranges->items[at]) - start };
+	start = max_u64(range->offset_bytes, offset_bytes);
+	*ret_range = (struct cow_segment){ start, end_of(range) - start };
 	return true;
 }
 
@@ -134,6 +249,9 @@ bool cow_ranges_touch(const struct cow_ranges *ranges, uint64_t offset_bytes, ui
 
 void cow_ranges_clear(struct cow_ranges *ranges)
 {
-	free(ranges->items);
-	*ranges = (struct cow_ranges){ .items = NULL };
+	for (size_t i = 0; i < ranges->nr_blocks; i++)
+		free(ranges->blocks[i]);
+	free(ranges->blocks);
+	free(ranges->spare);
+	*ranges = (struct cow_ranges){ .blocks = NULL };
 }

@@ -2,17 +2,22 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * ranges.h - a set of byte ranges, ascending, neighbours joined: what of an
- * image cannot be read. Adding at or near the end is cheap, anywhere else
- * costs a move of what is behind.
+ * image cannot be read. There may be millions, and they come in any order: a
+ * merge goes through its list from behind.
  */
 #ifndef COW_IMAGE_RANGES_H
 #define COW_IMAGE_RANGES_H
 
 #include "libcow.h"
 
+struct ranges_block;
+
+/* All zero: an empty set. */
 struct cow_ranges {
-	struct cow_segment *items;
-	size_t nr_items, capacity;
+	struct ranges_block **blocks;
+	struct ranges_block *spare; /* so that no change can fail half-way */
+	size_t nr_blocks, capacity;
+	size_t nr_items;
 	uint64_t total_bytes; /* of all of them */
 };
 

@@ -4,6 +4,7 @@
 #include "tests/aids/test.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "libcow/image/image.h"
 #include "libcow/image/ranges.h"
@@ -20,7 +21,7 @@ static void ranges_are_a_set(void)
 	uint64_t random = test_seed();
 
 	for (int round = 0; round < 300; round++) {
-		struct cow_ranges ranges = { .items = NULL };
+		struct cow_ranges ranges = { .blocks = NULL };
 		uint8_t model[NR_SECTORS + 1] = { 0 };
 		uint64_t nr = test_random(&random) % 40;
 
@@ -59,6 +60,71 @@ static void ranges_are_a_set(void)
 		CHECK_EQ(ranges.total_bytes, nr);
 		cow_ranges_clear(&ranges);
 	}
+}
+
+#define NR_MANY ((uint64_t)1 << 17)
+
+/* So many that they fill blocks, and whole blocks go again. */
+static void many_ranges_are_a_set(void)
+{
+	static uint8_t model[NR_MANY + 1];
+	uint64_t random = test_seed(), at = 0, nr = 0, nr_ranges = 0;
+	struct cow_ranges ranges = { .blocks = NULL };
+	struct cow_segment range;
+
+	for (unsigned int i = 0; i < 150000; i++) {
+		uint64_t len = test_random(&random) % (i % 5000 ? 3 : NR_MANY / 8);
+		bool adds = test_random(&random) % (i < 100000 ? 4 : 2);
+
+		at = test_random(&random) % (NR_MANY - len);
+		if (adds)
+			OK(cow_ranges_add(&ranges, at, i % 5000 ? len : 2, err));
+		else
+			OK(cow_ranges_remove(&ranges, at, len, err));
+		memset(model + at, adds, adds && !(i % 5000) ? 2 : len);
+	}
+	for (at = 0; at < NR_MANY; at++) {
+		nr += model[at];
+		nr_ranges += model[at] && !model[at + 1];
+	}
+	CHECK_EQ(ranges.total_bytes, nr);
+	CHECK_EQ(ranges.nr_items, nr_ranges);
+	CHECK(nr_ranges > 10000);
+	for (at = 0; cow_ranges_next(&ranges, at, &range);
+	     at = range.offset_bytes + range.len_bytes) {
+		CHECK(!memchr(model + at, 1, range.offset_bytes - at));
+		CHECK(!memchr(model + range.offset_bytes, 0, range.len_bytes));
+	}
+	CHECK(!memchr(model + at, 1, NR_MANY - at));
+	cow_ranges_clear(&ranges);
+}
+
+/* regression: a merge goes through its list from behind, and each range that it
+ * met moved all that were there: a million took hours. */
+static void a_million_ranges_take_seconds_in_any_order(void)
+{
+	const uint64_t odd = 618033;
+	struct timespec start, end;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
+	for (int order = 0; order < 3; order++) {
+		struct cow_ranges ranges = { .blocks = NULL };
+		uint64_t nr = order == 1 ? 1000000 : 100000;
+
+		for (uint64_t i = 0; i < nr; i++) {
+			uint64_t at = order == 0 ? i : order == 1 ? nr - 1 - i : i * odd % nr;
+
+			OK(cow_ranges_add(&ranges, 2 * at, 1, err));
+		}
+		CHECK_EQ(ranges.nr_items, nr);
+		for (uint64_t i = 0; i < nr; i++)
+			OK(cow_ranges_remove(&ranges, 2 * (order == 1 ? i : i * odd % nr), 1, err));
+		CHECK(!ranges.nr_items && !ranges.total_bytes);
+		cow_ranges_clear(&ranges);
+	}
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
+	/* under a second; memory checkers and emulators take their time */
+	CHECK(end.tv_sec - start.tv_sec < 60);
 }
 
 static void bad_ranges_cannot_be_read_and_all_else_can(void)
@@ -329,6 +395,8 @@ int main(void)
 {
 	RUN(what_a_store_uses);
 	RUN(ranges_are_a_set);
+	RUN(many_ranges_are_a_set);
+	RUN(a_million_ranges_take_seconds_in_any_order);
 	RUN(bad_ranges_cannot_be_read_and_all_else_can);
 	RUN(patched_ranges_are_named_until_they_are_written);
 	RUN(skip_goes_on_sector_by_sector);
