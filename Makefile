@@ -236,6 +236,9 @@ relay-soak: all tests-bin  ## kernel and tools take turns on the same images, ki
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
+mutants:  ## changes of one line in libcow, each of which a test must notice (N=2 COW_SEED=S: two of them)
+	@python3 -B tests/mutants/run.py $(if $(N),--count $(N)) --directory $(B)/mutants
+
 # Images lie below the build directory: 12 GiB of space, and 3 GiB on /dev/shm.
 bench_env = $(test_env) ROUNDS='$(ROUNDS)' ONLY='$(ONLY)' SMALL='$(SMALL)' OUT='$(or $(OUT),$(B)/bench.txt)'
 bench: all tests-bin  ## speed beside what others do (ROUNDS=5 ONLY=merge SMALL=1 OUT=FILE)
@@ -336,6 +339,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
-	check-fast analyze lint quick check kernel kernel-soak relay-soak faults check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
