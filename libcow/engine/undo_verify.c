@@ -89,9 +89,10 @@ static int entry_verify(const struct verify *verify, const struct entry *entry, 
 	bool is_new = false, was_there;
 	int ret;
 
-	if (entry->len_bytes > RANGE_BYTES ||
+	if (!entry->len_bytes || entry->len_bytes > RANGE_BYTES ||
 	    !range_fits(entry->offset_bytes, entry->len_bytes, undo->target->size_bytes))
-		return cow_fail(err, -EBADMSG, "the undo file %s names a range outside the origin",
+		return cow_fail(err, -EBADMSG,
+				"the undo file %s names an empty range, or one outside the origin",
 				undo->data->name);
 	if (verify->view) {
 		ret = entry_matches(verify, verify->view, entry, &is_new, err);
