@@ -70,6 +70,21 @@ static int open_output(const char *path)
 	return ret;
 }
 
+/* Opens what look() has seen, and nothing that somebody has put there since. */
+static int open_special(const char *path)
+{
+	struct stat st;
+
+	file.fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	if (file.fd < 0)
+		return -errno;
+	if (!fstat(file.fd, &st) && st.st_dev == file.replaced.st_dev &&
+	    st.st_ino == file.replaced.st_ino && st.st_mode == file.replaced.st_mode)
+		return 0;
+	close(file.fd);
+	return -EEXIST;
+}
+
 int json_file_open(const char *target)
 {
 	int ret;
@@ -84,8 +99,7 @@ int json_file_open(const char *target)
 		return ret;
 	if (!file.is_special)
 		return open_output(target);
-	file.fd = open(target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-	return file.fd < 0 ? -errno : 0;
+	return open_special(target);
 }
 
 static int write_all(const char *text, size_t len, struct cow_err *err)
