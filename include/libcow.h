@@ -538,6 +538,7 @@ struct cow_geometry {
 
 #define COW_STORE_DAMAGED (1u << 0) /* read as the kernel would, mend nothing */
 #define COW_STORE_INVALID (1u << 1) /* read a store that is marked invalid */
+#define COW_STORE_STRICT (1u << 2)  /* refuse a list that may be cut short */
 
 struct cow_store;
 
@@ -782,6 +783,8 @@ struct cow_verdict {
 	struct cow_store_info info;
 	uint32_t empty;	    /* COW_EMPTY_*, with COW_CHECK_EMPTY */
 	uint64_t nr_behind; /* records behind an empty list, harmless ones too */
+	bool is_doubtful;   /* the list may be cut short, or go on in a copy of an area */
+	bool has_older;	    /* records of an older store stand behind the list */
 };
 #define COW_VERDICT_INIT                                                                           \
 	{                                                                                          \

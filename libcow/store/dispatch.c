@@ -42,7 +42,8 @@ int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_sto
 	int ret;
 
 	ret = cow_params_check(args->size, sizeof(*args), args->flags,
-			       COW_STORE_DAMAGED | COW_STORE_INVALID, "struct cow_store_args", err);
+			       COW_STORE_DAMAGED | COW_STORE_INVALID | COW_STORE_STRICT,
+			       "struct cow_store_args", err);
 	if (!ret)
 		ret = cow_store_find_ops(args, &ops, err);
 	if (!ret && args->sibling)

@@ -116,7 +116,8 @@ static int skip_origin(struct operands *operands, const struct operands_params *
 static uint32_t forced_flags(void)
 {
 	return (cli_forced("invalid") ? COW_STORE_INVALID : 0) |
-	       (cli_forced("damaged") ? COW_STORE_DAMAGED : 0);
+	       (cli_forced("damaged") ? COW_STORE_DAMAGED : 0) |
+	       (cli_forced("doubtful") ? 0 : COW_STORE_STRICT);
 }
 
 /* First as it should be; only then as --force allows, and that is remembered. */
@@ -125,7 +126,7 @@ static int open_store(struct operands *operands, struct layer *layer, struct cow
 {
 	int ret;
 
-	args->flags = 0;
+	args->flags = COW_STORE_STRICT;
 	ret = cow_store_open(args, &layer->store, err);
 	if (!ret || !*err->force || !cli_forced(err->force))
 		return ret;

@@ -28,7 +28,7 @@ struct operands {
 	size_t nr_layers;
 	struct cow_image *view; /* topmost, or the origin; belongs to operands */
 	bool fills_zero;	/* as asked for */
-	bool is_doubtful;	/* --force=invalid or damaged was needed */
+	bool is_doubtful;	/* --force=invalid, damaged or doubtful was needed */
 	struct cow_err doubt;	/* why */
 };
 

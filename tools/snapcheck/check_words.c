@@ -134,6 +134,21 @@ void check_print_summary(const struct check *check)
 	free(name);
 }
 
+/* One word for a monitor, the worst first. */
+static const char *state(const struct check *check)
+{
+	const struct cow_verdict *verdict = &check->verdict;
+
+	if (cow_report_count(check->report, COW_CLASS_LOST) || check->repaired.nr_lost)
+		return "lost";
+	/* with one finding of this class, the doubt is all there is */
+	if (verdict->is_doubtful && cow_report_count(check->report, COW_CLASS_DAMAGE) == 1)
+		return "doubtful";
+	if (cow_report_count(check->report, COW_CLASS_DAMAGE) || !verdict->view_right)
+		return "damaged";
+	return verdict->has_older ? "older-store-behind" : "sound";
+}
+
 void check_put_verdict(const struct check *check)
 {
 	struct json_object *counts = json_put_object(json_root(), "counts");
@@ -149,6 +164,7 @@ void check_put_verdict(const struct check *check)
 	json_put_bool(at, "valid", verdict->valid);
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
+	json_put_text(at, "state", state(check));
 	at = verdict->known ? json_put_object(json_root(), "store") : NULL;
 	json_put_text(at, "kind", verdict->info.kind);
 	json_put_u64(at, "chunk_bytes", verdict->info.chunk_bytes);

@@ -77,9 +77,9 @@ static const struct opts_spec spec = {
 		 "FILE is named .tar or .tar.SUFFIX. --files says what it leaves out (exit\n"
 		 "status 4 if by damage); to restore everything:\n"
 		 "tar --xattrs --xattrs-include='*' --acls -xpf.\n"
-		 "--force=invalid or --force=damaged reads such a store without mending it:\n"
+		 "--force=invalid, damaged or doubtful reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
-	.force_ids = "overwrite,invalid,damaged,busy,origin",
+	.force_ids = "overwrite,invalid,damaged,doubtful,busy,origin",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,

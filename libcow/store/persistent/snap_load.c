@@ -14,7 +14,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/core/chunkset.h"
-#include "libcow/store/persistent/snap_rules.h"
+#include "libcow/store/persistent/snap_end.h"
 #include "libcow/store/persistent/snap_kernel.h"
 
 struct load {
@@ -22,7 +22,9 @@ struct load {
 	struct snap_odd *odd; /* NULL: a record must be sound */
 	struct snap_bounds bounds;
 	uint64_t highest_new;
-	bool is_ascending; /* new chunks: then none occurs twice */
+	bool is_ascending;	      /* new chunks: then none occurs twice */
+	uint64_t copy_index, copy_of; /* an area with the bytes of another; UINT64_MAX: none */
+	bool is_strict;		      /* refuses a list that may be cut short */
 	struct cow_err *err;
 };
 
@@ -138,6 +140,59 @@ static void load_unreadable(const struct load *load, uint64_t area)
 		       area);
 }
 
+static int doubtful_refuse(const struct load *load, uint64_t index, const char *what)
+{
+	struct cow_image *cow = load->p->store.metadata;
+	int ret = cow_refuse(load->err, -EBADMSG, "doubtful", "doubtful",
+			     "the list of %s may be cut short: %s; snapcheck tells more", cow->name,
+			     what);
+
+	cow_err_place(load->err, cow->name, cow_snap_record_offset(&load->p->layout, index));
+	return ret;
+}
+
+static int note_copy(struct load *load, const uint8_t *sector, uint64_t index)
+{
+	const struct snap_layout *layout = &load->p->layout;
+	bool is_copy;
+	uint64_t of_area;
+	int ret = cow_snap_end_is_copy(load->p->store.metadata, layout,
+				       index / layout->records_per_area, sector, &of_area, &is_copy,
+				       load->err);
+
+	if (!ret && is_copy && load->copy_index == UINT64_MAX) {
+		load->copy_index = index;
+		load->copy_of = of_area;
+	}
+	return ret;
+}
+
+/* What stands behind the list while a merge of ours runs was merged. Behind an end
+ * within a sector nothing can be missing, and this is how most lists end. */
+static int refuse_cut(const struct load *load)
+{
+	const struct snap_store *p = load->p;
+	struct cow_label label;
+	struct snap_end end;
+	int ret;
+
+	if (cow_label_decode(p->header + SNAP_LABEL_OFFSET, &label) &&
+	    label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_MOVE)
+		return 0;
+	/* Where the list does not reach the other area, its records were moved. */
+	if (load->copy_index != UINT64_MAX &&
+	    p->nr_records > load->copy_of * p->layout.records_per_area)
+		return doubtful_refuse(load, load->copy_index,
+				       "a metadata area holds a copy of another one");
+	if (p->nr_records % SNAP_RECORDS_PER_SECTOR)
+		return 0;
+	ret = cow_snap_end_judge(p->store.metadata, p->store.origin, &load->bounds, p->nr_records,
+				 NULL, &end, load->err);
+	if (ret || (end.outcome != SNAP_END_CUT && end.outcome != SNAP_END_DOUBTFUL))
+		return ret;
+	return doubtful_refuse(load, end.behind_index, end.why);
+}
+
 static int load_list(struct load *load)
 {
 	struct snap_store *p = load->p;
@@ -150,6 +205,10 @@ static int load_list(struct load *load)
 	p->nr_records = 0;
 	ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, load->err);
 	while (!ret && !has_end && cow_snap_list_next(&list, &record, &index)) {
+		if (load->is_strict && index % p->layout.records_per_area == 0)
+			ret = note_copy(load, cow_snap_list_sector(&list), index);
+		if (ret)
+			break;
 		has_end = !record.new_chunk;
 		if (has_end) {
 			ret = load_end(load, cow_snap_list_sector(&list));
@@ -161,7 +220,9 @@ static int load_list(struct load *load)
 	if (list.error == -EIO)
 		load_unreadable(load, list.index / p->layout.records_per_area);
 	ret = cow_snap_list_close(&list, ret);
-	return ret || has_end ? ret : load_no_end(load);
+	if (!ret && !has_end)
+		ret = load_no_end(load);
+	return ret || !load->is_strict ? ret : refuse_cut(load);
 }
 
 static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
@@ -222,7 +283,13 @@ static void load_finish(struct load *load)
 int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err)
 {
 	AUTO_HANDLE(snap_odd) struct snap_odd *odd = NULL;
-	struct load load = { .p = p, .is_ascending = true, .err = err };
+	struct load load = {
+		.p = p,
+		.is_ascending = true,
+		.copy_index = UINT64_MAX,
+		.is_strict = flags & COW_STORE_STRICT,
+		.err = err,
+	};
 	int ret;
 
 	cow_snap_bounds_init(&load.bounds, &p->layout, p->store.origin);

@@ -131,8 +131,9 @@ static void live_sanitise(struct metadata_copy *copy, uint8_t *sector, uint64_t 
 	}
 }
 
-/* What stands behind the end of the list. */
-static void stale_sanitise(const struct metadata_copy *copy, uint8_t *records, unsigned int nr)
+/* What stands behind the end of the list, in its sector. */
+static void stale_sanitise(const struct metadata_copy *copy, uint8_t *records, uint64_t index,
+			   unsigned int nr)
 {
 	bool has_replaced = false;
 	struct snap_record record;
@@ -141,10 +142,12 @@ static void stale_sanitise(const struct metadata_copy *copy, uint8_t *records, u
 		if (is_all_zero(records, SNAP_RECORD_BYTES))
 			continue;
 		cow_snap_record_decode(records, &record);
-		if (!record.new_chunk || cow_snap_record_problem(&copy->bounds, &record)) {
+		if (!record.new_chunk) {
 			record = (struct snap_record){ !has_replaced, 0 };
 			has_replaced = true;
 		}
+		if (record.new_chunk)
+			record_replace(copy, &record, index + i);
 		cow_snap_record_encode(&record, records);
 	}
 }
@@ -190,7 +193,8 @@ static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t
 	}
 	live_sanitise(copy, sector, index, nr);
 	if (copy->has_end)
-		stale_sanitise(copy, sector + nr * SNAP_RECORD_BYTES, SNAP_RECORDS_PER_SECTOR - nr);
+		stale_sanitise(copy, sector + nr * SNAP_RECORD_BYTES, index + nr,
+			       SNAP_RECORDS_PER_SECTOR - nr);
 	return sector_put(copy, sector, memcmp(sector, from, sizeof(sector)), offset_bytes, err);
 }
 
@@ -203,6 +207,53 @@ static int highest_put(const struct metadata_copy *copy, struct cow_err *err)
 		return 0;
 	put_le64(raw, copy->highest_new);
 	return cow_image_pwrite(copy->to, raw, sizeof(raw), copy->highest_offset + 8, err);
+}
+
+/* What a check says of a list depends on the first records behind it. *ret_is_end:
+ * they end in this sector. */
+static int behind_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t index,
+		       bool *ret_is_end, struct cow_err *err)
+{
+	uint64_t offset_bytes = cow_snap_record_offset(&copy->layout, index);
+	uint8_t sector[COW_SECTOR_BYTES] = { 0 };
+	struct snap_record record;
+	bool has_any = false;
+
+	for (uint64_t at = 0; at < sizeof(sector) && !*ret_is_end; at += SNAP_RECORD_BYTES) {
+		cow_snap_record_decode(from + at, &record);
+		*ret_is_end = has_any && !record.new_chunk;
+		has_any = has_any || record.new_chunk;
+		if (!record.new_chunk)
+			continue;
+		record_replace(copy, &record, index + at / SNAP_RECORD_BYTES);
+		cow_snap_record_encode(&record, sector + at);
+	}
+	return sector_put(copy, sector, memcmp(sector, from, sizeof(sector)), offset_bytes, err);
+}
+
+/* From the area behind the one in which the list ends, to the end of what stands
+ * there first. */
+static int behind_list_copy(struct metadata_copy *copy, uint64_t from, struct cow_err *err)
+{
+	bool is_end = false, has_begun = false;
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
+	int ret = cow_snap_list_open(&list, copy->from, &copy->layout, from, err);
+
+	list.callbacks = copy->callbacks;
+	list.phase = "copy";
+	while (!ret && !is_end && cow_snap_list_next(&list, &record, &index)) {
+		bool is_zero = is_all_zero(cow_snap_list_sector(&list), COW_SECTOR_BYTES);
+
+		if (has_begun && !record.new_chunk)
+			break;
+		has_begun = has_begun || !is_zero;
+		if (!is_zero)
+			ret = behind_copy(copy, cow_snap_list_sector(&list), index, &is_end, err);
+		cow_snap_list_skip_sector(&list);
+	}
+	return cow_snap_list_close(&list, ret);
 }
 
 /* The list as this chunk size has it, to the end of the area in which it ends. */
@@ -226,8 +277,11 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 		ret = sector_copy(copy, cow_snap_list_sector(&list), index, err);
 		cow_snap_list_skip_sector(&list);
 	}
+	index = list.index;
 	ret = cow_snap_list_close(&list, ret);
-	return ret ? ret : highest_put(copy, err);
+	if (!ret)
+		ret = highest_put(copy, err);
+	return ret || !copy->has_end ? ret : behind_list_copy(copy, index, err);
 }
 
 /* The chunk size that a check goes by; 0: it does not get so far. */

@@ -14,6 +14,19 @@
 #define SAFE COW_PROBLEM_SAFE
 
 static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
+	[SNAP_AREA_COPIED] = {
+		.problem = {
+			.id = "persistent.area-copied",
+			.klass = COW_CLASS_DAMAGE,
+			.flags = FIXABLE,
+			.summary = "a metadata area holds a copy of another area",
+			.kernel = "reads wrong data for the exceptions that the area held before",
+			.fix = "do not activate and do not merge it; with -o the exceptions that are left are saved to a new store",
+			.question = "drop the copy from the list",
+		},
+		.action = SNAP_DO_COPIED,
+		.loses = SNAP_LOSES_ALWAYS,
+	},
 	[SNAP_AREA_GARBAGE] = {
 		.problem = {
 			.id = "persistent.area-garbage",
@@ -255,6 +268,29 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 			.fix = "nothing needs to be done",
 		},
 	},
+	[SNAP_LIST_CUT] = {
+		.problem = {
+			.id = "persistent.list-cut",
+			.klass = COW_CLASS_DAMAGE,
+			.flags = FIXABLE,
+			.summary = "part of the list is zeros, and exceptions stand behind the gap",
+			.kernel = "shows the origin for the missing exceptions and for those behind the gap",
+			.fix = "do not activate and do not merge it; with -o the exceptions behind the gap are saved to a new store",
+			.question = "append the exceptions behind the gap to the list",
+		},
+		.action = SNAP_DO_SALVAGE,
+		.loses = SNAP_LOSES_ALWAYS,
+	},
+	[SNAP_LIST_DOUBTFUL] = {
+		.problem = {
+			.id = "persistent.list-doubtful",
+			.klass = COW_CLASS_DAMAGE,
+			.summary = "the list ends where zeros may have cut it, and records stand behind it",
+			.kernel = "shows the origin for what may be missing",
+			.fix = "give the origin too: its data may decide; --force=doubtful uses the list as it is",
+		},
+		.action = SNAP_DO_LEAVE,
+	},
 	[SNAP_LIST_WITHOUT_END] = {
 		.problem = {
 			.id = "persistent.list-without-end",
@@ -351,6 +387,15 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		.action = SNAP_DO_DROP,
 		.loses = SNAP_LOSES_OF_KNOWN_ORIGIN,
 	},
+	[SNAP_OLDER_RECORDS] = {
+		.problem = {
+			.id = "persistent.older-records",
+			.klass = COW_CLASS_NOTE,
+			.summary = "records of an older store, or merged ones, stand behind the end of the list",
+			.kernel = "ignores them, and zeroes an area before it uses it",
+			.fix = "nothing needs to be done",
+		},
+	},
 	[SNAP_OTHER_CHUNK_SIZE] = {
 		.problem = {
 			.id = "persistent.other-chunk-size",
@@ -369,12 +414,37 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 			.fix = "nothing needs to be done",
 		},
 	},
+	[SNAP_RECORDS_BEHIND_EMPTY] = {
+		.problem = {
+			.id = "persistent.records-behind-empty",
+			.klass = COW_CLASS_NOTE,
+			.flags = FIXABLE,
+			.summary = "the list is empty, and records stand behind it",
+			.kernel = "shows the origin",
+			.fix = "nothing, if this snapshot is new or was merged; if it held data, its first area was lost: keep a copy",
+			.question = "append the exceptions behind the gap to the list",
+		},
+		.action = SNAP_DO_SALVAGE,
+		.loses = SNAP_LOSES_ALWAYS,
+	},
 	[SNAP_STALE_RECORDS] = {
 		.problem = {
 			.id = "persistent.stale-records",
 			.klass = COW_CLASS_NOTE,
-			.flags = FIXABLE | SAFE,
+			.flags = FIXABLE,
 			.summary = "bytes that are not zero stand behind the end of the list",
+			.kernel = "ignores them, until one more exception makes the next one live",
+			.fix = "they are zeroed",
+			.question = "zero the rest of the area",
+		},
+		.action = SNAP_DO_STALE,
+	},
+	[SNAP_TORN_COMMIT] = {
+		.problem = {
+			.id = "persistent.torn-commit",
+			.klass = COW_CLASS_NOTE,
+			.flags = FIXABLE | SAFE,
+			.summary = "a commit or a merge was cut off: some of its records stand behind the end of the list",
 			.kernel = "ignores them, until one more exception makes the next one live",
 			.fix = "they are zeroed",
 			.question = "zero the rest of the area",

@@ -13,6 +13,7 @@
 /* In the order of the ids. */
 enum snap_problem {
 	SNAP_SOUND, /* no finding */
+	SNAP_AREA_COPIED,
 	SNAP_AREA_GARBAGE,
 	SNAP_CHUNK_SIZE_CANDIDATE,
 	SNAP_CHUNK_SIZE_CONTRADICTED,
@@ -34,6 +35,8 @@ enum snap_problem {
 	SNAP_INVALID,
 	SNAP_LAST_AREA_ROOM,
 	SNAP_LEAKED_CHUNKS,
+	SNAP_LIST_CUT,
+	SNAP_LIST_DOUBTFUL,
 	SNAP_LIST_WITHOUT_END,
 	SNAP_MERGE_IN_PROGRESS,
 	SNAP_METADATA_UNREADABLE,
@@ -42,9 +45,12 @@ enum snap_problem {
 	SNAP_NEW_CHUNK_METADATA,
 	SNAP_NEW_CHUNK_TOP_BYTE,
 	SNAP_OLD_CHUNK_BEYOND_ORIGIN,
+	SNAP_OLDER_RECORDS,
 	SNAP_OTHER_CHUNK_SIZE,
 	SNAP_OUT_OF_ORDER,
+	SNAP_RECORDS_BEHIND_EMPTY,
 	SNAP_STALE_RECORDS,
+	SNAP_TORN_COMMIT,
 	SNAP_NR_PROBLEMS
 };
 
@@ -68,6 +74,9 @@ enum snap_action {
 	SNAP_DO_GARBAGE, /* end the list in front of it */
 	SNAP_DO_HOLE,	 /* close it */
 	SNAP_DO_STALE,	 /* zero what stands behind the list */
+	SNAP_DO_COPIED,	 /* drop all records of the area */
+	SNAP_DO_SALVAGE, /* put what stands behind a gap of the list behind its end */
+	SNAP_DO_LEAVE,	 /* what stands behind the list, whatever else is mended */
 };
 
 /* When mending it gives up data that is there, or may be, but not on this image

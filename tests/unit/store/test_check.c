@@ -49,7 +49,7 @@ static const struct {
 	/* end of the list */
 	{ "header\nauto 5 2\nzero 1\nrecord 7 5", P "hole", true, false },
 	{ "header\nauto 5 2\nzero 1\nrecord 7 3", P "stale-records", true, true },
-	{ "header\nauto 5 2\nat 0 64\nrecord 7 66", P "stale-records", true, true },
+	{ "header\nauto 5 2\nat 0 64\nrecord 7 66", P "torn-commit", true, true },
 	{ "header\nauto 5 2\nrecord 100 0", P "stale-records", true, true },
 	{ "header\nauto 5 2\nat 0 255\nrecord 9 0", P "stale-records", true, true },
 	{ "size 4M\nheader\nauto 5 256\nrecord 0xdeadbeef 0xdeadbeef01\n"

@@ -188,6 +188,7 @@ static void one_store(uint64_t nr, uint64_t *random)
 	struct damage damage;
 	uint8_t *copy, *unharmed;
 	uint64_t writes, lost, nr_harms;
+	bool is_doubted;
 
 	damage_make(&damage, random);
 	unharmed = malloc(damage.cow_bytes);
@@ -207,7 +208,9 @@ static void one_store(uint64_t nr, uint64_t *random)
 		counts[3]++;
 		goto done;
 	}
-	must(before.is_legal == !seen.has_damage,
+	/* The kernel loads a list that was cut short; what it was is not in its rules. */
+	is_doubted = verdict.is_doubtful && nr_harms;
+	must(before.is_legal == !seen.has_damage || (before.is_legal && is_doubted),
 	     before.is_legal ? "the model says legal" : "the model says damaged", &damage, &seen,
 	     nr);
 	if (before.is_legal && nr_harms)
@@ -216,7 +219,9 @@ static void one_store(uint64_t nr, uint64_t *random)
 	CHECK(!check(cow, &left, &again));
 	must(!strstr(left.ids, "duplicate-new") || is_full(&again.info), "there was room", &damage,
 	     &left, nr);
-	must(!left.has_left || !verdict.known, "not all was mended", &damage, &left, nr);
+	/* A doubt stays, or rubbish was cut off and a record or two stand behind it. */
+	must(!left.has_left || !verdict.known || (again.is_doubtful && nr_harms),
+	     "not all was mended", &damage, &left, nr);
 	must(seen.has_damage || !memcmp(copy, damage.cow, 8), "a good header was changed", &damage,
 	     &left, nr);
 	writes = nr_writes(cow);

@@ -100,6 +100,8 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 				   LABEL_BYTES);
 		return;
 	}
+	check->is_merging = label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_MOVE;
+	check->was_merged = label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_DONE;
 	if (label.job == LABEL_JOB_MERGE && label.phase != LABEL_PHASE_DONE)
 		cow_snap_check_add(check, SNAP_MERGE_IN_PROGRESS, SNAP_LABEL_OFFSET, LABEL_BYTES,
 				   "a merge of %" PRIu64 " exceptions into an origin of %" PRIu64
@@ -368,5 +370,7 @@ int cow_snap_check(const struct cow_store_args *args, const struct cow_check_par
 	verdict->kernel_loads = !check.kernel_refuses;
 	verdict->view_right = verdict->kernel_loads && !check.is_damaged;
 	verdict->merge_right = verdict->view_right;
+	verdict->is_doubtful = check.is_doubtful;
+	verdict->has_older = check.has_older;
 	return 0;
 }

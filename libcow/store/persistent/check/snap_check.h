@@ -12,7 +12,7 @@
 
 #include "libcow/core/chunkset.h"
 #include "libcow/core/report.h"
-#include "libcow/store/persistent/snap_rules.h"
+#include "libcow/store/persistent/snap_end.h"
 
 struct snap_check {
 	const struct cow_store_args *args;
@@ -24,11 +24,16 @@ struct snap_check {
 	struct snap_layout layout;
 	struct snap_bounds bounds;
 
-	bool kernel_refuses; /* to load it */
-	bool kernel_wipes;   /* it is new to the kernel */
-	bool is_invalid;     /* the header says so */
-	bool is_damaged;     /* a finding of that class or worse */
-	bool has_other_size; /* a list where another chunk size would put it */
+	bool kernel_refuses;	      /* to load it */
+	bool kernel_wipes;	      /* it is new to the kernel */
+	bool is_invalid;	      /* the header says so */
+	bool is_damaged;	      /* a finding of that class or worse */
+	bool has_other_size;	      /* a list where another chunk size would put it */
+	bool is_merging;	      /* our label says so: what stands behind the list is merged */
+	bool was_merged;	      /* our label says that a merge of ours emptied the list */
+	bool is_doubtful;	      /* the list may be cut short, or an area is a copy */
+	uint64_t copy_index, copy_of; /* an area with the bytes of another; UINT64_MAX: none */
+	bool has_older;		      /* records of an older store stand behind it */
 
 	/* The list. */
 	struct cow_chunkset *olds;    /* of the sound records */
@@ -51,6 +56,13 @@ struct snap_check {
 __attribute__((format(printf, 5, 6))) void
 cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint64_t offset_bytes,
 		   uint64_t len_bytes, const char *format, ...);
+
+/* snap_check_end.c: is the area that begins with this sector a copy? And: does
+ * the list end where it should? *ret_is_settled: all was said about what stands
+ * behind it. Errors: -EIO, -ENOMEM, -ECANCELED. */
+int cow_snap_check_copy(struct snap_check *check, const uint8_t *sector, uint64_t index,
+			struct cow_err *err);
+int cow_snap_check_end(struct snap_check *check, bool *ret_is_settled, struct cow_err *err);
 
 /* Reads the whole list. Errors: -EIO, -ENOMEM, -ECANCELED. */
 int cow_snap_check_list(struct snap_check *check, struct cow_err *err);

@@ -244,19 +244,22 @@ static int tail_check(struct snap_check *check, struct cow_err *err)
 	uint64_t within = check->nr_records % check->layout.records_per_area;
 	uint64_t offset = cow_snap_record_offset(&check->layout, check->nr_records);
 	uint64_t end = offset - within * SNAP_RECORD_BYTES + check->layout.chunk_bytes;
-	uint64_t in_sector = within % SNAP_RECORDS_PER_SECTOR, len;
+	uint64_t len;
 	/* bounded: COW_PIECE_BYTES at most */
 	AUTO_FREE uint8_t *buf = malloc(min_u64(check->layout.chunk_bytes, COW_PIECE_BYTES));
+	bool is_settled;
 	int ret;
 
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
-	ret = cow_image_pread(check->cow, buf, COW_SECTOR_BYTES,
-			      offset - in_sector * SNAP_RECORD_BYTES, err);
+	ret = cow_snap_sector_read(check->cow, &check->layout, check->nr_records, buf, err);
 	if (ret)
 		return ret;
 	if (hole_check(check, buf))
 		return 0;
+	ret = cow_snap_check_end(check, &is_settled, err);
+	if (ret || is_settled)
+		return ret;
 	ret = stale_find(check, buf, &offset, end, &len, err);
 	if (ret || !len)
 		return ret;
@@ -292,9 +295,16 @@ static int piece_begin(struct snap_check *check, const struct snap_list *list, u
 	struct cow_segment bad;
 	const uint8_t *sector = cow_snap_list_sector(list);
 
+	int ret;
+
 	*ret_is_doubtful = cow_image_next_bad(check->cow, 0, &bad);
-	if (index % check->layout.records_per_area || check->garbage_index != UINT64_MAX ||
-	    check->is_list_certain || !is_garbage(check, sector, index))
+	if (index % check->layout.records_per_area)
+		return 0;
+	ret = cow_snap_check_copy(check, sector, index, err);
+	if (ret)
+		return ret;
+	if (check->garbage_index != UINT64_MAX || check->is_list_certain ||
+	    !is_garbage(check, sector, index))
 		return 0;
 	return garbage_check(check, index, err);
 }
@@ -357,7 +367,7 @@ int cow_snap_check_list(struct snap_check *check, struct cow_err *err)
 
 	check->is_damaged = false;
 	check->is_ascending = true;
-	check->garbage_index = UINT64_MAX;
+	check->garbage_index = check->copy_index = UINT64_MAX;
 	check->last_new = check->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
 	check->next_area = cow_snap_area_behind(&check->layout, check->last_new);
 	ret = cow_chunkset_new(&check->olds, err);

@@ -31,6 +31,8 @@ struct repair {
 	uint8_t header[SNAP_HEADER_BYTES]; /* as it will be */
 	bool is_header_changed;
 	bool doubts_origin;
+	bool was_wiped; /* the header was lost, and perhaps more */
+	bool is_doubtful;
 	struct snap_losses losses;
 	struct cow_err *err;
 };
@@ -123,6 +125,13 @@ static bool is_allowed(const struct repair *repair, enum snap_problem problem)
 	const struct snap_problem_row *row = cow_snap_problem_row(problem);
 	uint32_t flags = repair->params->flags;
 
+	/* what looks like an older store may be what is left of this one; and a
+	 * record that stands twice may stand in the place of another */
+	if (repair->is_doubtful && (flags & COW_REPAIR_SAFE || (problem == SNAP_DUPLICATE_RECORD &&
+								!(flags & COW_REPAIR_LOST))))
+		return false;
+	if (problem == SNAP_RECORDS_BEHIND_EMPTY && !repair->was_wiped)
+		return false;
 	if (problem == SNAP_INVALID)
 		return flags & COW_REPAIR_REVALIDATE;
 	/* who names the chunk size decides */
@@ -362,6 +371,8 @@ static int repair_round(struct repair *repair, bool *ret_changed)
 		ret = look(repair, repair->cow, &mends, &verdict);
 	if (!ret) {
 		repair->result->nr_left = count_left(&mends);
+		repair->was_wiped = repair->was_wiped || verdict.wiped;
+		repair->is_doubtful = verdict.is_doubtful;
 		ret = round_over(repair, &mends, &verdict, ret_changed);
 	}
 	mends_free(&mends);

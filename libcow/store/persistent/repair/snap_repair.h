@@ -56,6 +56,9 @@ struct snap_plan {
 	uint64_t nr_unknown;	  /* records were overwritten, at least so many */
 	uint64_t nr_lossy;	  /* findings that are mended by giving up data */
 	bool cuts_tail;		  /* even if nothing is dropped */
+	bool is_salvaged;	  /* the hole ends where other records begin, and all stay */
+	bool cuts_garbage;	  /* with the area that holds it */
+	bool leaves_tail;	  /* what stands behind the list may be of it */
 	bool keeps_tail;	  /* what stands behind the list was to be left */
 };
 
@@ -68,6 +71,10 @@ bool cow_snap_plan_is_empty(const struct snap_plan *plan);
 /* snap_repair_hole.c: adds the live records behind first_hole to the list,
  * and drops what stands between them. Errors: -EIO, -ENOMEM. */
 int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err);
+/* Of a list that was cut short: drops the empty records between its end and the
+ * record at index, and adds those from there to the next end. Errors: -EIO,
+ * -ENOMEM. */
+int cow_snap_plan_salvage(struct snap_plan *plan, uint64_t index, struct cow_err *err);
 
 /* What the view loses by a repair; snap_repair_lost.c. */
 struct snap_losses {

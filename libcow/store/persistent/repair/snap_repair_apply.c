@@ -136,7 +136,7 @@ static int cut(const struct snap_plan *plan, uint64_t end, struct cow_err *err)
 	uint64_t stop = (end / per_area + 1) * per_area;
 	int ret;
 
-	if (plan->keeps_tail)
+	if (plan->keeps_tail || (plan->leaves_tail && !plan->cuts_garbage))
 		stop = min_u64(stop, plan->nr_records);
 	if (end / per_area >= plan->layout.nr_areas || end >= stop)
 		return 0;

@@ -136,8 +136,8 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 	uint64_t index;
 
 	if (!mend->is_wanted) {
-		plan->keeps_tail =
-			plan->keeps_tail || action == SNAP_DO_HOLE || action == SNAP_DO_STALE;
+		plan->keeps_tail |= action == SNAP_DO_HOLE || action == SNAP_DO_STALE;
+		plan->leaves_tail |= mend->problem == SNAP_LIST_CUT || action == SNAP_DO_LEAVE;
 		return 0;
 	}
 	index = cow_snap_record_index(&plan->layout, mend->offset_bytes);
@@ -161,7 +161,7 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 		plan->nr_unknown++;
 		planner->has_lost = true;
 		plan->nr_records = min_u64(plan->nr_records, index);
-		plan->cuts_tail = true;
+		plan->cuts_tail = plan->cuts_garbage = true;
 		return 0;
 	case SNAP_DO_HOLE:
 		plan->first_hole = plan->nr_records;
@@ -169,6 +169,14 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 	case SNAP_DO_STALE:
 		plan->cuts_tail = true;
 		return 0;
+	case SNAP_DO_COPIED:
+		/* what the area held, nobody knows */
+		plan->nr_unknown +=
+			min_u64(plan->layout.records_per_area, plan->nr_records - index);
+		return places_drop(planner, index, plan->layout.records_per_area);
+	case SNAP_DO_SALVAGE:
+		planner->has_lost = true;
+		return cow_snap_plan_salvage(plan, index, planner->err);
 	default:
 		return 0; /* of the header */
 	}
@@ -392,7 +400,7 @@ int cow_snap_plan_make(struct snap_plan *plan, const struct snap_mends *mends, s
 	plan->first_hole = UINT64_MAX;
 	ret = mends_plan(&planner, mends);
 	cow_snap_edits_sort(&plan->runs);
-	if (!ret && plan->first_hole != UINT64_MAX)
+	if (!ret && plan->first_hole != UINT64_MAX && !plan->is_salvaged)
 		ret = cow_snap_plan_hole(plan, err);
 	/* all that is behind it stands in front of it, too */
 	if (plan->first_hole == plan->nr_records)

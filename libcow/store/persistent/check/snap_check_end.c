@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * snap_check_end.c - findings about a list that may be cut short, or go on in a
+ * copy of another area. snap_end.c has the rule.
+ */
+#include <inttypes.h>
+
+#include "libcow/store/persistent/check/snap_check.h"
+
+int cow_snap_check_copy(struct snap_check *check, const uint8_t *sector, uint64_t index,
+			struct cow_err *err)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t of_area;
+	bool is_copy;
+	int ret;
+
+	/* a merge moves records that it keeps (I13) */
+	if (check->is_merging || check->copy_index != UINT64_MAX)
+		return 0;
+	ret = cow_snap_end_is_copy(check->cow, layout, index / layout->records_per_area, sector,
+				   &of_area, &is_copy, err);
+	if (!ret && is_copy) {
+		check->copy_index = index;
+		check->copy_of = of_area;
+	}
+	return ret;
+}
+
+/* Where the list does not reach the other area, its records were moved. */
+static void copy_add(struct snap_check *check)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t area = check->copy_index / layout->records_per_area;
+
+	if (check->copy_index == UINT64_MAX ||
+	    check->nr_records <= check->copy_of * layout->records_per_area)
+		return;
+	check->is_doubtful = true;
+	cow_snap_check_add(check, SNAP_AREA_COPIED,
+			   cow_snap_record_offset(layout, check->copy_index), layout->chunk_bytes,
+			   "area %" PRIu64 " holds the same bytes as area %" PRIu64
+			   ", where they belong: what area %" PRIu64
+			   " held is lost, and the list behind it is not to be trusted",
+			   area, check->copy_of, area);
+}
+
+static void end_add(struct snap_check *check, enum snap_problem problem, const struct snap_end *end)
+{
+	uint64_t per_area = check->layout.records_per_area;
+
+	check->is_doubtful |= problem == SNAP_LIST_CUT || problem == SNAP_LIST_DOUBTFUL;
+	check->has_older |= problem == SNAP_OLDER_RECORDS;
+	cow_snap_check_add(
+		check, problem, cow_snap_record_offset(&check->layout, end->behind_index),
+		SNAP_RECORD_BYTES,
+		"the list ends at record %" PRIu64 " of area %" PRIu64 "; %" PRIu64
+		" records stand behind it, from record %" PRIu64 " of area %" PRIu64 " on%s%s",
+		end->nr_records % per_area, end->nr_records / per_area, end->nr_behind,
+		end->behind_index % per_area, end->behind_index / per_area, *end->why ? ": " : "",
+		end->why);
+}
+
+static void cut_add(struct snap_check *check, const struct snap_end *end)
+{
+	uint64_t per_area = check->layout.records_per_area;
+
+	check->is_doubtful = true;
+	cow_snap_check_add(
+		check, SNAP_LIST_CUT, cow_snap_record_offset(&check->layout, end->behind_index),
+		SNAP_RECORD_BYTES,
+		"the list is cut short at record %" PRIu64 " of area %" PRIu64 ": about %" PRIu64
+		" records are missing, %" PRIu64 " are intact behind them (%s)",
+		end->nr_records % per_area, end->nr_records / per_area,
+		end->behind_index - end->nr_records, end->nr_behind, end->why);
+}
+
+/* A merge of ours that finished zeroed area 0 and the first sector of area 1. */
+static bool is_merged(const struct snap_check *check, const struct snap_end *end)
+{
+	return check->was_merged &&
+	       end->behind_index >= check->layout.records_per_area + SNAP_RECORDS_PER_SECTOR;
+}
+
+int cow_snap_check_end(struct snap_check *check, bool *ret_is_settled, struct cow_err *err)
+{
+	struct snap_end end;
+	int ret;
+
+	*ret_is_settled = false;
+	copy_add(check);
+	if (check->is_merging)
+		return 0;
+	ret = cow_snap_end_judge(check->cow, check->origin, &check->bounds, check->nr_records,
+				 check->callbacks, &end, err);
+	if (ret)
+		return ret;
+	switch (end.outcome) {
+	case SNAP_END_CLEAN:
+	case SNAP_END_STALE:
+		return 0;
+	case SNAP_END_OLDER:
+		end_add(check, SNAP_OLDER_RECORDS, &end);
+		return 0;
+	case SNAP_END_EMPTY:
+		if (!is_merged(check, &end))
+			end_add(check, SNAP_RECORDS_BEHIND_EMPTY, &end);
+		return 0;
+	case SNAP_END_TORN:
+		end_add(check, SNAP_TORN_COMMIT, &end);
+		break;
+	case SNAP_END_CUT:
+		cut_add(check, &end);
+		break;
+	case SNAP_END_DOUBTFUL:
+		end_add(check, SNAP_LIST_DOUBTFUL, &end);
+		break;
+	}
+	*ret_is_settled = true;
+	return 0;
+}

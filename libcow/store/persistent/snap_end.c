@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * snap_end.c - does the list end where its writer ended it?
+ *
+ * An area or a sector that was overwritten with zeros ends the list early, and
+ * the rest of it stands behind the hole. But records of an older store of the
+ * same device stand behind a list, too, and so do records that a merge has
+ * finished with. What tells them apart, in this order:
+ *
+ * - A sector is written whole. Behind an end within a sector (its record is
+ *   not the first of one) nothing was lost to zeros: what stands in later areas
+ *   is older.
+ * - The kernel zeroes area k + 1 before it fills area k. So where area k is
+ *   used to its end and area k + 1 begins with sound records, zeros within
+ *   area k are a hole.
+ * - Two stores of one origin may hold the same chunk, one list never does.
+ * - A sequential write gives a run of chunks. Where the run goes on behind the
+ *   zeros exactly as far as the missing records would take it, they are missing.
+ * - Data that the origin holds, too, was merged or never acknowledged.
+ *
+ * Where none of this decides, the answer is that it cannot be told. Only what
+ * stands first behind the end is used: behind the rest of a list that was cut
+ * an even older store may follow.
+ */
+#include "libcow/store/persistent/snap_end.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/core/chunkset.h"
+
+/* So many records are compared with the origin; more would not say more. */
+#define COMPARED_MAX 32
+
+struct judge {
+	struct cow_image *cow, *origin;
+	const struct snap_bounds *bounds;
+	const struct snap_layout *layout;
+	const struct cow_callbacks *callbacks;
+	struct snap_end *end;
+	struct snap_record last, first; /* of the list; behind it */
+	bool is_plausible;		/* what stands behind it */
+	bool is_next_area_used;		/* sound records begin behind the area of the end */
+	bool has_common;		/* a chunk of the list occurs behind it */
+	bool has_data;			/* data other than zeros was compared */
+	bool is_in_origin;		/* ... and the origin holds all of it */
+	struct cow_err *err;
+};
+
+static uint64_t area_of(const struct judge *judge, uint64_t index)
+{
+	return index / judge->layout->records_per_area;
+}
+
+static bool is_at_sector(uint64_t index)
+{
+	return index % SNAP_RECORDS_PER_SECTOR == 0;
+}
+
+/* How far behind its place in a list without gaps the record's data lies. */
+static bool shift_of(const struct judge *judge, const struct snap_record *record, uint64_t index,
+		     uint64_t *ret_shift)
+{
+	uint64_t position = cow_snap_position_chunk(judge->layout, index);
+
+	*ret_shift = record->new_chunk - position;
+	return record->new_chunk >= position;
+}
+
+/* Adds records [from, from + nr) to the sets; none breaks off at an end. */
+static int olds_add(const struct judge *judge, uint64_t from, uint64_t nr, struct cow_chunkset *all,
+		    struct cow_chunkset *own)
+{
+	struct snap_record record;
+	struct snap_list list;
+	uint64_t index;
+	int ret = cow_snap_list_open(&list, judge->cow, judge->layout, from, judge->err);
+
+	list.callbacks = judge->callbacks;
+	list.phase = "check";
+	while (!ret && list.index < from + nr && cow_snap_list_next(&list, &record, &index)) {
+		ret = cow_chunkset_add(all, record.old_chunk, judge->err);
+		if (!ret)
+			ret = cow_chunkset_add(own, record.old_chunk, judge->err);
+	}
+	return cow_snap_list_close(&list, ret);
+}
+
+/* Do the list and what stands behind it share a chunk, or that one with itself? */
+static int common_find(struct judge *judge)
+{
+	AUTO_HANDLE(chunkset) struct cow_chunkset *all = NULL;
+	AUTO_HANDLE(chunkset) struct cow_chunkset *front = NULL;
+	AUTO_HANDLE(chunkset) struct cow_chunkset *behind = NULL;
+	const struct snap_end *end = judge->end;
+	int ret = cow_chunkset_new(&all, judge->err);
+
+	if (!ret)
+		ret = cow_chunkset_new(&front, judge->err);
+	if (!ret)
+		ret = cow_chunkset_new(&behind, judge->err);
+	if (!ret)
+		ret = olds_add(judge, 0, end->nr_records, all, front);
+	if (!ret)
+		ret = olds_add(judge, end->behind_index, end->nr_behind, all, behind);
+	if (!ret)
+		ret = cow_chunkset_seal(all, judge->err);
+	if (!ret)
+		ret = cow_chunkset_seal(front, judge->err);
+	if (!ret)
+		ret = cow_chunkset_seal(behind, judge->err);
+	if (ret)
+		return ret;
+	judge->has_common = cow_chunkset_nr_distinct(all) <
+			    cow_chunkset_nr_distinct(front) + cow_chunkset_nr_distinct(behind);
+	if (cow_chunkset_nr_distinct(behind) < end->nr_behind)
+		judge->is_plausible = false;
+	return 0;
+}
+
+/* The first area that does not end in front of a byte of the image. */
+static uint64_t area_from(const struct snap_layout *layout, uint64_t offset_bytes)
+{
+	uint64_t chunk = offset_bytes >> layout->chunk_shift;
+
+	if (!cow_snap_is_area(layout, chunk))
+		chunk = cow_snap_area_behind(layout, chunk);
+	return (chunk - 1) / (layout->records_per_area + 1);
+}
+
+/* The first record from index on that is no end of a list. */
+static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_index,
+		       bool *ret_found)
+{
+	const struct snap_layout *layout = judge->layout;
+	uint64_t per_area = layout->records_per_area, data, len;
+	struct snap_record record;
+	struct snap_list list;
+	int ret = 0;
+
+	*ret_found = false;
+	while (!ret && !*ret_found && area_of(judge, index) < layout->nr_areas) {
+		uint64_t area_end = (area_of(judge, index) + 1) * per_area;
+		uint64_t end_bytes = (cow_snap_area_chunk(layout, area_of(judge, index)) + 1)
+				     << layout->chunk_shift;
+
+		/* holes need no look: an area may be a gigabyte, or there may be millions */
+		ret = cow_image_next_data(judge->cow, cow_snap_record_offset(layout, index), &data,
+					  &len, judge->err);
+		if (ret || !len)
+			return ret;
+		if (data >= end_bytes) {
+			index = max_u64(area_end, area_from(layout, data) * per_area);
+			continue;
+		}
+		ret = cow_snap_list_open(&list, judge->cow, layout, index, judge->err);
+		list.callbacks = judge->callbacks;
+		list.phase = "check";
+		while (!ret && !*ret_found && list.index < area_end &&
+		       cow_snap_list_next(&list, &record, ret_index))
+			*ret_found = record.new_chunk;
+		ret = cow_snap_list_close(&list, ret);
+		index = area_end;
+	}
+	return ret;
+}
+
+/* Counts what stands behind the end, and sees whether it can be part of a list. */
+static int behind_read(struct judge *judge)
+{
+	struct snap_end *end = judge->end;
+	uint64_t index, shift = 0, last_shift = 0;
+	struct snap_record record;
+	struct snap_list list;
+	int ret =
+		cow_snap_list_open(&list, judge->cow, judge->layout, end->behind_index, judge->err);
+
+	list.callbacks = judge->callbacks;
+	list.phase = "check";
+	judge->is_plausible = true;
+	while (!ret && cow_snap_list_next(&list, &record, &index) && record.new_chunk) {
+		if (!end->nr_behind++)
+			judge->first = record;
+		if (cow_snap_record_problem(judge->bounds, &record) ||
+		    !shift_of(judge, &record, index, &shift) || shift < last_shift)
+			judge->is_plausible = false;
+		last_shift = shift;
+	}
+	return cow_snap_list_close(&list, ret);
+}
+
+/* Is the area of the end full at its last record, and does the next one begin
+ * with a record that could be of the list? */
+static int next_area_look(struct judge *judge)
+{
+	uint64_t per_area = judge->layout->records_per_area, shift;
+	uint64_t next = (area_of(judge, judge->end->nr_records) + 1) * per_area;
+	struct snap_record record;
+	int ret;
+
+	if (area_of(judge, next) >= judge->layout->nr_areas)
+		return 0;
+	ret = cow_snap_record_read(judge->cow, judge->layout, next - 1, &record, judge->err);
+	if (ret || !record.new_chunk)
+		return ret;
+	ret = cow_snap_record_read(judge->cow, judge->layout, next, &record, judge->err);
+	if (ret || !record.new_chunk)
+		return ret;
+	judge->is_next_area_used = !cow_snap_record_problem(judge->bounds, &record) &&
+				   shift_of(judge, &record, next, &shift);
+	return 0;
+}
+
+/* Compares the data of one record with the origin, up to 1 MiB of it. */
+static int record_compare(struct judge *judge, const struct snap_record *record, uint8_t *buf)
+{
+	const struct snap_layout *layout = judge->layout;
+	uint64_t old = record->old_chunk << layout->chunk_shift;
+	uint64_t len = min_u64(layout->chunk_bytes, COW_PIECE_BYTES);
+	int ret;
+
+	len = min_u64(len, cow_image_size(judge->origin) - old); /* I11 */
+	ret = cow_image_pread(judge->cow, buf, len, record->new_chunk << layout->chunk_shift,
+			      judge->err);
+	/* zeros are everywhere, and speak for nothing */
+	if (ret || is_all_zero(buf, len))
+		return ret;
+	ret = cow_image_pread(judge->origin, buf + COW_PIECE_BYTES, len, old, judge->err);
+	judge->has_data = true;
+	judge->is_in_origin = judge->is_in_origin && !memcmp(buf, buf + COW_PIECE_BYTES, len);
+	return ret;
+}
+
+/* What stands behind the end must be plausible: its chunks are on the images. */
+static int data_compare(struct judge *judge)
+{
+	AUTO_FREE uint8_t *buf = malloc(2 * COW_PIECE_BYTES);
+	uint64_t index, nr = 0;
+	struct snap_record record;
+	struct snap_list list;
+	int ret;
+
+	if (!buf)
+		return cow_fail(judge->err, -ENOMEM, "no memory for a piece of a chunk");
+	judge->is_in_origin = true;
+	ret = cow_snap_list_open(&list, judge->cow, judge->layout, judge->end->behind_index,
+				 judge->err);
+	while (!ret && nr++ < COMPARED_MAX && cow_snap_list_next(&list, &record, &index) &&
+	       record.new_chunk)
+		ret = record_compare(judge, &record, buf);
+	judge->is_in_origin = judge->is_in_origin && judge->has_data;
+	return cow_snap_list_close(&list, ret);
+}
+
+static void decide(struct judge *judge, enum snap_end_outcome outcome, const char *why)
+{
+	judge->end->outcome = outcome;
+	snprintf(judge->end->why, sizeof(judge->end->why), "%s", why);
+}
+
+/* What stands behind the end stands in the same area. */
+static void same_area_decide(struct judge *judge)
+{
+	const struct snap_end *end = judge->end;
+
+	if (!judge->is_plausible || judge->has_common || !is_at_sector(end->behind_index))
+		decide(judge, SNAP_END_STALE, "they are no records of this list");
+	else if (!is_at_sector(end->nr_records))
+		decide(judge, SNAP_END_TORN, "a commit or a merge was cut off");
+	else if (judge->is_in_origin)
+		decide(judge, SNAP_END_TORN, "the origin holds their data, too");
+	else if (end->nr_records && judge->is_next_area_used)
+		decide(judge, SNAP_END_CUT,
+		       "the area is used to its end, and the next one is used");
+	else if (judge->origin && judge->has_data)
+		decide(judge, SNAP_END_CUT, "the origin does not hold their data");
+	else
+		decide(judge, SNAP_END_DOUBTFUL,
+		       "sectors were lost, or a commit or a merge was cut off");
+}
+
+/* What stands behind the end stands in a later area. */
+static void later_area_decide(struct judge *judge)
+{
+	const struct snap_end *end = judge->end;
+	uint64_t shift = 0, last_shift = 0;
+	bool is_run;
+
+	if (!end->nr_records) {
+		decide(judge, SNAP_END_EMPTY, "");
+		return;
+	}
+	is_run = judge->first.old_chunk - judge->last.old_chunk ==
+		 end->behind_index - end->nr_records + 1;
+	shift_of(judge, &judge->first, end->behind_index, &shift);
+	shift_of(judge, &judge->last, end->nr_records - 1, &last_shift);
+	if (!judge->is_plausible)
+		decide(judge, SNAP_END_OLDER, "they do not fit where they stand");
+	else if (judge->has_common)
+		decide(judge, SNAP_END_OLDER, "they name chunks that this list names, too");
+	else if (!is_at_sector(end->nr_records))
+		decide(judge, SNAP_END_OLDER, "the list ends within a sector");
+	else if (shift < last_shift)
+		decide(judge, SNAP_END_OLDER, "their chunks are lower than this list's");
+	else if (judge->is_in_origin)
+		decide(judge, SNAP_END_OLDER, "the origin holds their data, too");
+	else if (is_run)
+		decide(judge, SNAP_END_CUT,
+		       "a run of chunks goes on behind the gap where the missing ones would end");
+	else
+		decide(judge, SNAP_END_DOUBTFUL,
+		       "part of the list was lost, or an older store stood there and this one "
+		       "ended exactly at the end of a sector");
+}
+
+static int behind_judge(struct judge *judge)
+{
+	const struct snap_end *end = judge->end;
+	bool is_same_area = area_of(judge, end->behind_index) == area_of(judge, end->nr_records);
+	int ret;
+
+	ret = behind_read(judge);
+	if (!ret && end->nr_records)
+		ret = cow_snap_record_read(judge->cow, judge->layout, end->nr_records - 1,
+					   &judge->last, judge->err);
+	if (!ret && is_same_area)
+		ret = next_area_look(judge);
+	if (!ret && judge->is_plausible && is_at_sector(end->nr_records)) {
+		ret = common_find(judge);
+		if (!ret && judge->origin && judge->is_plausible && !judge->has_common)
+			ret = data_compare(judge);
+	}
+	if (ret)
+		return ret;
+	if (is_same_area)
+		same_area_decide(judge);
+	else
+		later_area_decide(judge);
+	return 0;
+}
+
+int cow_snap_end_judge(struct cow_image *cow, struct cow_image *origin,
+		       const struct snap_bounds *bounds, uint64_t nr_records,
+		       const struct cow_callbacks *callbacks, struct snap_end *ret_end,
+		       struct cow_err *err)
+{
+	struct judge judge = {
+		.cow = cow,
+		.origin = origin,
+		.bounds = bounds,
+		.layout = bounds->layout,
+		.callbacks = callbacks,
+		.end = ret_end,
+		.err = err,
+	};
+	bool is_found;
+	int ret;
+
+	*ret_end = (struct snap_end){ .outcome = SNAP_END_CLEAN, .nr_records = nr_records };
+	ret = behind_find(&judge, nr_records, &ret_end->behind_index, &is_found);
+	return ret || !is_found ? ret : behind_judge(&judge);
+}
+
+/* Do both areas hold the same bytes, as far as a piece goes? */
+static int areas_compare(struct cow_image *cow, const struct snap_layout *layout, uint64_t a,
+			 uint64_t b, bool *ret_is_same, struct cow_err *err)
+{
+	uint64_t len = min_u64(layout->chunk_bytes, COW_PIECE_BYTES);
+	AUTO_FREE uint8_t *buf = malloc(2 * len); /* bounded: two pieces */
+	int ret;
+
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
+	ret = cow_image_pread(cow, buf, len, cow_snap_area_chunk(layout, a) << layout->chunk_shift,
+			      err);
+	if (!ret)
+		ret = cow_image_pread(cow, buf + len, len,
+				      cow_snap_area_chunk(layout, b) << layout->chunk_shift, err);
+	*ret_is_same = !ret && !memcmp(buf, buf + len, len);
+	return ret;
+}
+
+int cow_snap_end_is_copy(struct cow_image *cow, const struct snap_layout *layout, uint64_t area,
+			 const uint8_t *sector, uint64_t *ret_of_area, bool *ret_is_copy,
+			 struct cow_err *err)
+{
+	uint64_t stride = layout->records_per_area + 1;
+	uint64_t own = cow_snap_position_chunk(layout, area * layout->records_per_area);
+	struct snap_record first, second;
+
+	*ret_is_copy = false;
+	cow_snap_record_decode(sector, &first);
+	cow_snap_record_decode(sector + SNAP_RECORD_BYTES, &second);
+	if (first.new_chunk < SNAP_FIRST_DATA_CHUNK || first.new_chunk >= layout->nr_chunks ||
+	    first.new_chunk == own || first.new_chunk % stride != own % stride ||
+	    second.new_chunk != first.new_chunk + 1)
+		return 0;
+	*ret_of_area = (first.new_chunk - SNAP_FIRST_DATA_CHUNK) / stride;
+	if (*ret_of_area == area || *ret_of_area >= layout->nr_areas)
+		return 0;
+	return areas_compare(cow, layout, area, *ret_of_area, ret_is_copy, err);
+}

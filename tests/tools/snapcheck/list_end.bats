@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A list that zeros cut short, an area that holds a copy of another one, and what an older store
+# left behind a list: words against the bytes of the view.
+bats_require_minimum_version 1.8.0
+
+# 1500 exceptions in chunks of 4 KiB, in areas of 256: area k is chunk 1 + 257 k.
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	python3 - <<-'PY'
+	import random
+	R = random.Random(1)
+	o = R.randbytes(16 << 20)
+	n = bytearray(o)
+	for i in range(1500):
+	    n[i * 8192:i * 8192 + 4096] = R.randbytes(4096)
+	open("origin.img", "wb").write(o)
+	open("new.img", "wb").write(n)
+	PY
+	snapcreate -q origin.img good.img --from new.img
+	cp good.img cow.img
+}
+
+zero() { # bytes of a unit, first unit, number of units
+	dd if=/dev/zero of=cow.img bs="$1" seek="$2" count="$3" conv=notrunc status=none
+}
+
+# Chunks of the view of an image that differ from what the snapshot was.
+wrong_chunks() {
+	snapdump -q --raw -o view.img origin.img "$1"
+	cmp -l new.img view.img | awk '{ c[int(($1 - 1) / 4096)] } END { print length(c) }'
+	rm view.img
+}
+
+# A list that may be cut: nothing is written to it, by no tool.
+is_left_alone() {
+	cp cow.img was.img
+	cp origin.img origin.was
+	run -64 snapmerge -y origin.img cow.img
+	[[ $output == *"may be cut short"* ]]
+	run -64 snapdump --raw -o view.img origin.img cow.img
+	[[ $output == *"--force=doubtful"* ]]
+	[ ! -e view.img ]
+	run -4 snapcheck -p origin.img cow.img
+	run -4 snapcheck -y origin.img cow.img
+	cmp cow.img was.img
+	cmp origin.img origin.was
+	run -4 snapdump -q --force=doubtful --raw -o view.img origin.img cow.img
+	rm view.img
+}
+
+state() {
+	snapcheck --json=j "$@" >out || [ $? -eq 4 ]
+	python3 -c 'import json; print(json.load(open("j"))["verdict"]["state"])'
+}
+
+@test "a sound list: no word about its end" {
+	run -0 snapcheck origin.img cow.img
+	[[ $output != *"list-"* && $output != *"older-records"* ]]
+	[ "$(state origin.img cow.img)" = sound ]
+}
+
+@test "a sector that was zeroed cuts the list: damage, and the rest is saved to a new image" {
+	zero 512 9 1 # the second one of area 0
+	run -4 snapcheck origin.img cow.img
+	[[ $output == *"damage: persistent.list-cut, "*"about 32 records are missing, 1436 are intact behind them"* ]]
+	[ "$(state origin.img cow.img)" = doubtful ]
+	is_left_alone
+}
+
+@test "an area that was zeroed: doubtful, also without the origin" {
+	zero 4096 515 1 # area 2
+	run -4 snapcheck origin.img cow.img
+	[[ $output == *"damage: persistent.list-"* ]]
+	run -4 snapcheck cow.img
+	is_left_alone
+}
+
+@test "a run of chunks that goes on behind the zeros cuts the list, and -o saves it" {
+	# records without a gap: each chunk of the origin in turn
+	python3 -c 'import random; open("new.img", "wb").write(random.Random(2).randbytes(16 << 20))'
+	rm cow.img
+	snapcreate -q origin.img cow.img --from new.img
+	zero 4096 515 1
+	run -4 snapcheck cow.img
+	[[ $output == *"persistent.list-cut"*"about 256 records are missing"* ]]
+	is_left_alone
+	run -4 snapcheck -y -o saved.img origin.img cow.img
+	[[ $output == *"at least 256 "* ]]
+	[ "$(wrong_chunks saved.img)" -eq 256 ]
+}
+
+@test "an area that holds a copy of another: damage; -o drops it and says so" {
+	dd if=good.img of=cow.img bs=4096 skip=1 seek=258 count=1 conv=notrunc status=none
+	run -4 snapcheck origin.img cow.img
+	[[ $output == *"damage: persistent.area-copied, "*"area 1 holds the same bytes as area 0"* ]]
+	is_left_alone
+	run snapcheck -y -o saved.img origin.img cow.img
+	[ $((status & 4)) -eq 4 ]
+	[[ $output == *"at least 256 "* ]]
+	[ "$(wrong_chunks saved.img)" -eq 256 ]
+}
+
+@test "the first 64 KiB zeroed: -c and -o bring back what is left, and say what is not" {
+	zero 65536 0 1
+	run -5 snapcheck -t persistent -c 4096 -y -o saved.img origin.img cow.img
+	[[ $output == *"persistent.records-behind-empty"*"lost: at least 256 more exceptions"* ]]
+	[ "$(wrong_chunks saved.img)" -eq 256 ]
+}
+
+@test "a new store over an older one: a note, exit 0, and nothing is wiped" {
+	python3 -c 'import random; n = bytearray(open("origin.img", "rb").read()); n[:400 * 4096] = random.Random(3).randbytes(400 * 4096); open("less.img", "wb").write(n)'
+	snapcreate -q --force=overwrite origin.img cow.img --from less.img
+	# what a device would still hold behind the new list
+	dd if=good.img of=cow.img bs=4096 skip=515 seek=515 count=1 conv=notrunc status=none
+	[ "$(stat -c %s cow.img)" -ge 2113536 ]
+	cp cow.img was.img
+	run -0 snapcheck -p origin.img cow.img
+	[[ $output == *"note: persistent.older-records"* ]]
+	cmp cow.img was.img
+	[ "$(state origin.img cow.img)" = older-store-behind ]
+	snapmerge -q -y origin.img cow.img
+	cmp origin.img less.img
+}
+
+@test "area 0 zeroed: the list is empty, and the records behind it are named" {
+	zero 4096 1 1
+	run -0 snapcheck origin.img cow.img
+	[[ $output == *"note: persistent.records-behind-empty"*"1244 records stand behind it"* ]]
+	run -4 snapcheck --is-empty origin.img cow.img
+}
