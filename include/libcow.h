@@ -132,9 +132,14 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
 #define COW_OPEN_REHEARSE (1u << 3)
 
 /*
- * Opens an image by its specification (cli.md, "Images"): PATH, file:PATH,
- * PATH@OFFSET[+LENGTH], PATH@OFF+LEN,OFF+LEN,..., zero:SIZE. Sizes as
- * cow_size_parse() reads them. The size of an image is floored to 512 bytes.
+ * Opens an image by its specification:
+ *  PATH, file:PATH (of which nothing is parsed), PATH@OFFSET[+LENGTH],
+ *  PATH@OFF+LEN,OFF+LEN,..., zero:SIZE;
+ *  concat:IMAGE,... images one after the other;
+ *  window:SEGMENTS:IMAGE pieces of any image, SEGMENTS as behind '@'.
+ * Sizes as cow_size_parse() reads them. A prefix counts at the very start only.
+ * A list is split at single commas, ",," in it is a comma of one image. Images
+ * may be nested 8 deep. The size of an image is floored to 512 bytes.
  *
  * For writing, the image is first flushed and (block device) its cached
  * blocks are dropped (I12); metadata of a regular file is dropped from the
@@ -161,6 +166,8 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  -ERANGE     the window lies outside the file, or the file is shorter than
  *              a sector (id "bounds")
  *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
+ *  -EOPNOTSUPP a form that is reserved: part:, lvm:, thin:, clone:, snaplog:,
+ *              image:, nbd:// (id "unsupported")
  *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
  */
 COW_EXPORT int cow_imageset_open(struct cow_imageset *set, const char *spec, uint32_t flags,

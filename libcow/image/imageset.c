@@ -22,7 +22,7 @@
 #include "libcow/image/spec.h"
 #include "libcow/image/window.h"
 
-/* Not for callers: a base, see cow_imageset_open_base(). */
+/* Not for callers: a base. */
 #define OPEN_BASE (1u << 31)
 
 int cow_imageset_new(struct cow_imageset **ret_set, struct cow_err *err)
@@ -187,42 +187,29 @@ static int spec_open(struct cow_imageset *set, const char *name, const struct co
 	return ret;
 }
 
-static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
-		     struct cow_image **ret_image, struct cow_err *err)
+int cow_imageset_open_spec(struct cow_imageset *set, const char *name, const struct cow_spec *spec,
+			   uint32_t flags, bool is_base, struct cow_image **ret_image,
+			   struct cow_err *err)
 {
-	struct cow_spec spec = { .path = NULL };
-	int ret;
+	int ret = spec_open(set, name, spec, is_base ? flags | OPEN_BASE : flags, ret_image, err);
 
-	ret = cow_spec_parse(text, flags & COW_OPEN_LITERAL, &spec, err);
-	if (!ret)
-		ret = spec_open(set, text, &spec, flags, ret_image, err);
 	if (ret)
-		cow_err_place(err, text, COW_OFFSET_NONE);
-	cow_spec_clear(&spec);
+		cow_err_place(err, name, COW_OFFSET_NONE);
 	return ret;
-}
-
-static int flags_check(uint32_t flags, struct cow_err *err)
-{
-	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY | COW_OPEN_REHEARSE))
-		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
-	return 0;
-}
-
-int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags,
-		      struct cow_image **ret_image, struct cow_err *err)
-{
-	int ret = flags_check(flags, err);
-
-	return ret ? ret : text_open(set, text, flags, ret_image, err);
 }
 
 int cow_imageset_open_base(struct cow_imageset *set, const char *text, uint32_t flags,
 			   struct cow_image **ret_image, struct cow_err *err)
 {
-	int ret = flags_check(flags, err);
+	struct cow_spec spec = { .path = NULL };
+	int ret = cow_spec_parse(text, flags & COW_OPEN_LITERAL, &spec, err);
 
-	return ret ? ret : text_open(set, text, flags | OPEN_BASE, ret_image, err);
+	if (ret)
+		cow_err_place(err, text, COW_OFFSET_NONE);
+	else
+		ret = cow_imageset_open_spec(set, text, &spec, flags, true, ret_image, err);
+	cow_spec_clear(&spec);
+	return ret;
 }
 
 int cow_imageset_open_range(struct cow_imageset *set, const char *path,

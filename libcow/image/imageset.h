@@ -8,7 +8,7 @@
 
 #include <sys/stat.h>
 
-#include "libcow.h"
+#include "libcow/image/spec.h"
 
 /* Refuses a file that the set has open, as an output must not replace or
  * write it. Errors: -EPERM (id "overlap"). */
@@ -21,11 +21,16 @@ int cow_imageset_open_range(struct cow_imageset *set, const char *path,
 			    const struct cow_segment *range, uint32_t flags,
 			    struct cow_image **ret_image, struct cow_err *err);
 
+/* Opens a file, a part of one, or zeros, as cow_imageset_open(); name is what the
+ * image is called. is_base: see cow_imageset_open_base(). */
+int cow_imageset_open_spec(struct cow_imageset *set, const char *name, const struct cow_spec *spec,
+			   uint32_t flags, bool is_base, struct cow_image **ret_image,
+			   struct cow_err *err);
+
 /*
- * Opens what is named as cow_imageset_open() does, but claims no byte of it: for
- * what other images are made of. What is taken from it is claimed with
- * cow_imageset_claim(), so that two volumes of one disk are two images of a job,
- * and overlap is noticed still.
+ * Opens what is named as cow_imageset_open() does, in the plain forms, but claims no byte of it:
+ * for what other images are made of. What is taken from it is claimed with cow_imageset_claim(), so
+ * that two volumes of one disk are two images of a job, and overlap is noticed still.
  */
 int cow_imageset_open_base(struct cow_imageset *set, const char *text, uint32_t flags,
 			   struct cow_image **ret_image, struct cow_err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * spec.c - PATH, file:PATH, PATH@OFFSET[+LENGTH], PATH@OFF+LEN,OFF+LEN,...,
+ * spec.c - the plain forms: PATH, file:PATH, PATH@OFFSET[+LENGTH], PATH@OFF+LEN,OFF+LEN,...,
  * zero:SIZE. Only a final part that can be read as offsets counts; any other
  * '@' belongs to the name. What could mean two things is refused: to write
  * into the wrong one of two files cannot be taken back.
@@ -18,7 +18,6 @@
 
 #define PREFIX_FILE "file:"
 #define PREFIX_ZERO "zero:"
-#define PREFIX_LVM "lvm:"
 
 static bool has_prefix(const char *text, const char *prefix)
 {
@@ -79,7 +78,7 @@ static size_t count_char(const char *text, char c)
 	return nr;
 }
 
-static int segments_parse(const char *text, struct cow_spec *spec, struct cow_err *err)
+int cow_spec_segments_parse(const char *text, struct cow_spec *spec, struct cow_err *err)
 {
 	size_t nr = count_char(text, ',') + 1;
 	AUTO_FREE struct cow_segment *segments =
@@ -140,7 +139,7 @@ static int spec_window(const char *text, struct cow_spec *spec, struct cow_err *
 
 	if (!at || at == text || at[1] < '0' || at[1] > '9')
 		return spec_path(text, strlen(text), spec, err);
-	ret = segments_parse(at + 1, spec, err);
+	ret = cow_spec_segments_parse(at + 1, spec, err);
 	/* No window, so a name: if it is not there, a window was meant. */
 	if (ret && ret != -ENOMEM && file_exists(text))
 		return spec_path(text, strlen(text), spec, err);
@@ -165,11 +164,6 @@ static int spec_read(const char *text, bool literal, struct cow_spec *spec, stru
 	}
 	if (has_prefix(text, PREFIX_ZERO))
 		return spec_zero(text, spec, err);
-	if (has_prefix(text, PREFIX_LVM))
-		return cow_fail(err, -EINVAL,
-				"\"" PREFIX_LVM "\" is reserved and not supported yet; for a file "
-				"of that name write file:%s",
-				text);
 	if (!strcmp(text, "-"))
 		return cow_fail(err, -EINVAL,
 				"\"-\" is no image: an image is read at any place, a pipe is not; "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * spec.h - how an image is written on a command line.
+ * spec.h - how a file, a part of one, and zeros are written on a command line.
  */
 #ifndef COW_IMAGE_SPEC_H
 #define COW_IMAGE_SPEC_H
@@ -26,5 +26,9 @@ struct cow_spec {
  */
 int cow_spec_parse(const char *text, bool literal, struct cow_spec *ret_spec, struct cow_err *err);
 void cow_spec_clear(struct cow_spec *spec);
+
+/* Reads a list of segments, as behind '@', into spec. Errors: -EINVAL, -ERANGE,
+ * -ENOMEM. */
+int cow_spec_segments_parse(const char *text, struct cow_spec *spec, struct cow_err *err);
 
 #endif

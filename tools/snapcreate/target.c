@@ -164,10 +164,19 @@ int target_check(struct target *target, struct cow_err *err)
 	return ret;
 }
 
-/* Words that are no path ("zero:", "lvm:", "-"): the library has the sentence. */
+/* What begins so is never the name of a new file: it is an image that is there, or
+ * none, and the library has the sentence. */
 static bool is_no_path(const char *path)
 {
-	return !strncmp(path, "zero:", 5) || !strncmp(path, "lvm:", 4) || !strcmp(path, "-");
+	static const char *const prefixes[] = {
+		"concat:",  "part:",   "lvm:",	 "thin:",   "clone:",	   "image:",
+		"snaplog:", "window:", "nbd://", "nbds://", "nbd+unix://", "nbds+unix://"
+	};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (!strncmp(path, prefixes[i], strlen(prefixes[i])))
+			return true;
+	return !strcmp(path, "-");
 }
 
 int target_open(struct target *target, const struct target_params *params, struct cow_err *err)
@@ -183,8 +192,10 @@ int target_open(struct target *target, const struct target_params *params, struc
 	ret = choose_size(target, err);
 	if (ret)
 		return ret;
-	if (!is_literal && is_no_path(path))
+	if (!strncmp(params->path, "zero:", 5))
 		return cow_imageset_open(params->set, path, COW_OPEN_REHEARSE, &target->lower, err);
+	if (!is_literal && is_no_path(path))
+		return open_in_place(target, false, err);
 	exists = !lstat(path, &st) || errno != ENOENT;
 	if (!exists && is_plain)
 		return open_new(target, path, 0, err);

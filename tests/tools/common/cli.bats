@@ -213,8 +213,13 @@ setup() {
 	one_sentence
 	run -16 --separate-stderr snapcreate base.img -
 	one_sentence
-	run -16 snapcreate base.img lvm:pv:vg/lv
-	[ ! -e zero:5M ] && [ ! -e - ] && [ ! -e lvm:pv:vg/lv ]
+	run -16 snapcreate base.img part:pv
+	run -16 snapcreate base.img lvm:pv:vg
+	run -64 snapcreate base.img thin:metadata=a,data=b
+	run -64 snapcreate base.img nbd://localhost/x
+	run -8 snapcreate base.img concat:x
+	run -1 compgen -G '*:*'
+	[ ! -e - ]
 }
 
 # A kind that reads no image would call a full COW image empty.

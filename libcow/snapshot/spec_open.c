@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * spec_open.c - opens the image that a specification names. A file, or a part of
+ * one, is an image of the set at once. What is made of other images is put
+ * together from the inside out, on files of which no byte is taken yet; when it is
+ * complete, the bytes that it lies on are claimed for it. So two partitions of one
+ * disk are two images of a job, and an overlap is noticed whatever the spelling.
+ */
+#include "libcow/snapshot/spec_open.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "libcow/base/array.h"
+#include "libcow/base/err.h"
+#include "libcow/image/imageset.h"
+
+struct cow_spec_opening {
+	struct cow_imageset *set;
+	uint32_t flags;
+	struct cow_image **images; /* lowest first */
+	size_t nr_images, capacity;
+};
+
+static cow_spec_opener plain_open, concat_open, window_open;
+
+/* NULL: not there yet. */
+static cow_spec_opener *const openers[COW_SPEC_FORMS] = {
+	[COW_SPEC_PLAIN] = plain_open,
+	[COW_SPEC_CONCAT] = concat_open,
+	[COW_SPEC_WINDOW] = window_open,
+};
+
+uint32_t cow_spec_flags(const struct cow_spec_opening *opening)
+{
+	return opening->flags;
+}
+
+int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, struct cow_err *err)
+{
+	struct cow_image **images =
+		(struct cow_image **)cow_array_grow(opening->images, opening->nr_images,
+						    &opening->capacity, sizeof(struct cow_image *));
+
+	if (!images) {
+		cow_image_close(image);
+		return cow_fail(err, -ENOMEM, "no memory for an image");
+	}
+	opening->images = images;
+	images[opening->nr_images++] = image;
+	return 0;
+}
+
+/* Unknown forms never get here: the parser has made the tree. */
+int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+			struct cow_image **ret_image, struct cow_err *err)
+{
+	cow_spec_opener *opener = openers[tree->form];
+
+	if (!opener)
+		return cow_fail(
+			err, -EOPNOTSUPP,
+			"images of the form \"%s\" are not supported by this version; for a "
+			"file of that name write file: in front of it",
+			tree->form == COW_SPEC_NBD ? "nbd://" : cow_spec_prefix(tree->form));
+	return opener(opening, tree, ret_image, err);
+}
+
+static int plain_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		      struct cow_image **ret_image, struct cow_err *err)
+{
+	AUTO_FREE char *name = cow_spec_tree_print(tree, false);
+	struct cow_image *image;
+	int ret;
+
+	if (!name)
+		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
+	ret = cow_imageset_open_spec(opening->set, name, &tree->plain, opening->flags, true, &image,
+				     err);
+	if (!ret)
+		ret = cow_spec_keep(opening, image, err);
+	if (!ret)
+		*ret_image = image;
+	return ret;
+}
+
+static int concat_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		       struct cow_image **ret_image, struct cow_err *err)
+{
+	/* bounded: COW_SPEC_PARTS_MAX */
+	AUTO_FREE struct cow_image **images =
+		(struct cow_image **)calloc(tree->nr_parts, sizeof(struct cow_image *));
+	struct cow_image *image;
+	int ret = images ? 0 : cow_fail(err, -ENOMEM, "no memory for an image");
+
+	for (size_t i = 0; !ret && i < tree->nr_parts; i++)
+		ret = cow_spec_open_inner(opening, tree->parts[i].image, &images[i], err);
+	if (!ret)
+		ret = cow_image_concat_new(images, tree->nr_parts, &image, err);
+	if (!ret)
+		ret = cow_spec_keep(opening, image, err);
+	if (!ret)
+		*ret_image = image;
+	return ret;
+}
+
+/* A part that has no length goes up to the end of the image. */
+static int window_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		       struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_segment *segments = tree->plain.segments, rest;
+	struct cow_image *base, *image;
+	int ret = cow_spec_open_inner(opening, tree->parts[0].image, &base, err);
+
+	if (ret)
+		return ret;
+	rest = segments[0];
+	if (tree->plain.is_open_ended) {
+		rest.len_bytes = 512;
+		if (rest.offset_bytes < base->size_bytes)
+			rest.len_bytes = base->size_bytes - rest.offset_bytes;
+		segments = &rest;
+	}
+	ret = cow_image_window_new(base, segments, tree->plain.nr_segments, &image, err);
+	if (!ret)
+		ret = cow_spec_keep(opening, image, err);
+	if (!ret)
+		*ret_image = image;
+	return ret;
+}
+
+/* Last one first, as they stand on each other. */
+static void opening_reverse(struct cow_spec_opening *opening)
+{
+	for (size_t i = 0; i < opening->nr_images / 2; i++) {
+		struct cow_image **last = &opening->images[opening->nr_images - 1 - i];
+		struct cow_image *first = opening->images[i];
+
+		opening->images[i] = *last;
+		*last = first;
+	}
+}
+
+static int compound_open(struct cow_imageset *set, const char *text,
+			 const struct cow_spec_tree *tree, uint32_t flags,
+			 struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_spec_opening opening = { .set = set, .flags = flags };
+	struct cow_image *image;
+	int ret = cow_spec_open_inner(&opening, tree, &image, err);
+
+	opening_reverse(&opening);
+	if (!ret && flags & COW_OPEN_WRITE && !image->is_writable)
+		ret = cow_fail(err, -EROFS, "it cannot be written");
+	if (!ret)
+		ret = cow_imageset_claim(set, image, text, flags, opening.images, opening.nr_images,
+					 ret_image, err);
+	for (size_t i = 0; ret && i < opening.nr_images; i++)
+		cow_image_close(opening.images[i]);
+	free(opening.images);
+	return ret;
+}
+
+static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
+		     struct cow_image **ret_image, struct cow_err *err)
+{
+	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
+	int ret = cow_spec_tree_parse(text, &tree, err);
+
+	if (ret)
+		return ret;
+	if (tree->form == COW_SPEC_PLAIN)
+		return cow_imageset_open_spec(set, text, &tree->plain, flags, false, ret_image,
+					      err);
+	return compound_open(set, text, tree, flags, ret_image, err);
+}
+
+static int literal_open(struct cow_imageset *set, const char *text, uint32_t flags,
+			struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_spec spec = { .path = NULL };
+	int ret = cow_spec_parse(text, true, &spec, err);
+
+	if (!ret)
+		ret = cow_imageset_open_spec(set, text, &spec, flags, false, ret_image, err);
+	cow_spec_clear(&spec);
+	return ret;
+}
+
+int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags,
+		      struct cow_image **ret_image, struct cow_err *err)
+{
+	int ret;
+
+	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY | COW_OPEN_REHEARSE))
+		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
+	if (flags & COW_OPEN_LITERAL)
+		ret = literal_open(set, text, flags, ret_image, err);
+	else
+		ret = text_open(set, text, flags, ret_image, err);
+	if (ret)
+		cow_err_place(err, text, COW_OFFSET_NONE);
+	return ret;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * spec_open.h - what opens an image by its specification, one function for each
+ * form (the table in spec_open.c). A form whose function is NULL is refused by
+ * its name.
+ */
+#ifndef COW_SNAPSHOT_SPEC_OPEN_H
+#define COW_SNAPSHOT_SPEC_OPEN_H
+
+#include "libcow/image/image.h"
+#include "libcow/image/spec_tree.h"
+
+/* One specification that is being opened, with all that it is made of. */
+struct cow_spec_opening;
+
+/*
+ * Opens one form. The image that it returns must have been given to
+ * cow_spec_keep(), and so must all that it stands on, lowest first: they are closed
+ * together, the last one first, after a failure too.
+ */
+typedef int cow_spec_opener(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+			    struct cow_image **ret_image, struct cow_err *err);
+
+/* Opens an image inside another one. It belongs to the opening; no byte of it is
+ * claimed before the whole is. Errors: as cow_imageset_open(). */
+int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+			struct cow_image **ret_image, struct cow_err *err);
+/* Gives an image to the opening; after a failure it has been closed. Errors: -ENOMEM. */
+int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, struct cow_err *err);
+/* COW_OPEN_* of the call. */
+uint32_t cow_spec_flags(const struct cow_spec_opening *opening);
+
+#endif
