@@ -136,7 +136,10 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  PATH, file:PATH (of which nothing is parsed), PATH@OFFSET[+LENGTH],
  *  PATH@OFF+LEN,OFF+LEN,..., zero:SIZE;
  *  concat:IMAGE,... images one after the other;
- *  window:SEGMENTS:IMAGE pieces of any image, SEGMENTS as behind '@'.
+ *  window:SEGMENTS:IMAGE pieces of any image, SEGMENTS as behind '@';
+ *  part:IMAGE:N a partition of a disk, as the kernel counts;
+ *  lvm:IMAGE,...:VG/LV a logical volume: of a snapshot its COW store, of an
+ *  origin the bare origin.
  * Sizes as cow_size_parse() reads them. A prefix counts at the very start only.
  * A list is split at single commas, ",," in it is a comma of one image. Images
  * may be nested 8 deep. The size of an image is floored to 512 bytes.
@@ -166,7 +169,7 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  -ERANGE     the window lies outside the file, or the file is shorter than
  *              a sector (id "bounds")
  *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
- *  -EOPNOTSUPP a form that is reserved: part:, lvm:, thin:, clone:, snaplog:,
+ *  -EOPNOTSUPP a form that is reserved: thin:, clone:, snaplog:,
  *              image:, nbd:// (id "unsupported")
  *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
  */
@@ -407,6 +410,56 @@ COW_EXPORT int cow_image_grow(struct cow_image *image, uint64_t size_bytes, stru
 /* Makes everything written durable. A failure is final (I8): the image
  * refuses writes and flushes from then on. Errors: -EIO. */
 COW_EXPORT int cow_image_flush(struct cow_image *image, struct cow_err *err);
+
+/* Something that was found in an image, valid during the call. */
+struct cow_volume {
+	size_t size;
+	unsigned int depth; /* 1 and more: inside the last one with less */
+	const char *kind;   /* "disk", "partition", "pv", "vg", "lv", "note" */
+	const char *spec;   /* the specification that opens it; "" of a VG */
+	const char *name;   /* number of a partition, name of a VG or LV, VG of a PV */
+	const char *type;   /* "mbr", "gpt"; "8e", a GUID; UUID of a PV or VG; "linear", ... */
+	uint64_t size_bytes;
+	const char *state;  /* a sentence, or "" */
+	bool is_damaged;    /* state says why */
+	const char *origin; /* of a snapshot: the LV it was taken of; else NULL */
+	/* To look at what it holds: reading, closed behind the call. NULL: it holds
+	 * what follows in the list, or it cannot be opened. */
+	struct cow_image *image;
+};
+
+/*
+ * Lists what is in images: partitions, LVM's physical volumes, volume groups and
+ * logical volumes (without those that LVM hides), and then notes: sentences on
+ * damaged copies, missing PVs, exported groups. specs: how each image is named in
+ * the specifications. Damage is no error. call returns 0 or a negative errno,
+ * which ends the list. Errors: -EIO, -ENOMEM, or what call returned.
+ */
+COW_EXPORT int cow_volume_list(struct cow_image *const *images, const char *const *specs,
+			       size_t nr_images,
+			       int (*call)(void *user, const struct cow_volume *volume), void *user,
+			       struct cow_err *err);
+
+/* One snapshot of an LV; valid during the call. */
+struct cow_volume_snapshot {
+	size_t size;
+	const char *spec, *origin_spec; /* what opens the COW store, and the origin */
+	const char *id, *origin_id;	/* which no other LV has */
+	uint64_t view_bytes;		/* the origin's length when it was taken */
+	bool is_this;			/* spec names this snapshot, not its origin */
+	bool is_merging;		/* LVM merges it at the next activation */
+};
+
+/*
+ * Lists all snapshots of the origin that spec names, or of the origin of the
+ * snapshot that it names; nothing, and 0, where spec is no "lvm:". Opens for
+ * reading, without a lock. call returns 0 or a negative errno, which ends the
+ * list. Errors: as cow_imageset_open(), or what call returned.
+ */
+COW_EXPORT int cow_volume_snapshots(struct cow_imageset *set, const char *spec,
+				    int (*call)(void *user,
+						const struct cow_volume_snapshot *snapshot),
+				    void *user, struct cow_err *err);
 
 /* What was done to an image since it was opened. */
 struct cow_image_stats {

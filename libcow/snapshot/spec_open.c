@@ -28,8 +28,8 @@ static cow_spec_opener plain_open, concat_open, window_open;
 
 /* NULL: not there yet. */
 static cow_spec_opener *const openers[COW_SPEC_FORMS] = {
-	[COW_SPEC_PLAIN] = plain_open,
-	[COW_SPEC_CONCAT] = concat_open,
+	[COW_SPEC_PLAIN] = plain_open,	      [COW_SPEC_CONCAT] = concat_open,
+	[COW_SPEC_PART] = cow_spec_part_open, [COW_SPEC_LVM] = cow_spec_lvm_open,
 	[COW_SPEC_WINDOW] = window_open,
 };
 
@@ -202,5 +202,23 @@ int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags
 		ret = text_open(set, text, flags, ret_image, err);
 	if (ret)
 		cow_err_place(err, text, COW_OFFSET_NONE);
+	return ret;
+}
+
+int cow_spec_look(struct cow_imageset *set, const char *text, cow_spec_look_fn *look, void *user,
+		  struct cow_err *err)
+{
+	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
+	struct cow_spec_opening opening = { .set = set, .flags = COW_OPEN_BUSY };
+	int ret = cow_spec_tree_parse(text, &tree, err);
+
+	if (!ret)
+		ret = look(user, &opening, tree, err);
+	if (ret)
+		cow_err_place(err, text, COW_OFFSET_NONE);
+	opening_reverse(&opening);
+	for (size_t i = 0; i < opening.nr_images; i++)
+		cow_image_close(opening.images[i]);
+	free(opening.images);
 	return ret;
 }

@@ -31,4 +31,14 @@ int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, str
 /* COW_OPEN_* of the call. */
 uint32_t cow_spec_flags(const struct cow_spec_opening *opening);
 
+/* spec_volume.c. */
+cow_spec_opener cow_spec_part_open, cow_spec_lvm_open;
+
+/* Looks at what a specification names, for reading, without a lock, and closes
+ * everything again. */
+typedef int cow_spec_look_fn(void *user, struct cow_spec_opening *opening,
+			     const struct cow_spec_tree *tree, struct cow_err *err);
+int cow_spec_look(struct cow_imageset *set, const char *text, cow_spec_look_fn *look, void *user,
+		  struct cow_err *err);
+
 #endif

@@ -26,7 +26,7 @@ static void pv_found(struct cow_lvm *lvm, struct lvm_vg *vg, struct lvm_vg_pv *p
 	vg->has_twins = true;
 	cow_lvm_pv_name(pv->found, first, sizeof(first));
 	cow_lvm_pv_name(found, second, sizeof(second));
-	cow_lvm_say(lvm,
+	cow_lvm_say(lvm, true,
 		    "VG %s: its PV %s is there twice, as %s and as %s; name one of them only, the "
 		    "one that is right",
 		    vg->name, pv->name, first, second);
@@ -41,18 +41,18 @@ static void pv_resolve(struct cow_lvm *lvm, struct lvm_vg *vg, struct lvm_vg_pv 
 			pv_found(lvm, vg, pv, &lvm->pvs[i]);
 	cow_lvm_uuid_dashes(pv->uuid, uuid);
 	if (!pv->found) {
-		cow_lvm_say(lvm, "VG %s: its PV %s (%s) is not among the images", vg->name,
+		cow_lvm_say(lvm, true, "VG %s: its PV %s (%s) is not among the images", vg->name,
 			    pv->name, uuid);
 		return;
 	}
 	cow_lvm_pv_name(pv->found, name, sizeof(name));
 	if (pv->is_missing)
-		cow_lvm_say(lvm,
+		cow_lvm_say(lvm, true,
 			    "VG %s: LVM has flagged its PV %s (%s) as missing; what lies there may "
 			    "be old, and is not used",
 			    vg->name, pv->name, name);
 	if (pv->dev_sectors > bytes_to_sectors(pv->found->place.len_bytes))
-		cow_lvm_say(lvm,
+		cow_lvm_say(lvm, true,
 			    "VG %s: its PV %s has %" PRIu64 " bytes, but %s only %" PRIu64
 			    "; what lies behind is lost",
 			    vg->name, pv->name, sectors_to_bytes(pv->dev_sectors), name,
@@ -62,14 +62,14 @@ static void pv_resolve(struct cow_lvm *lvm, struct lvm_vg *vg, struct lvm_vg_pv 
 static void vg_say(struct cow_lvm *lvm, const struct lvm_vg *vg)
 {
 	if (vg->is_exported)
-		cow_lvm_say(lvm, "VG %s is exported: LVM activates it after vgimport only",
+		cow_lvm_say(lvm, false, "VG %s is exported: LVM activates it after vgimport only",
 			    vg->name);
 	if (vg->system_id[0])
-		cow_lvm_say(lvm,
+		cow_lvm_say(lvm, false,
 			    "VG %s belongs to the system \"%s\": LVM on another one refuses it",
 			    vg->name, vg->system_id);
 	if (vg->fault)
-		cow_lvm_say(lvm, "VG %s cannot be used: %s", vg->name, vg->fault);
+		cow_lvm_say(lvm, true, "VG %s cannot be used: %s", vg->name, vg->fault);
 }
 
 /* One strange LV does not hide the others; LVM refuses all of them. */
@@ -79,10 +79,10 @@ static void faults_say(struct cow_lvm *lvm, const struct lvm_vg *vg)
 		const struct cow_lv *lv = &vg->lvs[i];
 
 		if (lv->fault[0])
-			cow_lvm_say(lvm, "%s: %s; LVM refuses the whole VG for that", lv->full_name,
-				    lv->fault);
+			cow_lvm_say(lvm, true, "%s: %s; LVM refuses the whole VG for that",
+				    lv->full_name, lv->fault);
 		else if (lv->has_unknown_status)
-			cow_lvm_say(lvm,
+			cow_lvm_say(lvm, true,
 				    "%s has a status that is not known; LVM refuses the whole VG "
 				    "for that",
 				    lv->full_name);
@@ -98,7 +98,7 @@ static int vg_resolve(struct cow_lvm *lvm, struct lvm_vg *vg, struct cow_err *er
 		return cow_fail(err, ret, "%s", why.message);
 	if (ret) {
 		vg->fault = "its metadata contradict themselves";
-		cow_lvm_say(lvm, "VG %s: %s", vg->name, why.message);
+		cow_lvm_say(lvm, true, "VG %s: %s", vg->name, why.message);
 	}
 	for (size_t i = 0; i < vg->nr_pvs; i++)
 		pv_resolve(lvm, vg, &vg->pvs[i]);
@@ -117,13 +117,14 @@ static void outdated_say(struct cow_lvm *lvm, const struct lvm_pv *pv)
 	cow_lvm_pv_name(pv, name, sizeof(name));
 	for (size_t i = 0; i < lvm->nr_vgs; i++)
 		if (!strcmp(lvm->vgs[i]->uuid, pv->vg_uuid) && !lvm->vgs[i]->has_twins)
-			cow_lvm_say(lvm,
+			cow_lvm_say(lvm, true,
 				    "%s has metadata of VG %s, but the newest metadata do not "
 				    "name it: it was removed or replaced, and is not used",
 				    name, lvm->vgs[i]->name);
 }
 
-int cow_lvm_resolve(struct cow_lvm *lvm, struct cow_err *err)
+/* Reads the VGs, and finds their PVs among those of the disks. */
+static int lvm_resolve(struct cow_lvm *lvm, struct cow_err *err)
 {
 	int ret = 0;
 
@@ -147,7 +148,7 @@ void cow_lvm_close(struct cow_lvm *lvm)
 	for (size_t i = 0; i < lvm->nr_vgs; i++)
 		cow_lvm_vg_free(lvm->vgs[i]);
 	for (size_t i = 0; i < lvm->nr_notes; i++)
-		free(lvm->notes[i]);
+		free(lvm->notes[i].text);
 	free(lvm->pvs);
 	free(lvm->vgs);
 	free(lvm->notes);
@@ -169,11 +170,12 @@ int cow_lvm_open(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm
 	if (!ret && !lvm->nr_pvs)
 		return cow_refuse(err, -EMEDIUMTYPE, "no-pv", NULL,
 				  "there is no LVM physical volume on it%s%s",
-				  lvm->nr_notes ? ": " : "", lvm->nr_notes ? lvm->notes[0] : "");
+				  lvm->nr_notes ? ": " : "",
+				  lvm->nr_notes ? lvm->notes[0].text : "");
 	for (size_t i = 0; i < lvm->nr_pvs && !ret; i++)
 		ret = cow_lvm_areas_scan(lvm, &lvm->pvs[i], err);
 	if (!ret)
-		ret = cow_lvm_resolve(lvm, err);
+		ret = lvm_resolve(lvm, err);
 	if (!ret)
 		*ret_lvm = take_ptr(lvm);
 	return ret;
@@ -181,7 +183,7 @@ int cow_lvm_open(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm
 
 const char *cow_lvm_note(const struct cow_lvm *lvm, size_t index)
 {
-	return index < lvm->nr_notes ? lvm->notes[index] : NULL;
+	return index < lvm->nr_notes ? lvm->notes[index].text : NULL;
 }
 
 /* The names of VGs, for a sentence. */
@@ -223,7 +225,7 @@ static int vg_find(const struct cow_lvm *lvm, const char *name, struct lvm_vg **
 				  "there is no volume group \"%s\" here; %s%s%s%s", name,
 				  text[0] ? "there is " : "no metadata can be read", text,
 				  !text[0] && lvm->nr_notes ? ": " : "",
-				  !text[0] && lvm->nr_notes ? lvm->notes[0] : "");
+				  !text[0] && lvm->nr_notes ? lvm->notes[0].text : "");
 	cow_lvm_uuid_dashes(found->uuid, text);
 	if (found->is_ambiguous && !strcmp(found->name, name))
 		return cow_refuse(err, -EPERM, "vg-name", NULL,
@@ -240,8 +242,8 @@ static int vg_check(const struct cow_lvm *lvm, const struct lvm_vg *vg, struct c
 
 	if (vg->has_twins) {
 		for (size_t i = 0; i < lvm->nr_notes; i++)
-			if (strstr(lvm->notes[i], "is there twice"))
-				why = lvm->notes[i];
+			if (strstr(lvm->notes[i].text, "is there twice"))
+				why = lvm->notes[i].text;
 		return cow_refuse(err, -EPERM, "duplicate-pv", NULL, "%s", why);
 	}
 	if (vg->fault)
@@ -278,6 +280,11 @@ int cow_lvm_find(struct cow_lvm *lvm, const char *vg_lv, const struct cow_lv **r
 const char *cow_lv_name(const struct cow_lv *lv)
 {
 	return lv->full_name;
+}
+
+const char *cow_lv_id(const struct cow_lv *lv)
+{
+	return lv->uuid;
 }
 
 const struct cow_lv *cow_lv_origin(const struct cow_lv *lv)

@@ -21,10 +21,10 @@
 /* Enough for people; a hostile image must not fill the memory. */
 #define NOTES_MAX 200
 
-void cow_lvm_say(struct cow_lvm *lvm, const char *format, ...)
+void cow_lvm_say(struct cow_lvm *lvm, bool is_damage, const char *format, ...)
 {
 	char text[NOTE_BYTES];
-	char **notes;
+	struct lvm_note *notes;
 	va_list args;
 
 	if (lvm->nr_notes == NOTES_MAX)
@@ -32,13 +32,13 @@ void cow_lvm_say(struct cow_lvm *lvm, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	notes = (char **)cow_array_grow(lvm->notes, lvm->nr_notes, &lvm->notes_capacity,
-					sizeof(*notes));
+	notes = (struct lvm_note *)cow_array_grow(lvm->notes, lvm->nr_notes, &lvm->notes_capacity,
+						  sizeof(*notes));
 	if (!notes)
 		return;
 	lvm->notes = notes;
-	notes[lvm->nr_notes] = strdup(text);
-	if (notes[lvm->nr_notes])
+	notes[lvm->nr_notes] = (struct lvm_note){ strdup(text), is_damage };
+	if (notes[lvm->nr_notes].text)
 		lvm->nr_notes++;
 }
 
@@ -78,9 +78,9 @@ static int place_scan(struct cow_lvm *lvm, struct lvm_pv *pv, struct cow_err *er
 	cow_lvm_pv_name(pv, name, sizeof(name));
 	if (!ret || ret == -EMEDIUMTYPE) {
 		if (pv->label.note[0])
-			cow_lvm_say(lvm, "%s: %s", name, pv->label.note);
+			cow_lvm_say(lvm, true, "%s: %s", name, pv->label.note);
 	} else {
-		cow_lvm_say(lvm, "%s: cannot be read: %s", name, why.message);
+		cow_lvm_say(lvm, true, "%s: cannot be read: %s", name, why.message);
 	}
 	if (!ret)
 		ret = pv_keep(lvm, pv, err);
@@ -112,7 +112,7 @@ static void note_both(struct cow_lvm *lvm, struct cow_image *disk)
 	struct lvm_label label;
 
 	if (!cow_lvm_label_read(disk, &label, NULL))
-		cow_lvm_say(lvm,
+		cow_lvm_say(lvm, false,
 			    "%s has an LVM label and a partition table; LVM uses the partitions "
 			    "only, and so does this program",
 			    disk->name);
@@ -135,12 +135,12 @@ int cow_lvm_disk_scan(struct cow_lvm *lvm, struct cow_image *disk, size_t disk_i
 		return cow_fail(err, -ENOMEM, "no memory for a partition table");
 	ret = cow_partitions_read(disk, table, &why);
 	if (ret) {
-		cow_lvm_say(lvm, "%s: %s", disk->name, why.message);
+		cow_lvm_say(lvm, true, "%s: %s", disk->name, why.message);
 		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return 0;
 	}
 	if (table->fault)
-		cow_lvm_say(lvm, "the partition table of %s: %s", disk->name, table->fault);
+		cow_lvm_say(lvm, true, "the partition table of %s: %s", disk->name, table->fault);
 	if (!table->kind)
 		return place_scan(lvm, &pv, err);
 	note_both(lvm, disk);
@@ -182,7 +182,7 @@ static void vg_choose(struct cow_lvm *lvm, struct lvm_vg *old, struct lvm_vg *ne
 	if (new->seqno == old->seqno) {
 		old->fault = "two copies of its metadata have the same number and differ";
 	} else {
-		cow_lvm_say(lvm,
+		cow_lvm_say(lvm, true,
 			    "VG %s: the metadata with number %" PRId64
 			    " are used; an older copy, number %" PRId64 ", is not",
 			    old->name, new->seqno > old->seqno ? new->seqno : old->seqno,
@@ -243,7 +243,7 @@ int cow_lvm_areas_scan(struct cow_lvm *lvm, struct lvm_pv *pv, struct cow_err *e
 		if (ret == -ENOMEM)
 			return cow_fail(err, ret, "%s", why.message);
 		if (ret)
-			cow_lvm_say(lvm,
+			cow_lvm_say(lvm, true,
 				    "%s: the metadata area at byte %" PRIu64 " is not used: %s",
 				    name, pv->label.areas[i].offset_bytes, why.message);
 	}

@@ -94,13 +94,18 @@ struct lvm_vg {
 	struct lvm_area *areas;
 };
 
+struct lvm_note {
+	char *text;
+	bool is_damage; /* or something is missing */
+};
+
 struct cow_lvm {
 	size_t nr_pvs, pvs_capacity;
 	struct lvm_pv *pvs;
 	size_t nr_vgs, vgs_capacity;
 	struct lvm_vg **vgs;
 	size_t nr_notes, notes_capacity;
-	char **notes;
+	struct lvm_note *notes;
 };
 
 /* Looks for PVs on a disk: on the whole, or in its partitions. Errors: -EIO,
@@ -109,12 +114,10 @@ int cow_lvm_disk_scan(struct cow_lvm *lvm, struct cow_image *disk, size_t disk_i
 		      struct cow_err *err);
 /* Reads the metadata areas of a PV, and keeps the newest text of each VG. */
 int cow_lvm_areas_scan(struct cow_lvm *lvm, struct lvm_pv *pv, struct cow_err *err);
-/* Reads the VGs, and finds their PVs among those of the disks. */
-int cow_lvm_resolve(struct cow_lvm *lvm, struct cow_err *err);
 
 /* Keeps a sentence for cow_lvm_note(); without memory it is lost. */
-__attribute__((format(printf, 2, 3))) void cow_lvm_say(struct cow_lvm *lvm, const char *format,
-						       ...);
+__attribute__((format(printf, 3, 4))) void cow_lvm_say(struct cow_lvm *lvm, bool is_damage,
+						       const char *format, ...);
 /* "disk.img" or "part:disk.img:2". */
 void cow_lvm_pv_name(const struct lvm_pv *pv, char *text, size_t size);
 

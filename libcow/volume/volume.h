@@ -55,6 +55,8 @@ int cow_lvm_find(struct cow_lvm *lvm, const char *vg_lv, const struct cow_lv **r
 
 /* "VG/LV". */
 const char *cow_lv_name(const struct cow_lv *lv);
+/* The UUID of the LV, which no other one has. */
+const char *cow_lv_id(const struct cow_lv *lv);
 /* A COW volume: the origin whose snapshot it holds; NULL: no snapshot. */
 const struct cow_lv *cow_lv_origin(const struct cow_lv *lv);
 /* Of an origin or a snapshot: LVM merges it, or will at the next activation. For

@@ -12,6 +12,7 @@
 
 #include "tools/snapcheck/check.h"
 #include "tools/snapcheck/check_empty.h"
+#include "tools/snapcheck/check_list.h"
 #include "tools/snapcheck/check_repair.h"
 #include "tools/snapcheck/check_verify.h"
 #include "tools/common/ask.h"
@@ -29,7 +30,7 @@ static struct options {
 	struct cli_common common;
 	const char *origin;
 	uint64_t chunk_bytes, max_findings;
-	bool header_only, is_empty, preen, revalidate;
+	bool header_only, is_empty, is_list, preen, revalidate;
 	const char *output, *save_undo, *verify;
 	struct bad_options bad;
 } options;
@@ -53,6 +54,8 @@ static const struct opt option_table[] = {
 	  NULL },
 	{ 0, "is-empty", NULL, "only say whether anything would be lost with COW: exit 0 or 4",
 	  OPT_FLAG, &options.is_empty, NULL },
+	{ 0, "list", NULL, "list what is in the images: partitions, LVM volumes, snapshots",
+	  OPT_FLAG, &options.is_list, NULL },
 	OPT_SKIP_UNREADABLE(&options.bad),
 	OPT_BAD_BLOCKS(&options.bad),
 	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
@@ -62,7 +65,7 @@ static const struct opt option_table[] = {
 
 static const struct opts_spec spec = {
 	.tool = "snapcheck",
-	.operands = "[ORIGIN] COW",
+	.operands = "[ORIGIN] COW | --list IMAGE...",
 	.summary =
 		"Says what is wrong with the snapshot COW, in words: will the kernel load it, is\n"
 		"its view right, would a merge be right. Nothing is written without -p, -y, -o\n"
@@ -73,7 +76,7 @@ static const struct opts_spec spec = {
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
-	.max_operands = 2,
+	.max_operands = 0,
 };
 
 static int on_progress(void *user, const struct cow_progress *now)
@@ -479,8 +482,22 @@ static int run(struct check *check)
 	return status;
 }
 
+/* --list looks at everything, and takes no part in anything else. */
+static int list_check(void)
+{
+	if (options.origin || options.preen || options.common.yes || options.output ||
+	    options.save_undo || options.revalidate || options.chunk_bytes || options.verify ||
+	    options.header_only || options.is_empty || has_bad_options())
+		return cli_usage("--list only lists: no other option of a check or repair with it");
+	return CLI_DONE;
+}
+
 static int options_check(void)
 {
+	if (options.is_list)
+		return list_check();
+	if (cli_nr_operands() > 2)
+		return cli_usage("one operand too many: %s", cli_operands()[2]);
 	if (options.origin && cli_nr_operands() == 2)
 		return cli_usage("--origin and two operands: which one is the origin?");
 	if (options.preen && options.common.yes)
@@ -516,6 +533,6 @@ int main(int argc, char **argv)
 		return cli_finish(status);
 	status = options_check();
 	if (status == CLI_DONE)
-		status = run(&check);
+		status = options.is_list ? check_list_run() : run(&check);
 	return cli_finish(status);
 }

@@ -162,7 +162,11 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	if (ret)
 		return ret;
 	cow_store_get_info(job->operands.layers[0].store, &job->info);
-	ret = merge_siblings_open(&job->kept, &options->siblings, &job->operands, will_write, err);
+	if (!options->take_back)
+		ret = merge_lvm_check(job, err);
+	if (!ret)
+		ret = merge_siblings_open(&job->kept, &options->siblings, &job->operands,
+					  will_write, err);
 	if (!ret)
 		ret = merge_siblings_open(&job->dropped, &options->dropped, &job->operands,
 					  will_write, err);
@@ -188,6 +192,8 @@ int merge_in_place(const struct merge_options *options)
 	} else {
 		sandbox_enter();
 		status = plan_and_merge(&job);
+		if (status == CLI_DONE && !options->common.dry_run)
+			merge_lvm_say_next(&job);
 	}
 	bad_list_close(&job.bad_list);
 	merge_undo_close(&job.undo);

@@ -56,7 +56,13 @@ static void say_siblings(const struct merge_job *job)
 
 		used += (size_t)len;
 	}
-	if (job->kept.nr_stores)
+	if (job->knows_siblings && job->kept.nr_stores)
+		cli_note("siblings: %s: kept true; LVM knows no other one that is not given up",
+			 names);
+	else if (job->knows_siblings)
+		cli_note("siblings: LVM knows no other snapshot of this origin%s",
+			 job->dropped.nr_stores ? " but those that are given up" : "");
+	else if (job->kept.nr_stores)
 		cli_note("siblings: %s: kept true; any other snapshot of this origin becomes wrong",
 			 names);
 	else

@@ -52,6 +52,8 @@ struct merge_job {
 	/* With --skip-unreadable. */
 	struct bad_words skipped;
 	struct bad_list bad_list;
+	/* LVM's metadata were asked: they name all snapshots of the origin. */
+	bool knows_siblings, is_lvm_snapshot, is_lvm_merging;
 };
 
 /* What the command line asks for; each returns the exit status. */
@@ -62,6 +64,11 @@ void merge_bad_params(const struct merge_options *options, struct operands_param
 
 /* COW_REFLINK_* of a word of --reflink. */
 int merge_reflink(const struct merge_options *options);
+
+/* merge_lvm.c: refuses an origin that LVM does not name as that of COW, and other
+ * snapshots of it that no option names; and says what LVM does next. */
+int merge_lvm_check(struct merge_job *job, struct cow_err *err);
+void merge_lvm_say_next(const struct merge_job *job);
 
 /* merge_siblings.c. After a failure of open, close is to be called too. */
 int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *specs,

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_list.c - snapcheck --list: partitions, LVM volumes, stores and file
+ * systems in some images, each with the specification to type. It looks at labels,
+ * texts, headers and lists of exceptions, and says of nothing that it is sound.
+ */
+#include "tools/snapcheck/check_list.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libcow/base/array.h"
+#include "libcow/base/cleanup.h"
+#include "tools/common/cli.h"
+#include "tools/common/json.h"
+#include "tools/common/sandbox.h"
+#include "tools/common/size_text.h"
+#include "tools/common/text.h"
+
+enum { COLUMN_SPEC, COLUMN_TYPE, COLUMN_SIZE, COLUMN_USED, COLUMN_STATE, COLUMNS };
+
+struct row {
+	unsigned int depth;
+	char *cells[COLUMNS];
+};
+
+struct list {
+	size_t nr_images;
+	struct cow_imageset *set;
+	struct cow_image **images;
+	const char **specs;
+	struct row *rows;
+	size_t nr_rows, capacity;
+	struct json_object *json;
+	bool is_damaged, is_unreadable;
+};
+
+/* What a volume holds, for the columns. */
+struct content {
+	char type[200], used[100], state[COW_ERR_MESSAGE_BYTES + 100];
+	bool is_damaged;
+};
+
+static void store_look(struct content *content, struct cow_image *image, const char *kind,
+		       struct json_object *at)
+{
+	struct cow_role_image role = { .role = COW_ROLE_COW, .image = image };
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_store *store = NULL;
+	struct cow_err err = COW_ERR_INIT;
+	char chunk[SIZE_TEXT_BYTES];
+
+	snprintf(content->type, sizeof(content->type), "%s exception store", kind);
+	args.images = &role;
+	args.nr_images = 1;
+	args.flags = COW_STORE_INVALID;
+	if (cow_store_open(&args, &store, &err) || cow_store_get_info(store, &info)) {
+		snprintf(content->state, sizeof(content->state), "cannot be opened: %s",
+			 err.message);
+		content->is_damaged = true;
+		cow_store_close(store);
+		return;
+	}
+	snprintf(content->used, sizeof(content->used), "%" PRIu64 "/%" PRIu64 " sectors",
+		 info.allocated_sectors, info.total_sectors);
+	if (info.valid)
+		snprintf(content->state, sizeof(content->state),
+			 "%" PRIu64 " exceptions in chunks of %s", info.nr_exceptions,
+			 size_round(info.chunk_bytes, chunk));
+	else
+		snprintf(content->state, sizeof(content->state),
+			 "store marked invalid: it overflowed");
+	content->is_damaged = !info.valid;
+	json_put_text(at, "store", kind);
+	json_put_bool(at, "valid", info.valid);
+	json_put_u64(at, "chunk_bytes", info.chunk_bytes);
+	json_put_u64(at, "exceptions", info.nr_exceptions);
+	json_put_u64(at, "allocated_sectors", info.allocated_sectors);
+	json_put_u64(at, "total_sectors", info.total_sectors);
+	cow_store_close(store);
+}
+
+static void content_look(struct content *content, const struct cow_volume *volume,
+			 struct json_object *at)
+{
+	const char *kind = NULL, *name;
+
+	if (!volume->image)
+		return;
+	if (!cow_store_probe(volume->image, &kind, NULL)) {
+		store_look(content, volume->image, kind, at);
+		return;
+	}
+	if (volume->origin) {
+		snprintf(content->state, sizeof(content->state), "holds no exception store");
+		content->is_damaged = true;
+		return;
+	}
+	name = cow_image_content(volume->image);
+	json_put_text(at, "content", name);
+	if (name)
+		snprintf(content->type, sizeof(content->type), "%s", name);
+}
+
+static const struct {
+	const char *kind, *words;
+} kinds[] = {
+	{ "disk", "disk" }, { "partition", "partition" }, { "pv", "LVM PV" }, { "vg", "LVM VG" },
+	{ "lv", "LV" },
+};
+
+static const char *kind_words(const char *kind)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kinds[i].kind, kind))
+			return kinds[i].words;
+	return kind;
+}
+
+/* "LV linear: an ext4 file system". */
+static char *type_text(const struct cow_volume *volume, const struct content *content)
+{
+	bool is_id = !strcmp(volume->kind, "pv") || !strcmp(volume->kind, "vg");
+	const char *type = is_id ? "" : volume->type;
+	char *text, *safe;
+
+	if (!strcmp(volume->kind, "pv"))
+		type = volume->name;
+	if (asprintf(&text, "%s%s%s%s%s", kind_words(volume->kind),
+		     is_id && *type ? " of "
+		     : *type	    ? " "
+				    : "",
+		     type, content->type[0] ? ": " : "", content->type) < 0)
+		return NULL;
+	safe = text_escape(text);
+	free(text);
+	return safe;
+}
+
+static char *state_text(const struct cow_volume *volume, const struct content *content)
+{
+	char *text, *safe;
+
+	if (asprintf(&text, "%s%s%s", volume->state,
+		     *volume->state && content->state[0] ? "; " : "", content->state) < 0)
+		return NULL;
+	safe = text_escape(text);
+	free(text);
+	return safe;
+}
+
+static int row_add(struct list *list, const struct cow_volume *volume,
+		   const struct content *content)
+{
+	const char *const words[] = { *volume->spec ? volume->spec : volume->name, NULL };
+	struct row *rows =
+		cow_array_grow(list->rows, list->nr_rows, &list->capacity, sizeof(*rows));
+	char size[SIZE_TEXT_BYTES];
+	struct row row;
+
+	if (!rows)
+		return -ENOMEM;
+	list->rows = rows;
+	row = (struct row){
+		.depth = volume->depth,
+		.cells = { text_quote_words(words), type_text(volume, content),
+			   strdup(size_round(volume->size_bytes, size)), strdup(content->used),
+			   state_text(volume, content) },
+	};
+	rows[list->nr_rows++] = row;
+	for (int i = 0; i < COLUMNS; i++)
+		if (!row.cells[i])
+			return -ENOMEM;
+	return 0;
+}
+
+static void put_volume(struct json_object *at, const struct cow_volume *volume)
+{
+	json_put_u64(at, "depth", volume->depth);
+	json_put_text(at, "kind", volume->kind);
+	json_put_text(at, "spec", *volume->spec ? volume->spec : NULL);
+	json_put_text(at, "name", volume->name);
+	json_put_text(at, "type", volume->type);
+	json_put_u64(at, "size_bytes", volume->size_bytes);
+	json_put_text(at, "origin", volume->origin);
+}
+
+static int on_volume(void *user, const struct cow_volume *volume)
+{
+	struct list *list = user;
+	struct content content = { .is_damaged = false };
+	struct json_object *at;
+	char *state;
+
+	if (!strcmp(volume->kind, "note")) {
+		list->is_damaged |= volume->is_damaged;
+		if (volume->is_damaged)
+			cli_warn("%s", volume->state);
+		else
+			cli_note("%s", volume->state);
+		return 0;
+	}
+	at = json_put_object(list->json, NULL);
+	put_volume(at, volume);
+	content_look(&content, volume, at);
+	state = state_text(volume, &content);
+	json_put_text(at, "state", state);
+	json_put_bool(at, "damaged", volume->is_damaged || content.is_damaged);
+	free(state);
+	list->is_damaged |= volume->is_damaged || content.is_damaged;
+	return row_add(list, volume, &content);
+}
+
+static size_t width_of(const struct list *list, int column)
+{
+	size_t width = 0;
+
+	for (size_t i = 0; i < list->nr_rows; i++) {
+		size_t len = strlen(list->rows[i].cells[column]);
+
+		if (column == COLUMN_SPEC)
+			len += (size_t)list->rows[i].depth * 2;
+		width = len > width ? len : width;
+	}
+	return width;
+}
+
+static void row_print(const struct row *row, const size_t widths[COLUMNS], FILE *out)
+{
+	int last = COLUMN_STATE, indent = (int)row->depth * 2;
+
+	while (last && !row->cells[last][0])
+		last--;
+	fprintf(out, "%*s", indent, "");
+	for (int i = 0; i <= last; i++) {
+		int width = (int)widths[i] - (i == COLUMN_SPEC ? indent : 0);
+
+		if (i == last)
+			fprintf(out, "%s\n", row->cells[i]);
+		else
+			fprintf(out, i == COLUMN_SIZE ? "%*s  " : "%-*s  ", width, row->cells[i]);
+	}
+}
+
+/* Whole, or not at all. */
+static int list_print(const struct list *list)
+{
+	size_t widths[COLUMNS], len = 0;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &len);
+	int is_cut;
+
+	if (!out)
+		return -ENOMEM;
+	for (int i = 0; i < COLUMNS; i++)
+		widths[i] = width_of(list, i);
+	for (size_t i = 0; i < list->nr_rows; i++)
+		row_print(&list->rows[i], widths, out);
+	is_cut = ferror(out);
+	is_cut |= fclose(out) != 0;
+	if (!is_cut && !json_is_on_stdout())
+		fputs(text, stdout);
+	free(text);
+	return is_cut ? -ENOMEM : 0;
+}
+
+static int images_open(struct list *list)
+{
+	for (int i = 0; i < cli_nr_operands(); i++) {
+		struct cow_err err = COW_ERR_INIT;
+		struct cow_image *image = NULL;
+		const char *spec = cli_operands()[i];
+
+		if (cow_imageset_open(list->set, spec, COW_OPEN_BUSY, &image, &err)) {
+			(void)cli_fail(&err);
+			list->is_unreadable = true;
+			continue;
+		}
+		list->specs[list->nr_images] = spec;
+		list->images[list->nr_images++] = image;
+	}
+	return list->nr_images ? 0 : -ENOENT;
+}
+
+static void list_free(struct list *list)
+{
+	for (size_t i = 0; i < list->nr_rows; i++)
+		for (int k = 0; k < COLUMNS; k++)
+			free(list->rows[i].cells[k]);
+	for (size_t i = 0; i < list->nr_images; i++)
+		cow_image_close(list->images[i]);
+	cow_imageset_free(list->set);
+	free(list->rows);
+	free(list->images);
+	free(list->specs);
+}
+
+static int status_of(const struct list *list)
+{
+	return (list->is_damaged ? CLI_DAMAGE : CLI_DONE) |
+	       (list->is_unreadable ? CLI_FAILED : CLI_DONE);
+}
+
+static int list_run(struct list *list)
+{
+	struct cow_err err = COW_ERR_INIT;
+	int ret;
+
+	if (images_open(list))
+		return CLI_FAILED;
+	sandbox_enter();
+	list->json = json_put_array(json_root(), "volumes");
+	ret = cow_volume_list(list->images, list->specs, list->nr_images, on_volume, list, &err);
+	if (ret)
+		return cli_fail(&err);
+	return list_print(list) ? cli_no_memory("the list") : status_of(list);
+}
+
+int check_list_run(void)
+{
+	struct list list = { .nr_images = 0 };
+	struct cow_err err = COW_ERR_INIT;
+	int status;
+
+	list.images = calloc((size_t)cli_nr_operands(), sizeof(struct cow_image *));
+	list.specs = calloc((size_t)cli_nr_operands(), sizeof(*list.specs));
+	if (!list.images || !list.specs)
+		status = cli_no_memory("the list");
+	else if (cow_imageset_new(&list.set, &err))
+		status = cli_fail(&err);
+	else
+		status = list_run(&list);
+	list_free(&list);
+	return status;
+}
