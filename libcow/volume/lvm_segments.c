@@ -159,7 +159,9 @@ static int segment_compare(const void *a, const void *b)
 /* In order, from 0, without gap or overlap. */
 static void segments_check(struct cow_lv *lv, uint64_t segment_count)
 {
-	struct lvm_segment *segments = lv->vg->segments + lv->first_segment;
+	/* None in the whole VG: there is no array. */
+	struct lvm_segment *segments =
+		lv->nr_segments ? lv->vg->segments + lv->first_segment : NULL;
 	uint64_t next = 0;
 
 	if (segment_count != lv->nr_segments)

@@ -163,10 +163,11 @@ static char *vg_spec(const struct lister *lister, const struct lvm_vg *vg)
 
 static const char *lv_type(const struct cow_lv *lv)
 {
-	const struct lvm_segment *segment = &lv->vg->segments[lv->first_segment];
+	const struct lvm_segment *segment;
 
 	if (!lv->nr_segments)
 		return "";
+	segment = &lv->vg->segments[lv->first_segment];
 	return segment->is_striped && segment->nr_areas == 1 ? "linear" : segment->type;
 }
 
