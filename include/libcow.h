@@ -362,6 +362,10 @@ COW_EXPORT const char *cow_image_unchecked(struct cow_image *image);
  * for a sentence; NULL: nothing known, or it cannot be read. */
 COW_EXPORT const char *cow_image_content(struct cow_image *image);
 
+/* Names the format of an image that holds a disk without being its bytes ("a
+ * qcow2 image", something compressed); NULL: none known, or it cannot be read. */
+COW_EXPORT const char *cow_image_container(struct cow_image *image);
+
 /*
  * Reads len_bytes at offset_bytes, all of them or none. Errors: -ERANGE
  * outside the image, -EIO (err names image and offset; also where the file

@@ -12,19 +12,32 @@
 
 #define PEEK_BYTES_MAX 16
 
-static const struct {
+struct signature {
 	uint64_t offset_bytes;
 	const char *bytes;
 	size_t len_bytes;
 	const char *name;
-} signatures[] = {
-	{ 0, "SnAp", 4, "a snapshot's exception store" },
+};
+
+/* Their bytes are not those of the disk that they hold. */
+static const struct signature containers[] = {
 	{ 0, "QFI\xfb", 4, "a qcow2 image" },
+	{ 0, "QED\0", 4, "a QED image" },
 	{ 0, "KDMV", 4, "a VMDK image" },
+	{ 0, "COWD", 4, "a VMDK image" },
 	{ 0, "vhdxfile", 8, "a VHDX image" },
-	{ 0, "\x1f\x8b", 2, "something compressed with gzip" },
+	{ 0, "conectix", 8, "a VHD image" },
+	{ 64, "\x7f\x10\xda\xbe", 4, "a VDI image" },
+	{ 0, "WithoutFreeSpace", 16, "a Parallels image" },
+	{ 0, "WithouFreSpacExt", 16, "a Parallels image" },
+	{ 0, "\x3a\xff\x26\xed", 4, "an Android sparse image" },
+	{ 0, "\x1f\x8b\x08", 3, "something compressed with gzip" },
 	{ 0, "\x28\xb5\x2f\xfd", 4, "something compressed with zstd" },
 	{ 0, "\xfd\x37zXZ", 5, "something compressed with xz" },
+};
+
+static const struct signature signatures[] = {
+	{ 0, "SnAp", 4, "a snapshot's exception store" },
 	{ 257, "ustar", 5, "a tar archive" },
 	{ 1080, "\x53\xef", 2, "an ext2, ext3 or ext4 file system" },
 	{ 0, "XFSB", 4, "an XFS file system" },
@@ -48,17 +61,30 @@ static const struct {
 	{ 510, "\x55\xaa", 2, "a disk with a partition table" },
 };
 
-const char *cow_image_content(struct cow_image *image)
+static const char *find(struct cow_image *image, const struct signature *table, size_t nr)
 {
 	uint8_t found[PEEK_BYTES_MAX];
 
-	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
-		size_t len = signatures[i].len_bytes;
+	for (size_t i = 0; i < nr; i++) {
+		size_t len = table[i].len_bytes;
 
-		if (range_fits(signatures[i].offset_bytes, len, image->size_bytes) &&
-		    !cow_image_pread(image, found, len, signatures[i].offset_bytes, NULL) &&
-		    !memcmp(found, signatures[i].bytes, len))
-			return signatures[i].name;
+		if (range_fits(table[i].offset_bytes, len, image->size_bytes) &&
+		    !cow_image_pread(image, found, len, table[i].offset_bytes, NULL) &&
+		    !memcmp(found, table[i].bytes, len))
+			return table[i].name;
 	}
 	return NULL;
+}
+
+const char *cow_image_container(struct cow_image *image)
+{
+	return find(image, containers, sizeof(containers) / sizeof(containers[0]));
+}
+
+const char *cow_image_content(struct cow_image *image)
+{
+	const char *container = cow_image_container(image);
+
+	return container ? container
+			 : find(image, signatures, sizeof(signatures) / sizeof(signatures[0]));
 }

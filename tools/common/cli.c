@@ -273,9 +273,10 @@ static int start_json(const char *target)
 
 static int check_force_ids(const char *ids)
 {
-	static const char *const known[] = { "overwrite", "origin",   "uuid",	 "invalid",
-					     "damaged",	  "doubtful", "changed", "volatile",
-					     "bad-cow",	  "busy",     "lost",	 "grow" };
+	static const char *const known[] = { "overwrite", "content", "origin",	 "uuid",
+					     "invalid",	  "damaged", "doubtful", "changed",
+					     "volatile",  "bad-cow", "busy",	 "lost",
+					     "grow" };
 	size_t i;
 
 	for (const char *word = ids; word && *word;) {

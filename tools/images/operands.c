@@ -14,6 +14,7 @@
 
 #include "tools/images/bad.h"
 #include "tools/images/window_check.h"
+#include "tools/images/container.h"
 #include "tools/common/cli.h"
 #include "tools/common/text.h"
 
@@ -203,6 +204,8 @@ static int open_all(struct operands *operands, const struct operands_params *par
 		ret = skip_origin(operands, params, err);
 	if (!ret)
 		ret = open_layers(operands, params, err);
+	if (!ret && operands->nr_layers && !params->may_be_mixture)
+		ret = container_check(operands->origin, operands->layers[0].store, err);
 	if (!ret && operands->nr_layers)
 		ret = window_check(params->specs[0], operands->origin, operands->layers[0].cow,
 				   operands->layers[0].store, err);

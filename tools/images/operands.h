@@ -38,6 +38,8 @@ struct operands_params {
 	bool is_writable; /* origin and COW images */
 	bool rehearses;	  /* refused as if writable, but only read: -n */
 	bool wants_view;  /* views are for reading */
+	/* The origin may hold half of a merge: the caller asks container_check(). */
+	bool may_be_mixture;
 	const char *kind; /* of the stores; NULL: probe */
 	/* Maps of ddrescue, one for each COW image, or none. */
 	const char *const *bad_maps;

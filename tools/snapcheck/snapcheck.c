@@ -18,6 +18,7 @@
 #include "tools/common/ask.h"
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
+#include "tools/images/container.h"
 #include "tools/images/operands.h"
 #include "tools/images/window_check.h"
 #include "tools/common/opts.h"
@@ -72,7 +73,7 @@ static const struct opts_spec spec = {
 		"or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
-	.force_ids = "busy,grow,lost,origin,overwrite",
+	.force_ids = "busy,content,grow,lost,origin,overwrite",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
@@ -178,7 +179,8 @@ static struct cow_store_args args_of(const struct check *check, struct cow_role_
 	if (!args.kind && (options.chunk_bytes || options.bad.skips))
 		args.kind = cow_store_kind(0);
 	args.images = roles;
-	args.nr_images = check->origin ? 2 : 1;
+	/* nothing is judged by an origin that is none */
+	args.nr_images = check->origin && !check->container ? 2 : 1;
 	args.chunk_bytes = options.chunk_bytes;
 	return args;
 }
@@ -218,6 +220,10 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
 	if (ret == -EMEDIUMTYPE && !args.kind)
 		suggest_kind(args, cow);
+	if (check->container) {
+		check->verdict.doubts_origin = true;
+		check->verdict.view_right = check->verdict.merge_right = false;
+	}
 	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
 
@@ -248,8 +254,9 @@ static int open_cow(struct check *check, struct cow_err *err)
 	return 0;
 }
 
-/* A store that cannot be opened is judged by its findings alone. */
-static int check_window(const struct check *check, const char *origin, struct cow_err *err)
+/* Is the origin one? A store that cannot be opened is judged by its findings
+ * alone; where digests are compared, they judge. */
+static int check_origin(struct check *check, const char *origin, struct cow_err *err)
 {
 	struct cow_role_image roles[2];
 	struct cow_store_args args = args_of(check, roles, check->cow);
@@ -259,6 +266,8 @@ static int check_window(const struct check *check, const char *origin, struct co
 	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
 	if (check->cow && !cow_store_open(&args, &store, NULL))
 		ret = window_check(origin, check->origin, check->cow, store, err);
+	if (!options.verify)
+		check->container = container_doubt(check->origin, store);
 	cow_store_close(store);
 	return ret;
 }
@@ -278,8 +287,8 @@ static int open_images(struct check *check, struct cow_err *err)
 		operands_note_tail(check->origin);
 	if (!ret && origin && !check->may_be_pack)
 		ret = operands_check_order(check->origin, check->cow, err);
-	if (!ret && origin && strchr(origin, '@'))
-		ret = check_window(check, origin, err);
+	if (!ret && origin && (strchr(origin, '@') || cow_image_container(check->origin)))
+		ret = check_origin(check, origin, err);
 	if (!ret && options.verify)
 		ret = check_verify_open(check, options.verify, err);
 	return ret;
@@ -423,7 +432,8 @@ static int conclude(struct check *check, const char *report)
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
 	choose_next(check, is_damaged);
-	return is_damaged || check->repaired.nr_lost ? CLI_DAMAGE | mended : done;
+	return is_damaged || check->repaired.nr_lost || check->container ? CLI_DAMAGE | mended
+									 : done;
 }
 
 static int run(struct check *check)
@@ -446,11 +456,17 @@ static int run(struct check *check)
 		sandbox_enter();
 	if (!ret && check->may_be_pack)
 		ret = unpack(check, &err);
+	if (!ret && check->container)
+		cli_warn("%s looks like %s: its bytes are not those of the disk in it; make a raw "
+			 "image of it first; %s is judged without it, and nothing in it is given "
+			 "up because of it",
+			 cow_image_name(check->origin), check->container,
+			 cow_image_name(check->cow));
 	if (!ret && options.verify)
 		ret = check_verify_read(check, options.verify, &err);
 	if (!ret)
 		ret = look(check, check->cow, &err);
-	if (!ret && check->verdict.doubts_origin)
+	if (!ret && check->verdict.doubts_origin && !check->container)
 		cli_warn("%s is too short for this snapshot, or is not its origin; no exception is "
 			 "given up because of that",
 			 cow_image_name(check->origin));

@@ -11,6 +11,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/formats/manifest_file.h"
+#include "tools/images/container.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/size_text.h"
 
@@ -29,8 +30,9 @@ static int open_source(struct create *create, struct cow_image **ret_source, str
 		return ret;
 	operands_note_tail(create->image);
 	*ret_source = create->image;
-	if (cow_image_size(create->image) == origin_bytes)
-		return 0;
+	ret = container_check_pair(create->operands.origin, create->image, err);
+	if (ret || cow_image_size(create->image) == origin_bytes)
+		return ret;
 	return cli_refuse(err, -EPERM, "size", NULL,
 			  "%s has %" PRIu64 " bytes, but %s has %" PRIu64
 			  ": a store records differences between images of one size",

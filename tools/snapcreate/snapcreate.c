@@ -51,7 +51,7 @@ static const struct opts_spec spec = {
 		"export has that ORIGIN has not. COW is a new file, or (--force=overwrite) an\n"
 		"existing one, or a block device. ORIGIN may be zero:SIZE: no origin.",
 	.notes = "With -n the size that is needed is printed, and nothing is written.",
-	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin",
+	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin,content",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 2,

@@ -79,7 +79,7 @@ static const struct opts_spec spec = {
 		 "tar --xattrs --xattrs-include='*' --acls -xpf.\n"
 		 "--force=invalid, damaged or doubtful reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
-	.force_ids = "overwrite,invalid,damaged,doubtful,busy,origin",
+	.force_ids = "overwrite,invalid,damaged,doubtful,busy,origin,content",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,

@@ -12,6 +12,7 @@
 #include "tools/common/ask.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
+#include "tools/images/container.h"
 
 static double seconds_now(void)
 {
@@ -113,6 +114,8 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 	if (!ret)
 		ret = merge_check_skip(job, err);
 	/* A mixture may hold half of each, and the undo knows its origin. */
+	if (!ret && job->info.nr_exceptions && !job->planned.nr_begun && !job->options->take_back)
+		ret = container_check(job->operands.origin, job->operands.layers[0].store, err);
 	if (!ret && !job->planned.nr_begun && !job->options->take_back)
 		ret = merge_check_uuid(&job->operands, job->options->bad.skips, err);
 	if (ret || !job->planned.nr_begun || !job->undo.path || job->undo.store)
@@ -153,6 +156,7 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 		.nr_specs = 2,
 		.is_writable = will_write,
 		.rehearses = !will_write,
+		.may_be_mixture = true,
 		.kind = options->common.type,
 	};
 	int ret;

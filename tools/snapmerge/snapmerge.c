@@ -9,9 +9,9 @@
 #include "tools/snapmerge/snapmerge.h"
 
 /* What reads only may go on where what writes may not. */
-#define FORCE_OUTPUT "overwrite,invalid,damaged,doubtful,busy,origin"
+#define FORCE_OUTPUT "overwrite,invalid,damaged,doubtful,busy,origin,content"
 #define FORCE_TAKE_BACK "changed"
-#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin"
+#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin,content"
 
 #define BATCH_BYTES_MIN (UINT64_C(1) << 20)
 

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * container.c - refuses a virtual disk's file, or a compressed image, in the place
+ * of the disk. Volumes that hold such a file as it is exist, and snapshots of
+ * them too: --force=content says so.
+ */
+#include "tools/images/container.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "tools/common/cli.h"
+
+#define HEAD_BYTES 512
+
+/* What the snapshot shows in place of the header; NULL: it holds none. */
+static const char *content_above(struct cow_image *origin, struct cow_store *store)
+{
+	struct cow_extent extent;
+	struct cow_image *view = NULL;
+	const char *name = NULL;
+
+	if (!cow_store_next_extent(store, 0, &extent) || extent.old_bytes >= HEAD_BYTES)
+		return NULL;
+	if (!cow_view_new(origin, store, &view, NULL))
+		name = cow_image_container(view);
+	cow_image_close(view);
+	return name;
+}
+
+const char *container_doubt(struct cow_image *origin, struct cow_store *store)
+{
+	const char *name = cow_image_container(origin);
+	const char *above = name && store ? content_above(origin, store) : NULL;
+
+	return !name || cli_forced("content") || (above && !strcmp(above, name)) ? NULL : name;
+}
+
+static int refuse(const struct cow_image *image, const char *name, struct cow_err *err)
+{
+	return cli_refuse(err, -EPERM, "content", "content",
+			  "%s looks like %s: its bytes are not those of the disk in it; make a raw "
+			  "image of it first",
+			  cow_image_name(image), name);
+}
+
+int container_check(struct cow_image *origin, struct cow_store *store, struct cow_err *err)
+{
+	const char *name = container_doubt(origin, store);
+
+	return name ? refuse(origin, name, err) : 0;
+}
+
+int container_check_pair(struct cow_image *one, struct cow_image *other, struct cow_err *err)
+{
+	const char *a = container_doubt(one, NULL), *b = container_doubt(other, NULL);
+
+	if (a && b && !strcmp(a, b))
+		return 0;
+	return a ? refuse(one, a, err) : b ? refuse(other, b, err) : 0;
+}
