@@ -27,7 +27,9 @@
  *  88     8   outcome: length
  *  96    16   outcome: digest
  * 112     8   exceptions that are left
- * 120   376   zeros
+ * 120     8   exceptions that an earlier merge had left
+ * 128    16   id of that merge
+ * 144   352   zeros
  */
 #define LABEL_MAGIC "COWLABEL"
 #define LABEL_VERSION 1
@@ -58,6 +60,8 @@ void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES
 	put_le64(ret_raw + 88, label->outcome_len_bytes);
 	memcpy(ret_raw + 96, label->outcome_digest, COW_DIGEST_BYTES);
 	put_le64(ret_raw + 112, label->nr_left);
+	put_le64(ret_raw + 120, label->nr_earlier);
+	memcpy(ret_raw + 128, label->earlier_id, LABEL_JOB_ID_BYTES);
 	checksum(ret_raw, ret_raw + 8);
 }
 
@@ -81,5 +85,7 @@ bool cow_label_decode(const uint8_t raw[LABEL_BYTES], struct cow_label *ret_labe
 	ret_label->outcome_len_bytes = get_le64(raw + 88);
 	memcpy(ret_label->outcome_digest, raw + 96, COW_DIGEST_BYTES);
 	ret_label->nr_left = get_le64(raw + 112);
+	ret_label->nr_earlier = get_le64(raw + 120);
+	memcpy(ret_label->earlier_id, raw + 128, LABEL_JOB_ID_BYTES);
 	return true;
 }

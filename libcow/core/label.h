@@ -39,6 +39,10 @@ struct cow_label {
 	uint64_t nr_chunks;		       /* exceptions when the job began */
 	uint64_t nr_left;		       /* ... and after its last settlement */
 	uint32_t nr_siblings;		       /* stores that are kept true, undo included */
+	/* Phase PRESERVE: an earlier merge had begun to move, had so many exceptions
+	 * left, and the store was used since; 0: none had. And its id. */
+	uint64_t nr_earlier;
+	uint8_t earlier_id[LABEL_JOB_ID_BYTES];
 	/* Where the job wrote what it leaves behind (undo: digests per range). */
 	uint64_t outcome_bytes;
 	uint64_t outcome_len_bytes;

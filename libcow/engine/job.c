@@ -63,6 +63,10 @@ static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow
 		.nr_left = nr_exceptions,
 	};
 
+	if (label->job == LABEL_JOB_MERGE) {
+		fresh.nr_earlier = label->nr_earlier;
+		memcpy(fresh.earlier_id, label->earlier_id, sizeof(fresh.earlier_id));
+	}
 	if (label->job == LABEL_JOB_MERGE && label->phase == LABEL_PHASE_PRESERVE)
 		memcpy(fresh.job_id, label->job_id, sizeof(fresh.job_id));
 	else if (getrandom(fresh.job_id, sizeof(fresh.job_id), 0) != (ssize_t)sizeof(fresh.job_id))
@@ -94,18 +98,25 @@ static int label_check(const struct cow_store *store, const struct cow_label *la
 	return cow_job_check_siblings(label, nr_siblings, err);
 }
 
-/* What an earlier run left, if it had begun. */
+/* What an earlier run left, if it had begun. One that was cut off while it
+ * preserved hands on what the run before it had left. */
 static void earlier_note(struct job *job, uint64_t nr_exceptions)
 {
-	const struct cow_label *label = &job->label;
+	struct cow_label *label = &job->label;
 
-	if (label->job != LABEL_JOB_MERGE || label->phase != LABEL_PHASE_MOVE)
+	if (label->job != LABEL_JOB_MERGE)
 		return;
 	job->is_continued = cow_job_is_under_way(label, nr_exceptions);
 	if (job->is_continued)
 		return;
-	job->nr_grown = nr_exceptions - label->nr_left;
-	memcpy(job->grown_id, label->job_id, sizeof(job->grown_id));
+	if (label->phase == LABEL_PHASE_MOVE) {
+		label->nr_earlier = label->nr_left;
+		memcpy(label->earlier_id, label->job_id, sizeof(label->earlier_id));
+	} else if (label->phase != LABEL_PHASE_PRESERVE) {
+		label->nr_earlier = 0;
+	}
+	job->was_used = label->nr_earlier;
+	job->nr_grown = nr_exceptions - min_u64(nr_exceptions, label->nr_earlier);
 }
 
 bool cow_job_is_under_way(const struct cow_label *label, uint64_t nr_exceptions)

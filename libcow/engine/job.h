@@ -20,16 +20,16 @@ struct job {
 	bool is_continued; /* an earlier run has begun to move */
 	bool was_finished; /* an earlier merge emptied the store, and nothing came since */
 	bool has_label;	   /* prepared, and the kind of store can hold one */
-	/* An earlier run has begun to move, and the store was used since: it has
-	 * so many more exceptions; and the id of that run. 0: no such run. */
+	/* An earlier run has begun to move (label.earlier_id), and the store was
+	 * used since: it has nr_grown more exceptions than were left then. */
+	bool was_used;
 	uint64_t nr_grown;
-	uint8_t grown_id[LABEL_JOB_ID_BYTES];
 };
 
 /* Is a part of what the store's list says written to the origin already? */
 static inline bool cow_job_has_begun(const struct job *job)
 {
-	return job->is_continued || job->nr_grown;
+	return job->is_continued || job->was_used;
 }
 
 /* Reads the label of a store; zeros, which is no job, where there is none. Errors:

@@ -120,7 +120,7 @@ static int undo_state(struct cow_store *undo, const struct job *job, enum undo_s
 		*ret_state = UNDO_NEW;
 		return cow_store_is_empty(undo) ? 0 : refuse_other_undo(undo, err);
 	}
-	is_ours = !memcmp(label.job_id, job->nr_grown ? job->grown_id : job->label.job_id,
+	is_ours = !memcmp(label.job_id, job->was_used ? job->label.earlier_id : job->label.job_id,
 			  sizeof(label.job_id));
 	if (label.job != LABEL_JOB_UNDO || label.phase != LABEL_PHASE_DONE ||
 	    label.target_bytes != undo->origin->size_bytes || (!is_ours && cow_job_has_begun(job)))

@@ -166,6 +166,27 @@ used_since() {
 	[ "$(view a.img)" = "$(sum before)" ]
 }
 
+@test "the snapshot grew, and the next merge was cut off while it preserved: what was left out is still refused" {
+	used_since 3 0
+	view=$(view cow.img)
+	sibling late.img 4K
+	for call in pwrite64:2 pwrite64:4; do
+		cut_off $call snapmerge -y --sibling=a.img origin.img cow.img
+		now=$(sums)
+		run -64 --separate-stderr snapmerge -y --json=j --sibling=a.img --sibling=late.img origin.img cow.img
+		[ "$(member j 'j["error"]["id"]')" = siblings ]
+		[[ $stderr == *"late.img lacks"*"--drop-sibling"* ]]
+		run -64 --separate-stderr snapmerge -y --json=j --sibling=a.img --save-undo=new origin.img cow.img
+		[ "$(member j 'j["error"]["id"]')" = other-job ]
+		run -64 --separate-stderr snapmerge -y --sibling=a.img --save-undo=undo origin.img cow.img
+		[[ $stderr == *"take back what was merged first"* ]]
+		[ "$(sums)" = "$now" ]
+	done
+	run -0 snapmerge -y --sibling=a.img origin.img cow.img
+	[ "$(view a.img)" = "$(sum before)" ]
+	[ "$(sum origin.img)" = "$view" ]
+}
+
 @test "the snapshot grew after its merge was cut off: a sibling is kept true, or refused where nobody knows" {
 	used_since 3 0
 	run -0 --separate-stderr snapmerge -y --sibling=a.img origin.img cow.img

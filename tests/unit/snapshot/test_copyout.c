@@ -154,6 +154,9 @@ static void labels_survive_encoding_and_any_flipped_bit_is_noticed(void)
 	label.nr_siblings = 2;
 	label.outcome_bytes = 4096;
 	label.outcome_len_bytes = 77;
+	label.nr_left = 98;
+	label.nr_earlier = 97;
+	memset(label.earlier_id, 0x33, sizeof(label.earlier_id));
 	memset(label.outcome_digest, 0x22, sizeof(label.outcome_digest));
 	cow_label_encode(&label, raw);
 	CHECK(cow_label_decode(raw, &back));
