@@ -390,7 +390,7 @@ def repair_jobs(disk):
         if name == "magic":
             with open(os.path.join(disk.template, "bad"), "r+b") as f:
                 f.write(bytes(4))
-        yield Repair(disk, name, "snapcheck -y -q --save-undo=undo bad")
+        yield Repair(disk, name, "snapcheck -y -q --force=volatile --save-undo=undo bad")
 
 
 def run_job(job, only):

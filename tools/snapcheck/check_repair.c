@@ -18,6 +18,7 @@
 #include "tools/common/list.h"
 #include "tools/common/outputs.h"
 #include "tools/common/sandbox.h"
+#include "tools/common/volatile.h"
 
 #define UNDO_CHUNK_BYTES 4096
 
@@ -141,7 +142,9 @@ static int create_undo(struct check_repair *repair, struct cow_imageset *set, st
 
 	create.origin_bytes = cow_image_size(cow);
 	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
-	ret = cow_create_size(&create, &size, err);
+	ret = volatile_check(repair->save_undo, err);
+	if (!ret)
+		ret = cow_create_size(&create, &size, err);
 	if (!ret)
 		ret = outputs_open(set, repair->save_undo, size, flags, &repair->undo, err);
 	if (!ret)

@@ -73,7 +73,7 @@ static const struct opts_spec spec = {
 		"or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
-	.force_ids = "busy,content,grow,lost,origin,overwrite",
+	.force_ids = "busy,content,grow,lost,origin,overwrite,volatile",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,

@@ -6,91 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 #include "tools/snapmerge/snapmerge.h"
 #include "tools/common/outputs.h"
 #include "tools/common/size_text.h"
-
-/* The directory that path lies in; the caller's to free. */
-static char *directory_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		return strdup(".");
-	return slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-}
-
-static bool is_memory(const char *directory, bool *ret_is_overlay)
-{
-	struct statfs fs;
-
-	*ret_is_overlay = false;
-	if (statfs(directory, &fs))
-		return false; /* opening it will say why */
-	*ret_is_overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
-	return fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
-}
-
-/* The upper directory of the overlay with this device number, where what is
- * written ends up; cut out of a line of mountinfo(5), or NULL. */
-static char *upper_of(char *line, dev_t dev)
-{
-	unsigned int dev_major, dev_minor;
-	char *upper;
-
-	if (sscanf(line, "%*d %*d %u:%u", &dev_major, &dev_minor) != 2 || dev_major != major(dev) ||
-	    dev_minor != minor(dev))
-		return NULL;
-	upper = strstr(line, ",upperdir=");
-	if (!upper)
-		return NULL;
-	upper += strlen(",upperdir=");
-	upper[strcspn(upper, ",\n")] = '\0';
-	return upper;
-}
-
-/* Live media have an overlay whose upper layer is memory. */
-static bool is_overlay_on_memory(const char *directory)
-{
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, *upper = NULL;
-	bool is_volatile = false, is_overlay;
-	struct stat st;
-	size_t size = 0;
-
-	while (mounts && !stat(directory, &st) && !upper && getline(&line, &size, mounts) > 0)
-		upper = upper_of(line, st.st_dev);
-	if (upper)
-		is_volatile = is_memory(upper, &is_overlay);
-	if (mounts)
-		(void)fclose(mounts);
-	free(line);
-	return is_volatile;
-}
-
-static int check_volatile(const char *path, const char *directory, struct cow_err *err)
-{
-	bool is_overlay;
-
-	if (!is_memory(directory, &is_overlay) && !(is_overlay && is_overlay_on_memory(directory)))
-		return 0;
-	if (cli_forced("volatile"))
-		return 0;
-	return cli_refuse(
-		err, -EPERM, "volatile", "volatile",
-		"%s would lie in memory: a power cut takes it, with the only copy of what "
-		"was overwritten; name a file on a disk",
-		path);
-}
+#include "tools/common/volatile.h"
 
 static int check_room(const struct merge_undo *undo, const char *directory, struct cow_err *err)
 {
@@ -154,10 +79,10 @@ int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct o
 	ret = cow_undo_size(operands->layers[0].store, &undo->size_bytes, err);
 	if (ret)
 		return ret;
-	directory = directory_of(path);
+	directory = volatile_directory(path);
 	if (!directory)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
-	ret = check_volatile(path, directory, err);
+	ret = volatile_check(path, err);
 	if (!ret)
 		ret = check_room(undo, directory, err);
 	free(directory);

@@ -86,6 +86,24 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[ ! -e u2.img ]
 }
 
+@test "an undo file in memory is refused: a power cut would take it" {
+	[ "$(stat -f -c %T /dev/shm)" = tmpfs ] || skip "no tmpfs"
+	store "$twice_and_stale"
+	now=$(sum cow.img)
+	name=/dev/shm/undo.$$
+	for with in -y -p "-n -y"; do
+		# shellcheck disable=SC2086
+		run -64 --separate-stderr snapcheck $with --json=j --save-undo=$name cow.img
+		[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('volatile', 'volatile')" ]
+		[ ! -e $name ]
+		[ "$(sum cow.img)" = "$now" ]
+	done
+	run -1 snapcheck -y --force=volatile --save-undo=$name cow.img
+	run -0 snapmerge -y cow.img $name
+	rm $name
+	[ "$(sum cow.img)" = "$now" ]
+}
+
 @test "a store with nothing to mend gets no undo file" {
 	store "header\nauto 10 3\n"
 	run -0 snapcheck -y --save-undo=undo.img cow.img
