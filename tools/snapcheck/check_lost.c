@@ -44,9 +44,11 @@ void check_lost_print(const struct check_lost *lost, const struct cow_repair_res
 		print_ranges(lost, result, text);
 	if (result->nr_unknown)
 		fprintf(text,
-			"lost: at least %" PRIu64 " more exceptions of %s; nothing tells which "
-			"parts of the snapshot they held\n",
-			result->nr_unknown, image);
+			"lost: at least %" PRIu64
+			" %sexception%s of %s; nothing tells which parts of the snapshot they "
+			"held\n",
+			result->nr_unknown, lost->nr_ranges ? "further " : "",
+			result->nr_unknown == 1 ? "" : "s", image);
 }
 
 void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text)
