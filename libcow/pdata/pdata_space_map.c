@@ -30,8 +30,8 @@ void cow_pdata_map_root_encode(const struct pdata_map_root *root, uint8_t raw[PD
 	put_le64(raw + 24, root->ref_count_root);
 }
 
-void cow_pdata_map_entry_decode(const uint8_t raw[PDATA_MAP_ENTRY_BYTES],
-				struct pdata_map_entry *ret_entry)
+static void map_entry_decode(const uint8_t raw[PDATA_MAP_ENTRY_BYTES],
+			     struct pdata_map_entry *ret_entry)
 {
 	ret_entry->block = get_le64(raw);
 	ret_entry->nr_free = get_le32(raw + 8);
@@ -102,7 +102,7 @@ static int index_add(struct pdata_map *map, uint64_t key, const uint8_t *raw, st
 	map->entries = larger;
 	larger += map->nr_entries++;
 	larger->key = key;
-	cow_pdata_map_entry_decode(raw, &larger->entry);
+	map_entry_decode(raw, &larger->entry);
 	fault.block = larger->entry.block;
 	fault.allowed = cow_pdata_blocks_nr(map->params.blocks);
 	if (fault.block < fault.allowed)

@@ -61,8 +61,6 @@ struct pdata_map_entry {
 	uint32_t none_free_before;
 };
 
-void cow_pdata_map_entry_decode(const uint8_t raw[PDATA_MAP_ENTRY_BYTES],
-				struct pdata_map_entry *ret_entry);
 void cow_pdata_map_entry_encode(const struct pdata_map_entry *entry,
 				uint8_t raw[PDATA_MAP_ENTRY_BYTES]);
 

@@ -188,13 +188,7 @@ static int block_take(struct pdata_transaction *txn, const struct pdata_type *ty
 	return 0;
 }
 
-int cow_pdata_block_new(struct pdata_transaction *txn, const struct pdata_type *type,
-			uint64_t *ret_block, uint8_t **ret_raw, struct cow_err *err)
-{
-	return block_take(txn, type, ret_block, ret_raw, err);
-}
-
-int cow_pdata_block_drop(struct pdata_transaction *txn, uint64_t block, struct cow_err *err)
+static int block_drop(struct pdata_transaction *txn, uint64_t block, struct cow_err *err)
 {
 	count_changed(txn, block);
 	return cow_pdata_counts_drop(txn->counts, block, err);
@@ -219,7 +213,7 @@ int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_typ
 	if (ret)
 		return ret;
 	memcpy(*ret_raw, raw, PDATA_BLOCK_BYTES);
-	return cow_pdata_block_drop(txn, block, err);
+	return block_drop(txn, block, err);
 }
 
 /* ---------------------------------------------------------------- trees */

@@ -40,21 +40,12 @@ COW_DEFINE_AUTO(pdata_transaction, struct pdata_transaction *, cow_pdata_transac
 uint64_t cow_pdata_transaction_nr_free(const struct pdata_transaction *txn);
 uint64_t cow_pdata_transaction_map_blocks(const struct pdata_transaction *txn);
 
-/* A new block of zeros with one reference. *ret_raw may be written to until the
- * commit, which seals it as type. Errors: -ENOSPC (id "metadata-space"),
- * -ENOMEM. */
-int cow_pdata_block_new(struct pdata_transaction *txn, const struct pdata_type *type,
-			uint64_t *ret_block, uint8_t **ret_raw, struct cow_err *err);
-
 /* A copy of block to be changed, in the place of it: the old one loses its
  * reference. A block of this transaction is its own copy. *ret_block is where
  * it is now. Errors: as above; -EBADMSG, -EIO. */
 int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_type *type,
 			   uint64_t block, uint64_t *ret_block, uint8_t **ret_raw,
 			   struct cow_err *err);
-
-/* Gives one reference back. */
-int cow_pdata_block_drop(struct pdata_transaction *txn, uint64_t block, struct cow_err *err);
 
 /* Puts a value into an entry that is there, and all nodes above it in new
  * places. *root is the tree's, before and after. Errors: as above; -EBADMSG no

@@ -11,7 +11,8 @@ plant() {
 	cd "$BATS_TEST_TMPDIR" || return 1
 	mkdir tests
 	cp -r "$COW_SOURCE"/{Makefile,include,libcow,tools} .
-	cp "$COW_SOURCE"/tests/{clang_tidy.py,clang-tidy.yaml,cppcheck.txt} tests
+	mkdir -p tests/house
+	cp "$COW_SOURCE"/tests/house/{clang_tidy.py,clang-tidy.yaml,cppcheck.txt} tests/house
 	cat >libcow/base/planted.c
 }
 

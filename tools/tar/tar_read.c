@@ -126,6 +126,9 @@ static int head_read(struct tar_reader *reader, struct cow_err *err)
 		if (!ret)
 			reader->head_bytes += got;
 	}
+	if (ret && ret != -ECANCELED)
+		ret = cli_refuse(err, ret, "io", NULL, "%s: cannot read at byte %zu: %s",
+				 reader->name, reader->head_bytes, strerror(-ret));
 	reader->read_bytes = reader->head_bytes;
 	reader->has_head = reader->head_bytes;
 	return ret;

@@ -63,11 +63,6 @@ void cow_clone_bits_set(struct clone_bits *bits, uint64_t first, uint64_t nr)
 	}
 }
 
-bool cow_clone_bits_get(const struct clone_bits *bits, uint64_t bit)
-{
-	return bits->words[bit / WORD_BITS] >> (bit % WORD_BITS) & 1;
-}
-
 uint64_t cow_clone_bits_count(const struct clone_bits *bits)
 {
 	uint64_t nr = 0;

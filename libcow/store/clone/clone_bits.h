@@ -27,7 +27,6 @@ void cow_clone_bits_destroy(struct clone_bits *bits);
 void cow_clone_bits_take(struct clone_bits *bits, uint64_t first, const uint8_t *raw, uint32_t nr);
 void cow_clone_bits_set(struct clone_bits *bits, uint64_t first, uint64_t nr);
 
-bool cow_clone_bits_get(const struct clone_bits *bits, uint64_t bit);
 uint64_t cow_clone_bits_count(const struct clone_bits *bits);
 /* Is each bit of a set in b, too? Both have the same number. */
 bool cow_clone_bits_within(const struct clone_bits *a, const struct clone_bits *b);

@@ -208,8 +208,11 @@ static int size_check(const struct plan *plan, struct cow_err *err)
 		plan->metadata->name, plan->metadata->size_bytes, needed * PDATA_BLOCK_BYTES);
 }
 
-int cow_clone_format(struct cow_image *metadata, uint64_t region_sectors, uint64_t target_sectors,
-		     const struct clone_bits *bits, struct cow_err *err)
+/* Makes metadata hold these regions, durably; bits NULL: none is hydrated. The
+ * sizes are good ones (assert). Errors: -ERANGE the image is too small (id
+ * "size"), -EROFS, -EIO. */
+static int clone_format(struct cow_image *metadata, uint64_t region_sectors,
+			uint64_t target_sectors, const struct clone_bits *bits, struct cow_err *err)
 {
 	struct plan plan = {
 		.metadata = metadata,
@@ -359,6 +362,6 @@ int cow_clone_create(const struct cow_store_args *args, struct cow_err *err)
 	if (!ret)
 		ret = image_check(destination, "destination", target_bytes, region_bytes, err);
 	return ret ? ret
-		   : cow_clone_format(metadata, bytes_to_sectors(region_bytes),
-				      bytes_to_sectors(target_bytes), NULL, err);
+		   : clone_format(metadata, bytes_to_sectors(region_bytes),
+				  bytes_to_sectors(target_bytes), NULL, err);
 }

@@ -8,12 +8,6 @@
 
 #include "libcow/store/clone/clone_store.h"
 
-/* Makes metadata hold these regions, durably; bits NULL: none is hydrated. The
- * sizes are good ones (assert). Errors: -ERANGE the image is too small (id
- * "size"), -EROFS, -EIO. */
-int cow_clone_format(struct cow_image *metadata, uint64_t region_sectors, uint64_t target_sectors,
-		     const struct clone_bits *bits, struct cow_err *err);
-
 /* Contracts in store.h and libcow.h. */
 int cow_clone_create_size(const struct cow_store_args *args, uint64_t origin_bytes,
 			  uint64_t *ret_bytes, struct cow_err *err);
