@@ -25,7 +25,7 @@ class Damaged:
         self.directory, self.is_merged = directory, is_merged
         self.story = read(self.path("story")).decode()
         origin = origins[Store(self.path("good")).chunk_bytes]
-        done = tools.run("snapcheck", "--json", "-y", "-o", self.path("new"), origin,
+        done = tools.run("snapcheck", "--json", "-y", "--force=lost", "-o", self.path("new"), origin,
                          self.path("cow"), exits=(0, 1, 4, 64))
         self.exit, self.ops, self.loads = done.returncode, [], None
         if self.exit == 64:  # no telling what it was

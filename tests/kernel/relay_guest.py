@@ -55,7 +55,7 @@ def mend_torn(relay):
     """The kernel is about to append: no records behind the end of a list."""
     for s in relay.world.snapshots.values():
         if s.may_be_torn and relay.is_torn(s.name):
-            relay.tool("snapcheck", "-q", "-p", relay.path(s.name), exits=(1,))
+            relay.tool("snapcheck", "-q", "-y", relay.path(s.name), exits=(1,))
             s.may_be_torn = False
 
 

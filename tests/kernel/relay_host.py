@@ -216,10 +216,10 @@ def preen(relay):
         damage(relay, snapshot)
     before = read(path)
     is_torn = relay.is_torn(snapshot.name) or len(Store(path).records) != len(snapshot.chunks)
-    relay.tool("snapcheck", "-q", "-p", relay.path("origin"), path,
+    relay.tool("snapcheck", "-q", "-y", relay.path("origin"), path,
                exits=(REPAIRED if is_torn else DONE,))
     if not is_torn:
-        relay.same("snapcheck -p of nothing to mend", path, before)
+        relay.same("snapcheck -y of nothing to mend", path, before)
     snapshot.may_be_torn = False
     return True
 

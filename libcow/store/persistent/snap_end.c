@@ -134,6 +134,13 @@ static uint64_t area_from(const struct snap_layout *layout, uint64_t offset_byte
 	return (chunk - 1) / (layout->records_per_area + 1);
 }
 
+static bool is_known_bad(const struct judge *judge, uint64_t offset_bytes, uint64_t end_bytes)
+{
+	struct cow_segment bad;
+
+	return cow_image_next_bad(judge->cow, offset_bytes, &bad) && bad.offset_bytes < end_bytes;
+}
+
 /* The first record from index on that is no end of a list. */
 static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_index,
 		       bool *ret_found)
@@ -157,6 +164,11 @@ static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_
 			return ret;
 		if (data >= end_bytes) {
 			index = max_u64(area_end, area_from(layout, data) * per_area);
+			continue;
+		}
+		/* what nobody can read, and the list does not reach, is no reason to fail */
+		if (is_known_bad(judge, cow_snap_record_offset(layout, index), end_bytes)) {
+			index = area_end;
 			continue;
 		}
 		ret = cow_snap_list_open(&list, judge->cow, layout, index, judge->err);
