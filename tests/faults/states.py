@@ -375,7 +375,7 @@ def merge_jobs(disk):
 
 # Several kinds: what each lacks, and what a repair writes for it, differ.
 DAMAGED = {
-    "twice": "size 301s\nchunk 1\nheader\nauto 10 40\nrecord 12 90\nrecord 90 5000\ndata 2 100\n",
+    "twice": "size 301s\nchunk 1\nheader\nauto 10 40\nrecord 12 90\ndata 2 30\n",
     "flip": "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\nat 0 64\nrecord 7 66\n",
     "shared": "size 300K\nheader\nrecord 10 2\nrecord 11 2\nrecord 12 4\ndata 2 3\n",
     "magic": "size 300K\nheader\nauto 10 30\n",

@@ -107,7 +107,7 @@ class KernelMerges:
         """The kernel is about to append: no records behind the end."""
         tail = Store(path).tail
         if tail.count(0) != len(tail):
-            self.state.tools.run("snapcheck", "-q", "-p", path, exits=(1,))
+            self.state.tools.run("snapcheck", "-q", "-y", path, exits=(1,))
 
     def look(self, name, node, path):
         return [self.state.table("L" + name, "snapshot", node, Store(path).chunk_sectors),
@@ -163,7 +163,7 @@ class KernelWrites:
         # Records that do not fit the list, or in part, are stale ones.
         if not ids & {"persistent.torn-commit", "persistent.stale-records"}:
             raise Failure("%s: snapcheck does not see the torn commit: %s" % (self.name, ids))
-        self.state.tools.run("snapcheck", "-q", "-p", self.origin, self.cow, exits=(1,))
+        self.state.tools.run("snapcheck", "-q", "-y", self.origin, self.cow, exits=(1,))
         self.state.tools.run("snapcheck", "-q", self.origin, self.cow)
 
     def resume(self):

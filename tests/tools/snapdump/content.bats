@@ -37,7 +37,7 @@ named() {
 	named d.vhdx "a VHDX image"
 	truncate -s 4M disk.img
 	poke disk.img 510 '\125\252'
-	named disk.img "a disk with a partition table; name the partition as a window"
+	named disk.img "a disk with a partition table"
 	poke disk.img 510 '\0\0EFI PART'
 	named disk.img "a disk with a partition table"
 	head -c 1M /dev/urandom >data
