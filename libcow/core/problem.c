@@ -36,13 +36,17 @@ const struct cow_problem *cow_image_problem(enum image_problem problem)
 	return &image_rows[problem];
 }
 
-const struct cow_problem *cow_problem_table_get(const struct problem_table *table, size_t index)
+/* Row @index of @table, which must be less than @table->nr. */
+static const struct cow_problem *row_at(const struct problem_table *table, size_t index)
 {
 	const char *rows = table->rows;
 
-	if (index >= table->nr)
-		return NULL;
 	return (const struct cow_problem *)(const void *)(rows + index * table->row_bytes);
+}
+
+const struct cow_problem *cow_problem_table_get(const struct problem_table *table, size_t index)
+{
+	return index < table->nr ? row_at(table, index) : NULL;
 }
 
 const struct cow_problem *cow_problem_table_find(const struct problem_table *table, const char *id)
@@ -51,7 +55,7 @@ const struct cow_problem *cow_problem_table_find(const struct problem_table *tab
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		const struct cow_problem *problem = cow_problem_table_get(table, middle);
+		const struct cow_problem *problem = row_at(table, middle);
 		int order = strcmp(id, problem->id);
 
 		if (!order)
