@@ -42,7 +42,8 @@ uint64_t cow_pdata_transaction_map_blocks(const struct pdata_transaction *txn);
 
 /* A copy of block to be changed, in the place of it: the old one loses its
  * reference. A block of this transaction is its own copy. *ret_block is where
- * it is now. Errors: as above; -EBADMSG, -EIO. */
+ * it is now; *ret_raw may be written to until the commit, which seals it as type.
+ * Errors: -ENOSPC (id "metadata-space"), -ENOMEM, -EBADMSG, -EIO. */
 int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_type *type,
 			   uint64_t block, uint64_t *ret_block, uint8_t **ret_raw,
 			   struct cow_err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * clone_format.h - metadata of a clone, from nothing.
+ * clone_format.h - metadata of a clone, from nothing (clone_create.c).
  */
 #ifndef COW_STORE_CLONE_FORMAT_H
 #define COW_STORE_CLONE_FORMAT_H
