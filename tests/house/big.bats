@@ -51,6 +51,13 @@ within() {
 	python3 -c 'import json, sys; report = json.loads(sys.argv[1]); assert "1048576" in sys.argv[1]' "$output"
 }
 
+@test "16 TiB without an exception: a few calls of the system tell that it is empty" {
+	snapcreate -q --size=16777215M zero:1G "$big/empty.img"
+	strace -f -c -o "$big/calls" snapcheck --is-empty "$big/empty.img"
+	[ "$(awk '$NF == "total" { print $4 }' "$big/calls")" -lt 2000 ]
+	rm "$big/empty.img"
+}
+
 @test "16 TiB with a million exceptions is mapped, and planned to be merged" {
 	within 40 snapdump --map -o "$big/map" zero:16T "$big/cow.img"
 	[ "$(grep -c '^[0-9]' "$big/map")" -ge 1048570 ]

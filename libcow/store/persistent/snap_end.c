@@ -124,16 +124,6 @@ static int common_find(struct judge *judge)
 	return 0;
 }
 
-/* The first area that does not end in front of a byte of the image. */
-static uint64_t area_from(const struct snap_layout *layout, uint64_t offset_bytes)
-{
-	uint64_t chunk = offset_bytes >> layout->chunk_shift;
-
-	if (!cow_snap_is_area(layout, chunk))
-		chunk = cow_snap_area_behind(layout, chunk);
-	return (chunk - 1) / (layout->records_per_area + 1);
-}
-
 static bool is_known_bad(const struct judge *judge, uint64_t offset_bytes, uint64_t end_bytes)
 {
 	struct cow_segment bad;
@@ -146,28 +136,23 @@ static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_
 		       bool *ret_found)
 {
 	const struct snap_layout *layout = judge->layout;
-	uint64_t per_area = layout->records_per_area, data, len;
+	uint64_t per_area = layout->records_per_area, end = layout->nr_areas * per_area;
 	struct snap_record record;
 	struct snap_list list;
 	int ret = 0;
 
 	*ret_found = false;
-	while (!ret && !*ret_found && area_of(judge, index) < layout->nr_areas) {
-		uint64_t area_end = (area_of(judge, index) + 1) * per_area;
-		uint64_t end_bytes = (cow_snap_area_chunk(layout, area_of(judge, index)) + 1)
-				     << layout->chunk_shift;
+	while (!ret && !*ret_found && index < end) {
+		uint64_t area_end;
 
-		/* holes need no look: an area may be a gigabyte, or there may be millions */
-		ret = cow_image_next_data(judge->cow, cow_snap_record_offset(layout, index), &data,
-					  &len, judge->err);
-		if (ret || !len)
+		ret = cow_snap_list_next_data(judge->cow, layout, index, end, &index, judge->err);
+		if (ret || index == end)
 			return ret;
-		if (data >= end_bytes) {
-			index = max_u64(area_end, area_from(layout, data) * per_area);
-			continue;
-		}
+		area_end = floor_to(index, per_area) + per_area;
 		/* what nobody can read, and the list does not reach, is no reason to fail */
-		if (is_known_bad(judge, cow_snap_record_offset(layout, index), end_bytes)) {
+		if (is_known_bad(judge, cow_snap_record_offset(layout, index),
+				 cow_snap_record_offset(layout, area_end - 1) +
+					 SNAP_RECORD_BYTES)) {
 			index = area_end;
 			continue;
 		}

@@ -149,6 +149,39 @@ uint64_t cow_snap_record_index(const struct snap_layout *layout, uint64_t offset
 	       (offset_bytes & (layout->chunk_bytes - 1)) / SNAP_RECORD_BYTES;
 }
 
+/* The first area that does not end in front of a byte of the image. */
+static uint64_t area_from(const struct snap_layout *layout, uint64_t offset_bytes)
+{
+	uint64_t chunk = offset_bytes >> layout->chunk_shift;
+
+	if (!cow_snap_is_area(layout, chunk))
+		chunk = cow_snap_area_behind(layout, chunk);
+	return (chunk - 1) / (layout->records_per_area + 1);
+}
+
+int cow_snap_list_next_data(struct cow_image *image, const struct snap_layout *layout,
+			    uint64_t from, uint64_t end, uint64_t *ret_index, struct cow_err *err)
+{
+	uint64_t per_area = layout->records_per_area, data, len, area_end;
+	int ret;
+
+	*ret_index = end;
+	while (from < end) {
+		area_end = floor_to(from, per_area) + per_area;
+		ret = cow_image_next_data(image, cow_snap_record_offset(layout, from), &data, &len,
+					  err);
+		if (ret || !len)
+			return ret;
+		if (data < cow_snap_record_offset(layout, area_end - 1) + SNAP_RECORD_BYTES) {
+			from = max_u64(from, sector_begin(cow_snap_record_index(layout, data)));
+			*ret_index = min_u64(from, end);
+			return 0;
+		}
+		from = max_u64(area_end, area_from(layout, data) * per_area);
+	}
+	return 0;
+}
+
 /* -------------------------------------------------------------------- put */
 
 static uint64_t place_of(const struct snap_rows *rows, uint64_t at)
@@ -279,19 +312,15 @@ int cow_snap_list_tidy(struct cow_image *image, const struct snap_layout *layout
 		       uint64_t end, bool *ret_wrote, struct cow_err *err)
 {
 	AUTO_FREE uint8_t *buf = malloc(COW_PIECE_BYTES);
-	uint64_t begin = cow_snap_record_offset(layout, from), data, len, piece_end;
-	uint64_t end_bytes = begin + (end - from) * SNAP_RECORD_BYTES;
+	uint64_t piece_end;
 	int ret = 0;
 
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
 	for (; !ret && from < end; from = piece_end) {
-		/* An area may be a gigabyte, of which holes need no look. */
-		ret = cow_image_next_data(image, cow_snap_record_offset(layout, from), &data, &len,
-					  err);
-		if (ret || !len || data >= end_bytes)
+		ret = cow_snap_list_next_data(image, layout, from, end, &from, err);
+		if (ret || from == end)
 			return ret;
-		from = max_u64(from, cow_snap_record_index(layout, data));
 		piece_end = min_u64(end, sector_begin(from) + PIECE_RECORDS);
 		ret = piece_tidy(image, layout, from, piece_end, buf, ret_wrote, err);
 	}

@@ -85,6 +85,14 @@ int cow_snap_sector_read(struct cow_image *image, const struct snap_layout *layo
 			 uint8_t ret_raw[COW_SECTOR_BYTES], struct cow_err *err);
 /* The number of the record at a byte of a metadata area. */
 uint64_t cow_snap_record_index(const struct snap_layout *layout, uint64_t offset_bytes);
+/*
+ * Finds the first place in [from, end) that does not lie in a hole of the image,
+ * down to the start of its sector; end: there is none. Areas in one hole are
+ * passed over together: an area may be a gigabyte, or there may be millions.
+ * Errors: -EIO.
+ */
+int cow_snap_list_next_data(struct cow_image *image, const struct snap_layout *layout,
+			    uint64_t from, uint64_t end, uint64_t *ret_index, struct cow_err *err);
 
 /* Records and their places in the list, ascending. */
 struct snap_rows {

@@ -176,6 +176,122 @@ static void writers_leave_the_rest_of_a_sector(void)
 	}
 }
 
+/* An image of nr runs of data, the rest of it one hole; counts who asks. */
+struct runs {
+	struct cow_segment runs[8];
+	size_t nr;
+	uint64_t size_bytes, nr_calls;
+};
+
+static int runs_pread(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		      struct cow_err *unused)
+{
+	(void)user, (void)offset_bytes, (void)unused;
+	memset(buf, 0, len_bytes);
+	return 0;
+}
+
+static int runs_next_data(void *user, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
+			  uint64_t *ret_len_bytes, struct cow_err *unused)
+{
+	struct runs *runs = (struct runs *)user;
+
+	(void)unused;
+	runs->nr_calls++;
+	*ret_offset_bytes = runs->size_bytes;
+	*ret_len_bytes = 0;
+	for (size_t i = 0; i < runs->nr; i++) {
+		uint64_t end = runs->runs[i].offset_bytes + runs->runs[i].len_bytes;
+
+		if (end <= offset_bytes)
+			continue;
+		*ret_offset_bytes = max_u64(offset_bytes, runs->runs[i].offset_bytes);
+		*ret_len_bytes = end - *ret_offset_bytes;
+		return 0;
+	}
+	return 0;
+}
+
+static struct cow_image *runs_image(struct runs *runs, uint64_t size_bytes)
+{
+	struct cow_custom_ops ops = COW_CUSTOM_OPS_INIT;
+	struct cow_custom_args args = COW_CUSTOM_ARGS_INIT;
+	struct cow_image *image;
+
+	ops.pread = runs_pread;
+	ops.next_data = runs_next_data;
+	runs->size_bytes = size_bytes;
+	args.name = "runs";
+	args.size_bytes = size_bytes;
+	OK(cow_image_custom_new(&args, &ops, runs, &image, err));
+	return image;
+}
+
+/* Place by place: the first one whose sector touches a run, as far as it is not
+ * in front of from. */
+static uint64_t next_data_slowly(const struct runs *runs, const struct snap_layout *layout,
+				 uint64_t from, uint64_t end)
+{
+	for (uint64_t index = from; index < end; index++)
+		for (size_t i = 0; i < runs->nr; i++) {
+			const struct cow_segment *run = &runs->runs[i];
+			uint64_t sector = floor_to(cow_snap_record_offset(layout, index), 512);
+
+			if (run->offset_bytes < sector + 512 &&
+			    run->offset_bytes + run->len_bytes >
+				    max_u64(sector, cow_snap_record_offset(layout, from)))
+				return index;
+		}
+	return end;
+}
+
+static void holes_are_passed_over_as_one_by_one(void)
+{
+	for (int i = 0; i < 400; i++) {
+		uint64_t chunk_bytes = UINT64_C(512) << test_random(&seed) % 3, from, end, found;
+		uint64_t size = chunk_bytes * (3 + test_random(&seed) % 2000), at = 0;
+		struct runs runs = { .nr = 0 };
+		struct snap_layout layout;
+		struct cow_image *image;
+
+		while (runs.nr < test_random(&seed) % 8) {
+			struct cow_segment *run = &runs.runs[runs.nr];
+
+			/* some of them next to each other, some within a sector */
+			run->offset_bytes = at + test_random(&seed) % (size / 4);
+			run->len_bytes = 1 + test_random(&seed) % (2 * chunk_bytes);
+			at = run->offset_bytes + run->len_bytes;
+			if (at > size)
+				break;
+			runs.nr++;
+		}
+		cow_snap_layout_init(&layout, chunk_bytes, size);
+		image = runs_image(&runs, size);
+		end = 1 + test_random(&seed) % (layout.nr_areas * layout.records_per_area);
+		from = test_random(&seed) % end;
+		OK(cow_snap_list_next_data(image, &layout, from, end, &found, err));
+		CHECK_EQ(found, next_data_slowly(&runs, &layout, from, end));
+		cow_image_close(image);
+	}
+}
+
+/* 16 million areas of 16 TiB: what lies in one hole costs one question. */
+static void areas_in_one_hole_cost_one_question(void)
+{
+	struct runs runs = { .runs = { { UINT64_C(15) << 40, 512 } }, .nr = 1 };
+	struct snap_layout layout;
+	struct cow_image *image;
+	uint64_t found, end;
+
+	cow_snap_layout_init(&layout, 4096, UINT64_C(16) << 40);
+	image = runs_image(&runs, UINT64_C(16) << 40);
+	end = layout.nr_areas * layout.records_per_area;
+	OK(cow_snap_list_next_data(image, &layout, 0, end, &found, err));
+	CHECK_EQ(found, end);
+	CHECK(runs.nr_calls <= 3);
+	cow_image_close(image);
+}
+
 /* ------------------------------------------------------------------- usage */
 
 static void usage_is_what_dmsetup_prints(void)
@@ -656,6 +772,8 @@ int main(void)
 	RUN(data_chunks_are_counted_as_one_by_one);
 	RUN(header_and_record_survive_both_ways);
 	RUN(writers_leave_the_rest_of_a_sector);
+	RUN(holes_are_passed_over_as_one_by_one);
+	RUN(areas_in_one_hole_cost_one_question);
 	RUN(usage_is_what_dmsetup_prints);
 	RUN(a_computed_size_holds_the_whole_origin);
 	RUN(batches_of_any_size_make_the_list);

@@ -74,42 +74,47 @@ static int record_count(struct empty_check *empty, const uint8_t *raw, uint64_t 
 	return ret;
 }
 
-/* One piece of an area, at offset from its beginning. */
-static int piece_look(struct empty_check *empty, uint64_t area, uint64_t offset, uint64_t len,
-		      struct cow_err *err)
+/* One piece of an area: nr records from index on. */
+static int piece_look(struct empty_check *empty, uint64_t index, uint64_t nr, struct cow_err *err)
 {
+	uint64_t area = index / empty->check->layout.records_per_area;
+	bool is_first = index == empty->check->layout.records_per_area;
+	uint64_t len = nr * SNAP_RECORD_BYTES;
 	int ret = 0;
 
 	if (is_all_zero(empty->buf, len))
 		return 0;
 	empty->is_area_0_used |= !area;
-	empty->is_area_1_used |= area == 1 && !offset && !is_all_zero(empty->buf, COW_SECTOR_BYTES);
+	empty->is_area_1_used |= is_first && !is_all_zero(empty->buf, COW_SECTOR_BYTES);
 	for (uint64_t i = 0; i < len && !ret; i += SNAP_RECORD_BYTES)
 		ret = record_count(empty, empty->buf + i, area, err);
 	return ret;
 }
 
-static int area_look(struct empty_check *empty, uint64_t area, struct cow_err *err)
+static int areas_look(struct empty_check *empty, struct cow_err *err)
 {
 	const struct snap_layout *layout = &empty->check->layout;
-	uint64_t begin = cow_snap_area_chunk(layout, area) << layout->chunk_shift;
-	uint64_t end = begin + layout->chunk_bytes, at = begin, data, len;
-	int ret = 0;
+	uint64_t per_area = layout->records_per_area, end = layout->nr_areas * per_area;
+	uint64_t index = 0, offset, nr;
+	int ret;
 
-	while (!ret && at < end) {
-		ret = cow_image_next_data(empty->check->cow, at, &data, &len, err);
-		if (ret || !len || data >= end)
+	for (; index < end; index += nr) {
+		ret = cow_snap_list_next_data(empty->check->cow, layout, index, end, &index, err);
+		if (ret || index == end)
 			return ret;
-		at = max_u64(at, floor_to(data, COW_SECTOR_BYTES));
-		len = min_u64(end - at, COW_PIECE_BYTES);
-		ret = cow_image_pread(empty->check->cow, empty->buf, len, at, err);
+		offset = cow_snap_record_offset(layout, index);
+		nr = min_u64(per_area - index % per_area, COW_PIECE_BYTES / SNAP_RECORD_BYTES);
+		ret = cow_image_pread(empty->check->cow, empty->buf, nr * SNAP_RECORD_BYTES, offset,
+				      err);
 		if (!ret)
-			ret = piece_look(empty, area, at - begin, len, err);
-		at += len;
+			ret = piece_look(empty, index, nr, err);
+		if (!ret)
+			ret = cow_callbacks_progress(empty->check->callbacks, "check", offset,
+						     cow_image_size(empty->check->cow), err);
+		if (ret)
+			return ret;
 	}
-	return ret ? ret
-		   : cow_callbacks_progress(empty->check->callbacks, "check", end,
-					    cow_image_size(empty->check->cow), err);
+	return 0;
 }
 
 static bool has_finished_merge(const struct empty_check *empty)
@@ -143,8 +148,8 @@ int cow_snap_check_empty(struct snap_check *check, const uint8_t *label,
 
 	if (!buf || !old)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of a metadata area");
-	for (uint64_t area = 0; !ret && !check->nr_records && area < check->layout.nr_areas; area++)
-		ret = area_look(&empty, area, err);
+	if (!check->nr_records)
+		ret = areas_look(&empty, err);
 	if (ret)
 		return ret;
 	verdict->empty = answer(&empty);
