@@ -34,9 +34,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/core/chunkset.h"
-
-/* So many records are compared with the origin; more would not say more. */
-#define COMPARED_MAX 32
+#include "libcow/store/persistent/snap_data.h"
 
 struct judge {
 	struct cow_image *cow, *origin;
@@ -214,33 +212,15 @@ static int next_area_look(struct judge *judge)
 	return 0;
 }
 
-/* Compares the data of one record with the origin, up to 1 MiB of it. */
-static int record_compare(struct judge *judge, const struct snap_record *record, uint8_t *buf)
-{
-	const struct snap_layout *layout = judge->layout;
-	uint64_t old = record->old_chunk << layout->chunk_shift;
-	uint64_t len = min_u64(layout->chunk_bytes, COW_PIECE_BYTES);
-	int ret;
-
-	len = min_u64(len, cow_image_size(judge->origin) - old); /* I11 */
-	ret = cow_image_pread(judge->cow, buf, len, record->new_chunk << layout->chunk_shift,
-			      judge->err);
-	/* zeros are everywhere, and speak for nothing */
-	if (ret || is_all_zero(buf, len))
-		return ret;
-	ret = cow_image_pread(judge->origin, buf + COW_PIECE_BYTES, len, old, judge->err);
-	judge->has_data = true;
-	judge->is_in_origin = judge->is_in_origin && !memcmp(buf, buf + COW_PIECE_BYTES, len);
-	return ret;
-}
-
-/* What stands behind the end must be plausible: its chunks are on the images. */
+/* Does the origin hold the data of all that stands behind the end? The records are
+ * plausible: their chunks are on the images. The first difference is the answer. */
 static int data_compare(struct judge *judge)
 {
 	AUTO_FREE uint8_t *buf = malloc(2 * COW_PIECE_BYTES);
-	uint64_t index, nr = 0;
+	struct snap_data_compare compare;
 	struct snap_record record;
 	struct snap_list list;
+	uint64_t index;
 	int ret;
 
 	if (!buf)
@@ -248,9 +228,17 @@ static int data_compare(struct judge *judge)
 	judge->is_in_origin = true;
 	ret = cow_snap_list_open(&list, judge->cow, judge->layout, judge->end->behind_index,
 				 judge->err);
-	while (!ret && nr++ < COMPARED_MAX && cow_snap_list_next(&list, &record, &index) &&
-	       record.new_chunk)
-		ret = record_compare(judge, &record, buf);
+	list.callbacks = judge->callbacks;
+	list.phase = "check";
+	while (!ret && judge->is_in_origin && cow_snap_list_next(&list, &record, &index) &&
+	       record.new_chunk) {
+		ret = cow_snap_data_compare(judge->cow, judge->origin, judge->layout, &record, buf,
+					    &compare, judge->err);
+		if (ret || compare.is_zero)
+			continue;
+		judge->has_data = true;
+		judge->is_in_origin = compare.is_same;
+	}
 	judge->is_in_origin = judge->is_in_origin && judge->has_data;
 	return cow_snap_list_close(&list, ret);
 }

@@ -129,3 +129,16 @@ state() {
 	[[ $output == *"note: persistent.records-behind-empty"*"1244 records stand behind it"* ]]
 	run -4 snapcheck --is-empty origin.img cow.img
 }
+
+@test "the origin holds the data behind a hole: all of it counts, not the first of it" {
+	# Area 1 is lost; behind it stand exceptions 512 to 1499, of the chunks 2 i.
+	zero 4096 258 1
+	dd if=new.img of=origin.img bs=4096 skip=1024 seek=1024 conv=notrunc status=none
+	run -0 snapcheck origin.img cow.img
+	[[ $output == *"persistent.older-records"*"the origin holds their data, too"* ]]
+	# One byte of the last one, and it may be a list that was cut.
+	printf '\125' | dd of=origin.img bs=1 seek=$((1499 * 8192 + 4095)) conv=notrunc status=none
+	run -4 snapcheck origin.img cow.img
+	[ "$(state origin.img cow.img)" = doubtful ]
+	is_left_alone
+}

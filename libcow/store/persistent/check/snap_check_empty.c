@@ -13,64 +13,44 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/store/persistent/check/snap_check.h"
+#include "libcow/store/persistent/snap_data.h"
 
 struct empty_check {
 	struct snap_check *check;
 	const uint8_t *label; /* raw */
 	uint8_t *buf;	      /* a piece of metadata */
-	uint8_t *old;	      /* two pieces: data of the origin, of the COW image */
+	uint8_t *old;	      /* two pieces, of the data of both images */
 	uint64_t nr_behind;   /* records, of areas that the list does not reach too */
 	uint64_t nr_differ;   /* of them: the origin holds other bytes, or is not given */
 	bool is_area_0_used;  /* bytes other than zeros */
 	bool is_area_1_used;  /* in its first sector */
 };
 
-/* Does the origin hold what the record names? */
-static int compare(struct empty_check *empty, const struct snap_record *record, bool *ret_is_same,
-		   struct cow_err *err)
-{
-	const struct snap_layout *layout = &empty->check->layout;
-	struct cow_image *origin = empty->check->origin;
-	uint64_t old = record->old_chunk << layout->chunk_shift, done, piece;
-	uint64_t new = record->new_chunk << layout->chunk_shift;
-	uint64_t len = min_u64(layout->chunk_bytes, cow_image_size(origin) - old); /* I11 */
-	int ret = 0;
-
-	*ret_is_same = true;
-	for (done = 0; !ret && *ret_is_same && done < len; done += piece) {
-		piece = min_u64(len - done, COW_PIECE_BYTES);
-		ret = cow_image_pread(origin, empty->old, piece, old + done, err);
-		if (!ret)
-			ret = cow_image_pread(empty->check->cow, empty->old + COW_PIECE_BYTES,
-					      piece, new + done, err);
-		*ret_is_same = !memcmp(empty->old, empty->old + COW_PIECE_BYTES, piece);
-	}
-	return ret;
-}
-
 static int record_count(struct empty_check *empty, const uint8_t *raw, uint64_t area,
 			struct cow_err *err)
 {
+	struct snap_data_compare compare = { .is_same = false };
+	const struct snap_check *check = empty->check;
 	struct snap_record record;
-	bool is_sound, is_same = false;
+	bool is_sound;
 	int ret = 0;
 
 	if (is_all_zero(raw, SNAP_RECORD_BYTES))
 		return 0;
 	cow_snap_record_decode(raw, &record);
-	is_sound = record.new_chunk && !cow_snap_record_problem(&empty->check->bounds, &record);
+	is_sound = record.new_chunk && !cow_snap_record_problem(&check->bounds, &record);
 	/* Anything in area 0 could become a record; further on it is mostly old data. */
 	if (!is_sound && area)
 		return 0;
-	if (is_sound && empty->check->origin)
-		ret = compare(empty, &record, &is_same, err);
+	if (is_sound && check->origin)
+		ret = cow_snap_data_compare(check->cow, check->origin, &check->layout, &record,
+					    empty->old, &compare, err);
 	empty->nr_behind++;
-	empty->nr_differ += !is_same;
+	empty->nr_differ += !compare.is_same;
 	return ret;
 }
 
