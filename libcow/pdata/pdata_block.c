@@ -23,6 +23,8 @@
 #include "libcow/pdata/pdata_crc.h"
 #include "libcow/pdata/pdata_pending.h"
 
+#undef cow_pdata_fail
+
 #define CACHE_BYTES_USUAL (UINT64_C(16) << 20)
 #define SLOTS_PER_SET 4
 

@@ -18,6 +18,7 @@
 #ifndef COW_PDATA_BLOCK_H
 #define COW_PDATA_BLOCK_H
 
+#include "libcow/base/err.h"
 #include "libcow/image/image.h"
 
 #define PDATA_BLOCK_BYTES UINT64_C(4096)
@@ -116,6 +117,7 @@ void cow_pdata_block_seal(const struct pdata_type *type, uint64_t block, uint8_t
 __attribute__((warn_unused_result)) int cow_pdata_fail(const struct pdata_blocks *blocks,
 						       const struct pdata_fault *fault,
 						       const char *type_name, struct cow_err *err);
+#define cow_pdata_fail(...) cow_failed((cow_pdata_fail)(__VA_ARGS__))
 
 /*
  * Reads many blocks of one type, in runs, past the cache. numbers: ascending,
