@@ -21,7 +21,7 @@ struct compare {
 	const struct pdata_counts *counts;
 	int (*count)(void *user, uint64_t first, uint64_t nr, uint32_t found, uint32_t counted,
 		     struct cow_err *err);
-	const struct map_place **order; /* of the index, by block */
+	struct map_place *order; /* the index, by block */
 	size_t nr;
 	uint32_t *numbers; /* each block once */
 	size_t *first_of;
@@ -163,14 +163,13 @@ static int bitmap_visit(void *user, size_t index, const uint8_t *raw,
 	if (fault->what)
 		return cow_pdata_map_tell(c->map, PDATA_MAP_BITMAP, fault, err);
 	for (size_t i = first; !ret && i < end; i++)
-		ret = place_compare(c, c->order[i], raw, err);
+		ret = place_compare(c, &c->order[i], raw, err);
 	return ret;
 }
 
 static int by_block(const void *a, const void *b)
 {
-	const struct map_place *x = *(const struct map_place *const *)a;
-	const struct map_place *y = *(const struct map_place *const *)b;
+	const struct map_place *x = (const struct map_place *)a, *y = (const struct map_place *)b;
 
 	return x->entry.block < y->entry.block ? -1 : x->entry.block > y->entry.block;
 }
@@ -186,10 +185,10 @@ static int order_make(struct compare *c, struct cow_err *err)
 		return cow_fail(err, -ENOMEM, "no memory for %zu bitmaps", nr);
 	for (size_t i = 0; i < nr; i++)
 		if (c->map->entries[i].entry.block != COW_OFFSET_NONE)
-			c->order[c->nr++] = &c->map->entries[i];
+			c->order[c->nr++] = c->map->entries[i];
 	qsort(c->order, c->nr, sizeof(*c->order), by_block);
 	for (size_t i = 0; i < c->nr; i++) {
-		uint32_t block = (uint32_t)c->order[i]->entry.block;
+		uint32_t block = (uint32_t)c->order[i].entry.block;
 
 		if (c->nr_numbers && c->numbers[c->nr_numbers - 1] == block)
 			continue;
