@@ -60,12 +60,10 @@ struct pending {
 int cow_pdata_blocks_new(struct cow_image *image, size_t cache_bytes,
 			 struct pdata_blocks **ret_blocks, struct cow_err *err)
 {
-	AUTO_HANDLE(pdata_blocks) struct pdata_blocks *blocks = calloc(1, sizeof(*blocks));
+	AUTO_HANDLE(pdata_blocks) struct pdata_blocks *blocks = NULL;
 	size_t nr_slots;
 	int ret;
 
-	if (!blocks)
-		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
 	if (image->size_bytes < PDATA_BLOCK_BYTES)
 		return cow_fail(err, -ERANGE, "%s is shorter than one metadata block of 4096 bytes",
 				image->name);
@@ -74,6 +72,9 @@ int cow_pdata_blocks_new(struct cow_image *image, size_t cache_bytes,
 		if (ret)
 			return ret;
 	}
+	blocks = calloc(1, sizeof(*blocks));
+	if (!blocks)
+		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
 	nr_slots = (cache_bytes ? cache_bytes : CACHE_BYTES_USUAL) / PDATA_BLOCK_BYTES;
 	blocks->nr_sets = 1;
 	while (blocks->nr_sets * 2 * SLOTS_PER_SET <= nr_slots)

@@ -117,14 +117,11 @@ static int index_block_load(struct pdata_map *map, struct cow_err *err)
 {
 	uint64_t nr = div_ceil(map->params.root.nr_blocks, PDATA_BITMAP_ENTRIES);
 	uint64_t block = map->params.root.bitmap_root;
-	AUTO_FREE uint8_t *copy = malloc(PDATA_BLOCK_BYTES);
+	AUTO_FREE uint8_t *copy = NULL;
 	struct pdata_fault fault;
 	const uint8_t *raw;
-	int ret;
+	int ret = own_count(map, block, err);
 
-	if (!copy)
-		return cow_fail(err, -ENOMEM, "no memory for a space map");
-	ret = own_count(map, block, err);
 	if (!ret)
 		ret = cow_pdata_block_read(map->params.blocks, &cow_pdata_index_type, block, &raw,
 					   &fault, err);
@@ -132,6 +129,10 @@ static int index_block_load(struct pdata_map *map, struct cow_err *err)
 		return ret;
 	if (fault.what)
 		return cow_pdata_map_tell(map, PDATA_MAP_INDEX, &fault, err);
+	/* The callback may read other blocks. */
+	copy = malloc(PDATA_BLOCK_BYTES);
+	if (!copy)
+		return cow_fail(err, -ENOMEM, "no memory for a space map");
 	memcpy(copy, raw, PDATA_BLOCK_BYTES);
 	for (uint64_t i = 0; !ret && i < min_u64(nr, PDATA_MAP_INDEX_ENTRIES); i++)
 		ret = index_add(map, i, copy + 16 + i * PDATA_MAP_ENTRY_BYTES, err);

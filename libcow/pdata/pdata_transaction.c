@@ -108,9 +108,10 @@ int cow_pdata_transaction_new(struct pdata_blocks *blocks, const struct pdata_ma
 	txn->blocks = blocks;
 	txn->root = *root;
 	txn->nr_blocks = min_u64(root->nr_blocks, cow_pdata_blocks_nr(blocks));
-	if (!image->is_writable)
-		return cow_fail(err, -EROFS, "%s is open for reading only", image->name);
-	ret = bitmaps_load(txn, err);
+	if (image->is_writable)
+		ret = bitmaps_load(txn, err);
+	else
+		ret = cow_fail(err, -EROFS, "%s is open for reading only", image->name);
 	if (ret)
 		return ret;
 	*ret_txn = take_ptr(txn);

@@ -48,13 +48,14 @@ int cow_clone_metadata_copy(const struct cow_store_args *args,
 			    const struct cow_callbacks *callbacks, struct cow_image *target,
 			    struct cow_err *err)
 {
-	AUTO_FREE uint8_t *piece = malloc(COW_PIECE_BYTES);
 	struct cow_image *metadata = cow_clone_args_metadata(args);
+	AUTO_FREE uint8_t *piece = NULL;
 	uint64_t size_bytes, len;
 	int ret = 0;
 
 	if (!metadata)
 		return cow_fail(err, -EINVAL, "a clone needs its metadata");
+	piece = malloc(COW_PIECE_BYTES);
 	if (!piece)
 		return cow_fail(err, -ENOMEM, "no memory for a piece of the metadata");
 	size_bytes = min_u64(metadata->size_bytes, PDATA_BLOCKS_MAX * PDATA_BLOCK_BYTES);
