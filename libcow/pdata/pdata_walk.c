@@ -263,8 +263,8 @@ static int node_visit(void *user, size_t index, const uint8_t *raw, const struct
 	struct pdata_walk *walk = (struct pdata_walk *)user;
 	/* edges may move while children are added, but those of another height */
 	const struct pdata_edge *edge = &walk->at[walk->height].edges[index];
+	struct pdata_node node = { .block = edge->block };
 	struct pdata_fault fault = *block;
-	struct pdata_node node;
 	int ret = seen_check(walk, edge, &fault, err);
 
 	if (!ret && !fault.what)

@@ -28,8 +28,9 @@ static bool may_be_root(uint64_t block, const uint8_t *raw)
 	struct pdata_node node;
 
 	cow_pdata_block_check(&cow_pdata_node_type, block, raw, &fault);
-	if (!fault.what)
-		cow_pdata_node_decode(raw, block, &node, &fault);
+	if (fault.what)
+		return false;
+	cow_pdata_node_decode(raw, block, &node, &fault);
 	if (!fault.what)
 		cow_pdata_node_check(&node, 8, &fault);
 	return !fault.what && node.nr_entries && !pdata_node_key(&node, 0);
