@@ -67,7 +67,7 @@ bool cow_exmap_prev(const struct cow_exmap *map, uint64_t old_chunk, struct exma
 
 uint64_t cow_exmap_nr_chunks(const struct cow_exmap *map);
 uint64_t cow_exmap_nr_runs(const struct cow_exmap *map);
-/* Bytes of memory in use, for the promise of design.md 6. */
+/* Bytes of memory in use: at most 24 for each exception is the promise. */
 uint64_t cow_exmap_memory(const struct cow_exmap *map);
 
 #endif

@@ -3,7 +3,7 @@
 /*
  * label.h - what a job in progress leaves in a store's label: 496 bytes that
  * the kernel neither reads nor touches while it writes to a snapshot or merges
- * it (design.md 3, "The label"; checked on Linux 6.1). It is advice for the
+ * it (cow-persistent(5), "Header"; checked on Linux 6.1). It is advice for the
  * person and the command that come next; no correctness rests on it, and a
  * store without one is ordinary.
  */

@@ -232,7 +232,8 @@ static int preserve_all(struct cow_store *store, const struct cow_merge_params *
 					    .callbacks = params->callbacks };
 	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
 	/* bounded: the caller has so many */
-	AUTO_FREE struct cow_store **stores = calloc(params->nr_siblings + 1, sizeof(*stores));
+	AUTO_FREE struct cow_store **stores =
+		(struct cow_store **)calloc(params->nr_siblings + 1, sizeof(struct cow_store *));
 	size_t nr = params->nr_siblings;
 
 	if (!stores)

@@ -264,8 +264,9 @@ int cow_store_args_check_keys(const struct cow_store_args *args, const char *con
 			      struct cow_err *err);
 
 /* dispatch.c; contracts above, -EOPNOTSUPP where the kind has no such operation. */
-/* Does the kind allow all of these jobs? Errors: -EOPNOTSUPP (id "unsupported"). */
-int cow_store_allows(const struct cow_store *store, uint32_t jobs, struct cow_err *err);
+/* Does the kind allow all of the wanted jobs (STORE_JOB_*)? Errors: -EOPNOTSUPP (id "unsupported").
+ */
+int cow_store_allows(const struct cow_store *store, uint32_t wanted, struct cow_err *err);
 /* May the two be one image? */
 bool cow_store_is_target_data(const struct cow_store *store);
 bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,

@@ -17,7 +17,7 @@ working_tree() {
 }
 
 # leaving DIRECTORY: the links and the words of text files that lead out of it,
-# and absolute paths of somebody's home.
+# names of documents that are not in it, and absolute paths of somebody's home.
 leaving() {
 	python3 -B - "$1" <<-'END'
 	import os, re, sys
@@ -25,6 +25,8 @@ leaving() {
 	up = re.compile(r"(?<![.\w])(?:\.\./)*\.\.(?=/|$|[\s\"'`)])")
 	root = re.compile(r"(CURDIR|COW_SOURCE|COW_FIXTURES|TOP)[)}\"']*/\.\.")
 	home = re.compile(r"(?<![\w.$})-])/(home/\w+|root|work)/\w")
+	document = re.compile(r"\b[\w-]+\.md\b")
+	there = {name for _, _, names in os.walk(top) for name in names}
 	for folder, _, names in os.walk(top):
 	    depth = 0 if folder == top else os.path.relpath(folder, top).count("/") + 1
 	    for name in names:
@@ -39,7 +41,8 @@ leaving() {
 	            continue
 	        for number, line in enumerate(text.decode(errors="replace").split("\n"), 1):
 	            far = [m for m in up.findall(line) if m.count("..") > depth]
-	            if far or root.search(line) or home.search(line):
+	            lost = set(document.findall(line)) - there
+	            if far or lost or root.search(line) or home.search(line):
 	                print("%s:%d: %s" % (os.path.relpath(path, top), number, line.strip()))
 	END
 }
@@ -49,16 +52,17 @@ leaving() {
 	[ -z "$output" ] || { echo "$output"; return 1; }
 	# The search finds what it is for.
 	mkdir -p bad/tests/x
-	printf 'load ../../common\n' >bad/tests/x/good.bats
+	printf 'load ../../common\n# HERE.md\n' >bad/tests/x/good.bats
+	: >bad/HERE.md
 	ln -s ../good.bats bad/tests/x/link
 	run -0 leaving bad
 	[ -z "$output" ] || { echo "$output"; return 1; }
 	# shellcheck disable=SC2016
-	printf 'F ?= $(CURDIR)/../shared\n' >bad/Makefile
-	printf 'cat ../../../other/file\nls /home/me/images\n' >bad/tests/x/bad.bats
+	printf 'F ?= $(CURDIR)/../elsewhere\n' >bad/Makefile
+	printf 'cat ../../../other/file\nls /home/me/images\n# see elsewhere.md 3\n' >bad/tests/x/bad.bats
 	ln -s ../../../copy/Makefile bad/tests/x/out
 	run -0 leaving bad
-	[ "${#lines[@]}" -eq 4 ] || { echo "$output"; return 1; }
+	[ "${#lines[@]}" -eq 5 ] || { echo "$output"; return 1; }
 }
 
 @test "the images of the tests take at most 16 MiB" {

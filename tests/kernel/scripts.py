@@ -172,7 +172,7 @@ def rewrite_ops(case, device):
 
 def capacity(nr_chunks, chunk_sectors):
     """Exceptions that fit without an accident, and whether the next one, or
-    the last of the area, meets the end of the device (formats.md 1.6)."""
+    the last of the area, meets the end of the device (cow-persistent(5), "Space")."""
     per_area = chunk_sectors * 32
     area = (nr_chunks - 2) // (per_area + 1)
     room = nr_chunks - (1 + area * (per_area + 1)) - 1

@@ -2,7 +2,7 @@
 # Copyright (C) 2026 the libcow authors
 """The size of a COW image, at the edges of metadata areas: one of the size that
 snapcreate computes survives a kernel that rewrites the whole origin; with one
-chunk less it ends as formats.md 1.6 says, and snapcheck notes beforehand where
+chunk less it ends as cow-persistent(5), "Space", says, and snapcheck notes beforehand where
 that is by the accident of the last area.
 
 Origins are sparse, and all exceptions but the last few are in the store before
