@@ -7,7 +7,7 @@
 
 Each relay is a clone of random sizes, made by the kernel or by the library. In each
 round the kernel loads it without hydration, shows it, and writes some of it; or it
-hydrates until its power is cut; or the library goes on with it and stops on the way.
+hydrates until its power is cut; or the library continues it and stops on the way.
 After each, what the kernel's device and the library's view show is what a model says,
 snapcheck finds nothing, and the hydrated regions in the status line are snapcheck's. In
 the end the kernel finishes half of them and the library the others: the destination is
@@ -151,10 +151,10 @@ class Relay:
         if sha(self.read("source")) != self.source_sha:
             raise Wrong("the source was written to")
 
-    def library_goes_on(self, to_the_end=False):
+    def library_continues(self, to_the_end=False):
         stop = 0 if to_the_end else self.rng.randint(1, self.target * 512)
         epoch = self.region * 512 * self.rng.randint(1, 40)
-        self.steps.append("library goes on, epochs of %d, stops behind %d" % (epoch, stop))
+        self.steps.append("library continues, epochs of %d, stops behind %d" % (epoch, stop))
         self.clone("finish", str(epoch), str(stop))
         self.judge_host()
 
@@ -203,10 +203,10 @@ def main():
         kernel_round(lab, relays)  # formats those that are new
         for _ in range(2):
             for relay in relays:
-                judged(relay, relay.library_goes_on)
+                judged(relay, relay.library_continues)
             killed_round(lab, relays, rng)
             for relay in relays:
-                judged(relay, relay.library_goes_on)
+                judged(relay, relay.library_continues)
             kernel_round(lab, relays)
         half = relays[::2]
         answers = lab.run([{"id": r.name, "ops": r.attach(hydrates=True) + [["hydrated", "merge"]]} for r in half])
@@ -214,7 +214,7 @@ def main():
             if isinstance(answers[relay.name], dict):
                 raise Wrong(answers[relay.name]["error"])
         for relay in relays[1::2]:
-            judged(relay, relay.library_goes_on, True)
+            judged(relay, relay.library_continues, True)
         for relay in relays:
             judged(relay, relay.judge_end)
         worst = 0
