@@ -30,16 +30,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 		},
 		.is_in_bitset = true,
 	},
-	[CLONE_ARRAY_EXCHANGED] = {
-		.problem = {
-			.id = "clone.array-exchanged",
-			.klass = COW_CLASS_DAMAGE,
-			.summary = "two array blocks seem to have changed places: older trees have them the other way round",
-			.kernel = "notices nothing and shows wrong data",
-			.fix = "compare the data before anything is written",
-		},
-		.is_in_bitset = true,
-	},
 	[CLONE_ARRAY_EXTRA] = {
 		.problem = {
 			.id = "clone.array-extra",
@@ -409,15 +399,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.summary = "a complete tree of a bitset is on the device",
 			.kernel = "does not look for it",
 			.fix = "nothing to do",
-		},
-	},
-	[CLONE_TREE_LARGER] = {
-		.problem = {
-			.id = "clone.tree-larger",
-			.klass = COW_CLASS_INFO,
-			.summary = "an unused tree on the device has regions as hydrated that the clone has not",
-			.kernel = "does not look for it",
-			.fix = "a commit that was cut off leaves this; compare the data if writes are missing",
 		},
 	},
 	[CLONE_TWO_LIVES] = {
