@@ -236,10 +236,12 @@ int cow_image_write_zeroes(struct cow_image *image, uint64_t offset_bytes, uint6
 	return image_answer(image, offset_bytes, ret, err);
 }
 
-struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,
-				    uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+/* Down to the lowest image, or to one that has a footprint of its own. */
+static struct cow_image *image_descend(struct cow_image *image, bool to_footprint,
+				       uint64_t offset_bytes, uint64_t *len_bytes,
+				       uint64_t *ret_offset_bytes)
 {
-	while (image->ops->resolve) {
+	while (image->ops->resolve && !(to_footprint && image->ops->footprint)) {
 		struct cow_image *below =
 			image->ops->resolve(image, offset_bytes, len_bytes, &offset_bytes);
 
@@ -251,23 +253,25 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 	return image;
 }
 
+struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,
+				    uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+{
+	return image_descend(image, false, offset_bytes, len_bytes, ret_offset_bytes);
+}
+
 int cow_image_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			cow_image_range_fn *call, void *user, struct cow_err *err)
 {
 	int ret = 0;
 
-	if (image->ops->footprint)
-		return image->ops->footprint(image, offset_bytes, len_bytes, call, user, err);
-	if (!image->ops->resolve)
-		return call(user, image, offset_bytes, len_bytes, err);
 	while (len_bytes && !ret) {
 		uint64_t piece = len_bytes, low_bytes;
 		struct cow_image *low =
-			image->ops->resolve(image, offset_bytes, &piece, &low_bytes);
+			image_descend(image, true, offset_bytes, &piece, &low_bytes);
 
-		/* As deep as images stand on each other. */
-		ret = low == image ? call(user, low, low_bytes, piece, err)
-				   : cow_image_footprint(low, low_bytes, piece, call, user, err);
+		ret = low->ops->footprint
+			      ? low->ops->footprint(low, low_bytes, piece, call, user, err)
+			      : call(user, low, low_bytes, piece, err);
 		offset_bytes += piece;
 		len_bytes -= piece;
 	}
