@@ -50,6 +50,7 @@ int cow_image_own_new(struct cow_image *top, const char *name, bool is_read_only
 		return cow_fail(err, -ENOMEM, "no memory for an image");
 	ret = cow_image_window_of(&args, ret_image, err);
 	if (ret)
+		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
 	memcpy(images, owned, nr_owned * sizeof(struct cow_image *));
 	list->nr_images = nr_owned;

@@ -162,20 +162,37 @@ static void backing_path(unsigned int number, char ret_path[PATH_BYTES])
 	ret_path[strcspn(ret_path, "\n")] = '\0';
 }
 
-static enum answer device_ask(const struct loop_query *query, unsigned int number)
+/* Does it stand on a file? YES: *ret_info says on which one. */
+static enum answer status_read(unsigned int number, struct loop_info64 *ret_info)
 {
-	const struct stat *wanted = query->wanted;
-	char node[32], path[PATH_BYTES];
-	struct loop_info64 info;
-	AUTO_CLOSE int fd = -1;
+	enum answer answer = NOBODY_KNOWS;
+	char node[32];
 	struct stat st;
+	int fd;
 
 	snprintf(node, sizeof(node), "/dev/loop%u", number);
 	fd = open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fstat(fd, &st) || st.st_rdev != makedev(LOOP_MAJOR, number))
+	if (fd < 0)
 		return NOBODY_KNOWS;
-	if (ioctl(fd, LOOP_GET_STATUS64, &info))
-		return errno == ENXIO ? NO : NOBODY_KNOWS;
+	if (!fstat(fd, &st) && st.st_rdev == makedev(LOOP_MAJOR, number)) {
+		if (!ioctl(fd, LOOP_GET_STATUS64, ret_info))
+			answer = YES;
+		else if (errno == ENXIO)
+			answer = NO;
+	}
+	close(fd);
+	return answer;
+}
+
+static enum answer device_ask(const struct loop_query *query, unsigned int number)
+{
+	const struct stat *wanted = query->wanted;
+	char path[PATH_BYTES];
+	struct loop_info64 info;
+	enum answer answer = status_read(number, &info);
+
+	if (answer != YES)
+		return answer;
 	if (S_ISBLK(wanted->st_mode))
 		return info.lo_rdevice == wanted->st_rdev ? YES : NO;
 	if (info.lo_rdevice || info.lo_inode != wanted->st_ino)

@@ -10,6 +10,7 @@
  */
 #include "libcow/image/ranges.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +36,14 @@ static uint64_t end_of(const struct cow_segment *range)
 	return range->offset_bytes + range->len_bytes;
 }
 
-static struct cow_segment *range_at(const struct cow_ranges *ranges, struct place at)
+/* false: this place is behind the last one. */
+static bool range_at(const struct cow_ranges *ranges, struct place at,
+		     struct cow_segment *ret_range)
 {
-	return at.block < ranges->nr_blocks ? &ranges->blocks[at.block]->items[at.item] : NULL;
+	if (at.block == ranges->nr_blocks)
+		return false;
+	*ret_range = ranges->blocks[at.block]->items[at.item];
+	return true;
 }
 
 /* The first range that ends behind offset_bytes. */
@@ -75,7 +81,8 @@ static struct place find(const struct cow_ranges *ranges, uint64_t offset_bytes)
 static int make_room(struct cow_ranges *ranges, struct cow_err *err)
 {
 	struct ranges_block **blocks = (struct ranges_block **)cow_array_grow(
-		ranges->blocks, ranges->nr_blocks, &ranges->capacity, sizeof(*blocks));
+		ranges->blocks, ranges->nr_blocks, &ranges->capacity,
+		sizeof(struct ranges_block *));
 
 	if (blocks)
 		ranges->blocks = blocks;
@@ -92,6 +99,7 @@ static struct ranges_block *block_insert(struct cow_ranges *ranges, size_t at)
 {
 	struct ranges_block *block = ranges->spare;
 
+	assert(block); /* of make_room(); a change needs one at most */
 	memmove(&ranges->blocks[at + 1], &ranges->blocks[at],
 		(ranges->nr_blocks - at) * sizeof(struct ranges_block *));
 	ranges->spare = NULL;
@@ -140,9 +148,8 @@ static struct place insert(struct cow_ranges *ranges, struct place at,
 		at.block--;
 		at.item = ranges->blocks[at.block]->nr;
 	}
-	if (at.block == ranges->nr_blocks)
-		block_insert(ranges, at.block);
-	else if (ranges->blocks[at.block]->nr == BLOCK_ITEMS && !at.item)
+	if (at.block == ranges->nr_blocks ||
+	    (ranges->blocks[at.block]->nr == BLOCK_ITEMS && !at.item))
 		block_insert(ranges, at.block);
 	else if (ranges->blocks[at.block]->nr == BLOCK_ITEMS)
 		at = split(ranges, at);
@@ -180,7 +187,7 @@ int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t le
 		   struct cow_err *err)
 {
 	uint64_t start = offset_bytes, end = offset_bytes + len_bytes;
-	const struct cow_segment *range;
+	struct cow_segment range;
 	struct place at;
 	int ret;
 
@@ -191,9 +198,9 @@ int cow_ranges_add(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t le
 		return ret;
 	/* one that ends where this begins is joined, too */
 	at = find(ranges, start ? start - 1 : 0);
-	while ((range = range_at(ranges, at)) && range->offset_bytes <= end) {
-		start = min_u64(start, range->offset_bytes);
-		end = max_u64(end, end_of(range));
+	while (range_at(ranges, at, &range) && range.offset_bytes <= end) {
+		start = min_u64(start, range.offset_bytes);
+		end = max_u64(end, end_of(&range));
 		at = take_out(ranges, at);
 	}
 	insert(ranges, at, &(struct cow_segment){ start, end - start });
@@ -204,7 +211,7 @@ int cow_ranges_remove(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t
 		      struct cow_err *err)
 {
 	uint64_t end = offset_bytes + len_bytes, first = end, last = offset_bytes;
-	const struct cow_segment *range;
+	struct cow_segment range;
 	struct place at;
 	int ret;
 
@@ -214,9 +221,9 @@ int cow_ranges_remove(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t
 	if (ret)
 		return ret;
 	at = find(ranges, offset_bytes);
-	while ((range = range_at(ranges, at)) && range->offset_bytes < end) {
-		first = min_u64(first, range->offset_bytes);
-		last = max_u64(last, end_of(range));
+	while (range_at(ranges, at, &range) && range.offset_bytes < end) {
+		first = min_u64(first, range.offset_bytes);
+		last = max_u64(last, end_of(&range));
 		at = take_out(ranges, at);
 	}
 	if (first < offset_bytes)
@@ -229,13 +236,13 @@ int cow_ranges_remove(struct cow_ranges *ranges, uint64_t offset_bytes, uint64_t
 bool cow_ranges_next(const struct cow_ranges *ranges, uint64_t offset_bytes,
 		     struct cow_segment *ret_range)
 {
-	const struct cow_segment *range = range_at(ranges, find(ranges, offset_bytes));
+	struct cow_segment range;
 	uint64_t start;
 
-	if (!range)
+	if (!range_at(ranges, find(ranges, offset_bytes), &range))
 		return false;
-	start = max_u64(range->offset_bytes, offset_bytes);
-	*ret_range = (struct cow_segment){ start, end_of(range) - start };
+	start = max_u64(range.offset_bytes, offset_bytes);
+	*ret_range = (struct cow_segment){ start, end_of(&range) - start };
 	return true;
 }
 

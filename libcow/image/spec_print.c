@@ -28,7 +28,7 @@ static void number_print(FILE *out, uint64_t bytes, bool is_explicit)
 		snprintf(text, sizeof(text), "%" PRIu64 "%c", bytes >> units[i].shift,
 			 units[i].unit);
 		if (strlen(text) < strlen(best))
-			strcpy(best, text);
+			memcpy(best, text, sizeof(best));
 	}
 	fprintf(out, "%s%s", is_explicit ? "0" : "", best);
 }
@@ -104,6 +104,7 @@ static char *comma_print(const struct cow_spec_tree *image, const char *text)
 	return NULL;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
 static bool image_print(FILE *out, const struct cow_spec_tree *image, bool is_first,
 			bool is_explicit)
 {
@@ -120,6 +121,7 @@ static bool image_print(FILE *out, const struct cow_spec_tree *image, bool is_fi
 	return text;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
 static bool list_print(FILE *out, const struct cow_spec_tree *tree, bool is_explicit)
 {
 	for (size_t i = 0; i < tree->nr_parts; i++) {
@@ -137,6 +139,7 @@ static bool list_print(FILE *out, const struct cow_spec_tree *tree, bool is_expl
 }
 
 /* What is no list: the image inside as it stands. */
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
 static bool inner_print(FILE *out, const struct cow_spec_tree *tree, bool is_explicit)
 {
 	AUTO_FREE char *text = cow_spec_tree_print(tree->parts[0].image, is_explicit);
@@ -146,6 +149,7 @@ static bool inner_print(FILE *out, const struct cow_spec_tree *tree, bool is_exp
 	return text;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
 static bool form_print(FILE *out, const struct cow_spec_tree *tree, bool is_explicit)
 {
 	fputs(tree->form == COW_SPEC_NBD ? "" : cow_spec_prefix(tree->form), out);
@@ -176,6 +180,7 @@ static bool form_print(FILE *out, const struct cow_spec_tree *tree, bool is_expl
 	}
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
 char *cow_spec_tree_print(const struct cow_spec_tree *tree, bool is_explicit)
 {
 	char *text = NULL;

@@ -129,9 +129,9 @@ const char *cow_spec_prefix(enum cow_spec_form form)
 static int tree_read(struct reader *reader, const char *text, struct cow_spec_tree **ret_tree,
 		     struct cow_err *err);
 
-/* Adds a part to a tree; its members are still to be set. */
-static int part_add(struct reader *reader, struct cow_spec_tree *tree,
-		    struct cow_spec_part **ret_part, struct cow_err *err)
+/* Adds a part behind the others of a tree; its value or image is still to be set. */
+static int part_add(struct reader *reader, struct cow_spec_tree *tree, const char *key,
+		    struct cow_err *err)
 {
 	size_t capacity = tree->nr_parts;
 	struct cow_spec_part *parts;
@@ -145,21 +145,16 @@ static int part_add(struct reader *reader, struct cow_spec_tree *tree,
 		return no_memory(err);
 	reader->nr_parts++;
 	tree->parts = parts;
-	*ret_part = &parts[tree->nr_parts++];
-	**ret_part = (struct cow_spec_part){ .key = NULL };
+	parts[tree->nr_parts++] = (struct cow_spec_part){ .key = key };
 	return 0;
 }
 
 static int image_add(struct reader *reader, struct cow_spec_tree *tree, const char *key,
 		     const char *text, struct cow_err *err)
 {
-	struct cow_spec_part *part = NULL;
-	int ret = part_add(reader, tree, &part, err);
+	int ret = part_add(reader, tree, key, err);
 
-	if (ret)
-		return ret;
-	part->key = key;
-	return tree_read(reader, text, &part->image, err);
+	return ret ? ret : tree_read(reader, text, &tree->parts[tree->nr_parts - 1].image, err);
 }
 
 /* Takes the first part off a list: up to a single comma, with ",," as one comma.
@@ -182,21 +177,27 @@ static int list_next(const char **list, char **ret_part, struct cow_err *err)
 	return 0;
 }
 
+static int list_image_read(struct reader *reader, struct cow_spec_tree *tree, const char **list,
+			   struct cow_err *err)
+{
+	AUTO_FREE char *text = NULL;
+	int ret = list_next(list, &text, err);
+
+	if (ret)
+		return ret;
+	if (!*text)
+		return cow_fail(err, -EINVAL, "\"%s\" has an empty image in its list",
+				forms[tree->form].prefix);
+	return image_add(reader, tree, NULL, text, err);
+}
+
 static int images_read(struct reader *reader, struct cow_spec_tree *tree, const char *list,
 		       struct cow_err *err)
 {
 	int ret = 0;
 
-	while (list && !ret) {
-		AUTO_FREE char *text = NULL;
-
-		ret = list_next(&list, &text, err);
-		if (!ret && !*text)
-			ret = cow_fail(err, -EINVAL, "\"%s\" has an empty image in its list",
-				       forms[tree->form].prefix);
-		if (!ret)
-			ret = image_add(reader, tree, NULL, text, err);
-	}
+	while (list && !ret)
+		ret = list_image_read(reader, tree, &list, err);
 	return ret;
 }
 
@@ -312,7 +313,7 @@ static int key_read(struct reader *reader, struct cow_spec_tree *tree, const cha
 		    struct cow_err *err)
 {
 	const struct spec_key *key = NULL;
-	struct cow_spec_part *part = NULL;
+	struct cow_spec_part *part;
 	const char *value = NULL;
 	int ret = key_find(tree, text, &value, &key, err);
 
@@ -320,10 +321,10 @@ static int key_read(struct reader *reader, struct cow_spec_tree *tree, const cha
 		return ret;
 	if (key->is_image)
 		return image_add(reader, tree, key->name, value, err);
-	ret = part_add(reader, tree, &part, err);
+	ret = part_add(reader, tree, key->name, err);
 	if (ret)
 		return ret;
-	part->key = key->name;
+	part = &tree->parts[tree->nr_parts - 1];
 	part->value = strdup(value);
 	return part->value ? 0 : no_memory(err);
 }
@@ -469,6 +470,7 @@ int cow_spec_tree_parse(const char *text, struct cow_spec_tree **ret_tree, struc
 	return tree_read(&reader, text, ret_tree, err);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep, see tree_read() */
 void cow_spec_tree_free(struct cow_spec_tree *tree)
 {
 	if (!tree)

@@ -147,8 +147,6 @@ void cow_lvm_close(struct cow_lvm *lvm)
 		cow_image_close(lvm->pvs[i].image);
 	for (size_t i = 0; i < lvm->nr_vgs; i++)
 		cow_lvm_vg_free(lvm->vgs[i]);
-	for (size_t i = 0; i < lvm->nr_notes; i++)
-		free(lvm->notes[i].text);
 	free(lvm->pvs);
 	free(lvm->vgs);
 	free(lvm->notes);

@@ -33,7 +33,7 @@ static const uint8_t area_magic[16] = { 0x20, 0x4c, 0x56, 0x4d, 0x32, 0x20, 0x78
 
 void cow_lvm_uuid_dashes(const char *uuid, char *text)
 {
-	for (int i = 0; uuid[i] && i < 32; i++) {
+	for (int i = 0; i < 32 && uuid[i]; i++) {
 		if (i == 6 || i == 10 || i == 14 || i == 18 || i == 22 || i == 26)
 			*text++ = '-';
 		*text++ = uuid[i];

@@ -120,6 +120,7 @@ static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int l
 		    struct cow_image **ret_image, struct cow_err *err);
 
 /* An area on another LV. */
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr_extents,
 		   unsigned int level, struct cow_image **ret_image, struct cow_err *err)
 {
@@ -146,6 +147,7 @@ static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr
 	return window_own(build, below, &piece, 1, ret_image, err);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int area_image(struct build *build, const struct lvm_area *area, uint64_t nr_extents,
 		      unsigned int level, struct cow_image **ret_image, struct cow_err *err)
 {
@@ -159,6 +161,7 @@ static int area_image(struct build *build, const struct lvm_area *area, uint64_t
 	return ret ? ret : window_own(build, disk, &piece, 1, ret_image, err);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int stripes_image(struct build *build, const struct lvm_segment *segment, unsigned int level,
 			 struct cow_image **ret_image, struct cow_err *err)
 {
@@ -203,6 +206,7 @@ static int nothing_image(struct build *build, const struct lvm_segment *segment,
 	return ret ? ret : build_own(build, *ret_image, err);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int segment_image(struct build *build, const struct cow_lv *lv,
 			 const struct lvm_segment *segment, unsigned int level,
 			 struct cow_image **ret_image, struct cow_err *err)
@@ -239,7 +243,7 @@ static int run_add(struct build *build, struct run *run, const struct lvm_segmen
 		   struct image_list *parts, struct cow_err *err)
 {
 	const struct lvm_area *area = &build->lv->vg->areas[segment->first_area];
-	struct cow_segment piece, *segments;
+	struct cow_segment piece = { 0, 0 }, *segments;
 	struct cow_image *disk = NULL;
 	int ret = pv_piece(build, area, segment->extent_count, &piece, &disk, err);
 
@@ -257,6 +261,7 @@ static int run_add(struct build *build, struct run *run, const struct lvm_segmen
 	return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int parts_build(struct build *build, const struct cow_lv *lv, unsigned int level,
 		       struct run *run, struct image_list *parts, struct cow_err *err)
 {
@@ -304,6 +309,7 @@ static int lv_check(const struct build *build, const struct cow_lv *lv, unsigned
 	return 0;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int level,
 		    struct cow_image **ret_image, struct cow_err *err)
 {

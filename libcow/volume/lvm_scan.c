@@ -17,29 +17,25 @@
 #include "libcow/volume/lvm_vg.h"
 #include "libcow/volume/partitions.h"
 
-#define NOTE_BYTES 600
 /* Enough for people; a hostile image must not fill the memory. */
 #define NOTES_MAX 200
 
 void cow_lvm_say(struct cow_lvm *lvm, bool is_damage, const char *format, ...)
 {
-	char text[NOTE_BYTES];
 	struct lvm_note *notes;
 	va_list args;
 
 	if (lvm->nr_notes == NOTES_MAX)
 		return;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	notes = (struct lvm_note *)cow_array_grow(lvm->notes, lvm->nr_notes, &lvm->notes_capacity,
 						  sizeof(*notes));
 	if (!notes)
 		return;
 	lvm->notes = notes;
-	notes[lvm->nr_notes] = (struct lvm_note){ strdup(text), is_damage };
-	if (notes[lvm->nr_notes].text)
-		lvm->nr_notes++;
+	va_start(args, format);
+	vsnprintf(notes[lvm->nr_notes].text, sizeof(notes->text), format, args);
+	va_end(args);
+	notes[lvm->nr_notes++].is_damage = is_damage;
 }
 
 void cow_lvm_pv_name(const struct lvm_pv *pv, char *text, size_t size)

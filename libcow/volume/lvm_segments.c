@@ -159,16 +159,17 @@ static int segment_compare(const void *a, const void *b)
 /* In order, from 0, without gap or overlap. */
 static void segments_check(struct cow_lv *lv, uint64_t segment_count)
 {
-	/* None in the whole VG: there is no array. */
-	struct lvm_segment *segments =
-		lv->nr_segments ? lv->vg->segments + lv->first_segment : NULL;
+	struct lvm_segment *segments;
 	uint64_t next = 0;
 
 	if (segment_count != lv->nr_segments)
 		cow_lv_blame(lv, "it should have %" PRIu64 " segments, and has %zu", segment_count,
 			     lv->nr_segments);
-	if (lv->nr_segments)
-		qsort(segments, lv->nr_segments, sizeof(*segments), segment_compare);
+	/* None in the whole VG: there is no array. */
+	if (!lv->nr_segments)
+		return;
+	segments = lv->vg->segments + lv->first_segment;
+	qsort(segments, lv->nr_segments, sizeof(*segments), segment_compare);
 	for (size_t i = 0; i < lv->nr_segments; i++) {
 		if (segments[i].start_extent != next)
 			cow_lv_blame(lv,

@@ -149,7 +149,7 @@ static int word_read(struct parser *parser, struct lvm_node *node, struct cow_er
 static int scalar_read(struct parser *parser, uint32_t key, uint32_t key_len, struct cow_err *err)
 {
 	char c = peek(parser);
-	uint32_t index;
+	uint32_t index = 0;
 	int ret = node_add(parser, LVM_WORD, key, key_len, &index, err);
 
 	if (ret)
@@ -173,7 +173,7 @@ static void close_level(struct parser *parser)
 
 static int array_read(struct parser *parser, uint32_t key, uint32_t key_len, struct cow_err *err)
 {
-	uint32_t index;
+	uint32_t index = 0;
 	int ret = node_add(parser, LVM_ARRAY, key, key_len, &index, err);
 
 	if (ret)
@@ -197,7 +197,7 @@ static int array_read(struct parser *parser, uint32_t key, uint32_t key_len, str
 static int node_read(struct parser *parser, struct cow_err *err)
 {
 	const char *bytes = parser->text->bytes;
-	uint32_t key = (uint32_t)parser->at, key_len, index;
+	uint32_t key = (uint32_t)parser->at, key_len, index = 0;
 	char c;
 	int ret;
 

@@ -95,7 +95,7 @@ struct lvm_vg {
 };
 
 struct lvm_note {
-	char *text;
+	char text[600];
 	bool is_damage; /* or something is missing */
 };
 

@@ -18,20 +18,20 @@
 /* Superblocks lie below: that of Btrfs at 64 KiB. */
 #define HEAD_BYTES (UINT64_C(128) << 10)
 
-/* The two parts of PATH@OFFSET[+LENGTH]; path is the caller's to free. */
-static bool spec_split(const char *spec, char **ret_path, uint64_t *ret_offset_bytes)
+/* The two parts of PATH@OFFSET[+LENGTH]; PATH is the caller's to free. NULL: it is
+ * written in another way. */
+static char *spec_split(const char *spec, uint64_t *ret_offset_bytes)
 {
 	const char *at = strrchr(spec, '@');
 	char *number;
 	bool is_window;
 
 	if (!strncmp(spec, "file:", 5) || !at || strchr(at, ','))
-		return false;
+		return NULL;
 	number = strndup(at + 1, strcspn(at + 1, "+"));
 	is_window = number && !cow_size_parse(number, ret_offset_bytes, NULL) && *ret_offset_bytes;
 	free(number);
-	*ret_path = is_window ? strndup(spec, (size_t)(at - spec)) : NULL;
-	return *ret_path;
+	return is_window ? strndup(spec, (size_t)(at - spec)) : NULL;
 }
 
 /* Is there an exception in the first bytes behind start? */
@@ -113,7 +113,10 @@ int window_check(const char *spec, struct cow_image *origin, struct cow_image *c
 	char *path;
 	int ret;
 
-	if (!content || cli_forced("origin") || !spec_split(spec, &path, &offset_bytes))
+	if (!content || cli_forced("origin"))
+		return 0;
+	path = spec_split(spec, &offset_bytes);
+	if (!path)
 		return 0;
 	ret = read_window(origin, store, 0, cow_image_size(origin), &window, err);
 	if (!ret)
