@@ -17,6 +17,8 @@
 
 /* LVs on LVs: pvmove, raid, cache. */
 #define LEVELS_MAX 8
+/* Below an LV the text bounds nothing: each piece may name the same LV again. */
+#define PIECES_MAX 65536
 /* A PV's label lies in here. */
 #define LABEL_BYTES UINT64_C(2048)
 
@@ -28,6 +30,7 @@ struct image_list {
 struct build {
 	const struct cow_lv *lv; /* the one that was asked for */
 	bool for_write;
+	size_t nr_pieces;	 /* of LVs that it lies on */
 	struct image_list owned; /* in the order in which they are to be closed, reversed */
 };
 
@@ -119,6 +122,18 @@ static int pv_piece(const struct build *build, const struct lvm_area *area, uint
 static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int level,
 		    struct cow_image **ret_image, struct cow_err *err);
 
+/* Before the pieces of an LV below are built, once for each area that names it. */
+static int pieces_count(struct build *build, const struct cow_lv *lv, struct cow_err *err)
+{
+	for (size_t i = 0; i < lv->nr_segments; i++)
+		build->nr_pieces += 1 + lv->vg->segments[lv->first_segment + i].nr_areas;
+	if (build->nr_pieces > PIECES_MAX)
+		return cow_fail(err, -EBADMSG,
+				"%s lies on other LVs, with more than %d pieces in all of them",
+				build->lv->full_name, PIECES_MAX);
+	return 0;
+}
+
 /* An area on another LV. */
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr_extents,
@@ -135,7 +150,9 @@ static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr
 				  "%s lies on the LV %s: LVM moves or copies it; it is read, but "
 				  "not written",
 				  build->lv->full_name, lv->name);
-	ret = lv_build(build, lv, level + 1, &below, err);
+	ret = pieces_count(build, lv, err);
+	if (!ret)
+		ret = lv_build(build, lv, level + 1, &below, err);
 	if (ret)
 		return ret;
 	if (mul_overflows(area->extent, sectors_to_bytes(vg->extent_sectors),

@@ -531,6 +531,68 @@ static void mutated_texts_never_crash(void)
 	disks_close(&disks);
 }
 
+/* A VG whose LVs lie on each other, l0 on l1 and so on, the last one on a PV: each
+ * of 64 extents, as 64 stripes of the same extent below. */
+static char *tower_text(unsigned int nr_lvs, bool is_striped)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	CHECK(out);
+	fputs("tower { id = \"000000-0000-0000-0000-0000-0000-000000\" seqno = 1 extent_size = 8\n"
+	      "physical_volumes { pv0 { id = \"000000-0000-0000-0000-0000-0000-000001\" "
+	      "pe_start = 2048 pe_count = 256 dev_size = 8192 } }\nlogical_volumes {\n",
+	      out);
+	for (unsigned int i = 0; i < nr_lvs; i++) {
+		bool is_last = i + 1 == nr_lvs;
+		unsigned int nr = is_striped && !is_last ? 64 : 1;
+
+		fprintf(out,
+			"l%u { id = \"000000-0000-0000-0000-0000-0000-00000%u\" status = "
+			"[\"READ\"] "
+			"segment_count = 1 segment1 { start_extent = 0 extent_count = 64 "
+			"type = \"striped\" stripe_count = %u stripe_size = 8 stripes = [ ",
+			i, i, nr);
+		for (unsigned int k = 0; k < nr; k++)
+			fprintf(out, is_last ? "%s\"pv0\", 0" : "%s\"l%u\", 0", k ? ", " : "",
+				i + 1);
+		fputs(" ] } }\n", out);
+	}
+	fputs("} }\n", out);
+	CHECK(!fclose(out));
+	return text;
+}
+
+/* The error of opening l0 of a tower; "": it was opened. */
+static const char *tower_open(unsigned int nr_lvs, bool is_striped)
+{
+	static struct cow_err why;
+	struct lvm_pv pv = { .place = { 0, 4 << 20 } };
+	char *text = tower_text(nr_lvs, is_striped);
+	struct cow_image *image = NULL;
+	struct lvm_vg *vg = NULL;
+
+	why = (struct cow_err)COW_ERR_INIT;
+	OK(cow_image_zero_new(4 << 20, &pv.disk, err));
+	OK(cow_lvm_vg_new(text, strlen(text), &vg, err));
+	OK(cow_lvm_vg_fill(vg, err));
+	vg->pvs[0].found = &pv;
+	(void)cow_lv_open(cow_lvm_vg_lv(vg, "l0"), false, &image, &why);
+	cow_image_close(image);
+	cow_image_close(pv.disk);
+	cow_lvm_vg_free(vg);
+	return why.message;
+}
+
+static void volumes_on_volumes_are_bounded(void)
+{
+	CHECK(!*tower_open(8, false));
+	CHECK(strstr(tower_open(9, false), "lies on too many LVs"));
+	CHECK(!*tower_open(2, true));
+	CHECK(strstr(tower_open(8, true), "with more than 65536 pieces"));
+}
+
 int main(void)
 {
 	CHECK(getenv("COW_FIXTURES"));
@@ -545,6 +607,7 @@ int main(void)
 	RUN(facts_of_snapshots_are_those_of_the_text);
 	RUN(an_image_outlives_the_metadata_and_writes_through);
 	RUN(damaged_metadata_get_the_documented_verdict);
+	RUN(volumes_on_volumes_are_bounded);
 	RUN(mutated_texts_never_crash);
 	return test_end();
 }
