@@ -92,7 +92,6 @@ static int index_add(struct pdata_map *map, uint64_t key, const uint8_t *raw, st
 				     .found = key,
 				     .allowed = map->nr_entries };
 	struct map_place *larger;
-	int ret = 0;
 
 	if (key >= div_ceil(map->params.root.nr_blocks, PDATA_BITMAP_ENTRIES))
 		return cow_pdata_map_tell(map, PDATA_MAP_INDEX, &fault, err);
@@ -109,8 +108,7 @@ static int index_add(struct pdata_map *map, uint64_t key, const uint8_t *raw, st
 		return own_count(map, fault.block, err);
 	fault.what = PDATA_BLOCK_BEYOND;
 	larger->entry.block = COW_OFFSET_NONE;
-	ret = cow_pdata_map_tell(map, PDATA_MAP_BITMAP, &fault, err);
-	return ret;
+	return cow_pdata_map_tell(map, PDATA_MAP_BITMAP, &fault, err);
 }
 
 static int index_block_load(struct pdata_map *map, struct cow_err *err)
@@ -158,13 +156,11 @@ static int index_fault(void *user, const struct pdata_fault *fault, const struct
 	return cow_pdata_map_tell((struct pdata_map *)user, PDATA_MAP_INDEX, fault, err);
 }
 
-static int tree_load(struct pdata_map *map, const struct pdata_walk_params *params, uint64_t root,
-		     struct cow_err *err)
+static int tree_load(const struct pdata_walk_params *params, uint64_t root, struct cow_err *err)
 {
 	AUTO_HANDLE(pdata_walk) struct pdata_walk *walk = NULL;
 	int ret = cow_pdata_walk_new(params, &walk, err);
 
-	(void)map;
 	if (!ret)
 		ret = cow_pdata_walk_root(walk, root, 0, 0, err);
 	return ret ? ret : cow_pdata_walk_run(walk, err);
@@ -193,7 +189,7 @@ static int index_load(struct pdata_map *map, struct cow_err *err)
 
 	if (!map->params.is_disk)
 		return index_block_load(map, err);
-	ret = tree_load(map, &params, map->params.root.bitmap_root, err);
+	ret = tree_load(&params, map->params.root.bitmap_root, err);
 	if (map->nr_entries)
 		qsort(map->entries, map->nr_entries, sizeof(*map->entries), by_key);
 	/* Keys do not repeat: the walk has checked their order. */
@@ -256,7 +252,7 @@ static int large_load(struct pdata_map *map, struct cow_err *err)
 		.leaf = large_leaf,
 		.fault = large_fault,
 	};
-	int ret = tree_load(map, &params, map->params.root.ref_count_root, err);
+	int ret = tree_load(&params, map->params.root.ref_count_root, err);
 
 	if (map->nr_large)
 		qsort(map->large, map->nr_large, sizeof(*map->large), by_block);

@@ -23,7 +23,6 @@ struct clone_check {
 	uint64_t nr_regions;	  /* 0: unknown */
 	enum clone_kernel kernel; /* the worst of what it does */
 	bool is_damaged;	  /* a finding of that class or worse */
-	bool kernel_guesses;	  /* it loads, and reads what is not there */
 
 	/* The bitset. */
 	bool has_node_fault, has_bitset_fault;

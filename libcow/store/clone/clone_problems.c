@@ -18,7 +18,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "refuses to load the clone",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_ARRAY_ENTRIES] = {
 		.problem = {
@@ -28,7 +27,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "refuses to load the clone if they are too few; ignores more, or reads memory that is no metadata",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_ARRAY_EXTRA] = {
 		.problem = {
@@ -38,7 +36,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "ignores them",
 			.fix = "nothing to do",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_ARRAY_HEADER] = {
 		.problem = {
@@ -48,7 +45,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "reads it without a look at these numbers; since Linux 6.12 it refuses to load the clone",
 			.fix = "the regions can still be read: copy the view to another image",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_ARRAY_MISSING] = {
 		.problem = {
@@ -58,7 +54,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "takes the entries in their order; refuses to load the clone if words are missing",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_ARRAY_SHARED] = {
 		.problem = {
@@ -68,7 +63,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "shows the regions of one part for both; the first commit fails",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_BITS_BEYOND] = {
 		.problem = {
@@ -241,7 +235,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "refuses to load the clone",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_NODE_EMPTY] = {
 		.problem = {
@@ -251,7 +244,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "crashes when the clone is loaded: do not load it",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_NODE_HEADER] = {
 		.problem = {
@@ -261,7 +253,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "uses these numbers: reads the right words, others, or refuses to load the clone",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_NODE_KEYS] = {
 		.problem = {
@@ -271,7 +262,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "reads entries in their order; the first commit behind a wrong key fails",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_NODE_LOOP] = {
 		.problem = {
@@ -281,7 +271,6 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.kernel = "crashes when the clone is loaded: do not load it",
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
-		.is_in_bitset = true,
 	},
 	[CLONE_ROOT_FREE] = {
 		.problem = {

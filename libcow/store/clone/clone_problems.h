@@ -67,9 +67,9 @@ enum clone_kernel {
 
 struct clone_problem_row {
 	struct cow_problem problem; /* first */
-	/* How the tree of the bitset is read decides; see clone_check.c. */
-	bool is_in_bitset;
-	enum clone_kernel kernel; /* of the others */
+	/* Of the bitset it says nothing: there the kernel's own way of reading
+	 * decides, see clone_check_bitset.c. */
+	enum clone_kernel kernel;
 };
 
 const struct clone_problem_row *cow_clone_problem_row(enum clone_problem problem);
