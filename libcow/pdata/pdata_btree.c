@@ -119,8 +119,7 @@ int cow_pdata_tree_height(const struct pdata_tree *tree, unsigned int *ret_heigh
 
 /* ---------------------------------------------------------------- finding entries */
 
-/* The last entry whose key is at most this; UINT32_MAX: none. */
-static uint32_t node_find(const struct pdata_node *node, uint64_t key)
+uint32_t cow_pdata_node_find(const struct pdata_node *node, uint64_t key)
 {
 	uint32_t low = 0, high = node->nr_entries;
 
@@ -185,7 +184,7 @@ static int descend(const struct pdata_tree *tree, uint64_t key, struct descent *
 			*ret_descent = descent;
 			return 0;
 		}
-		index = node_find(node, key);
+		index = cow_pdata_node_find(node, key);
 		index = index == UINT32_MAX ? 0 : index;
 		descent.low_key = pdata_node_key(node, index);
 		descent.has_low = true;
@@ -214,7 +213,7 @@ int cow_pdata_tree_lookup(const struct pdata_tree *tree, uint64_t key, void *ret
 
 	if (ret)
 		return ret;
-	index = node_find(&descent.leaf, key);
+	index = cow_pdata_node_find(&descent.leaf, key);
 	*ret_found = index != UINT32_MAX && pdata_node_key(&descent.leaf, index) == key;
 	if (*ret_found)
 		value_copy(tree, &descent.leaf, index, ret_value);
@@ -235,7 +234,7 @@ int cow_pdata_tree_next(const struct pdata_tree *tree, uint64_t key, uint64_t *r
 		ret = descend(tree, key, &descent, err);
 		if (ret)
 			return ret;
-		index = node_find(&descent.leaf, key);
+		index = cow_pdata_node_find(&descent.leaf, key);
 		if (index == UINT32_MAX || pdata_node_key(&descent.leaf, index) != key)
 			index++;
 		if (index < descent.leaf.nr_entries)
@@ -261,7 +260,7 @@ int cow_pdata_tree_prev(const struct pdata_tree *tree, uint64_t key, uint64_t *r
 		ret = descend(tree, key, &descent, err);
 		if (ret)
 			return ret;
-		index = node_find(&descent.leaf, key);
+		index = cow_pdata_node_find(&descent.leaf, key);
 		if (index != UINT32_MAX)
 			break;
 		if (!descent.has_low || !descent.low_key || descent.low_key > key)

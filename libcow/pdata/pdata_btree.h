@@ -82,6 +82,9 @@ static inline uint32_t pdata_node_max_entries(uint32_t value_size)
 	return (uint32_t)(PDATA_BLOCK_BYTES - PDATA_NODE_HEADER_BYTES) / (8 + value_size) / 3 * 3;
 }
 
+/* The last entry whose key is at most this; UINT32_MAX: none. */
+uint32_t cow_pdata_node_find(const struct pdata_node *node, uint64_t key);
+
 /* A tree to read. */
 struct pdata_tree {
 	struct pdata_blocks *blocks;

@@ -219,16 +219,6 @@ int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_typ
 
 /* ---------------------------------------------------------------- trees */
 
-/* The last entry whose key is at most this. */
-static uint32_t entry_find(const struct pdata_node *node, uint64_t key)
-{
-	uint32_t index = 0;
-
-	while (index + 1 < node->nr_entries && pdata_node_key(node, index + 1) <= key)
-		index++;
-	return index;
-}
-
 static int entry_missing(const struct pdata_transaction *txn, uint64_t key, struct cow_err *err)
 {
 	return cow_refuse(err, -EBADMSG, "damaged", NULL,
@@ -257,9 +247,9 @@ int cow_pdata_tree_set(struct pdata_transaction *txn, uint64_t *root, uint32_t v
 		else
 			*root = block;
 		cow_pdata_node_decode(raw, block, &node, &fault);
-		if (fault.what || !node.nr_entries || node.value_size > 32)
+		index = fault.what ? UINT32_MAX : cow_pdata_node_find(&node, key);
+		if (index == UINT32_MAX || node.value_size > 32)
 			return entry_missing(txn, key, err);
-		index = entry_find(&node, key);
 		parent = raw + (pdata_node_value(&node, index) - raw);
 		if (!pdata_node_is_leaf(&node)) {
 			block = pdata_node_child(&node, index);
