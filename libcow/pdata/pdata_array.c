@@ -45,10 +45,8 @@ static uint64_t values_in_block(const struct pdata_array *array, uint64_t key)
 static int tell(const struct places *p, enum pdata_array_part part, const struct pdata_fault *fault,
 		uint64_t first, uint64_t nr, struct cow_err *err)
 {
-	const char *const name_of[] = { cow_pdata_node_type.name, cow_pdata_array_type.name };
-
 	if (!p->walk->fault)
-		return cow_pdata_fail(p->array->blocks, fault, name_of[part], err);
+		return cow_pdata_fail(p->array->blocks, fault, pdata_array_part_name(part), err);
 	return p->walk->fault(p->walk->user, part, fault, first, nr, err);
 }
 

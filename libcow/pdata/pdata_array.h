@@ -46,6 +46,12 @@ static inline uint64_t pdata_bitset_words(uint64_t nr_bits)
 
 enum pdata_array_part { PDATA_PART_TREE, PDATA_PART_VALUES };
 
+/* What a fault of this part is about, for cow_pdata_fault_text(). */
+static inline const char *pdata_array_part_name(enum pdata_array_part part)
+{
+	return part == PDATA_PART_TREE ? cow_pdata_node_type.name : cow_pdata_array_type.name;
+}
+
 struct pdata_array_walk {
 	struct pdata_counts *counts; /* as in pdata_walk_params */
 	void *user;

@@ -65,14 +65,21 @@ void cow_pdata_bitmap_set(uint8_t *raw, uint64_t entry, unsigned int count)
 	*byte = (uint8_t)((*byte & ~(3u << shift)) | pair << shift);
 }
 
-int cow_pdata_map_tell(const struct pdata_map *map, enum pdata_map_part part,
-		       const struct pdata_fault *fault, struct cow_err *err)
+const char *cow_pdata_map_part_name(enum pdata_map_part part, enum pdata_what what)
 {
 	static const char *const names[] = { "space map index", "space map bitmap",
 					     "node of the tree of counts", "space map" };
 
+	/* Of the block that is counted, not of one that counts. */
+	return what >= PDATA_MAP_NO_COUNT ? "block" : names[part];
+}
+
+int cow_pdata_map_tell(const struct pdata_map *map, enum pdata_map_part part,
+		       const struct pdata_fault *fault, struct cow_err *err)
+{
 	if (!map->params.fault)
-		return cow_pdata_fail(map->params.blocks, fault, names[part], err);
+		return cow_pdata_fail(map->params.blocks, fault,
+				      cow_pdata_map_part_name(part, fault->what), err);
 	return map->params.fault(map->params.user, part, fault, err);
 }
 

@@ -70,6 +70,9 @@ void cow_pdata_bitmap_set(uint8_t *raw, uint64_t entry, unsigned int count);
 
 enum pdata_map_part { PDATA_MAP_INDEX, PDATA_MAP_BITMAP, PDATA_MAP_REF_COUNTS, PDATA_MAP_ITSELF };
 
+/* What such a fault is about, for cow_pdata_fault_text(). */
+const char *cow_pdata_map_part_name(enum pdata_map_part part, enum pdata_what what);
+
 struct pdata_map_params {
 	struct pdata_blocks *blocks;
 	struct pdata_map_root root;

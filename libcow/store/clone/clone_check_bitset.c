@@ -61,12 +61,11 @@ static bool is_empty(const struct clone_check *check, const struct pdata_fault *
 static void fault_add(struct clone_check *check, enum pdata_array_part part,
 		      const struct pdata_fault *fault, uint64_t first, uint64_t nr)
 {
-	const char *name = part == PDATA_PART_TREE ? "btree node" : "array block";
 	enum clone_problem problem =
 		part == PDATA_PART_TREE ? tree_problem(fault->what) : array_problem(fault->what);
 	char text[PDATA_FAULT_TEXT_BYTES];
 
-	cow_pdata_fault_text(fault, name, text);
+	cow_pdata_fault_text(fault, pdata_array_part_name(part), text);
 	if (is_empty(check, fault))
 		cow_clone_check_add(check, CLONE_NODE_EMPTY, check->super.bitset_root,
 				    "btree node %" PRIu64 " has no entries",

@@ -35,19 +35,14 @@ static enum clone_problem part_problem(enum pdata_map_part part, enum pdata_what
 static int take_fault(void *user, enum pdata_map_part part, const struct pdata_fault *fault,
 		      struct cow_err *err)
 {
-	static const char *const names[] = { "space map index", "space map bitmap",
-					     "node of the tree of counts", "space map" };
 	struct clone_check *check = (struct clone_check *)user;
 	enum clone_problem problem = part_problem(part, fault->what);
-	const char *name = problem == CLONE_COUNT_WITHOUT_ENTRY || problem == CLONE_COUNT_ENTRY
-				   ? "block"
-				   : names[part];
 	char text[PDATA_FAULT_TEXT_BYTES];
 
 	(void)err;
 	if (problem == CLONE_MAP_INDEX || problem == CLONE_MAP_BITMAP)
 		check->has_map_fault = true;
-	cow_pdata_fault_text(fault, name, text);
+	cow_pdata_fault_text(fault, cow_pdata_map_part_name(part, fault->what), text);
 	cow_clone_check_add(check, problem, fault->block, "%s", text);
 	return 0;
 }
