@@ -108,12 +108,8 @@ static bool super_check(struct clone_check *check, const uint8_t *raw)
 static int table_check(struct clone_check *check, struct cow_err *err)
 {
 	uint64_t region, target;
-	int ret = cow_store_args_check_keys(check->args, cow_clone_keys, err);
+	int ret = cow_clone_args_table(check->args, &region, &target, err);
 
-	if (!ret)
-		ret = cow_clone_args_sectors(check->args, CLONE_KEY_REGION, &region, err);
-	if (!ret)
-		ret = cow_clone_args_sectors(check->args, CLONE_KEY_TARGET, &target, err);
 	if (ret)
 		return ret;
 	if (region && region != check->super.region_sectors)
@@ -178,22 +174,6 @@ static int trees_check(struct clone_check *check, struct cow_err *err)
 	if (!ret)
 		room_check(check);
 	return ret;
-}
-
-static void verdict_fill(const struct clone_check *check, struct cow_verdict *verdict)
-{
-	struct cow_store_info *info = &verdict->info;
-	const uint64_t block_sectors = PDATA_BLOCK_BYTES / COW_SECTOR_BYTES;
-
-	verdict->known = !check->has_bitset_fault;
-	info->kind = cow_store_clone_ops.name;
-	info->valid = true;
-	info->chunk_bytes = sectors_to_bytes(check->super.region_sectors);
-	info->view_bytes = sectors_to_bytes(check->super.target_sectors);
-	info->nr_exceptions = check->nr_hydrated;
-	info->allocated_sectors = check->super.map.nr_allocated * block_sectors;
-	info->total_sectors = check->super.map.nr_blocks * block_sectors;
-	info->metadata_sectors = info->allocated_sectors;
 }
 
 /* Where the superblock or its tree is lost: what else is on the device.
@@ -271,9 +251,11 @@ static int check_run(struct clone_check *check, bool header_only, struct cow_ver
 	ret = trees_check(check, err);
 	if (!ret && check->has_bitset_fault)
 		ret = lost_check(check, &nr_trees, err);
-	if (!ret)
-		verdict_fill(check, verdict);
-	return ret;
+	if (ret)
+		return ret;
+	verdict->known = !check->has_bitset_fault;
+	cow_clone_info_fill(&check->super, check->nr_hydrated, &verdict->info);
+	return 0;
 }
 
 static void verdict_draw(const struct clone_check *check, bool header_only,

@@ -321,12 +321,8 @@ static int target_find(const struct cow_store_args *args, uint64_t *ret_bytes, s
 {
 	const struct cow_image *source = cow_store_args_image(args, COW_ROLE_SOURCE, 0);
 	uint64_t sectors = 0, region = 0;
-	int ret = cow_store_args_check_keys(args, cow_clone_keys, err);
+	int ret = cow_clone_args_table(args, &region, &sectors, err);
 
-	if (!ret)
-		ret = cow_clone_args_sectors(args, CLONE_KEY_TARGET, &sectors, err);
-	if (!ret)
-		ret = cow_clone_args_sectors(args, CLONE_KEY_REGION, &region, err);
 	if (ret)
 		return ret;
 	if (region && region != bytes_to_sectors(args->chunk_bytes))

@@ -17,10 +17,8 @@
 #include "libcow/base/err.h"
 #include "libcow/store/clone/clone_format.h"
 
-const char *const cow_clone_keys[] = { CLONE_KEY_REGION, CLONE_KEY_TARGET, NULL };
-
-int cow_clone_args_sectors(const struct cow_store_args *args, const char *key,
-			   uint64_t *ret_sectors, struct cow_err *err)
+static int args_sectors(const struct cow_store_args *args, const char *key, uint64_t *ret_sectors,
+			struct cow_err *err)
 {
 	const char *text = cow_store_args_value(args, key);
 	uint64_t sectors = 0;
@@ -39,6 +37,17 @@ int cow_clone_args_sectors(const struct cow_store_args *args, const char *key,
 				key);
 	*ret_sectors = sectors;
 	return 0;
+}
+
+int cow_clone_args_table(const struct cow_store_args *args, uint64_t *ret_region_sectors,
+			 uint64_t *ret_target_sectors, struct cow_err *err)
+{
+	static const char *const keys[] = { CLONE_KEY_REGION, CLONE_KEY_TARGET, NULL };
+	int ret = cow_store_args_check_keys(args, keys, err);
+
+	if (!ret)
+		ret = args_sectors(args, CLONE_KEY_REGION, ret_region_sectors, err);
+	return ret ? ret : args_sectors(args, CLONE_KEY_TARGET, ret_target_sectors, err);
 }
 
 struct cow_image *cow_clone_args_metadata(const struct cow_store_args *args)
@@ -141,12 +150,8 @@ static int geometry_check(const struct clone_store *c, const struct cow_store_ar
 			  struct cow_err *err)
 {
 	uint64_t region, target;
-	int ret = cow_store_args_check_keys(args, cow_clone_keys, err);
+	int ret = cow_clone_args_table(args, &region, &target, err);
 
-	if (!ret)
-		ret = cow_clone_args_sectors(args, CLONE_KEY_REGION, &region, err);
-	if (!ret)
-		ret = cow_clone_args_sectors(args, CLONE_KEY_TARGET, &target, err);
 	if (ret)
 		return ret;
 	if (region && region != c->super.region_sectors)
@@ -310,19 +315,26 @@ static void clone_close(struct cow_store *store)
 /* ---------------------------------------------------------------- facts */
 
 /* Source: dm-clone-target.c, clone_status(). */
+void cow_clone_info_fill(const struct clone_super *super, uint64_t nr_hydrated,
+			 struct cow_store_info *ret_info)
+{
+	const uint64_t block_sectors = PDATA_BLOCK_BYTES / COW_SECTOR_BYTES;
+
+	ret_info->kind = cow_store_clone_ops.name;
+	ret_info->valid = true;
+	ret_info->chunk_bytes = sectors_to_bytes(super->region_sectors);
+	ret_info->view_bytes = sectors_to_bytes(super->target_sectors);
+	ret_info->nr_exceptions = nr_hydrated;
+	ret_info->allocated_sectors = super->map.nr_allocated * block_sectors;
+	ret_info->total_sectors = super->map.nr_blocks * block_sectors;
+	ret_info->metadata_sectors = ret_info->allocated_sectors;
+}
+
 static void clone_info(const struct cow_store *store, struct cow_store_info *ret_info)
 {
 	const struct clone_store *c = (const struct clone_store *)store;
-	const struct pdata_map_root *map = &c->super.map;
 
-	ret_info->kind = store->ops->name;
-	ret_info->valid = true;
-	ret_info->chunk_bytes = store->chunk_bytes;
-	ret_info->view_bytes = store->view_bytes;
-	ret_info->nr_exceptions = c->nr_hydrated;
-	ret_info->allocated_sectors = map->nr_allocated * (PDATA_BLOCK_BYTES / COW_SECTOR_BYTES);
-	ret_info->total_sectors = map->nr_blocks * (PDATA_BLOCK_BYTES / COW_SECTOR_BYTES);
-	ret_info->metadata_sectors = ret_info->allocated_sectors;
+	cow_clone_info_fill(&c->super, c->nr_hydrated, ret_info);
 }
 
 static bool clone_map_next(const struct cow_store *store, uint64_t old_chunk,

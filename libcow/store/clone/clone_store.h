@@ -39,10 +39,12 @@ static inline struct clone_store *clone_store_of(struct cow_store *store)
 /* Keys of the geometry: the numbers of the table, in sectors. */
 #define CLONE_KEY_REGION "region"
 #define CLONE_KEY_TARGET "target"
-extern const char *const cow_clone_keys[];
-/* Reads such a key; *ret_sectors is 0 where it was not given. Errors: -EINVAL. */
-int cow_clone_args_sectors(const struct cow_store_args *args, const char *key,
-			   uint64_t *ret_sectors, struct cow_err *err);
+/* Reads them; 0: not given. Errors: -EINVAL, also for any other key. */
+int cow_clone_args_table(const struct cow_store_args *args, uint64_t *ret_region_sectors,
+			 uint64_t *ret_target_sectors, struct cow_err *err);
+/* What superblock and bitset say of the clone. */
+void cow_clone_info_fill(const struct clone_super *super, uint64_t nr_hydrated,
+			 struct cow_store_info *ret_info);
 
 static inline struct pdata_array clone_array(struct pdata_blocks *blocks,
 					     const struct clone_super *super)
