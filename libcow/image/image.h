@@ -144,14 +144,25 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 int cow_image_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			cow_image_range_fn *call, void *user, struct cow_err *err);
 
+/* Images that stand on each other, the lowest first. */
+struct cow_image_list {
+	size_t nr_images, capacity;
+	struct cow_image **images;
+};
+
+/* Errors: -ENOMEM, and the image is not in the list. */
+int cow_image_list_add(struct cow_image_list *list, struct cow_image *image, struct cow_err *err);
+/* Closes all of them, the last one first; the list is empty then. */
+void cow_image_list_close(struct cow_image_list *list);
+
 /*
- * Creates an image that shows top and owns what top is made of: the nr_owned
- * images of owned (top among them, if it is to be closed) are closed with it, in
- * their order. After a failure they stay the caller's. name is copied; with
- * is_read_only it cannot be written. Errors: -ENOMEM.
+ * Creates an image that shows top and owns what top is made of: what is in owned
+ * (top is, if it is to be closed) is closed with it. owned is empty then; after a
+ * failure it stays the caller's. name is copied; with is_read_only it cannot be
+ * written. Errors: -ENOMEM.
  */
 int cow_image_own_new(struct cow_image *top, const char *name, bool is_read_only,
-		      struct cow_image *const *owned, size_t nr_owned, struct cow_image **ret_image,
+		      struct cow_image_list *owned, struct cow_image **ret_image,
 		      struct cow_err *err);
 
 COW_DEFINE_AUTO(image, struct cow_image *, cow_image_close);

@@ -5,36 +5,44 @@
  * specification names is one image for its user, however many stand below it.
  */
 #include <errno.h>
-#include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/image/window.h"
 
-struct own_list {
-	size_t nr_images;
-	struct cow_image **images;
-};
+int cow_image_list_add(struct cow_image_list *list, struct cow_image *image, struct cow_err *err)
+{
+	struct cow_image **images = (struct cow_image **)cow_array_grow(
+		list->images, list->nr_images, &list->capacity, sizeof(struct cow_image *));
+
+	if (!images)
+		return cow_fail(err, -ENOMEM, "no memory for an image");
+	list->images = images;
+	images[list->nr_images++] = image;
+	return 0;
+}
+
+void cow_image_list_close(struct cow_image_list *list)
+{
+	while (list->nr_images)
+		cow_image_close(list->images[--list->nr_images]);
+	free(list->images);
+	*list = (struct cow_image_list){ .images = NULL };
+}
 
 /* cow_window_closed: the window over top was closed. */
 static void own_closed(void *owner)
 {
-	struct own_list *list = (struct own_list *)owner;
-
-	for (size_t i = 0; i < list->nr_images; i++)
-		cow_image_close(list->images[i]);
-	free(list->images);
-	free(list);
+	cow_image_list_close((struct cow_image_list *)owner);
+	free(owner);
 }
 
 int cow_image_own_new(struct cow_image *top, const char *name, bool is_read_only,
-		      struct cow_image *const *owned, size_t nr_owned, struct cow_image **ret_image,
+		      struct cow_image_list *owned, struct cow_image **ret_image,
 		      struct cow_err *err)
 {
 	struct cow_segment all = { 0, top->size_bytes };
-	AUTO_FREE struct own_list *list = (struct own_list *)calloc(1, sizeof(*list));
-	/* bounded: nr_owned pointers exist already */
-	AUTO_FREE struct cow_image **images =
-		(struct cow_image **)reallocarray(NULL, nr_owned + 1, sizeof(struct cow_image *));
+	AUTO_FREE struct cow_image_list *list = (struct cow_image_list *)calloc(1, sizeof(*list));
 	struct cow_window_args args = {
 		.base = top,
 		.name = name,
@@ -46,15 +54,13 @@ int cow_image_own_new(struct cow_image *top, const char *name, bool is_read_only
 	};
 	int ret;
 
-	if (!list || !images)
+	if (!list)
 		return cow_fail(err, -ENOMEM, "no memory for an image");
 	ret = cow_image_window_of(&args, ret_image, err);
 	if (ret)
-		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
-	memcpy(images, owned, nr_owned * sizeof(struct cow_image *));
-	list->nr_images = nr_owned;
-	list->images = take_ptr(images);
+	*list = *owned;
+	*owned = (struct cow_image_list){ .images = NULL };
 	(void)take_ptr(list);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "libcow/image/image.h"
 #include "libcow/image/spec.h"
 
 /* Refuses a file that the set has open, as an output must not replace or
@@ -38,13 +39,13 @@ int cow_imageset_open_base(struct cow_imageset *set, const char *text, uint32_t 
 /*
  * Makes an image that stands on bases of the set one of its images: its bytes
  * must not belong to another image of the set, nor twice to itself. It is
- * taken over: the new image closes the nr_owned images of owned, in their order
- * (see cow_image_own_new()); after a failure they stay the caller's. With
+ * taken over: the new image closes what is in owned (see cow_image_own_new());
+ * after a failure that stays the caller's. With
  * COW_OPEN_WRITE in flags it can be written if image can. Errors: -EPERM (id
  * "overlap"), -ENOMEM.
  */
 int cow_imageset_claim(struct cow_imageset *set, struct cow_image *image, const char *name,
-		       uint32_t flags, struct cow_image *const *owned, size_t nr_owned,
-		       struct cow_image **ret_image, struct cow_err *err);
+		       uint32_t flags, struct cow_image_list *owned, struct cow_image **ret_image,
+		       struct cow_err *err);
 
 #endif

@@ -27,10 +27,7 @@ struct claim {
 	size_t nr_pieces, capacity;
 	struct claim_piece *pieces;
 	struct set_range *ranges; /* linked by "also", in the set already */
-	struct own_list {
-		size_t nr_images;
-		struct cow_image **images;
-	} owned;
+	struct cow_image_list owned;
 };
 
 static struct cow_handle *file_of(const struct cow_imageset *set, const struct cow_image *image)
@@ -120,48 +117,27 @@ static void claim_free(struct claim *claim)
 		return;
 	cow_set_range_closed(claim->ranges);
 	free(claim->pieces);
-	free(claim->owned.images);
 	free(claim);
 }
 
 COW_DEFINE_AUTO(claim, struct claim *, claim_free);
 
-/* cow_window_closed: the bytes first, so that the files stay open until the
- * images on them are closed. */
+/* cow_window_closed: the images first; the files below stay open as long as bytes of
+ * them are claimed. */
 static void claim_closed(void *owner)
 {
 	struct claim *claim = (struct claim *)owner;
 
-	for (size_t i = 0; i < claim->owned.nr_images; i++)
-		cow_image_close(claim->owned.images[i]);
+	cow_image_list_close(&claim->owned);
 	claim_free(claim);
 }
 
-static int claim_new(struct cow_imageset *set, const char *name, struct cow_image *const *owned,
-		     size_t nr_owned, struct claim **ret_claim, struct cow_err *err)
-{
-	AUTO_HANDLE(claim) struct claim *claim = (struct claim *)calloc(1, sizeof(*claim));
-
-	/* bounded: nr_owned pointers exist already */
-	if (claim)
-		claim->owned.images = (struct cow_image **)reallocarray(NULL, nr_owned + 1,
-									sizeof(struct cow_image *));
-	if (!claim || !claim->owned.images)
-		return cow_fail(err, -ENOMEM, "no memory for an image");
-	memcpy(claim->owned.images, owned, nr_owned * sizeof(struct cow_image *));
-	claim->owned.nr_images = nr_owned;
-	claim->set = set;
-	claim->name = name;
-	*ret_claim = take_ptr(claim);
-	return 0;
-}
-
 int cow_imageset_claim(struct cow_imageset *set, struct cow_image *image, const char *name,
-		       uint32_t flags, struct cow_image *const *owned, size_t nr_owned,
-		       struct cow_image **ret_image, struct cow_err *err)
+		       uint32_t flags, struct cow_image_list *owned, struct cow_image **ret_image,
+		       struct cow_err *err)
 {
 	struct cow_segment all = { 0, image->size_bytes };
-	AUTO_HANDLE(claim) struct claim *claim = NULL;
+	AUTO_HANDLE(claim) struct claim *claim = (struct claim *)calloc(1, sizeof(*claim));
 	struct cow_window_args args = {
 		.base = image,
 		.name = name,
@@ -169,20 +145,26 @@ int cow_imageset_claim(struct cow_imageset *set, struct cow_image *image, const 
 		.nr_segments = 1,
 		.is_read_only = !(flags & COW_OPEN_WRITE),
 		.closed = claim_closed,
+		.owner = claim,
 	};
-	int ret = claim_new(set, name, owned, nr_owned, &claim, err);
+	int ret;
 
-	if (!ret)
-		ret = cow_image_footprint(image, 0, image->size_bytes, claim_add, claim, err);
+	if (!claim)
+		return cow_fail(err, -ENOMEM, "no memory for an image");
+	claim->set = set;
+	claim->name = name;
+	ret = cow_image_footprint(image, 0, image->size_bytes, claim_add, claim, err);
 	if (!ret)
 		ret = claim_ranges(claim, err);
 	if (ret) {
 		cow_err_place(err, name, COW_OFFSET_NONE);
 		return ret;
 	}
-	args.owner = claim;
 	ret = cow_image_window_of(&args, ret_image, err);
-	if (!ret)
-		(void)take_ptr(claim);
-	return ret;
+	if (ret)
+		return ret;
+	claim->owned = *owned;
+	*owned = (struct cow_image_list){ .images = NULL };
+	(void)take_ptr(claim);
+	return 0;
 }

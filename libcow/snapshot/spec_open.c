@@ -13,15 +13,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/image/imageset.h"
 
 struct cow_spec_opening {
 	struct cow_imageset *set;
 	uint32_t flags;
-	struct cow_image **images; /* lowest first */
-	size_t nr_images, capacity;
+	struct cow_image_list images;
 };
 
 static cow_spec_opener plain_open, concat_open, window_open;
@@ -40,17 +38,11 @@ uint32_t cow_spec_flags(const struct cow_spec_opening *opening)
 
 int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, struct cow_err *err)
 {
-	struct cow_image **images =
-		(struct cow_image **)cow_array_grow(opening->images, opening->nr_images,
-						    &opening->capacity, sizeof(struct cow_image *));
+	int ret = cow_image_list_add(&opening->images, image, err);
 
-	if (!images) {
+	if (ret)
 		cow_image_close(image);
-		return cow_fail(err, -ENOMEM, "no memory for an image");
-	}
-	opening->images = images;
-	images[opening->nr_images++] = image;
-	return 0;
+	return ret;
 }
 
 /* Unknown forms never get here: the parser has made the tree. */
@@ -131,18 +123,6 @@ static int window_open(struct cow_spec_opening *opening, const struct cow_spec_t
 	return ret;
 }
 
-/* Last one first, as they stand on each other. */
-static void opening_reverse(struct cow_spec_opening *opening)
-{
-	for (size_t i = 0; i < opening->nr_images / 2; i++) {
-		struct cow_image **last = &opening->images[opening->nr_images - 1 - i];
-		struct cow_image *first = opening->images[i];
-
-		opening->images[i] = *last;
-		*last = first;
-	}
-}
-
 static int compound_open(struct cow_imageset *set, const char *text,
 			 const struct cow_spec_tree *tree, uint32_t flags,
 			 struct cow_image **ret_image, struct cow_err *err)
@@ -151,15 +131,11 @@ static int compound_open(struct cow_imageset *set, const char *text,
 	struct cow_image *image;
 	int ret = cow_spec_open_inner(&opening, tree, &image, err);
 
-	opening_reverse(&opening);
 	if (!ret && flags & COW_OPEN_WRITE && !image->is_writable)
 		ret = cow_fail(err, -EROFS, "it cannot be written");
 	if (!ret)
-		ret = cow_imageset_claim(set, image, text, flags, opening.images, opening.nr_images,
-					 ret_image, err);
-	for (size_t i = 0; ret && i < opening.nr_images; i++)
-		cow_image_close(opening.images[i]);
-	free(opening.images);
+		ret = cow_imageset_claim(set, image, text, flags, &opening.images, ret_image, err);
+	cow_image_list_close(&opening.images);
 	return ret;
 }
 
@@ -216,9 +192,6 @@ int cow_spec_look(struct cow_imageset *set, const char *text, cow_spec_look_fn *
 		ret = look(user, &opening, tree, err);
 	if (ret)
 		cow_err_place(err, text, COW_OFFSET_NONE);
-	opening_reverse(&opening);
-	for (size_t i = 0; i < opening.nr_images; i++)
-		cow_image_close(opening.images[i]);
-	free(opening.images);
+	cow_image_list_close(&opening.images);
 	return ret;
 }

@@ -22,16 +22,11 @@
 /* A PV's label lies in here. */
 #define LABEL_BYTES UINT64_C(2048)
 
-struct image_list {
-	size_t nr_images, capacity;
-	struct cow_image **images;
-};
-
 struct build {
 	const struct cow_lv *lv; /* the one that was asked for */
 	bool for_write;
-	size_t nr_pieces;	 /* of LVs that it lies on */
-	struct image_list owned; /* in the order in which they are to be closed, reversed */
+	size_t nr_pieces; /* of LVs that it lies on */
+	struct cow_image_list owned;
 };
 
 /* Pieces of one disk that follow one another in the LV. */
@@ -41,22 +36,10 @@ struct run {
 	struct cow_segment *segments;
 };
 
-static int list_add(struct image_list *list, struct cow_image *image, struct cow_err *err)
-{
-	struct cow_image **images = (struct cow_image **)cow_array_grow(
-		list->images, list->nr_images, &list->capacity, sizeof(struct cow_image *));
-
-	if (!images)
-		return cow_fail(err, -ENOMEM, "no memory for a logical volume");
-	list->images = images;
-	images[list->nr_images++] = image;
-	return 0;
-}
-
 /* Takes over an image, also after a failure. */
 static int build_own(struct build *build, struct cow_image *image, struct cow_err *err)
 {
-	int ret = list_add(&build->owned, image, err);
+	int ret = cow_image_list_add(&build->owned, image, err);
 
 	if (ret)
 		cow_image_close(image);
@@ -242,7 +225,7 @@ static int segment_image(struct build *build, const struct cow_lv *lv,
 			  lv->full_name, segment->type);
 }
 
-static int run_close(struct build *build, struct run *run, struct image_list *parts,
+static int run_close(struct build *build, struct run *run, struct cow_image_list *parts,
 		     struct cow_err *err)
 {
 	struct cow_image *window = NULL;
@@ -252,12 +235,12 @@ static int run_close(struct build *build, struct run *run, struct image_list *pa
 		return 0;
 	ret = window_own(build, run->disk, run->segments, run->nr_segments, &window, err);
 	run->nr_segments = 0;
-	return ret ? ret : list_add(parts, window, err);
+	return ret ? ret : cow_image_list_add(parts, window, err);
 }
 
 /* A linear segment on a PV: one more piece of the run, or the first of another. */
 static int run_add(struct build *build, struct run *run, const struct lvm_segment *segment,
-		   struct image_list *parts, struct cow_err *err)
+		   struct cow_image_list *parts, struct cow_err *err)
 {
 	const struct lvm_area *area = &build->lv->vg->areas[segment->first_area];
 	struct cow_segment piece = { 0, 0 }, *segments;
@@ -280,7 +263,7 @@ static int run_add(struct build *build, struct run *run, const struct lvm_segmen
 
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int parts_build(struct build *build, const struct cow_lv *lv, unsigned int level,
-		       struct run *run, struct image_list *parts, struct cow_err *err)
+		       struct run *run, struct cow_image_list *parts, struct cow_err *err)
 {
 	int ret = 0;
 
@@ -297,7 +280,7 @@ static int parts_build(struct build *build, const struct cow_lv *lv, unsigned in
 		if (!ret)
 			ret = segment_image(build, lv, segment, level, &image, err);
 		if (!ret)
-			ret = list_add(parts, image, err);
+			ret = cow_image_list_add(parts, image, err);
 	}
 	return ret ? ret : run_close(build, run, parts, err);
 }
@@ -330,7 +313,7 @@ static int lv_check(const struct build *build, const struct cow_lv *lv, unsigned
 static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int level,
 		    struct cow_image **ret_image, struct cow_err *err)
 {
-	struct image_list parts = { .nr_images = 0 };
+	struct cow_image_list parts = { .nr_images = 0 };
 	struct run run = { .disk = NULL };
 	int ret = lv_check(build, lv, level, err);
 
@@ -348,23 +331,6 @@ static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int l
 	return ret;
 }
 
-static void build_undo(struct build *build)
-{
-	while (build->owned.nr_images)
-		cow_image_close(build->owned.images[--build->owned.nr_images]);
-}
-
-/* The uppermost is closed first. */
-static void reverse(struct image_list *list)
-{
-	for (size_t i = 0, k = list->nr_images; i + 1 < k; i++) {
-		struct cow_image *swap = list->images[i];
-
-		list->images[i] = list->images[--k];
-		list->images[k] = swap;
-	}
-}
-
 int cow_lv_open(const struct cow_lv *lv, bool for_write, struct cow_image **ret_image,
 		struct cow_err *err)
 {
@@ -372,13 +338,9 @@ int cow_lv_open(const struct cow_lv *lv, bool for_write, struct cow_image **ret_
 	struct cow_image *top = NULL;
 	int ret = lv_build(&build, lv, 0, &top, err);
 
-	if (!ret) {
-		reverse(&build.owned);
-		ret = cow_image_own_new(top, lv->full_name, !for_write, build.owned.images,
-					build.owned.nr_images, ret_image, err);
-	}
-	if (ret)
-		build_undo(&build);
-	free(build.owned.images);
+	if (!ret)
+		ret = cow_image_own_new(top, lv->full_name, !for_write, &build.owned, ret_image,
+					err);
+	cow_image_list_close(&build.owned);
 	return ret;
 }

@@ -30,20 +30,26 @@ static struct cow_image *stripes(struct cow_image *a, struct cow_image *b)
 	return image;
 }
 
+static void keep(struct cow_image_list *list, struct cow_image *image)
+{
+	OK(cow_image_list_add(list, image, err));
+}
+
 /* A window of two bases, as an image of the set that owns all of them. */
 static int claim_two(const char *first, const char *second, uint32_t flags,
 		     struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_image *a = base_opened(first, flags), *b = base_opened(second, flags);
 	struct cow_image *top = stripes(a, b);
-	int ret = cow_imageset_claim(set, top, "two", flags, (struct cow_image *[]){ top, a, b }, 3,
-				     ret_image, err);
+	struct cow_image_list owned = { .nr_images = 0 };
+	int ret;
 
-	if (ret) {
-		cow_image_close(top);
-		cow_image_close(a);
-		cow_image_close(b);
-	}
+	keep(&owned, a);
+	keep(&owned, b);
+	keep(&owned, top);
+	ret = cow_imageset_claim(set, top, "two", flags, &owned, ret_image, err);
+	CHECK_EQ(owned.nr_images, ret ? 3 : 0);
+	cow_image_list_close(&owned);
 	return ret;
 }
 
@@ -92,6 +98,7 @@ static void a_range_of_stripes_lies_on_one_range_of_each_leg(void)
 {
 	struct cow_image *whole = NULL, *part = NULL, *other = NULL;
 	struct cow_image *a, *b;
+	struct cow_image_list owned = { .nr_images = 0 };
 	static const struct cow_segment middle = { 6144, 8192 };
 
 	OK(cow_imageset_new(&set, err));
@@ -100,8 +107,11 @@ static void a_range_of_stripes_lies_on_one_range_of_each_leg(void)
 	whole = stripes(a, b);
 	OK(cow_image_window_new(whole, &middle, 1, &part, err));
 	/* Bytes 6144..14336: of a 4096..8192, of b 2048..6144. */
-	OK(cow_imageset_claim(set, part, "part", 0, (struct cow_image *[]){ part, whole, a, b }, 4,
-			      &part, err));
+	keep(&owned, a);
+	keep(&owned, b);
+	keep(&owned, whole);
+	keep(&owned, part);
+	OK(cow_imageset_claim(set, part, "part", 0, &owned, &part, err));
 	OK(cow_imageset_open(set, "a@0+4k", 0, &other, err));
 	cow_image_close(other);
 	OK(cow_imageset_open(set, "a@8k+8k", 0, &other, err));
