@@ -7,16 +7,18 @@
 
 #include <stdlib.h>
 
+#include "libcow/base/overflow.h"
+
 void *cow_array_grow(void *array, size_t nr_items, size_t *capacity, size_t item_bytes)
 {
-	size_t wanted = *capacity + *capacity / 2 + 64;
+	size_t wanted = *capacity + *capacity / 2 + 64, bytes;
 	void *larger;
 
 	if (nr_items < *capacity)
 		return array;
-	if (wanted < *capacity)
+	if (wanted < *capacity || memory_overflows(wanted, item_bytes, 0, &bytes))
 		return NULL;
-	larger = reallocarray(array, wanted, item_bytes);
+	larger = realloc(array, bytes);
 	if (larger)
 		*capacity = wanted;
 	return larger;

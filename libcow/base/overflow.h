@@ -23,14 +23,15 @@ static inline bool mul_overflows(uint64_t a, uint64_t b, uint64_t *ret)
 }
 
 /* The size of memory for a head and nr items behind it. A size_t has 32 bits on
- * some machines: a sum in 64 bits would fit and be cut off by calloc(3). */
+ * some machines: a sum in 64 bits would fit and be cut off by calloc(3). No object
+ * is larger than PTRDIFF_MAX. */
 static inline bool memory_overflows(uint64_t nr_items, size_t item_bytes, size_t head_bytes,
 				    size_t *ret)
 {
 	size_t items_bytes;
 
 	return __builtin_mul_overflow(nr_items, item_bytes, &items_bytes) ||
-	       __builtin_add_overflow(items_bytes, head_bytes, ret);
+	       __builtin_add_overflow(items_bytes, head_bytes, ret) || *ret > PTRDIFF_MAX;
 }
 
 /* Rounds value up to a multiple of unit. */
