@@ -2,10 +2,14 @@
 # Copyright (C) 2026 the libcow authors
 """What is run under faults: a command, the files it starts from, the names it
 may make. Each has an independent answer where there is one."""
+import glob
 import os
 import subprocess
 
 from images import Pair, SECTOR
+
+# How a repair may end: nothing to do, mended, data lost, both.
+REPAIRED = (0, 1, 4, 5)
 
 
 class Case:
@@ -70,14 +74,14 @@ def pair_cases(number, work):
                dict(both, **{"d.tar": delta}), ("x.img",))
     yield Case("check", ["snapcheck", "o.img", "c.img"], both)
     yield Case("check-json", ["snapcheck", "-q", "--json=j", "o.img", "c.img"], both, ("j",))
-    yield Case("preen", ["snapcheck", "-p", "c.img"], broken, good=(0, 1, 4),
-               again=(0, 1, 4)).in_place("c.img")
-    yield Case("repair", ["snapcheck", "-y", "o.img", "c.img"], broken, good=(0, 1, 4),
-               again=(0, 1, 4)).in_place("c.img")
+    yield Case("preen", ["snapcheck", "-p", "c.img"], broken, good=REPAIRED,
+               again=REPAIRED).in_place("c.img")
+    yield Case("repair", ["snapcheck", "-y", "o.img", "c.img"], broken, good=REPAIRED,
+               again=REPAIRED).in_place("c.img")
     yield Case("repair-new", ["snapcheck", "-y", "-o", "x.img", "c.img"], broken, ("x.img",),
-               good=(0, 1, 4))
+               good=REPAIRED)
     yield Case("repair-undo", ["snapcheck", "-y", "--force=overwrite", "--save-undo=u.img", "c.img"],
-               broken, ("u.img",), good=(0, 1, 4), again=(0, 1, 4)).in_place("c.img", loose=("u.img",))
+               broken, ("u.img",), good=REPAIRED, again=REPAIRED).in_place("c.img", loose=("u.img",))
     yield Case("merge", ["snapmerge", "-y", "--force=uuid", "o.img", "c.img"], both,
                answer=merged).in_place("o.img", "c.img")
     yield Case("merge-keep", ["snapmerge", "-y", "--keep", "o.img", "c.img"], both,
@@ -125,18 +129,19 @@ def store_cases(source, work, only):
     """Every damaged store of tests/cases."""
     root = os.path.join(source, "tests", "cases")
     make = os.path.join(os.environ["COW_BUILD"], "tests", "examples", "mkstore")
-    for name in sorted(os.listdir(root)):
+    for path in sorted(glob.glob(os.path.join(root, "*", "store.txt"))):
+        name = os.path.basename(os.path.dirname(path))
         if only and name not in only:
             continue
         image = os.path.join(work, "store.img")
-        with open(os.path.join(root, name, "store.txt"), "rb") as f:
+        with open(path, "rb") as f:
             subprocess.run([make, image], stdin=f, check=True)
         if os.path.getsize(image) > 4 << 20:
             continue
         files = {"c.img": read(image)}
         yield Case("store " + name, ["snapcheck", "c.img"], files, good=(0, 4, 64))
-        yield Case("store-repair " + name, ["snapcheck", "-y", "c.img"], files, good=(0, 1, 4, 64),
-                   again=(0, 1, 4, 64)).in_place("c.img")
+        yield Case("store-repair " + name, ["snapcheck", "-y", "c.img"], files, good=REPAIRED + (64,),
+                   again=REPAIRED + (64,)).in_place("c.img")
 
 
 def all_cases(source, work, nr_pairs, only):

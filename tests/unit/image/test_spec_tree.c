@@ -52,29 +52,41 @@ static void is_refused(const char *text, const char *because)
 	}
 }
 
+static void is_read_as(const char *text, enum cow_spec_form form)
+{
+	struct cow_spec_tree *tree = parsed(text);
+
+	CHECK(tree->form == form);
+	cow_spec_tree_free(tree);
+}
+
 static void each_form_is_read(void)
 {
-	struct cow_spec_tree *tree = parsed("part:concat:a,b,,c:07");
+	struct cow_spec_tree *tree = parsed("part:concat:a,b,,c:07"), *inner;
 
 	CHECK(tree->form == COW_SPEC_PART && tree->number == 7 && tree->nr_parts == 1);
-	tree = tree->parts[0].image;
-	CHECK(tree->form == COW_SPEC_CONCAT && tree->nr_parts == 2);
-	CHECK(!strcmp(tree->parts[0].image->plain.path, "a"));
-	CHECK(!strcmp(tree->parts[1].image->plain.path, "b,c"));
+	inner = tree->parts[0].image;
+	CHECK(inner->form == COW_SPEC_CONCAT && inner->nr_parts == 2);
+	CHECK(!strcmp(inner->parts[0].image->plain.path, "a"));
+	CHECK(!strcmp(inner->parts[1].image->plain.path, "b,c"));
+	cow_spec_tree_free(tree);
 	tree = parsed("lvm:a,part:b:1:vg-1/lv.x");
 	CHECK(tree->form == COW_SPEC_LVM && !strcmp(tree->text, "vg-1/lv.x"));
 	CHECK(tree->nr_parts == 2 && tree->parts[1].image->form == COW_SPEC_PART);
+	cow_spec_tree_free(tree);
 	tree = parsed("thin:data=d@1k+2k,,4k+1k,id=3,metadata=m");
 	CHECK(!strcmp(cow_spec_part_find(tree, "id", 0)->value, "3"));
 	CHECK_EQ(cow_spec_part_find(tree, "data", 0)->image->plain.nr_segments, 2);
 	CHECK(!cow_spec_part_find(tree, "origin", 0));
+	cow_spec_tree_free(tree);
 	tree = parsed("snaplog:source=s,log=a,log=b,word=4");
 	CHECK(!strcmp(cow_spec_part_find(tree, "log", 1)->image->plain.path, "b"));
 	CHECK(!cow_spec_part_find(tree, "log", 2));
-	CHECK(parsed("nbd+unix:///?socket=a:b,c")->form == COW_SPEC_NBD);
-	CHECK(parsed("./part:x:1")->form == COW_SPEC_PLAIN);
-	CHECK(parsed("window:5s:zero:1M")->form == COW_SPEC_WINDOW);
-	CHECK(parsed("window:5s:a")->form == COW_SPEC_PLAIN);
+	cow_spec_tree_free(tree);
+	is_read_as("nbd+unix:///?socket=a:b,c", COW_SPEC_NBD);
+	is_read_as("./part:x:1", COW_SPEC_PLAIN);
+	is_read_as("window:5s:zero:1M", COW_SPEC_WINDOW);
+	is_read_as("window:5s:a", COW_SPEC_PLAIN);
 }
 
 static void what_is_printed_is_short(void)
