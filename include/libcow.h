@@ -140,6 +140,7 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  part:IMAGE:N a partition of a disk, as the kernel counts;
  *  lvm:IMAGE,...:VG/LV a logical volume: of a snapshot its COW store, of an
  *  origin the bare origin.
+ * image:NAME what cow_imageset_define() was told.
  * Sizes as cow_size_parse() reads them. A prefix counts at the very start only.
  * A list is split at single commas, ",," in it is a comma of one image. Images
  * may be nested 8 deep. The size of an image is floored to 512 bytes.
@@ -156,7 +157,8 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *
  * ret_image: the caller's, to be closed with cow_image_close() before the set.
  * Errors:
- *  -EINVAL     malformed specification, segments that overlap (id "usage")
+ *  -EINVAL     malformed specification, segments that overlap, a name that is
+ *              not defined (id "usage")
  *  -EPERM      not an image: directory, FIFO, character device (id
  *              "not-an-image"); a file of the literal name exists too (id
  *              "ambiguous-name"); overlap with an image of this set (id
@@ -169,12 +171,22 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  -ERANGE     the window lies outside the file, or the file is shorter than
  *              a sector (id "bounds")
  *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
- *  -EOPNOTSUPP a form that is reserved: thin:, clone:, snaplog:,
- *              image:, nbd:// (id "unsupported")
+ *  -EOPNOTSUPP a form that is reserved: thin:, clone:, snaplog:, nbd://
+ *              (id "unsupported")
  *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
  */
 COW_EXPORT int cow_imageset_open(struct cow_imageset *set, const char *spec, uint32_t flags,
 				 struct cow_image **ret_image, struct cow_err *err);
+
+/*
+ * Gives a specification a name: from now on "image:NAME" in what is opened of this
+ * set stands for it. name consists of letters, digits, '_', '-', '.' and '+'. spec may
+ * use names that were defined before. Errors: -EINVAL a name of other characters, one
+ * that is defined already, or a malformed specification (id "usage"); -EPERM (id
+ * "ambiguous-name"); -ENOMEM.
+ */
+COW_EXPORT int cow_imageset_define(struct cow_imageset *set, const char *name, const char *spec,
+				   struct cow_err *err);
 
 /* Closes an image; NULL is allowed. Nothing is flushed: who wrote calls
  * cow_image_flush() and looks at its answer first. */
@@ -643,6 +655,14 @@ COW_EXPORT int cow_store_probe(struct cow_image *image, const char **ret_kind, s
 struct cow_store;
 
 /*
+ * Fills in args for a store on one COW image, with its origin (NULL: none), so that
+ * nobody writes out roles. roles must outlive args. Everything else in args keeps its
+ * value. Cannot fail.
+ */
+COW_EXPORT void cow_store_args_pair(struct cow_store_args *args, struct cow_role_image roles[2],
+				    struct cow_image *cow, struct cow_image *origin);
+
+/*
  * Opens a store and loads its exceptions. Never writes (I10). A writable COW
  * image is believed only as read from the disk (I12).
  * ret_store: the caller's, to be closed with cow_store_close().
@@ -732,6 +752,96 @@ COW_EXPORT int cow_store_publish(struct cow_store *store, struct cow_err *err);
  */
 COW_EXPORT int cow_view_new(struct cow_image *origin, struct cow_store *store,
 			    struct cow_image **ret_view, struct cow_err *err);
+
+/* ---------------------------------------------------------------- stacks */
+
+/* An origin, COW images in layers above it, their stores, and the view through all
+ * of them. */
+struct cow_stack;
+
+#define COW_STACK_VIEW (1u << 0)      /* with views; else images and stores only */
+#define COW_STACK_SKIP (1u << 1)      /* views go on past sectors that cannot be read */
+#define COW_STACK_SKIP_ZERO (1u << 2) /* the same, with zeros, of the origin too */
+
+struct cow_stack_params {
+	size_t size;
+	uint32_t flags;		  /* COW_STACK_* */
+	uint32_t open_flags;	  /* COW_OPEN_*, for each image */
+	struct cow_imageset *set; /* the caller's, outlives the stack; NULL: a new one */
+	const char *origin;	  /* specification; NULL: stores that need none */
+	const char *const *cows;  /* specifications, lowest layer first */
+	size_t nr_cows;		  /* 0: the view is the origin */
+	const char *kind;	  /* of the stores; NULL: detect */
+	uint64_t partition;	  /* show this partition of the view; 0: all of it */
+	const char *volume;	  /* show this LVM volume, "VG/LV", of what is left; NULL */
+	const struct cow_callbacks *callbacks; /* hear of skipped sectors; outlive it */
+	void *user;
+	/* Asked about a store that is refused, but can be read by force
+	 * (refusal->force is "damaged", "invalid" or "doubtful"): not 0 reads it
+	 * as it is. Asked once for each of these. NULL: no. */
+	int (*question)(void *user, const struct cow_err *refusal);
+	/* What a person should know, a finished sentence. NULL: nobody listens. */
+	void (*note)(void *user, const char *sentence);
+	/* Puts an image above one that was opened: index 0 is the origin, 1 the
+	 * lowest COW image. *ret_above is the stack's from then on, or NULL. Returns 0
+	 * or a negative errno, with a sentence in err. NULL: nothing. */
+	int (*above)(void *user, size_t index, struct cow_image *image,
+		     struct cow_image **ret_above, struct cow_err *err);
+};
+#define COW_STACK_PARAMS_INIT                                                                      \
+	{                                                                                          \
+		.size = sizeof(struct cow_stack_params), .flags = COW_STACK_VIEW                   \
+	}
+
+/*
+ * Opens all of it; params is not used any more afterwards. Nothing is written. A
+ * store whose list may be cut short is refused (COW_STORE_STRICT) as long as no
+ * question is answered with yes.
+ * Errors: those of cow_imageset_open(), cow_store_open(), cow_view_new() and
+ * cow_image_skip_new(); -EPERM the origin is a COW image and the COW image is none
+ * (id "swapped"); -EINVAL no image, or the size or a flag; of a partition or a volume
+ * -EMEDIUMTYPE there is no table (id "no-table") or no physical volume (id "no-pv"),
+ * -ENOENT, -EBADMSG, -EOPNOTSUPP.
+ */
+COW_EXPORT int cow_stack_open(const struct cow_stack_params *params, struct cow_stack **ret_stack,
+			      struct cow_err *err);
+/* Closes everything but a set that the caller brought; NULL is allowed. Nothing is
+ * flushed. */
+COW_EXPORT void cow_stack_close(struct cow_stack *stack);
+
+/*
+ * The topmost view, or what was asked for in it; without COW_STACK_VIEW the origin.
+ * It belongs to the stack, as all that follows. While nothing else is done with the
+ * stack, several threads may read the view at the same time, with
+ * cow_image_pread(), cow_image_next_data() and cow_image_size(): the one exception
+ * to the thread rule. Images of a program (cow_image_custom_new()) below it must be
+ * ready for that. Cannot fail.
+ */
+COW_EXPORT struct cow_image *cow_stack_view(const struct cow_stack *stack);
+/* The set of images. */
+COW_EXPORT struct cow_imageset *cow_stack_set(const struct cow_stack *stack);
+/* What the layers stand on: with what params.above put there, and with
+ * COW_STACK_SKIP_ZERO without its bad sectors. NULL: none was named. */
+COW_EXPORT struct cow_image *cow_stack_origin(const struct cow_stack *stack);
+
+/* One layer of a stack. */
+struct cow_stack_layer {
+	size_t size;
+	struct cow_image *cow; /* what the store lies on */
+	struct cow_store *store;
+	struct cow_image *view; /* through this layer, without skipping; NULL: not asked for */
+	struct cow_image *skip; /* the same with skipping; NULL: not asked for */
+};
+#define COW_STACK_LAYER_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_stack_layer)                                             \
+	}
+/* Tells of a layer, 0 the lowest; false: there is none of that index. */
+COW_EXPORT bool cow_stack_layer(const struct cow_stack *stack, size_t index,
+				struct cow_stack_layer *ret_layer);
+/* Why the view may not be what it was: the first refusal that a question was asked
+ * about and answered with yes. NULL: there was none. */
+COW_EXPORT const struct cow_err *cow_stack_doubt(const struct cow_stack *stack);
 
 /*
  * Writes to an origin after saving what is overwritten into every one of its

@@ -20,6 +20,7 @@
 #include "libcow/image/file.h"
 #include "libcow/image/set_range.h"
 #include "libcow/image/spec.h"
+#include "libcow/image/spec_name.h"
 #include "libcow/image/window.h"
 
 /* Not for callers: a base. */
@@ -43,6 +44,7 @@ void cow_imageset_free(struct cow_imageset *set)
 		next = file->next;
 		cow_handle_close(file);
 	}
+	cow_spec_names_free(set->names);
 	free(set);
 }
 

@@ -23,6 +23,7 @@ struct set_range {
 struct cow_imageset {
 	struct cow_handle *files;
 	struct set_range *ranges;
+	struct spec_name *names;
 };
 
 /* Creates a range with room for nr_segments, which the caller fills in. Errors:

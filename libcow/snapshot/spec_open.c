@@ -15,6 +15,7 @@
 
 #include "libcow/base/err.h"
 #include "libcow/image/imageset.h"
+#include "libcow/image/spec_name.h"
 
 struct cow_spec_opening {
 	struct cow_imageset *set;
@@ -143,7 +144,7 @@ static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
 		     struct cow_image **ret_image, struct cow_err *err)
 {
 	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
-	int ret = cow_spec_tree_parse(text, &tree, err);
+	int ret = cow_spec_tree_parse_in(set, text, &tree, err);
 
 	if (ret)
 		return ret;
@@ -186,7 +187,7 @@ int cow_spec_look(struct cow_imageset *set, const char *text, cow_spec_look_fn *
 {
 	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
 	struct cow_spec_opening opening = { .set = set, .flags = COW_OPEN_BUSY };
-	int ret = cow_spec_tree_parse(text, &tree, err);
+	int ret = cow_spec_tree_parse_in(set, text, &tree, err);
 
 	if (!ret)
 		ret = look(user, &opening, tree, err);

@@ -35,6 +35,15 @@ static int check_handles(const struct store_ops *ops, const struct cow_store *si
 	return 0;
 }
 
+void cow_store_args_pair(struct cow_store_args *args, struct cow_role_image roles[2],
+			 struct cow_image *cow, struct cow_image *origin)
+{
+	roles[0] = (struct cow_role_image){ .role = COW_ROLE_COW, .image = cow };
+	roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = origin };
+	args->images = roles;
+	args->nr_images = origin ? 2 : 1;
+}
+
 int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_store,
 		   struct cow_err *err)
 {

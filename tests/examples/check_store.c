@@ -28,7 +28,7 @@ static void print_finding(void *user, const struct cow_finding *finding)
 
 static int check(struct cow_image *cow, struct cow_err *err)
 {
-	const struct cow_role_image role = { .role = COW_ROLE_COW, .image = cow };
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
 	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
@@ -38,8 +38,8 @@ static int check(struct cow_image *cow, struct cow_err *err)
 	int ret;
 
 	callbacks.finding = print_finding;
-	args.images = &role;
-	args.nr_images = 1;
+	/* Without an origin: then nothing is judged by it. */
+	cow_store_args_pair(&args, roles, cow, NULL);
 	ret = cow_report_new(&callbacks, 0, &report, err);
 	if (ret)
 		return ret;

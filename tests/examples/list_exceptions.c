@@ -4,8 +4,8 @@
  * list_exceptions COW: one line "OLD NEW LENGTH" in bytes for each run of
  * exceptions, in the order of the origin; then the facts of the store.
  *
- * Shows: a store opened without its origin, and the iteration over it. It
- * compiles as C++20, too.
+ * Shows: a stack without its origin, the store in it, and the iteration over
+ * that. It compiles as C++20, too.
  */
 #include <inttypes.h>
 #include <libcow.h>
@@ -28,25 +28,23 @@ static void list(struct cow_store *store)
 int main(int argc, char **argv)
 {
 	struct cow_err err = COW_ERR_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	struct cow_role_image role = { COW_ROLE_COW, 0, NULL };
-	struct cow_imageset *set = NULL;
-	struct cow_store *store = NULL;
+	struct cow_stack_params params = COW_STACK_PARAMS_INIT;
+	struct cow_stack_layer layer = COW_STACK_LAYER_INIT;
+	struct cow_stack *stack = NULL;
+	const char *cow;
 	int ret;
 
 	if (argc != 2)
 		return 16;
-	ret = cow_imageset_new(&set, &err) || cow_imageset_open(set, argv[1], 0, &role.image, &err);
-	args.images = &role;
-	args.nr_images = 1;
-	if (!ret)
-		ret = cow_store_open(&args, &store, &err);
-	if (!ret)
-		list(store);
+	cow = argv[1];
+	params.flags = 0; /* no view: that would need the origin */
+	params.cows = &cow;
+	params.nr_cows = 1;
+	ret = cow_stack_open(&params, &stack, &err);
+	if (!ret && cow_stack_layer(stack, 0, &layer))
+		list(layer.store);
 	else
 		fprintf(stderr, "list_exceptions: %s\n", err.message);
-	cow_store_close(store);
-	cow_image_close(role.image);
-	cow_imageset_free(set);
+	cow_stack_close(stack);
 	return ret ? 8 : 0;
 }

@@ -45,31 +45,28 @@ static int merge(struct cow_store *store, uint64_t max_bytes, struct cow_err *er
 int main(int argc, char **argv)
 {
 	struct cow_err err = COW_ERR_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	struct cow_role_image images[] = { { .role = COW_ROLE_ORIGIN }, { .role = COW_ROLE_COW } };
-	struct cow_imageset *set = NULL;
-	struct cow_store *store = NULL;
+	struct cow_stack_params params = COW_STACK_PARAMS_INIT;
+	struct cow_stack_layer layer = COW_STACK_LAYER_INIT;
+	struct cow_stack *stack = NULL;
+	const char *cow;
 	uint64_t max_bytes;
 	int ret;
 
 	if (argc != 4)
 		return 16;
-	args.images = images;
-	args.nr_images = 2;
+	cow = argv[2];
+	params.flags = 0; /* no views, which are for reading */
+	params.open_flags = COW_OPEN_WRITE;
+	params.origin = argv[1];
+	params.cows = &cow;
+	params.nr_cows = 1;
 	ret = cow_size_parse(argv[3], &max_bytes, &err);
 	if (!ret)
-		ret = cow_imageset_new(&set, &err);
-	for (int i = 0; i < 2 && !ret; i++)
-		ret = cow_imageset_open(set, argv[i + 1], COW_OPEN_WRITE, &images[i].image, &err);
-	if (!ret)
-		ret = cow_store_open(&args, &store, &err);
-	if (!ret)
-		ret = merge(store, max_bytes, &err);
+		ret = cow_stack_open(&params, &stack, &err);
+	if (!ret && cow_stack_layer(stack, 0, &layer))
+		ret = merge(layer.store, max_bytes, &err);
 	if (ret)
 		fprintf(stderr, "merge_some: %s\n", err.message);
-	cow_store_close(store);
-	cow_image_close(images[1].image);
-	cow_image_close(images[0].image);
-	cow_imageset_free(set);
+	cow_stack_close(stack);
 	return ret == -ECANCELED ? 32 : ret ? 8 : 0;
 }

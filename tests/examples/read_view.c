@@ -4,8 +4,8 @@
  * read_view ORIGIN COW OFFSET LENGTH: bytes of what the snapshot device would
  * show, to standard output; nothing is mounted and nothing written.
  *
- * Shows: the images of a job (imageset), opening a store, the view, and the
- * order in which things are closed.
+ * Shows: a stack of images, its view, and what the library wants a person to
+ * know. Several COW images would be layers.
  */
 #include <libcow.h>
 #include <stdio.h>
@@ -27,42 +27,35 @@ static int view_print(struct cow_image *view, uint64_t offset, uint64_t end, str
 	return 0;
 }
 
+/* Nobody is asked here: a store that is damaged, or may be, is refused. */
+static void note_print(void *user, const char *sentence)
+{
+	(void)user;
+	fprintf(stderr, "read_view: %s\n", sentence);
+}
+
 int main(int argc, char **argv)
 {
 	struct cow_err err = COW_ERR_INIT;
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	struct cow_imageset *set = NULL;
-	struct cow_image *origin = NULL, *cow = NULL, *view = NULL;
-	struct cow_store *store = NULL;
+	struct cow_stack_params params = COW_STACK_PARAMS_INIT;
+	struct cow_stack *stack = NULL;
 	uint64_t offset, len;
+	const char *cow;
 	int ret;
 
 	if (argc != 5)
 		return 16;
-	/* && and || keep the first error; err then holds a finished sentence. */
+	cow = argv[2];
+	params.origin = argv[1];
+	params.cows = &cow;
+	params.nr_cows = 1;
+	params.note = note_print;
+	/* || keeps the first error; err then holds a finished sentence. */
 	ret = cow_size_parse(argv[3], &offset, &err) || cow_size_parse(argv[4], &len, &err) ||
-	      cow_imageset_new(&set, &err) || cow_imageset_open(set, argv[1], 0, &origin, &err) ||
-	      cow_imageset_open(set, argv[2], 0, &cow, &err);
-	if (!ret) {
-		/* A store is told which image plays which role. */
-		const struct cow_role_image images[] = {
-			{ .role = COW_ROLE_ORIGIN, .image = origin },
-			{ .role = COW_ROLE_COW, .image = cow },
-		};
-
-		args.images = images;
-		args.nr_images = 2;
-		ret = cow_store_open(&args, &store, &err) ||
-		      cow_view_new(origin, store, &view, &err) ||
-		      view_print(view, offset, offset + len, &err);
-	}
+	      cow_stack_open(&params, &stack, &err) ||
+	      view_print(cow_stack_view(stack), offset, offset + len, &err);
 	if (ret)
 		fprintf(stderr, "read_view: %s\n", err.message);
-	/* What stands on something else goes first. NULL is allowed. */
-	cow_image_close(view);
-	cow_store_close(store);
-	cow_image_close(cow);
-	cow_image_close(origin);
-	cow_imageset_free(set);
+	cow_stack_close(stack);
 	return ret || fflush(stdout) ? 8 : 0;
 }

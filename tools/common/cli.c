@@ -385,6 +385,11 @@ char *const *cli_operands(void)
 	return cli.argv + cli.first_operand;
 }
 
+const struct opt_list *cli_images(void)
+{
+	return &cli.spec->common->images;
+}
+
 bool cli_is_dry_run(void)
 {
 	return cli.spec->common->dry_run;
@@ -409,14 +414,43 @@ static void next_add(const char *word)
 		cli.next[++cli.nr_next] = NULL;
 }
 
+/* "image:NAME" means something only with its definition. */
+static void next_add_images(void)
+{
+	const struct opt_list *images = cli_images();
+	char *option;
+
+	for (size_t i = 0; i < images->nr_words; i++) {
+		if (asprintf(&option, "--image=%s", images->words[i]) < 0)
+			return;
+		next_add(option);
+		free(option);
+	}
+}
+
+static bool uses_names(const char *word, va_list args)
+{
+	for (; word; word = va_arg(args, const char *))
+		if (strstr(word, "image:"))
+			return true;
+	return false;
+}
+
 void cli_next(const char *word, ...)
 {
 	va_list args;
+	bool has_names;
 
 	next_clear();
 	va_start(args, word);
-	for (; word; word = va_arg(args, const char *))
+	has_names = uses_names(word, args);
+	va_end(args);
+	va_start(args, word);
+	for (bool is_first = true; word; word = va_arg(args, const char *), is_first = false) {
 		next_add(word);
+		if (is_first && has_names)
+			next_add_images();
+	}
 	va_end(args);
 }
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "libcow.h"
@@ -23,14 +24,21 @@
 #define CLI_INTERRUPTED 32
 #define CLI_REFUSED 64
 
+/* The arguments of an option that may be there several times. */
+struct opt_list {
+	const char **words;
+	size_t nr_words;
+};
+
 /* Options that all four tools have; see OPTS_COMMON in opts.h. */
 struct cli_common {
 	bool help, version, quiet, verbose, dry_run, yes;
 	bool long_options, short_options;
-	const char *type;     /* kind of store; NULL: probe */
-	const char *progress; /* "auto", "always", "never" */
-	const char *json;     /* NULL: none, "-": stdout, else a file */
-	const char *force;    /* ids, separated by commas */
+	const char *type;	/* kind of store; NULL: probe */
+	const char *progress;	/* "auto", "always", "never" */
+	const char *json;	/* NULL: none, "-": stdout, else a file */
+	const char *force;	/* ids, separated by commas */
+	struct opt_list images; /* NAME=IMAGE */
 };
 
 struct opts_spec;
@@ -46,6 +54,9 @@ int cli_finish(int status);
 /* The words after the options. */
 int cli_nr_operands(void);
 char *const *cli_operands(void);
+
+/* What --image defined, NAME=IMAGE each. */
+const struct opt_list *cli_images(void);
 
 /* -n: nothing is opened for writing. */
 bool cli_is_dry_run(void);
@@ -79,8 +90,9 @@ __attribute__((warn_unused_result)) static inline int cli_refused(int code)
 }
 #define cli_refuse(...) cli_refused((cli_refuse)(__VA_ARGS__))
 
-/* Says what to type next: words up to NULL, quoted for a shell. The line is
- * printed by cli_finish(), after everything else. */
+/* Says what to type next: words up to NULL, quoted for a shell, with the --image
+ * options that "image:NAME" in them needs. The line is printed by cli_finish(), after
+ * everything else. */
 void cli_next(const char *word, ...) __attribute__((sentinel));
 /* The same command again. */
 void cli_next_again(void);

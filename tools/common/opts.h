@@ -22,11 +22,6 @@ enum opt_type {
 	OPT_JOIN,   /* const char *, repeatable: joined by commas */
 };
 
-struct opt_list {
-	const char **words;
-	size_t nr_words;
-};
-
 struct opt {
 	int short_name;	       /* 0: none */
 	const char *long_name; /* NULL ends the table */
@@ -52,7 +47,9 @@ struct opts_spec {
 
 /* Rows of the options that all four tools have. */
 #define OPTS_COMMON(c)                                                                                 \
-	{ 'n', "dry-run", NULL, "do everything but write", OPT_FLAG, &(c)->dry_run, NULL },            \
+	{ 0,	    "image",	  "NAME=IMAGE", "image:NAME stands for IMAGE in this command",         \
+	  OPT_LIST, &(c)->images, NULL },                                                              \
+		{ 'n', "dry-run", NULL, "do everything but write", OPT_FLAG, &(c)->dry_run, NULL },    \
 		{ 'y', "yes", NULL, "do not ask", OPT_FLAG, &(c)->yes, NULL },                         \
 		{ 't',	    "type",	"KIND", "kind of store (default: look and see)",               \
 		  OPT_TEXT, &(c)->type, NULL },                                                        \

@@ -108,7 +108,7 @@ void bad_words_say(struct bad_words *words, const struct bad_range *range, const
 	words->nr_ranges++;
 }
 
-struct bad_range bad_range_cut(const struct layer *layer, const char *below,
+struct bad_range bad_range_cut(const struct cow_stack_layer *layer, const char *below,
 			       struct cow_segment *range)
 {
 	struct bad_range found = { below, range->offset_bytes, *range };
@@ -130,7 +130,7 @@ struct bad_range bad_range_cut(const struct layer *layer, const char *below,
 }
 
 static void say_layer(struct bad_words *words, const struct operands *operands,
-		      const struct layer *layer)
+		      const struct cow_stack_layer *layer)
 {
 	const char *instead = operands->fills_zero ? "of the view is shown as zeros"
 						   : "of the view is shown as the origin has it";

@@ -60,7 +60,7 @@ struct bad_words bad_words_begin(void);
 void bad_words_say(struct bad_words *words, const struct bad_range *range, const char *instead);
 /* Cuts a piece off the front of a range of the view that lies in one place of
  * the layer's COW image, or (no exception there) of what is below it. */
-struct bad_range bad_range_cut(const struct layer *layer, const char *below,
+struct bad_range bad_range_cut(const struct cow_stack_layer *layer, const char *below,
 			       struct cow_segment *range);
 /* Says all that was skipped when reading the view, and what is shown instead;
  * returns how many bytes. */

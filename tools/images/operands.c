@@ -18,6 +18,33 @@
 #include "tools/common/cli.h"
 #include "tools/common/text.h"
 
+int operands_set_new(struct cow_imageset **ret_set, struct cow_err *err)
+{
+	const struct opt_list *names = cli_images();
+	struct cow_imageset *set;
+	int ret = cow_imageset_new(&set, err);
+
+	for (size_t i = 0; i < names->nr_words && !ret; i++) {
+		const char *equals = strchr(names->words[i], '=');
+		char *name = equals ? strndup(names->words[i], (size_t)(equals - names->words[i]))
+				    : NULL;
+
+		if (!equals)
+			ret = cli_refuse(err, -EINVAL, "usage", NULL,
+					 "--image=%s: \"=IMAGE\" is missing", names->words[i]);
+		else if (!name)
+			ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+		else
+			ret = cow_imageset_define(set, name, equals + 1, err);
+		free(name);
+		if (ret)
+			cow_imageset_free(set);
+	}
+	if (!ret)
+		*ret_set = set;
+	return ret;
+}
+
 static bool is_store(struct cow_image *image)
 {
 	const char *kind;
@@ -25,19 +52,22 @@ static bool is_store(struct cow_image *image)
 	return !cow_store_probe(image, &kind, NULL);
 }
 
-int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct cow_err *err)
+static int refuse_swapped(const char *origin, const char *cow, struct cow_err *err)
 {
-	char *line;
-	int ret;
+	char *line = cli_line_swapped(origin, cow);
+	int ret = cli_refuse(err, -EPERM, "swapped", NULL,
+			     "%s is a COW image and %s is not: looks swapped; try: %s", origin, cow,
+			     line ? line : "");
 
-	if (!is_store(origin) || is_store(cow))
-		return 0;
-	line = cli_line_swapped(cow_image_name(origin), cow_image_name(cow));
-	ret = cli_refuse(err, -EPERM, "swapped", NULL,
-			 "%s is a COW image and %s is not: looks swapped; try: %s",
-			 cow_image_name(origin), cow_image_name(cow), line ? line : "");
 	free(line);
 	return ret;
+}
+
+int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct cow_err *err)
+{
+	if (!is_store(origin) || is_store(cow))
+		return 0;
+	return refuse_swapped(cow_image_name(origin), cow_image_name(cow), err);
 }
 
 void operands_note_tail(const struct cow_image *image)
@@ -62,151 +92,100 @@ void operands_note_unchecked(struct cow_image *image)
 		cli_note("%s: could not be checked: %s", cow_image_name(image), what);
 }
 
-static int open_images(struct operands *operands, const struct operands_params *params,
-		       struct cow_err *err)
+/* What --force says; the sentence of the refusal becomes a warning. */
+static int on_question(void *user, const struct cow_err *refusal)
 {
-	uint32_t flags = params->is_writable  ? COW_OPEN_WRITE
-			 : params->rehearses  ? COW_OPEN_REHEARSE
-			 : cli_forced("busy") ? COW_OPEN_BUSY
-					      : 0;
-	int ret;
+	(void)user;
+	if (!cli_forced(refusal->force))
+		return 0;
+	cli_warn("%s; read all the same", refusal->message);
+	return 1;
+}
 
-	ret = cow_imageset_open(operands->set, params->specs[0], flags, &operands->origin, err);
-	if (ret)
-		return ret;
-	operands_note_tail(operands->origin);
-	operands_note_unchecked(operands->origin);
-	for (size_t i = 0; i < operands->nr_layers; i++) {
-		ret = cow_imageset_open(operands->set, params->specs[i + 1], flags,
-					&operands->layers[i].cow, err);
-		if (ret)
-			return ret;
-		operands_note_unchecked(operands->layers[i].cow);
-	}
-	return 0;
+static void on_note(void *user, const char *sentence)
+{
+	(void)user;
+	cli_note("%s", sentence);
 }
 
 /* From here on everything sees the bad blocks. */
-static int apply_maps(struct operands *operands, const struct operands_params *params,
-		      struct cow_err *err)
+static int on_image(void *user, size_t index, struct cow_image *image, struct cow_image **ret_above,
+		    struct cow_err *err)
 {
-	int ret = 0;
+	const struct operands_params *params = user;
 
-	for (size_t i = 0; !ret && i < params->nr_bad_maps; i++) {
-		struct layer *layer = &operands->layers[i];
-
-		layer->file = layer->cow;
-		layer->cow = NULL;
-		ret = bad_image_open(layer->file, params->bad_maps[i], &layer->cow, err);
-	}
-	return ret;
-}
-
-/* What the layers stand on, where its bad sectors are to be zeros. */
-static int skip_origin(struct operands *operands, const struct operands_params *params,
-		       struct cow_err *err)
-{
-	if (!params->skips || !params->fills_zero)
+	if (!index)
+		operands_note_tail(image);
+	if (!index || index > params->nr_bad_maps)
 		return 0;
-	operands->origin_file = operands->origin;
-	operands->origin = NULL;
-	return cow_image_skip_new(operands->origin_file, NULL, params->callbacks, &operands->origin,
-				  err);
+	return bad_image_open(image, params->bad_maps[index - 1], ret_above, err);
 }
 
-static uint32_t forced_flags(void)
+static uint32_t stack_flags(const struct operands_params *params)
 {
-	return (cli_forced("invalid") ? COW_STORE_INVALID : 0) |
-	       (cli_forced("damaged") ? COW_STORE_DAMAGED : 0) |
-	       (cli_forced("doubtful") ? 0 : COW_STORE_STRICT);
+	return (params->wants_view ? COW_STACK_VIEW : 0) |
+	       (!params->skips	     ? 0
+		: params->fills_zero ? COW_STACK_SKIP_ZERO
+				     : COW_STACK_SKIP);
 }
 
-/* First as it should be; only then as --force allows, and that is remembered. */
-static int open_store(struct operands *operands, struct layer *layer, struct cow_store_args *args,
+static int open_stack(struct operands *operands, const struct operands_params *params,
 		      struct cow_err *err)
 {
+	struct cow_stack_params stack = COW_STACK_PARAMS_INIT;
 	int ret;
 
-	args->flags = COW_STORE_STRICT;
-	ret = cow_store_open(args, &layer->store, err);
-	if (!ret || !*err->force || !cli_forced(err->force))
-		return ret;
-	args->flags = forced_flags();
-	if (!operands->is_doubtful)
-		operands->doubt = *err;
-	operands->is_doubtful = true;
-	cli_warn("%s; read all the same", err->message);
-	return cow_store_open(args, &layer->store, err);
-}
-
-/* Stacked on the view so far. */
-static int open_view(struct operands *operands, struct layer *layer,
-		     const struct operands_params *params, struct cow_err *err)
-{
-	int ret = cow_view_new(operands->view, layer->store, &layer->view, err);
-
-	if (!ret && params->skips)
-		ret = cow_image_skip_new(layer->view, params->fills_zero ? NULL : operands->view,
-					 params->callbacks, &layer->skip, err);
-	if (!ret)
-		operands->view = layer->skip ? layer->skip : layer->view;
+	stack.flags = stack_flags(params);
+	stack.open_flags = params->is_writable	? COW_OPEN_WRITE
+			   : params->rehearses	? COW_OPEN_REHEARSE
+			   : cli_forced("busy") ? COW_OPEN_BUSY
+						: 0;
+	stack.set = operands->set;
+	stack.origin = params->specs[0];
+	stack.cows = (const char *const *)params->specs + 1;
+	stack.nr_cows = params->nr_specs - 1;
+	stack.kind = params->kind;
+	stack.callbacks = params->callbacks;
+	stack.user = (void *)params;
+	stack.question = on_question;
+	stack.note = on_note;
+	stack.above = on_image;
+	ret = cow_stack_open(&stack, &operands->stack, err);
+	if (ret && !strcmp(err->id, "swapped"))
+		return refuse_swapped(params->specs[0], params->specs[1], err);
 	return ret;
 }
 
-static int open_layers(struct operands *operands, const struct operands_params *params,
-		       struct cow_err *err)
+static void take_layers(struct operands *operands)
 {
-	int ret;
+	const struct cow_err *doubt = cow_stack_doubt(operands->stack);
+	size_t nr = 0;
 
-	operands->view = operands->origin;
-	for (size_t i = 0; i < operands->nr_layers; i++) {
-		struct layer *layer = &operands->layers[i];
-		const struct cow_role_image roles[] = {
-			{ .role = COW_ROLE_ORIGIN, .image = operands->view },
-			{ .role = COW_ROLE_COW, .image = layer->cow },
-		};
-		struct cow_store_args args = COW_STORE_ARGS_INIT;
-
-		args.kind = params->kind;
-		args.images = roles;
-		args.nr_images = 2;
-		ret = open_store(operands, layer, &args, err);
-		if (ret)
-			return ret;
-		if (!params->wants_view)
-			continue;
-		ret = open_view(operands, layer, params, err);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	operands->origin = cow_stack_origin(operands->stack);
+	operands->view = cow_stack_view(operands->stack);
+	while (cow_stack_layer(operands->stack, nr, &operands->layers[nr]))
+		operands->layers[++nr] = (struct cow_stack_layer)COW_STACK_LAYER_INIT;
+	operands->nr_layers = nr;
+	operands->is_doubtful = doubt;
+	if (doubt)
+		operands->doubt = *doubt;
 }
 
 static int open_all(struct operands *operands, const struct operands_params *params,
 		    struct cow_err *err)
 {
-	int ret;
+	int ret = operands_set_new(&operands->set, err);
 
-	ret = open_images(operands, params, err);
+	if (!ret)
+		ret = open_stack(operands, params, err);
 	if (ret)
 		return ret;
-	if (operands->nr_layers) {
-		ret = operands_check_order(operands->origin, operands->layers[0].cow, err);
-		if (ret)
-			return ret;
-	}
-	if (operands->nr_layers > 1)
-		cli_note("%zu COW images are taken as layers, %s lowest; siblings of one origin "
-			 "would be wrong here",
-			 operands->nr_layers, params->specs[1]);
-	ret = apply_maps(operands, params, err);
-	if (!ret)
-		ret = skip_origin(operands, params, err);
-	if (!ret)
-		ret = open_layers(operands, params, err);
-	if (!ret && operands->nr_layers && !params->may_be_mixture)
+	take_layers(operands);
+	if (!operands->nr_layers)
+		return 0;
+	if (!params->may_be_mixture)
 		ret = container_check(operands->origin, operands->layers[0].store, err);
-	if (!ret && operands->nr_layers)
+	if (!ret)
 		ret = window_check(params->specs[0], operands->origin, operands->layers[0].cow,
 				   operands->layers[0].store, err);
 	return ret;
@@ -218,16 +197,14 @@ int operands_open(struct operands *operands, const struct operands_params *param
 	int ret;
 
 	memset(operands, 0, sizeof(*operands));
-	operands->nr_layers = params->nr_specs - 1;
 	operands->fills_zero = params->fills_zero;
 	/* bounded: by argc */
-	operands->layers = calloc(operands->nr_layers + 1, sizeof(*operands->layers));
+	operands->layers = calloc(params->nr_specs, sizeof(*operands->layers));
 	if (!operands->layers)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu images",
 				  params->nr_specs);
-	ret = cow_imageset_new(&operands->set, err);
-	if (!ret)
-		ret = open_all(operands, params, err);
+	operands->layers[0] = (struct cow_stack_layer)COW_STACK_LAYER_INIT;
+	ret = open_all(operands, params, err);
 	if (ret)
 		operands_close(operands);
 	return ret;
@@ -235,18 +212,12 @@ int operands_open(struct operands *operands, const struct operands_params *param
 
 void operands_close(struct operands *operands)
 {
-	for (size_t i = operands->layers ? operands->nr_layers : 0; i-- > 0;) {
-		struct layer *layer = &operands->layers[i];
-
-		cow_image_close(layer->skip);
-		cow_image_close(layer->view);
-		cow_store_close(layer->store);
-		cow_image_close(layer->cow);
-		cow_image_close(layer->file);
+	if (!operands->stack && operands->layers) {
+		cow_image_close(operands->layers[0].cow);
+		cow_image_close(operands->origin);
 	}
+	cow_stack_close(operands->stack);
 	free(operands->layers);
-	cow_image_close(operands->origin);
-	cow_image_close(operands->origin_file);
 	cow_imageset_free(operands->set);
 	memset(operands, 0, sizeof(*operands));
 }

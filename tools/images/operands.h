@@ -12,21 +12,13 @@
 
 #include "libcow.h"
 
-struct layer {
-	struct cow_image *cow;	/* with a map of bad blocks above it, if one was given */
-	struct cow_image *file; /* what is below that map; else NULL */
-	struct cow_store *store;
-	struct cow_image *view; /* through this layer; NULL: not asked for */
-	struct cow_image *skip; /* the view, without its bad sectors; NULL: not asked for */
-};
-
 struct operands {
 	struct cow_imageset *set;
+	struct cow_stack *stack; /* owns what follows; NULL: images without stores */
 	struct cow_image *origin;
-	struct cow_image *origin_file; /* what is below a fill with zeros; else NULL */
-	struct layer *layers;
+	struct cow_stack_layer *layers;
 	size_t nr_layers;
-	struct cow_image *view; /* topmost, or the origin; belongs to operands */
+	struct cow_image *view; /* topmost, or the origin; with skipping, if that was asked for */
 	bool fills_zero;	/* as asked for */
 	bool is_doubtful;	/* --force=invalid, damaged or doubtful was needed */
 	struct cow_err doubt;	/* why */
@@ -50,6 +42,10 @@ struct operands_params {
 	bool skips, fills_zero;
 	const struct cow_callbacks *callbacks;
 };
+
+/* Creates a set of images in which those of --image have their names. Errors: those of
+ * cow_imageset_define(); -ENOMEM. */
+int operands_set_new(struct cow_imageset **ret_set, struct cow_err *err);
 
 /* Opens all of it; what was opened before a failure is closed again. */
 int operands_open(struct operands *operands, const struct operands_params *params,

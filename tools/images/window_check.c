@@ -72,7 +72,7 @@ static int read_window(struct cow_image *below, struct cow_store *store, uint64_
 static int read_disk(const char *path, struct cow_image *cow, uint64_t offset_bytes,
 		     uint64_t len_bytes, struct reading *ret_reading, struct cow_err *err)
 {
-	struct cow_role_image roles[2] = { { .role = COW_ROLE_COW, .image = cow } };
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	struct cow_imageset *set = NULL;
 	struct cow_image *disk = NULL;
@@ -85,9 +85,7 @@ static int read_disk(const char *path, struct cow_image *cow, uint64_t offset_by
 		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 	}
 	if (!ret && !cow_imageset_open(set, spec, COW_OPEN_BUSY, &disk, NULL)) {
-		roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = disk };
-		args.images = roles;
-		args.nr_images = 2;
+		cow_store_args_pair(&args, roles, cow, disk);
 		args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
 		if (!cow_store_open(&args, &store, NULL))
 			ret = read_window(disk, store, offset_bytes, len_bytes, ret_reading, err);

@@ -20,6 +20,7 @@
 #include "tools/common/sandbox.h"
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
+#include "tools/images/operands.h"
 
 enum { COLUMN_SPEC, COLUMN_TYPE, COLUMN_SIZE, COLUMN_USED, COLUMN_STATE, COLUMNS };
 
@@ -48,7 +49,7 @@ struct content {
 static void store_look(struct content *content, struct cow_image *image, const char *kind,
 		       struct json_object *at)
 {
-	struct cow_role_image role = { .role = COW_ROLE_COW, .image = image };
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	struct cow_store *store = NULL;
@@ -56,8 +57,7 @@ static void store_look(struct content *content, struct cow_image *image, const c
 	char chunk[SIZE_TEXT_BYTES];
 
 	snprintf(content->type, sizeof(content->type), "%s exception store", kind);
-	args.images = &role;
-	args.nr_images = 1;
+	cow_store_args_pair(&args, roles, image, NULL);
 	args.flags = COW_STORE_INVALID;
 	if (cow_store_open(&args, &store, &err) || cow_store_get_info(store, &info)) {
 		snprintf(content->state, sizeof(content->state), "cannot be opened: %s",
@@ -330,7 +330,7 @@ int check_list_run(void)
 	list.specs = calloc((size_t)cli_nr_operands(), sizeof(*list.specs));
 	if (!list.images || !list.specs)
 		status = cli_no_memory("the list");
-	else if (cow_imageset_new(&list.set, &err))
+	else if (operands_set_new(&list.set, &err))
 		status = cli_fail(&err);
 	else
 		status = list_run(&list);

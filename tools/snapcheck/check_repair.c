@@ -70,12 +70,10 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 static int open_undo_store(struct check_repair *repair, struct cow_image *cow,
 			   struct cow_image *undo, struct cow_err *err)
 {
-	struct cow_role_image roles[] = { { .role = COW_ROLE_ORIGIN, .image = cow },
-					  { .role = COW_ROLE_COW, .image = undo } };
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 
-	args.images = roles;
-	args.nr_images = 2;
+	cow_store_args_pair(&args, roles, undo, cow);
 	return cow_store_open(&args, &repair->undo_store, err);
 }
 

@@ -172,15 +172,12 @@ static struct cow_store_args args_of(const struct check *check, struct cow_role_
 {
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 
-	roles[0] = (struct cow_role_image){ .role = COW_ROLE_COW, .image = cow };
-	roles[1] = (struct cow_role_image){ .role = COW_ROLE_ORIGIN, .image = check->origin };
+	/* nothing is judged by an origin that is none */
+	cow_store_args_pair(&args, roles, cow, check->container ? NULL : check->origin);
 	args.kind = options.common.type;
 	/* a store without a header is one if the caller says what it looks like */
 	if (!args.kind && (options.chunk_bytes || options.bad.skips))
 		args.kind = cow_store_kind(0);
-	args.images = roles;
-	/* nothing is judged by an origin that is none */
-	args.nr_images = check->origin && !check->container ? 2 : 1;
 	args.chunk_bytes = options.chunk_bytes;
 	return args;
 }
@@ -278,7 +275,7 @@ static int open_images(struct check *check, struct cow_err *err)
 	const char *origin = cli_nr_operands() == 2 ? cli_operands()[0] : options.origin;
 	int ret;
 
-	ret = cow_imageset_new(&check->set, err);
+	ret = operands_set_new(&check->set, err);
 	if (!ret)
 		ret = open_cow(check, err);
 	if (!ret && origin)

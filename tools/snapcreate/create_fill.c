@@ -118,18 +118,14 @@ static int fill_from_exports(struct create *create, struct cow_store *store, str
 
 static int fill_store(struct create *create, struct cow_image *source, struct cow_err *err)
 {
-	const struct cow_role_image roles[] = {
-		{ .role = COW_ROLE_ORIGIN, .image = create->operands.origin },
-		{ .role = COW_ROLE_COW, .image = create->target.image },
-	};
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	struct cow_store *store = NULL;
 	int ret;
 
 	args.kind = create->params.create.kind;
-	args.images = roles;
-	args.nr_images = 2;
+	cow_store_args_pair(&args, roles, create->target.image, create->operands.origin);
 	ret = cow_store_open(&args, &store, err);
 	if (!ret)
 		ret = source ? fill_from_image(create, store, source, err)

@@ -23,7 +23,7 @@
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
 
-static bool layer_next(const struct dump *dump, const struct layer *layer, uint64_t at,
+static bool layer_next(const struct dump *dump, const struct cow_stack_layer *layer, uint64_t at,
 		       struct cow_segment *ret_range)
 {
 	uint64_t size = cow_image_size(dump->operands.view);

@@ -29,7 +29,7 @@ static int open_images(struct dump *dump, const struct dump_metadata_params *par
 	if (!operands->layers)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an image");
 	operands->nr_layers = 1;
-	ret = cow_imageset_new(&operands->set, err);
+	ret = operands_set_new(&operands->set, err);
 	if (!ret)
 		ret = cow_imageset_open(operands->set, params->specs[params->nr_specs - 1], flags,
 					&operands->layers[0].cow, err);
@@ -46,7 +46,7 @@ static int copy_metadata(struct dump *dump, const struct dump_metadata_params *p
 {
 	struct cow_callbacks callbacks = progress_callbacks(&dump->progress);
 	struct cow_image *cow = dump->operands.layers[0].cow;
-	const struct cow_role_image role = { .role = COW_ROLE_COW, .image = cow };
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	int ret;
 
@@ -54,8 +54,7 @@ static int copy_metadata(struct dump *dump, const struct dump_metadata_params *p
 	/* a store without a header is one if the caller says what it looks like */
 	if (!args.kind && params->chunk_bytes)
 		args.kind = cow_store_kind(0);
-	args.images = &role;
-	args.nr_images = 1;
+	cow_store_args_pair(&args, roles, cow, NULL);
 	args.chunk_bytes = params->chunk_bytes;
 	ret = cow_image_standin_new(cow_image_name(cow), cow_image_size(cow),
 				    cow_image_logical_block_size(cow), ret_standin, err);

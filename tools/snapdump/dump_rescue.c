@@ -33,7 +33,7 @@ static int on_range(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 
 static int write_map(struct dump *dump, struct printer *text, struct cow_err *err)
 {
-	const struct layer *layer = &dump->operands.layers[0];
+	const struct cow_stack_layer *layer = &dump->operands.layers[0];
 	struct cow_err why = COW_ERR_INIT;
 	struct rescue rescue = { .dump = dump, .err = err };
 	int ret;

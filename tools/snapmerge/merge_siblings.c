@@ -15,6 +15,8 @@
 static int open_one(struct merge_siblings *siblings, const char *spec,
 		    const struct operands *operands, bool will_write, struct cow_err *err)
 {
+	struct cow_role_image roles[2];
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	size_t i = siblings->nr_stores++;
 	int ret;
 
@@ -24,14 +26,7 @@ static int open_one(struct merge_siblings *siblings, const char *spec,
 	if (ret)
 		return ret;
 	operands_note_unchecked(siblings->images[i]);
-	const struct cow_role_image roles[] = {
-		{ .role = COW_ROLE_ORIGIN, .image = operands->origin },
-		{ .role = COW_ROLE_COW, .image = siblings->images[i] },
-	};
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-
-	args.images = roles;
-	args.nr_images = 2;
+	cow_store_args_pair(&args, roles, siblings->images[i], operands->origin);
 	ret = cow_store_open(&args, &siblings->stores[i], err);
 	if (!ret || strcmp(err->id, "invalid"))
 		return ret;

@@ -35,14 +35,10 @@ static int check_room(const struct merge_undo *undo, const char *directory, stru
 
 static int open_store(struct merge_undo *undo, const struct operands *operands, struct cow_err *err)
 {
-	const struct cow_role_image roles[] = {
-		{ .role = COW_ROLE_ORIGIN, .image = operands->origin },
-		{ .role = COW_ROLE_COW, .image = undo->image },
-	};
+	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 
-	args.images = roles;
-	args.nr_images = 2;
+	cow_store_args_pair(&args, roles, undo->image, operands->origin);
 	return cow_store_open(&args, &undo->store, err);
 }
 

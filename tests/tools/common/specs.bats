@@ -60,6 +60,27 @@ setup() {
 	[[ $stderr == *"the number of the partition"* ]]
 	run -16 --separate-stderr snapcheck clone:metadata=a,source=b
 	[[ $stderr == *'"destination=" is missing'* ]]
-	run -64 --separate-stderr snapcheck image:a
-	[[ $stderr == *'"image:"'*"not supported"* ]]
+	run -16 --separate-stderr snapcheck image:a
+	[[ $stderr == *'"image:a" is not defined'* ]]
+	run -16 --separate-stderr snapcheck --image=a image:a
+	[[ $stderr == *'--image=a: "=IMAGE" is missing'* ]]
+	run -16 --separate-stderr snapcheck --image=a=base.img --image=a=other.img image:a
+	[[ $stderr == *'"image:a" is defined twice'* ]]
+}
+
+@test "--image gives a long specification a name, in all tools, and the next command has it" {
+	head -c 1M /dev/urandom >whole.img
+	head -c 512K whole.img >one.img
+	tail -c +524289 whole.img >two.img
+	cp whole.img new.img
+	dd if=/dev/urandom of=new.img bs=4096 seek=7 count=1 conv=notrunc status=none
+	names=(--image=half=two.img --image=disk=concat:one.img,image:half)
+	run -0 --separate-stderr snapcreate "${names[@]}" --image=new=new.img --from=image:new image:disk snap.cow
+	run -0 --separate-stderr snapcheck "${names[@]}" image:disk snap.cow
+	[[ $stderr == *"next: snapmerge --image=half=two.img --image=disk=concat:one.img,image:half --dry-run image:disk snap.cow"* ]]
+	run -0 --separate-stderr snapdump "${names[@]}" --raw -o view.img image:disk snap.cow
+	cmp view.img new.img
+	run -0 --separate-stderr snapcheck --list "${names[@]}" image:disk
+	run -0 --separate-stderr snapmerge -y "${names[@]}" image:disk snap.cow
+	cat one.img two.img | cmp - new.img
 }

@@ -129,7 +129,7 @@ static void failures_close_everything(void)
 
 static void forms_that_are_not_there_are_refused_by_name(void)
 {
-	refused("image:x", 0, -EOPNOTSUPP, "unsupported", "\"image:\"");
+	refused("image:x", 0, -EINVAL, "usage", "\"image:x\" is not defined");
 	refused("nbd://localhost/a", 0, -EOPNOTSUPP, "unsupported", "\"nbd://\"");
 	refused("concat:a,snaplog:source=a,,log=m", 0, -EOPNOTSUPP, "unsupported", "\"snaplog:\"");
 }
