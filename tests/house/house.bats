@@ -53,6 +53,18 @@ golden() {
 	"$COW_SOURCE/tests/house/pages.py" findings "$page" <"$BATS_TEST_TMPDIR/findings" | golden "$page"
 }
 
+@test "the pages have the exit status of --help, all of it (UPDATE=1 writes it)" {
+	for tool in snapcreate snapcheck snapmerge snapdump; do
+		"$tool" --help >"$BATS_TEST_TMPDIR/help"
+		sed -n "/^exit status (/,\$p" "$BATS_TEST_TMPDIR/help" >"$BATS_TEST_TMPDIR/$tool"
+		[ "$(grep -cE '^  [0-9]+ ' "$BATS_TEST_TMPDIR/$tool")" -eq 7 ]
+		diff "$BATS_TEST_TMPDIR/snapcreate" "$BATS_TEST_TMPDIR/$tool"
+		for page in "$tool.8" libcow-json.5; do
+			"$COW_SOURCE/tests/house/pages.py" exit "$COW_SOURCE/man/$page" <"$BATS_TEST_TMPDIR/help" | golden "$COW_SOURCE/man/$page"
+		done
+	done
+}
+
 @test "what the pages of the tools share is the same in all four" {
 	cd "$COW_SOURCE"
 	for name in "EXIT STATUS" IMAGES; do

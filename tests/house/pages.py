@@ -12,9 +12,12 @@ pages.py synopsis PAGE       the page with its list of functions made anew from
 pages.py block FILE TEXT       the first block between ``` behind a line with TEXT
 pages.py findings PAGE       the page with the list of findings in DIAGNOSTICS made
                              anew from what tests/examples/list_findings prints
+pages.py exit PAGE           the page with the list of exit bits made anew from
+                             what --help says, on standard input
 """
 import re
 import sys
+import textwrap
 
 
 def section(lines, name):
@@ -94,6 +97,15 @@ def findings(lines, rows):
     return lines[:first] + sum((entry(row) for row in rows), []) + lines[end:]
 
 
+def exit_bits(lines, text):
+    """The lines of the page, its list of exit bits replaced by that of --help."""
+    rows = re.findall(r"^  (\d+) +(.*(?:\n {6}.*)*)", text[text.index("\nexit status ("):], flags=re.M)
+    first = lines.index(".It 0")
+    end = lines.index(".El", first)
+    made = sum(([".It " + bit] + textwrap.wrap(" ".join(meaning.split()), 80) for bit, meaning in rows), [])
+    return lines[:first] + made + lines[end:]
+
+
 def split_arguments(text):
     """The arguments of a declaration; commas in parentheses divide nothing."""
     parts, depth = [""], 0
@@ -139,6 +151,8 @@ def main(job, page, name=None):
         print("\n".join(synopsis(lines, sys.stdin.read())))
     elif job == "findings":
         print("\n".join(findings(lines, sys.stdin.read().splitlines())))
+    elif job == "exit":
+        print("\n".join(exit_bits(lines, sys.stdin.read())))
     elif job == "examples":
         for nr, text in enumerate(literal(section(lines, "EXAMPLES")), 1):
             with open("%s-%d" % (name, nr), "w") as f:

@@ -28,6 +28,7 @@ static struct {
 	int argc, first_operand;
 	char **argv;
 	bool is_finished;		/* the end of the program is ours */
+	bool has_written;		/* see cli_wrote() */
 	bool line_is_open;		/* a status line stands on the terminal */
 	char *next[NEXT_WORDS_MAX + 1]; /* copies: images are closed by then */
 	size_t nr_next;
@@ -107,13 +108,18 @@ void cli_detail(const char *format, ...)
 	va_end(args);
 }
 
+static int refused(void)
+{
+	return cli.has_written ? CLI_FAILED : CLI_REFUSED;
+}
+
 static int exit_bit(const struct cow_err *err)
 {
 	switch (err->code) {
 	case -ECANCELED:
 		return CLI_INTERRUPTED;
 	case -EINVAL:
-		return strcmp(err->id, "usage") ? CLI_REFUSED : CLI_USAGE;
+		return strcmp(err->id, "usage") ? refused() : CLI_USAGE;
 	case -EPERM:
 	case -EBUSY:
 	case -EBADMSG:
@@ -122,7 +128,7 @@ static int exit_bit(const struct cow_err *err)
 	case -EROFS:
 	case -EEXIST:
 	case -EOPNOTSUPP:
-		return CLI_REFUSED;
+		return refused();
 	default:
 		return CLI_FAILED;
 	}
@@ -395,6 +401,11 @@ bool cli_is_dry_run(void)
 	return cli.spec->common->dry_run;
 }
 
+void cli_wrote(void)
+{
+	cli.has_written = true;
+}
+
 bool cli_forced(const char *id)
 {
 	return can_force(id) && is_in_list(cli.spec->common->force, id);
@@ -527,6 +538,7 @@ int cli_finish(int status)
 	say_next();
 	if (stdout_code)
 		status |= CLI_FAILED;
+	status = exit_bits_alone(status);
 	json_put_u64(json_root(), "exit", (uint64_t)status);
 	json_put_bool(json_root(), "done",
 		      !(status & (CLI_FAILED | CLI_USAGE | CLI_INTERRUPTED | CLI_REFUSED)));
@@ -535,5 +547,5 @@ int cli_finish(int status)
 		cli_warn("--json: %s", err.message);
 	if (code)
 		status |= CLI_FAILED;
-	return close_stdout(status, stdout_code);
+	return exit_bits_alone(close_stdout(status, stdout_code));
 }

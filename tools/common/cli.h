@@ -15,14 +15,7 @@
 
 #include "libcow.h"
 
-/* Bits of the exit status, the same in all four tools. */
-#define CLI_DONE 0
-#define CLI_REPAIRED 1
-#define CLI_DAMAGE 4
-#define CLI_FAILED 8
-#define CLI_USAGE 16
-#define CLI_INTERRUPTED 32
-#define CLI_REFUSED 64
+#include "tools/common/exit_bits.h"
 
 /* The arguments of an option that may be there several times. */
 struct opt_list {
@@ -60,6 +53,10 @@ const struct opt_list *cli_images(void);
 
 /* -n: nothing is opened for writing. */
 bool cli_is_dry_run(void);
+
+/* Bytes are about to be written where they stay, or a file has its name: from now
+ * on what goes wrong is a failure and no refusal, which promises the opposite. */
+void cli_wrote(void);
 
 /* Is this --force id given, and does it mean something to this tool? */
 bool cli_forced(const char *id);

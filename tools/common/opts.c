@@ -18,6 +18,7 @@
 /* getopt's answer for row i of the table is LONG_BASE + i. */
 #define LONG_BASE 1000
 #define HELP_COLUMN 30
+#define EXIT_COLUMN 6
 #define HELP_WIDTH 80
 
 static bool is_optional(const struct opt *opt)
@@ -208,17 +209,19 @@ int opts_parse(const struct opts_spec *spec, int argc, char **argv, int *ret_fir
 	return check_operands(spec, argc, optind, argv);
 }
 
-/* Prints words from column HELP_COLUMN on, broken before HELP_WIDTH. */
-static void print_wrapped(const char *text, int column)
+/* Prints words from column first on, broken before HELP_WIDTH. */
+static void print_wrapped(const char *text, int first)
 {
+	int column = first;
+
 	while (*text) {
 		int len = (int)strcspn(text, " ");
 
 		if (column + 1 + len > HELP_WIDTH) {
-			printf("\n%*s", HELP_COLUMN, "");
-			column = HELP_COLUMN;
+			printf("\n%*s", first, "");
+			column = first;
 		}
-		column += printf("%s%.*s", column > HELP_COLUMN ? " " : "", len, text);
+		column += printf("%s%.*s", column > first ? " " : "", len, text);
 		text += len;
 		text += strspn(text, " ");
 	}
@@ -251,8 +254,11 @@ void opts_print_help(const struct opts_spec *spec)
 			print_option(opt);
 	if (spec->notes)
 		printf("\n%s\n", spec->notes);
-	printf("\nexit status, added up: 0 done, 1 damage repaired, 4 damage or doubtful data,\n"
-	       "8 failed, 16 wrong call, 32 interrupted, 64 refused (nothing was written)\n");
+	printf("\nexit status (bits add up; 64 and 16 come alone):\n");
+	for (const struct exit_bits_row *row = exit_bits_table(); row->meaning; row++) {
+		printf("  %-4d", row->bit);
+		print_wrapped(row->meaning, EXIT_COLUMN);
+	}
 }
 
 /* Placeholders of arguments that name a file; any other is a word that nobody

@@ -49,6 +49,15 @@ int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t fla
 	return ret;
 }
 
+int outputs_publish(struct cow_output *output, struct cow_err *err)
+{
+	int ret = cow_output_publish(output, err);
+
+	if (!ret)
+		cli_wrote();
+	return ret;
+}
+
 void outputs_close(struct cow_output *output)
 {
 	if (output)

@@ -15,6 +15,8 @@ int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes
 /* Also in a dry run: what reports on it. */
 int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t flags,
 			struct cow_output **ret_output, struct cow_err *err);
+/* As cow_output_publish(): the file has its name. */
+int outputs_publish(struct cow_output *output, struct cow_err *err);
 /* As cow_output_close(). */
 void outputs_close(struct cow_output *output);
 /* Closes what is open. Images of devices among them are closed by nobody. */

@@ -56,6 +56,8 @@ int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *er
 							   : "io",
 					  NULL, "%s: cannot write at byte %" PRIu64 ": %s",
 					  sink->name, sink->written_bytes, strerror(code));
+		if (!sink->output)
+			cli_wrote();
 		from += done;
 		len_bytes -= (size_t)done;
 		sink->written_bytes += (uint64_t)done;
@@ -82,7 +84,7 @@ int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err)
 
 int sink_publish(struct sink *sink, struct cow_err *err)
 {
-	return sink->output ? cow_output_publish(sink->output, err) : 0;
+	return sink->output ? outputs_publish(sink->output, err) : 0;
 }
 
 void sink_withdraw(struct sink *sink)

@@ -61,7 +61,9 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	if (ret || repair->is_dry_run)
 		return ret;
 	repair->target = cow_output_image(repair->out);
-	if (!cow_image_is_block_device(repair->target))
+	if (cow_image_is_block_device(repair->target))
+		cli_wrote();
+	else
 		params.flags = COW_COPY_HOLES;
 	params.callbacks = repair->callbacks;
 	return cow_copy(cow, repair->target, &params, &result, err);
@@ -158,7 +160,7 @@ static int create_undo(struct check_repair *repair, struct cow_imageset *set, st
 		ret = open_undo_store(repair, cow, cow_output_image(repair->undo), err);
 	if (!ret)
 		ret = cow_repair_undo_new(cow, repair->undo_store, 0, &repair->guard, err);
-	return ret ? ret : cow_output_publish(repair->undo, err);
+	return ret ? ret : outputs_publish(repair->undo, err);
 }
 
 /* The undo file is a snapshot of the COW image, whose origin that image is. What
@@ -245,8 +247,10 @@ static int grow(struct check_repair *repair, struct cow_err *err)
 				  " bytes, which --save-undo cannot take back: give -o NEW instead",
 				  cow_image_name(repair->target), repair->needed_bytes);
 	ret = cow_image_grow(repair->target, repair->needed_bytes, err);
-	if (!ret && is_in_place)
+	if (!ret && is_in_place) {
+		cli_wrote();
 		ret = cow_image_flush(repair->target, err);
+	}
 	repair->is_grown = !ret;
 	return ret;
 }
@@ -360,7 +364,7 @@ int check_repair_publish(struct check_repair *repair, struct cow_err *err)
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 
 	if (!repair->guard)
-		return repair->out ? cow_output_publish(repair->out, err) : 0;
+		return repair->out ? outputs_publish(repair->out, err) : 0;
 	cow_store_get_info(repair->undo_store, &info);
 	if (repair->undo && !info.nr_exceptions)
 		cow_output_withdraw(repair->undo); /* nothing was written */

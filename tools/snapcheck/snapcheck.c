@@ -368,6 +368,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	if (ret)
 		return ret;
 	check->has_repaired = check->repaired.nr_mended || repair->is_grown;
+	if (check->has_repaired && !options.output && !options.common.dry_run)
+		cli_wrote();
 	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
 	if (repair->is_grown)
 		fprintf(check->text,

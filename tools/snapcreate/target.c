@@ -215,6 +215,7 @@ int target_make(struct target *target, struct cow_err *err)
 	} else {
 		ret = cow_image_withhold_new(target->lower, &target->withhold, err);
 		target->image = target->withhold;
+		cli_wrote();
 	}
 	return ret ? ret : cow_create(target->image, &target->params.create, err);
 }
@@ -222,7 +223,7 @@ int target_make(struct target *target, struct cow_err *err)
 int target_publish(struct target *target, struct cow_err *err)
 {
 	if (target->output)
-		return cow_output_publish(target->output, err);
+		return outputs_publish(target->output, err);
 	return cow_image_withhold_release(target->withhold, err);
 }
 

@@ -162,10 +162,12 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 	sandbox_enter();
 	if (!ret)
 		ret = blkid_device_check(&device, dump->output, err);
+	if (!ret && !dump->is_dry_run && !target.keeps_holes)
+		cli_wrote();
 	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);
 	if (!ret && !dump->is_dry_run)
-		ret = cow_output_publish(output, err);
+		ret = outputs_publish(output, err);
 	blkid_device_close(&device);
 	outputs_close(output);
 	return ret;

@@ -42,11 +42,13 @@ static int copy(const struct merge_options *options, struct cow_image *view,
 	callbacks = progress_callbacks(&progress);
 	params.callbacks = &callbacks;
 	params.reflink = merge_reflink(options);
-	if (!cow_image_is_block_device(cow_output_image(output)))
+	if (cow_image_is_block_device(cow_output_image(output)))
+		cli_wrote();
+	else
 		params.flags = COW_COPY_HOLES;
 	ret = cow_copy(view, cow_output_image(output), &params, result, err);
 	if (!ret)
-		ret = cow_output_publish(output, err);
+		ret = outputs_publish(output, err);
 	cli_status_line(NULL);
 	return ret;
 }

@@ -98,6 +98,7 @@ static int merge_now(struct merge_job *job)
 	if (ret)
 		return merge_say_failure(job, &result, &err);
 	merge_say_success(job, &result);
+	cli_wrote();
 	if (job->options->bad.list && bad_list_publish(&job->bad_list, &err))
 		return cli_fail(&err) | (result.nr_bad ? CLI_DAMAGE : CLI_DONE);
 	return result.nr_bad ? CLI_DAMAGE : CLI_DONE;

@@ -74,6 +74,7 @@ int merge_siblings_drop(struct merge_siblings *siblings, struct cow_err *err)
 		ret = cow_store_invalidate(siblings->stores[i], err);
 		if (ret)
 			return ret;
+		cli_wrote();
 		cli_note("%s is marked invalid now", cow_image_name(siblings->images[i]));
 	}
 	return 0;

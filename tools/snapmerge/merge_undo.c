@@ -117,7 +117,7 @@ int merge_undo_publish(struct merge_undo *undo, struct cow_err *err)
 
 	if (!undo->output)
 		return 0; /* it has its name */
-	ret = cow_output_publish(undo->output, err);
+	ret = outputs_publish(undo->output, err);
 	undo->is_published = !ret;
 	return ret;
 }
