@@ -97,19 +97,36 @@ static void print_numbers(FILE *text, const char *name, const struct cow_verdict
 			name);
 }
 
+/* Nobody counted anything. */
+static void print_header(FILE *text, const char *name, const struct cow_store_info *info)
+{
+	char size[SIZE_TEXT_BYTES];
+
+	fprintf(text, "%s: %s store, chunks of %s; its exceptions were not looked at\n", name,
+		info->kind, size_round(info->chunk_bytes, size));
+}
+
 static const char *yes_no(bool is_so)
 {
 	return is_so ? "yes" : "no";
+}
+
+/* The header speaks for it, and that was all that was asked about. */
+static bool is_unknown(const struct cow_verdict *verdict)
+{
+	return verdict->header_only && verdict->kernel_loads && !verdict->wiped;
 }
 
 static const char *loads(const struct check *check)
 {
 	const struct cow_verdict *verdict = &check->verdict;
 
-	if (verdict->known && !verdict->valid)
-		return "only as invalid: every read fails";
+	if (is_unknown(verdict))
+		return "not looked at, but for the header";
 	if (verdict->wiped)
 		return "only as a new one: what is in it is wiped";
+	if ((verdict->known || verdict->header_only) && !verdict->valid)
+		return "only as invalid: every read fails";
 	if (verdict->kernel_dies == COW_KERNEL_DIES_LOADING)
 		return "no: Linux 6.1 crashes";
 	if (verdict->kernel_dies == COW_KERNEL_DIES_WRITING)
@@ -128,13 +145,17 @@ void check_print_summary(const struct check *check)
 			class_names[klass], klass ? "," : "\n");
 	if (verdict->known)
 		print_numbers(check->text, name ? name : "COW", verdict);
+	else if (verdict->header_only && verdict->info.chunk_bytes)
+		print_header(check->text, name ? name : "COW", &verdict->info);
 	fprintf(check->text, "will the kernel load this store: %s\n", loads(check));
-	fprintf(check->text, "is its view trustworthy: %s\n", yes_no(verdict->view_right));
-	fprintf(check->text, "would a merge be right: %s\n", yes_no(verdict->merge_right));
+	fprintf(check->text, "is its view trustworthy: %s\n",
+		is_unknown(verdict) ? "not looked at" : yes_no(verdict->view_right));
+	fprintf(check->text, "would a merge be right: %s\n",
+		is_unknown(verdict) ? "not looked at" : yes_no(verdict->merge_right));
 	free(name);
 }
 
-/* One word for a monitor, the worst first. */
+/* One word for a monitor, the worst first; NULL: not looked at. */
 static const char *state(const struct check *check)
 {
 	const struct cow_verdict *verdict = &check->verdict;
@@ -144,9 +165,22 @@ static const char *state(const struct check *check)
 	/* with one finding of this class, the doubt is all there is */
 	if (verdict->is_doubtful && cow_report_count(check->report, COW_CLASS_DAMAGE) == 1)
 		return "doubtful";
-	if (cow_report_count(check->report, COW_CLASS_DAMAGE) || !verdict->view_right)
+	if (cow_report_count(check->report, COW_CLASS_DAMAGE))
+		return "damaged";
+	if (is_unknown(verdict))
+		return NULL;
+	if (!verdict->view_right)
 		return "damaged";
 	return verdict->has_older ? "older-store-behind" : "sound";
+}
+
+static void put_answer(struct json_object *at, const char *key, const struct cow_verdict *verdict,
+		       bool is_so)
+{
+	if (is_unknown(verdict))
+		json_put_null(at, key);
+	else
+		json_put_bool(at, key, is_so);
 }
 
 void check_put_verdict(const struct check *check)
@@ -158,9 +192,9 @@ void check_put_verdict(const struct check *check)
 
 	for (int klass = 0; klass < NR_CLASSES; klass++)
 		json_put_u64(counts, class_names[klass], cow_report_count(check->report, klass));
-	json_put_bool(at, "kernel_loads", verdict->kernel_loads);
-	json_put_bool(at, "view_trustworthy", verdict->view_right);
-	json_put_bool(at, "merge_right", verdict->merge_right);
+	put_answer(at, "kernel_loads", verdict, verdict->kernel_loads);
+	put_answer(at, "view_trustworthy", verdict, verdict->view_right);
+	put_answer(at, "merge_right", verdict, verdict->merge_right);
 	json_put_bool(at, "valid", verdict->valid);
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);

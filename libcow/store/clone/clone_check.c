@@ -264,6 +264,7 @@ static void verdict_draw(const struct clone_check *check, bool header_only,
 	enum clone_kernel kernel = check->kernel;
 
 	verdict->valid = true;
+	verdict->header_only = header_only;
 	verdict->wiped = kernel == CLONE_KERNEL_WIPES;
 	verdict->kernel_loads = kernel < CLONE_KERNEL_REFUSES || kernel == CLONE_KERNEL_WIPES;
 	if (kernel == CLONE_KERNEL_LOAD_DIES)

@@ -81,8 +81,26 @@ clean_pair() {
 @test "--header-only does not look at records" {
 	clean_pair
 	poke cow.img $((16384 + 8 + 5 * 16)) '\xff\xff\xff\xff\xff\xff\xff\xff'
-	run -0 snapcheck --header-only cow.img
+	run -0 snapcheck --header-only --json=j origin.img cow.img
+	[[ $output == *"chunks of 16"*"; its exceptions were not looked at"* ]]
+	[[ $output == *"load this store: not looked at"*"trustworthy: not looked at"*"be right: not looked at"* ]]
+	[[ $output != *": yes"* && $output != *" exceptions"*"used/total"* ]]
+	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': None, 'view_trustworthy': None, 'merge_right': None, 'valid': True, 'origin_in_doubt': False, 'kernel_dies': 'never', 'state': None}" ]
 	run -4 snapcheck cow.img
+}
+
+@test "--header-only says what a bad header tells" {
+	clean_pair
+	poke cow.img 8 '\x02'
+	run -4 snapcheck --header-only --json=j cow.img
+	[[ $output == *"load this store: no"*"trustworthy: no"*"be right: no"* ]]
+	[ "$(member j 'j["verdict"]["kernel_loads"], j["verdict"]["state"]')" = "(False, 'damaged')" ]
+	poke cow.img 4 '\x00\x00\x00\x00\x01'
+	run -4 snapcheck --header-only cow.img
+	[[ $output == *"load this store: only as invalid"*"trustworthy: no"* ]]
+	poke cow.img 0 '\x00\x00\x00\x00'
+	run -4 snapcheck -t persistent --header-only cow.img
+	[[ $output == *"load this store: only as a new one"*"trustworthy: no"* ]]
 }
 
 @test "--max-findings limits the list, not the count" {

@@ -266,9 +266,7 @@ static void verdict_fill(const struct snap_check *check, struct cow_verdict *ver
 	if (!check->has_end && !check->nr_beyond_end)
 		verdict->needed_bytes = (cow_snap_area_chunk(layout, layout->nr_areas) + 1)
 					<< layout->chunk_shift;
-	info->kind = cow_store_persistent_ops.name;
 	info->valid = verdict->valid;
-	info->chunk_bytes = layout->chunk_bytes;
 	info->nr_exceptions = check->nr_records;
 	info->allocated_sectors = cow_snap_skip_area(layout, check->highest_new + 1) * sectors;
 	info->total_sectors = bytes_to_sectors(cow_image_size(check->cow));
@@ -338,6 +336,8 @@ static int check_run(struct snap_check *check, uint32_t flags, struct cow_verdic
 	if (!chunk_bytes)
 		return 0;
 	blocks_check(check, chunk_bytes);
+	verdict->info.kind = cow_store_persistent_ops.name;
+	verdict->info.chunk_bytes = chunk_bytes;
 	if (flags & COW_CHECK_HEADER_ONLY)
 		return 0;
 	ret = layout_check(check, verdict, err);
@@ -368,7 +368,8 @@ int cow_snap_check(const struct cow_store_args *args, const struct cow_check_par
 		return ret;
 	/* magic 0 loads: as a new store, which is not what was written */
 	verdict->kernel_loads = !check.kernel_refuses;
-	verdict->view_right = verdict->kernel_loads && !check.is_damaged;
+	verdict->header_only = params->flags & COW_CHECK_HEADER_ONLY;
+	verdict->view_right = verdict->kernel_loads && !check.is_damaged && !verdict->header_only;
 	verdict->merge_right = verdict->view_right;
 	verdict->is_doubtful = check.is_doubtful;
 	verdict->has_older = check.has_older;
