@@ -47,6 +47,12 @@ def sizes():
     os.mkdir("sizes")
     for n in (0, 1, 59, 60, 61, 100, 150, 160, 511, 512, 513, 4095, 4096, 4097, 70000, (1 << 20) + 5, 6 << 20):
         write(f"sizes/{n}", rng.randbytes(n))
+    # Longer than what is inside the inode, where there is inline data.
+    for n in (0, 4, 100):
+        write(f"sizes/grown-{n}", b"")
+        os.truncate(f"sizes/grown-{n}", 100000)
+        with open(f"sizes/grown-{n}", "r+b") as f:
+            f.write(rng.randbytes(n))
 
 
 def names():

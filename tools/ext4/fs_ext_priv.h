@@ -161,6 +161,7 @@ struct fs_file {
 	size_t ranges_room;
 	char *link;
 	uint8_t *inline_data;
+	size_t inline_bytes;
 	struct file_entry entry;
 	struct fs_ext *fs;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * mapfile.c - reads and writes mapfiles of GNU ddrescue.
+ * mapfile.c - reads and writes mapfiles of GNU ddrescue. As in ddrescue, what
+ * follows the fields of a line is a comment or of a later version, and ignored.
  */
 #include "tools/images/mapfile.h"
 
@@ -80,7 +81,12 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Digits of one base, up to a blank; false: not a number, or too large. */
+static bool is_word(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Digits of one base; false: not a number, or too large. */
 static bool take_number(const char **text, uint64_t *ret_value)
 {
 	unsigned int base = 10;
@@ -93,9 +99,9 @@ static bool take_number(const char **text, uint64_t *ret_value)
 	} else if (*at == '0') {
 		base = 8;
 	}
-	if (!*at || is_blank(*at))
+	if (!is_word(*at))
 		return false;
-	for (; *at && !is_blank(*at); at++) {
+	for (; is_word(*at); at++) {
 		unsigned int digit = *at >= '0' && *at <= '9'	? (unsigned int)(*at - '0')
 				     : *at >= 'a' && *at <= 'f' ? (unsigned int)(*at - 'a') + 10
 				     : *at >= 'A' && *at <= 'F' ? (unsigned int)(*at - 'A') + 10
@@ -112,12 +118,12 @@ static bool take_number(const char **text, uint64_t *ret_value)
 	return true;
 }
 
-/* One of these characters, as a word. */
+/* One of these characters. */
 static bool take_status(const char **text, const char *allowed, char *ret_status)
 {
 	const char *at = *text;
 
-	if (!*at || !strchr(allowed, *at) || (at[1] && !is_blank(at[1])))
+	if (!*at || !strchr(allowed, *at))
 		return false;
 	*ret_status = *at++;
 	while (is_blank(*at))
@@ -128,13 +134,16 @@ static bool take_status(const char **text, const char *allowed, char *ret_status
 
 static int status_line(const struct reading *reading, const char *text, struct cow_err *err)
 {
-	uint64_t position, pass = 1;
-	char status;
+	uint64_t position;
+	long long pass;
+	char status, *end;
 
 	if (!take_number(&text, &position) || !take_status(&text, "?*/-FG+", &status))
 		return bad_line(reading,
 				"the first line must say \"position status\", as \"0x0 +\"", err);
-	if (*text && (!take_number(&text, &pass) || !pass || *text))
+	/* a map of an old version has no pass */
+	pass = strtoll(text, &end, 10);
+	if (end != text && pass < 1)
 		return bad_line(reading, "the pass is not a number from 1 on", err);
 	return 0;
 }
@@ -169,8 +178,6 @@ static int block_line(struct reading *reading, const char *text, struct cow_err 
 		return bad_line(reading, "the size is no number that can be one", err);
 	if (!take_status(&text, "?*/-+", &status))
 		return bad_line(reading, "the status is not one of ? * / - +", err);
-	if (*text)
-		return bad_line(reading, "something follows the status", err);
 	if (!len_bytes || len_bytes > POSITION_MAX - start)
 		return bad_line(reading, "the size is 0, or beyond what a position can be", err);
 	if (reading->has_block && start != map->end_bytes)
@@ -194,8 +201,8 @@ static int one_line(struct reading *reading, struct cow_err *err)
 		text++;
 	if (*text == '#')
 		return 0;
-	if (strlen(reading->line) != reading->len_bytes || reading->nr_more)
-		return bad_line(reading, "it is too long, or not text", err);
+	if (strlen(reading->line) != reading->len_bytes)
+		return bad_line(reading, "it is not text", err);
 	if (!*text)
 		return 0;
 	if (reading->has_status)

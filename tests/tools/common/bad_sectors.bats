@@ -159,21 +159,42 @@ nth_read() {
 	try '' 'it ends without a block'
 	try '0 +\n' 'line 1: it ends without a block'
 	try '# c\n0 512 +\n' 'line 2: the first line must say'
-	try '0 + x\n' 'line 1: the pass'
+	try '0 + 0\n' 'line 1: the pass'
+	try '0 + -1\n' 'line 1: the pass'
 	try '0x0 Z\n' 'line 1: the first line must say'
 	try '0 + 1\n0 512 +\n1024 512 -\n' 'line 3: there is a gap'
 	try '0 + 1\n0 1024 +\n\n512 512 -\n' 'line 4: the block overlaps'
 	try '0 + 1\n0 0128 +\n' 'line 2: the size is no number'
 	try '0 + 1\n-5 512 +\n' 'line 2: the position'
-	try '0 + 1\n0 512 +x\n' 'line 2: the status'
-	try '0 + 1\n0 512 + x\n' 'something follows the status'
+	try '0 + 1\n0 512 x+\n' 'line 2: the status'
+	try '0 + 1\n0 512x +\n' 'line 2: the size'
 	try '0 + 1\n0 0x8000000000000000 +\n' 'line 2: the size'
 	try '0 + 1\n0 512 \0 +\n' 'not text'
-	try "0 + 1\n0 512 $(printf '%0300d' 0) +\n" 'too long'
+	try "0 + 1\n0 512 $(printf '%0300d' 0) +\n" 'line 2: the status'
+	try "0 + 1\n0 512 $(printf '%0300d' 0) $(printf '%065600d' 0) +\n" 'too long'
 	try '0 + 1\n0 0x100000000 +\n' 'of another image' bad-blocks
 	run -8 snapdump --raw --bad-blocks=none -o new origin.img cow.img
 	run -16 snapdump --raw --fill=zero -o new origin.img cow.img
 	run -16 snapdump --map --skip-unreadable origin.img cow.img
+}
+
+@test "a map is read as ddrescue reads it: comments and further fields behind those it knows" {
+	pair both-c32
+	size=$(stat -c %s cow.img)
+	with() { # status line, what follows a block
+		printf '%s\n0 4096 +%s\n4096 65536 -%s\n69632 %s +%s\n' "$1" "$2" "$2" $((size - 69632)) "$2" >map
+		ddrescuelog -b1 -l- map >bad 2>&1 || { cat bad; return 1; }
+		[ "$(head -1 bad)" -eq 4096 ] && [ "$(wc -l <bad)" -eq 65536 ]
+		run -8 snapdump -q --map --bad-blocks=map origin.img cow.img
+		[[ $output == *"read failed at byte 16384: 53248 bytes there count as unreadable"* ]] || { echo "$1 $2: $output"; return 1; }
+	}
+	long=$(printf '%0300d' 0)
+	for line in '0 +' '0 + 1' '0 + 1 # a comment' '0 + 1#c' '0 + 1 2 more' '0 + x' '0 + 1x' '0+' "0 + 1 # $long"; do
+		with "$line" ''
+	done
+	for more in ' # a comment' '#c' ' x' x ' 7 8' " # $long" $'\t\r'; do
+		with '0 + 1' "$more"
+	done
 }
 
 @test "an image that goes on dying between two passes ends in an error, not in a wrong digest" {

@@ -296,6 +296,25 @@ damaged() {
 	damaged img -t ext4 -b 1024 -I 256 -O ^metadata_csum,^has_journal
 }
 
+@test "a file inside its inode that was made longer reads as zeros behind what is there" {
+	rm -rf src
+	mkdir src
+	printf TEST >src/grown
+	ln -s "$(printf '%0100d' 0)" src/link
+	mke2fs -q -F -t ext4 -b 4096 -I 256 -O inline_data,^has_journal -d src img 8M
+	change img "sif grown size 1048576"
+	run -0 e2fsck -fn img
+	run -0 snapdump --files -o out.tar img
+	mkdir x
+	tar -C x -xf out.tar
+	truncate -s 1M src/grown
+	cmp src/grown x/grown
+	# the text of a link has no zeros behind it
+	change img "sif link size 300"
+	run -4 snapdump --files -o damaged.tar img
+	[[ $output == *"a symbolic link of 300 bytes inside the inode, but only"* ]]
+}
+
 # bats test_tags=slow
 @test "random damage of an ext4 file system with data inside inodes is borne" {
 	damaged img -t ext4 -b 1024 -I 512 -O inline_data,^metadata_csum,^has_journal
