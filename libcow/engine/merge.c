@@ -129,6 +129,18 @@ static int merge_check_sizes(const struct cow_store *store, struct cow_err *err)
 			  store->chunk_bytes);
 }
 
+/* What is half done must be something that the kernel can go on with. */
+static int merge_check_blocks(const struct cow_store *store, const struct cow_image *image,
+			      struct cow_err *err)
+{
+	if (store->chunk_bytes % image->logical_block_bytes == 0)
+		return 0;
+	return cow_refuse(err, -EPERM, "chunk-size", NULL,
+			  "chunks of %" PRIu64 " bytes are no multiple of the logical blocks of "
+			  "%s, which have %" PRIu32 " bytes: merge into a new image",
+			  store->chunk_bytes, image->name, image->logical_block_bytes);
+}
+
 /* I7: all that can be known is looked at before the first write. */
 static int merge_preflight(struct cow_store *store, const struct cow_store_info *info,
 			   bool will_write, struct cow_err *err)
@@ -145,6 +157,10 @@ static int merge_preflight(struct cow_store *store, const struct cow_store_info 
 	ret = merge_check_state(store, info, err);
 	if (!ret)
 		ret = merge_check_sizes(store, err);
+	if (!ret)
+		ret = merge_check_blocks(store, store->target, err);
+	if (!ret)
+		ret = merge_check_blocks(store, store->metadata, err);
 	if (!ret && will_write)
 		ret = merge_check_writable(
 			store->target,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
 """Logical blocks other than 512 bytes, on loop devices: snapcreate refuses a
-chunk size that is no multiple of both devices' blocks, as the kernel would; one
-that is makes a store which the kernel takes, writes to, and we merge."""
+chunk size that is no multiple of both devices' blocks, as the kernel would; such a
+store from elsewhere is sound, and can be read. One that is a multiple makes a store which the kernel takes, writes to, and we merge."""
 import errno
 import json
 import os
@@ -34,6 +34,11 @@ class Blocks:
         with open(self.path("empty"), "wb") as f:
             f.truncate(2 * SECTORS * 512)
         tools.create(self.path("origin"), self.path("empty"), chunk_bytes)
+        self.newer = rng.randbytes(SECTORS * 512)
+        with open(self.path("newer"), "wb") as f:
+            f.write(self.newer)
+        tools.run("snapcreate", "-q", "-c", str(chunk_bytes), "--from", self.path("newer"),
+                  self.path("origin"), self.path("full"))
         self.model = Model(self.origin, chunk_bytes // 512)
         self.ops = self.plan(rng)
 
@@ -51,7 +56,16 @@ class Blocks:
                ["loop", "e", self.path("empty"), self.blocks[1]],
                ["tool", [0, 4], program("snapcheck"), "--json", "{o}", "{e}"]]
         if not self.fits:
-            return ops + [["dm_fails", "S", SECTORS, "snapshot", "{o} {e} P 0"]]
+            # What the kernel refuses can be read, and merged into a new image.
+            return ops + [["dm_fails", "S", SECTORS, "snapshot", "{o} {e} P 0"],
+                          ["loop", "f", self.path("full"), self.blocks[1]],
+                          ["tool", [0], program("snapcheck"), "--json", "{o}", "{f}"],
+                          ["tool", [0], program("snapdump"), "-q", "--raw", "-o",
+                           self.path("view"), "{o}", "{f}"],
+                          ["tool", [0], program("snapmerge"), "-q", "-o",
+                           self.path("merged"), "{o}", "{f}"],
+                          ["tool", [64], program("snapmerge"), "-n", "{o}", "{f}"],
+                          ["tool", [64], program("snapmerge"), "-y", "{o}", "{f}"]]
         unit = max(self.blocks) // 512
         writes = []
         for generation in range(1, 9):
@@ -73,6 +87,7 @@ class Blocks:
             equal("errno of the kernel", answers[5], errno.EINVAL)
             with open(self.path("cow"), "rb") as f:
                 equal("nothing was written", f.read(4) == b"SnAp", False)
+            self.judge_misfit(json.loads(answers[7]))
             return
         equal("writes that failed", answers[6], [])
         for at in (7, 10):
@@ -81,6 +96,17 @@ class Blocks:
         with open(self.path("origin"), "rb") as f:
             same("origin, merged by us", f.read(), self.model.view)
         equal("exceptions left", Store(self.path("cow")).records, [])
+
+    def judge_misfit(self, report):
+        verdict = report["verdict"]
+        equal("a store with data: loads, view, merge", [verdict[key] for key in (
+            "kernel_loads", "view_trustworthy", "merge_right")], [False, True, False])
+        equal("findings", {f["id"] for f in report["findings"]}, {"persistent.chunk-below-block"})
+        for name in ("view", "merged"):
+            with open(self.path(name), "rb") as f:
+                same(name, f.read(), self.newer)
+        with open(self.path("origin"), "rb") as f:
+            same("origin, not merged into", f.read(), self.origin)
 
 
 def cases(work, tools, args):

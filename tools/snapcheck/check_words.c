@@ -111,17 +111,23 @@ static const char *yes_no(bool is_so)
 	return is_so ? "yes" : "no";
 }
 
-/* The header speaks for it, and that was all that was asked about. */
-static bool is_unknown(const struct cow_verdict *verdict)
+static bool has_damage(const struct check *check)
 {
-	return verdict->header_only && verdict->kernel_loads && !verdict->wiped;
+	return cow_report_count(check->report, COW_CLASS_DAMAGE) ||
+	       cow_report_count(check->report, COW_CLASS_LOST);
+}
+
+/* The header is sound, and nobody asked for more. */
+static bool is_unknown(const struct check *check)
+{
+	return check->verdict.header_only && !has_damage(check);
 }
 
 static const char *loads(const struct check *check)
 {
 	const struct cow_verdict *verdict = &check->verdict;
 
-	if (is_unknown(verdict))
+	if (is_unknown(check) && verdict->kernel_loads)
 		return "not looked at, but for the header";
 	if (verdict->wiped)
 		return "only as a new one: what is in it is wiped";
@@ -149,9 +155,9 @@ void check_print_summary(const struct check *check)
 		print_header(check->text, name ? name : "COW", &verdict->info);
 	fprintf(check->text, "will the kernel load this store: %s\n", loads(check));
 	fprintf(check->text, "is its view trustworthy: %s\n",
-		is_unknown(verdict) ? "not looked at" : yes_no(verdict->view_right));
+		is_unknown(check) ? "not looked at" : yes_no(verdict->view_right));
 	fprintf(check->text, "would a merge be right: %s\n",
-		is_unknown(verdict) ? "not looked at" : yes_no(verdict->merge_right));
+		is_unknown(check) ? "not looked at" : yes_no(verdict->merge_right));
 	free(name);
 }
 
@@ -167,17 +173,16 @@ static const char *state(const struct check *check)
 		return "doubtful";
 	if (cow_report_count(check->report, COW_CLASS_DAMAGE))
 		return "damaged";
-	if (is_unknown(verdict))
+	if (is_unknown(check))
 		return NULL;
 	if (!verdict->view_right)
 		return "damaged";
 	return verdict->has_older ? "older-store-behind" : "sound";
 }
 
-static void put_answer(struct json_object *at, const char *key, const struct cow_verdict *verdict,
-		       bool is_so)
+static void put_answer(struct json_object *at, const char *key, bool is_unlooked, bool is_so)
 {
-	if (is_unknown(verdict))
+	if (is_unlooked)
 		json_put_null(at, key);
 	else
 		json_put_bool(at, key, is_so);
@@ -192,9 +197,10 @@ void check_put_verdict(const struct check *check)
 
 	for (int klass = 0; klass < NR_CLASSES; klass++)
 		json_put_u64(counts, class_names[klass], cow_report_count(check->report, klass));
-	put_answer(at, "kernel_loads", verdict, verdict->kernel_loads);
-	put_answer(at, "view_trustworthy", verdict, verdict->view_right);
-	put_answer(at, "merge_right", verdict, verdict->merge_right);
+	put_answer(at, "kernel_loads", is_unknown(check) && verdict->kernel_loads,
+		   verdict->kernel_loads);
+	put_answer(at, "view_trustworthy", is_unknown(check), verdict->view_right);
+	put_answer(at, "merge_right", is_unknown(check), verdict->merge_right);
 	json_put_bool(at, "valid", verdict->valid);
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);

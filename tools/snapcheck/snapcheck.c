@@ -162,6 +162,8 @@ static void choose_next(const struct check *check, bool is_damaged)
 			 NULL);
 	else if (!check->origin)
 		cli_next("snapcheck", origin, cow, NULL);
+	else if (check->verdict.info.nr_exceptions && !check->verdict.merge_right)
+		cli_next("snapmerge", "-o", "merged.img", origin, cow, NULL);
 	else if (check->verdict.info.nr_exceptions)
 		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
 }

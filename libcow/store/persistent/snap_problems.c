@@ -39,6 +39,16 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		},
 		.action = SNAP_DO_GARBAGE,
 	},
+	[SNAP_CHUNK_BELOW_BLOCK] = {
+		.problem = {
+			.id = "persistent.chunk-below-block",
+			.klass = COW_CLASS_NOTE,
+			.summary = "the chunks are no multiple of the logical blocks of a device",
+			.kernel = "refuses to load the store beside these devices",
+			.fix = "read it with snapdump, or merge it with snapmerge -o NEW; to load it, "
+			       "copy both images to files or to disks with smaller blocks",
+		},
+	},
 	[SNAP_CHUNK_SIZE_CANDIDATE] = {
 		.problem = {
 			.id = "persistent.chunk-size-candidate",

@@ -102,7 +102,8 @@ static int header_check(const struct snap_header *header, struct cow_image *imag
 }
 
 /* The kernel refuses a chunk that is no multiple of a logical block (dm-
- * exception-store.c, dm_exception_store_set_chunk_size). */
+ * exception-store.c, dm_exception_store_set_chunk_size). To read it is no
+ * harm; what is written must remain something that the kernel can take over. */
 static int chunk_size_check(const struct snap_store *p, const struct cow_store_args *args,
 			    struct cow_err *err)
 {
@@ -116,7 +117,8 @@ static int chunk_size_check(const struct snap_store *p, const struct cow_store_a
 				  " bytes, the option says %" PRIu64,
 				  images[0]->name, chunk_bytes, args->chunk_bytes);
 	for (size_t i = 0; i < 2; i++)
-		if (images[i] && chunk_bytes % images[i]->logical_block_bytes)
+		if (images[i] && images[i]->is_writable &&
+		    chunk_bytes % images[i]->logical_block_bytes)
 			return cow_refuse(err, -EINVAL, "chunk-size", NULL,
 					  "chunks of %" PRIu64 " bytes are no multiple of the "
 					  "logical blocks of %s, which have %" PRIu32 " bytes",

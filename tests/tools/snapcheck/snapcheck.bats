@@ -8,6 +8,10 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() {
+	[ -z "${loop:-}" ] || losetup -d "$loop"
+}
+
 # A small store with a few exceptions, made by the kernel.
 clean_pair() {
 	pair both-c32
@@ -101,6 +105,29 @@ clean_pair() {
 	poke cow.img 0 '\x00\x00\x00\x00'
 	run -4 snapcheck -t persistent --header-only cow.img
 	[[ $output == *"load this store: only as a new one"*"trustworthy: no"* ]]
+}
+
+@test "chunks of 512 bytes beside a disk with blocks of 4096: a note, and the data can be had" {
+	head -c 1M /dev/urandom >o.img
+	cp o.img n.img
+	head -c 1536 /dev/urandom | dd of=n.img bs=512 seek=77 conv=notrunc status=none
+	snapcreate -q -c 512 o.img c.img --from n.img
+	loop=$(losetup -b 4096 -f --show o.img)
+	run -0 --separate-stderr snapcheck --json=j "$loop" c.img
+	[[ $output == *"note: persistent.chunk-below-block"*"load this store: no"*"trustworthy: yes"*"merge be right: no"* ]]
+	[[ $stderr == *"next: snapmerge -o merged.img $loop c.img"* ]]
+	[ "$(member j 'j["verdict"]["state"]')" = sound ]
+	snapdump -q --raw "$loop" c.img >v.img
+	cmp v.img n.img
+	snapmerge -q -o m.img "$loop" c.img
+	cmp m.img n.img
+	# in place the kernel could not go on with it
+	for option in -n -y; do
+		run -64 snapmerge --json=j "$option" "$loop" c.img
+		[ "$(member j 'j["error"]["id"]')" = chunk-size ]
+	done
+	run -0 snapcheck --header-only "$loop" c.img
+	[[ $output == *"load this store: no"*"trustworthy: not looked at"* ]]
 }
 
 @test "--max-findings limits the list, not the count" {

@@ -109,7 +109,7 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 				   label.nr_chunks, label.target_bytes);
 }
 
-/* The kernel wants whole logical blocks of both devices. */
+/* The kernel wants whole logical blocks of both devices. The store is sound. */
 static void blocks_check(struct snap_check *check, uint64_t chunk_bytes)
 {
 	const struct cow_image *images[] = { check->cow, check->origin };
@@ -117,8 +117,8 @@ static void blocks_check(struct snap_check *check, uint64_t chunk_bytes)
 	for (size_t i = 0; i < 2; i++) {
 		if (!images[i] || chunk_bytes % images[i]->logical_block_bytes == 0)
 			continue;
-		check->kernel_refuses = true;
-		cow_snap_check_add(check, SNAP_CHUNK_SIZE_IMPOSSIBLE, 12, 4,
+		check->is_below_blocks = true;
+		cow_snap_check_add(check, SNAP_CHUNK_BELOW_BLOCK, 12, 4,
 				   "chunks of %" PRIu64
 				   " bytes are no multiple of the logical blocks of %s, which "
 				   "have %" PRIu32 " bytes",
@@ -367,10 +367,10 @@ int cow_snap_check(const struct cow_store_args *args, const struct cow_check_par
 	if (ret)
 		return ret;
 	/* magic 0 loads: as a new store, which is not what was written */
-	verdict->kernel_loads = !check.kernel_refuses;
+	verdict->kernel_loads = !check.kernel_refuses && !check.is_below_blocks;
 	verdict->header_only = params->flags & COW_CHECK_HEADER_ONLY;
-	verdict->view_right = verdict->kernel_loads && !check.is_damaged && !verdict->header_only;
-	verdict->merge_right = verdict->view_right;
+	verdict->view_right = !check.kernel_refuses && !check.is_damaged && !verdict->header_only;
+	verdict->merge_right = verdict->view_right && !check.is_below_blocks;
 	verdict->is_doubtful = check.is_doubtful;
 	verdict->has_older = check.has_older;
 	return 0;

@@ -25,6 +25,7 @@ struct snap_check {
 	struct snap_bounds bounds;
 
 	bool kernel_refuses;	      /* to load it */
+	bool is_below_blocks;	      /* the chunks are smaller than blocks of a device */
 	bool kernel_wipes;	      /* it is new to the kernel */
 	bool is_invalid;	      /* the header says so */
 	bool is_damaged;	      /* a finding of that class or worse */
