@@ -136,7 +136,7 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		.problem = {
 			.id = "persistent.duplicate-record",
 			.klass = COW_CLASS_NOTE,
-			.flags = FIXABLE | SAFE,
+			.flags = FIXABLE,
 			.summary = "an exception is recorded twice, as a move of it that was cut off "
 				   "leaves it",
 			.kernel = "does not mind: both records say the same",

@@ -289,8 +289,13 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $stderr == *"--save-undo cannot take back"* ]]
 	[ ! -e u ]
 	[ "$(sum cow.img)" = "$before" ]
-	# what is safe enlarges nothing, and is saved
+	# -p drops no record, a second one of the same neither
 	store "size 34s\nchunk 1\nheader\nauto 5 31\nrecord 35 32\n"
+	cp cow.img good.img
+	run -4 snapcheck -p --force=grow --save-undo=u cow.img
+	cmp cow.img good.img
+	# what is safe enlarges nothing, and is saved
+	store "size 4M\nheader\nauto 10 3\nat 0 64\nrecord 7 66\n"
 	cp cow.img good.img
 	run -1 snapcheck -p --force=grow --save-undo=u cow.img
 	run -0 snapmerge -y cow.img u
