@@ -272,7 +272,7 @@ static int start_json(const char *target)
 				     "--json: %s exists and is no report of an earlier run: remove "
 				     "it first, or name another file",
 				     target)
-			: cli_refuse(&err, code, "json", NULL, "--json: %s: cannot be made: %s",
+			: cli_refuse(&err, code, "system", NULL, "--json: %s: cannot be made: %s",
 				     target, strerror(-code)));
 	return cli_fail(&err);
 }

@@ -71,11 +71,12 @@ attach() { # FILE
 	gives no-path 64 snapdump --files --path=/nothing -o out ext.img empty.img
 }
 
-@test "exports: not-an-export, tar, delta, manifest, parent" {
+@test "exports: not-an-export, not-a-tar, tar, delta, manifest, parent" {
 	snapdump -q --delta -o d.tar origin.img cow.img
 	echo text >some
 	tar -cf other.tar some
 	gives not-an-export 64 snapcreate --import=other.tar origin.img new
+	gives not-a-tar 64 snapcreate --import=some origin.img new
 	head -c 300000 d.tar >cut.tar
 	gives tar 8 snapcreate --import=cut.tar origin.img new
 	mkdir x
@@ -85,6 +86,89 @@ attach() { # FILE
 	gives delta 64 snapcreate --import=changed.tar origin.img new
 	gives manifest 64 snapcheck --verify=some origin.img cow.img
 	gives parent 64 snapcreate --import=d.tar zero:8M new
+}
+
+@test "exports: digest, gap" {
+	snapdump -q --tar -o v.tar origin.img cow.img
+	mkdir x
+	tar -xSf v.tar -C x
+	poke x/view.img 1000000 'changed'
+	(cd x && tar -cSf ../changed.tar view.img manifest.json)
+	gives digest 8 snapcreate --import=changed.tar zero:8388608 new
+	[ ! -e new ]
+	snapdump -q --delta -o d.tar origin.img cow.img
+	gives gap 64 snapcreate --import=d.tar --import=v.tar origin.img new
+}
+
+@test "file systems with features that nobody knows: features" {
+	truncate -s 4M ext.img
+	mke2fs -q -F -O ^metadata_csum ext.img
+	# s_feature_incompat, at byte 96 of the superblock
+	poke ext.img $((1024 + 99)) '\0100'
+	snapcreate -q ext.img empty.img
+	gives features 64 snapdump --files -o out ext.img empty.img
+}
+
+@test "bad sectors that grow in number between two passes: dying" {
+	strace -qq -o trace -e trace=pread64 -P "$PWD/cow.img" snapdump -q --tar -o v.tar origin.img cow.img
+	n=$(grep -n ', [0-9]\{5,\}, [0-9]*) = ' trace | tail -1 | cut -d: -f1)
+	run -8 strace -qq -o trace -P "$PWD/cow.img" -e trace=pread64 -e "inject=pread64:error=EIO:when=$n..$((n + 3))" \
+		snapdump --json=j --tar --skip-unreadable -o w.tar origin.img cow.img
+	[ "$(member j 'j["error"]["id"]')" = dying ]
+}
+
+@test "what the system refuses: permission, refused, mounted" {
+	[ "$(id -u)" = 0 ]
+	run -8 strace -qq -o trace -P cow.img -e inject=openat:error=EACCES snapmerge -y --json=j origin.img cow.img
+	[ "$(member j 'j["error"]["id"]')" = permission ]
+	# What chattr +i makes of an image that is to be written.
+	run -64 strace -qq -o trace -P cow.img -e inject=openat:error=EPERM snapmerge -y --json=j origin.img cow.img
+	[ "$(member j 'j["error"]["id"]')" = refused ]
+	mke2fs -q -F origin.img
+	mkdir m
+	mount -o loop origin.img m
+	for command in "snapmerge -y" "snapmerge -n" "snapdump --raw -o new" snapcheck; do
+		# shellcheck disable=SC2086
+		gives mounted 64 $command origin.img cow.img || failed=1
+	done
+	umount m
+	[ -z "${failed:-}" ]
+}
+
+@test "outputs: preallocate, reader-gone" {
+	run -64 strace -qq -o /dev/null -e inject=fallocate:error=EOPNOTSUPP snapcreate --json=j --preallocate=falloc origin.img new
+	[ "$(member j 'j["error"]["id"]')" = preallocate ]
+	[ ! -e new ]
+	snapdump --raw --json=k origin.img cow.img | head -c 10 >begin
+	[ "$(member k 'j["error"]["id"]')" = reader-gone ]
+	[ "$(member k 'j["exit"]')" = 8 ]
+}
+
+# bats test_tags=limit
+@test "no memory, of what the tool asks for: no-memory" {
+	for nth in $(seq 60); do
+		rm -f j
+		run env LD_PRELOAD="$COW_BUILD/tests/faults/shim.so" FAULT_PLAN="m:$nth:once:12" snapcheck --json=j origin.img cow.img
+		[ "$status" = 0 ] || [ "$status" = 8 ]
+		[ ! -s j ] || [ "$status" = 0 ] || member j 'j["error"]["id"]' >>seen
+	done
+	[ "$(sort seen | uniq -c | awk '$1 > 10 { print $2 }')" = no-memory ]
+	[ "$(sort -u seen)" = no-memory ]
+}
+
+@test "volumes: no-table, no-pv, no-partition, no-vg, no-lv, lv-type, pv-missing, duplicate-pv" {
+	xz -dc "$COW_FIXTURES/lvm/whole/disk0.img.xz" >disk0.img
+	gives no-table 64 snapcheck part:disk0.img:1
+	gives no-pv 64 snapcheck lvm:origin.img:vg0/snap
+	gives no-vg 8 snapcheck lvm:disk0.img:vg1/snap
+	gives no-lv 8 snapcheck lvm:disk0.img:vg0/nosnap
+	gives lv-type 64 snapcheck lvm:disk0.img:vg0/snapshot0
+	cp --sparse=always disk0.img copy.img
+	gives duplicate-pv 64 snapcheck lvm:disk0.img,copy.img:vg0/snap
+	xz -dc "$COW_FIXTURES/lvm/pv-missing/disk0.img.xz" >disk0.img
+	gives pv-missing 8 snapcheck lvm:disk0.img:vg0/gone
+	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk0.img
+	gives no-partition 8 snapcheck part:disk0.img:9
 }
 
 @test "names: no-directory, interrupted" {
@@ -98,7 +182,7 @@ attach() { # FILE
 	# The search finds what it is for.
 	mkdir -p tree/libcow/base tree/tools/x tree/tests/cases
 	echo '{ -EIO, "io" }, err->id, "wrong-x"' >tree/libcow/base/err.c
-	printf '| `io` | tests/t.bats: one |\n| `gone` | none: never |\n' >tree/tests/cases/README
+	printf '| `io` | tests/t.bats: one |\n| `gone` | tests/t.bats: one |\n' >tree/tests/cases/README
 	printf '@test "one" {\n\ttrue\n}\n' >tree/tests/t.bats
 	run -1 "$COW_SOURCE/tests/aids/refusal_ids.py" tree --table
 	[[ $output == *"system: no row"*"wrong-x: no row"*"gone: a row, but no such id"*"io: 'one' does not mention it"* ]]

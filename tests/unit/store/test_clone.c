@@ -385,6 +385,24 @@ static void a_device_of_zeros_is_no_clone(void)
 	cow_image_close(role.image);
 }
 
+static void a_table_of_other_sizes_is_refused(void)
+{
+	struct cow_store *store = NULL;
+	struct cow_err why = COW_ERR_INIT;
+	struct clone_trio trio;
+
+	CHECK(clone_trio_open(&trio, "half-r8", "meta", "source", "dest", 0));
+	trio.args.geometry = trio.geometry;
+	trio.args.nr_geometry = 1;
+	trio.geometry[0] = (struct cow_geometry){ "region", "8" };
+	OK(cow_store_open(&trio.args, &store, err));
+	cow_store_close(store);
+	trio.geometry[0] = (struct cow_geometry){ "region", "16" };
+	CHECK(cow_store_open(&trio.args, &store, &why) == -EINVAL);
+	CHECK(!strcmp(why.id, "table"));
+	clone_trio_close(&trio);
+}
+
 int main(void)
 {
 	clone_fixture_begin();
@@ -393,6 +411,7 @@ int main(void)
 	RUN(damaged_clones_are_judged_as_the_kernel_did);
 	RUN(two_lives_of_a_device_are_told_apart);
 	RUN(a_device_of_zeros_is_no_clone);
+	RUN(a_table_of_other_sizes_is_refused);
 	clone_fixture_end();
 	return test_end();
 }

@@ -276,7 +276,8 @@ static void names_that_are_not_there_are_answered_with_those_that_are(void)
 	FAILS(-EINVAL, cow_lvm_find(lvm, "vg0/base/x", &lv, err));
 	/* The hidden note is no volume. */
 	OK(cow_lvm_find(lvm, "vg0/snapshot0", &lv, err));
-	FAILS(-EOPNOTSUPP, cow_lv_open(lv, false, &disks.images[1], err));
+	CHECK(cow_lv_open(lv, false, &disks.images[1], &why) == -EOPNOTSUPP);
+	CHECK(!strcmp(why.id, "lv-type"));
 	cow_lvm_close(lvm);
 	disks_close(&disks);
 }
@@ -564,8 +565,8 @@ static char *tower_text(unsigned int nr_lvs, bool is_striped)
 	return text;
 }
 
-/* The error of opening l0 of a tower; "": it was opened. */
-static const char *tower_open(unsigned int nr_lvs, bool is_striped)
+/* The error of opening l0 of a tower; its message is "" if it was opened. */
+static const struct cow_err *tower_open(unsigned int nr_lvs, bool is_striped, bool for_write)
 {
 	static struct cow_err why;
 	struct lvm_pv pv = { .place = { 0, 4 << 20 } };
@@ -578,19 +579,26 @@ static const char *tower_open(unsigned int nr_lvs, bool is_striped)
 	OK(cow_lvm_vg_new(text, strlen(text), &vg, err));
 	OK(cow_lvm_vg_fill(vg, err));
 	vg->pvs[0].found = &pv;
-	(void)cow_lv_open(cow_lvm_vg_lv(vg, "l0"), false, &image, &why);
+	(void)cow_lv_open(cow_lvm_vg_lv(vg, "l0"), for_write, &image, &why);
 	cow_image_close(image);
 	cow_image_close(pv.disk);
 	cow_lvm_vg_free(vg);
-	return why.message;
+	return &why;
 }
 
 static void volumes_on_volumes_are_bounded(void)
 {
-	CHECK(!*tower_open(8, false));
-	CHECK(strstr(tower_open(9, false), "lies on too many LVs"));
-	CHECK(!*tower_open(2, true));
-	CHECK(strstr(tower_open(8, true), "with more than 65536 pieces"));
+	CHECK(!*tower_open(8, false, false)->message);
+	CHECK(strstr(tower_open(9, false, false)->message, "lies on too many LVs"));
+	CHECK(!*tower_open(2, true, false)->message);
+	CHECK(strstr(tower_open(8, true, false)->message, "with more than 65536 pieces"));
+}
+
+static void volumes_on_volumes_are_not_written(void)
+{
+	CHECK(!*tower_open(1, false, false)->message);
+	CHECK(tower_open(2, false, true)->code == -EPERM);
+	CHECK(!strcmp(tower_open(2, false, true)->id, "lv-write"));
 }
 
 int main(void)
@@ -608,6 +616,7 @@ int main(void)
 	RUN(an_image_outlives_the_metadata_and_writes_through);
 	RUN(damaged_metadata_get_the_documented_verdict);
 	RUN(volumes_on_volumes_are_bounded);
+	RUN(volumes_on_volumes_are_not_written);
 	RUN(mutated_texts_never_crash);
 	return test_end();
 }
