@@ -16,6 +16,7 @@ prefix     ?= /usr/local
 bindir     ?= $(prefix)/sbin
 libdir     ?= $(prefix)/lib
 includedir ?= $(prefix)/include
+nbdkitdir  ?= $(libdir)/nbdkit/plugins
 datadir    ?= $(prefix)/share
 mandir     ?= $(datadir)/man
 bashcompdir ?= $(datadir)/bash-completion/completions
@@ -43,6 +44,7 @@ lib_cflags  := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS))
 lib_libs    := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS) || echo MISSING)
 tool_cflags := $(shell $(PKG_CONFIG) --cflags $(TOOL_PKGS))
 tool_libs   := $(shell $(PKG_CONFIG) --libs $(TOOL_PKGS) || echo MISSING)
+has_nbdkit  := $(shell $(PKG_CONFIG) --exists nbdkit && echo yes)
 ifneq ($(filter MISSING,$(lib_libs) $(tool_libs)),)
 $(error $(LIB_PKGS) $(TOOL_PKGS): not all found by $(PKG_CONFIG); "make deps" installs them)
 endif
@@ -83,7 +85,9 @@ lib_hdr    := $(sort $(shell find libcow -name '*.h'))
 # A tool is a folder with a file of its name, which has main().
 tool_names := $(notdir $(wildcard tools/snap*))
 tool_src   := $(foreach t,$(tool_names),tools/$(t)/$(t).c)
-cli_src    := $(filter-out $(tool_src),$(wildcard tools/*/*.c))
+cli_src    := $(filter-out $(tool_src) tools/nbdkit/%,$(wildcard tools/*/*.c))
+# The plugin for nbdkit is built where nbdkit's header is.
+plugin_src := $(wildcard tools/nbdkit/*.c)
 cli_hdr    := $(wildcard tools/*/*.h)
 unit_src   := $(wildcard tests/unit/*/test_*.c)
 # Helpers shared by C tests (fault and recording images, store maker, ...).
@@ -112,7 +116,8 @@ shared_lib := $(B)/libcow.so.$(SOVERSION)
 cli_lib    := $(B)/tools/shared.a
 statics    := $(B)/static/snapmerge $(B)/static/snapcheck
 shared_file := libcow.so.$(VERSION)
-product    := $(lib_src) $(lib_hdr) $(tool_src) $(cli_src) $(cli_hdr)
+plugin     := $(if $(has_nbdkit),$(B)/nbdkit-snapshot-plugin.so)
+product    := $(lib_src) $(lib_hdr) $(tool_src) $(cli_src) $(cli_hdr) $(plugin_src)
 c_files    := $(wildcard include/*.h) $(product) $(sort $(shell find tests -name '*.[ch]'))
 scripts    := $(wildcard .ci/run tests/*.sh tests/*.bash tests/*/*.sh completions/*.bash)
 
@@ -120,7 +125,8 @@ scripts    := $(wildcard .ci/run tests/*.sh tests/*.bash tests/*/*.sh completion
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(static_lib) $(shared_lib) $(tools)  ## libraries and tools
+all: $(static_lib) $(shared_lib) $(tools) $(plugin)  ## libraries, tools, and the plugin for nbdkit
+	@$(if $(plugin)$(findstring s,$(firstword -$(MAKEFLAGS))),:,echo 'without the plugin for nbdkit: nbdkit-plugin-dev is not installed')
 
 static: $(statics)  ## snapmerge and snapcheck for an initramfs: no loader, no library
 
@@ -151,6 +157,9 @@ $(tools): $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
 $(statics): $(cli_lib) $(static_lib)
 	$(call quiet,LD)mkdir -p $(@D); $(link) $(if $(pie),-static-pie,-static) -s -Wl,--gc-sections -o $@ $(own_main) $(cli_lib) $(static_lib) \
 		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
+$(plugin): $(plugin_src:%.c=$(B)/%.pic.o) tools/nbdkit/nbdkit_snapshot.map $(if $(SHARED_TOOLS),$(shared_lib),$(pic_obj))
+	$(call quiet,LD)$(link) -shared $(if $(SANITIZE),,-Wl$(comma)--version-script=tools/nbdkit/nbdkit_snapshot.map) -o $@ \
+		$(filter %.pic.o,$^) $(if $(SHARED_TOOLS),-L$(B) -lcow) $(lib_libs) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
 # For LD_PRELOAD: what goes wrong below a tool.
@@ -177,7 +186,7 @@ tests-bin: $(units) $(replays) $(progs) $(inners) $(B)/tests/faults/shim.so
 check-unit: $(units)  ## C tests of the library
 	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
 check-threads:  ## the thread rule of libcow.h, under TSan
-	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/base/test_threads' check-unit
+	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/base/test_threads $$(B)/tests/unit/snapshot/test_stack_threads' check-unit
 check-replay: $(replays)  ## fuzz targets over their kept corpus
 	@for t in $(replays); do n=$$(basename $$t _replay); [ ! -d tests/fuzz/corpus/$$n ] || \
 		$(test_env) $$t tests/fuzz/corpus/$$n || exit 1; done
@@ -203,7 +212,7 @@ lint:  ## formatting, sizes of memory, shell scripts, manual pages
 # File by file, so that what has not changed is not looked at again: the object
 # of the ordinary build knows the headers. -O0: what the optimiser makes of a
 # variable that is not set, or of memory that is not used, gcc no longer sees.
-analyzed := $(patsubst %.c,$(B)/analyze/%,$(lib_src) $(tool_src) $(cli_src))
+analyzed := $(patsubst %.c,$(B)/analyze/%,$(lib_src) $(tool_src) $(cli_src) $(if $(has_nbdkit),$(plugin_src)))
 analyze: $(analyzed:%=%.gcc) $(analyzed:%=%.tidy) $(B)/analyze/cppcheck  ## static analysis: gcc -fanalyzer, clang-tidy (DEPTH=20000), cppcheck
 $(B)/analyze/%.gcc: %.c $(B)/%.o
 	$(call quiet,GCC)mkdir -p $(@D); gcc $(cow_cppflags) $(CPPFLAGS) $(cow_cflags) \
@@ -293,6 +302,7 @@ valgrind: $(units)  ## unit tests under memcheck
 install: all  ## below $(DESTDIR)$(prefix)
 	$(INSTALL) -d $(foreach d,$(bindir) $(libdir)/pkgconfig $(includedir) $(bashcompdir) $(zshcompdir) $(fishcompdir),'$(DESTDIR)$(d)')
 	$(INSTALL) -m755 $(tools) '$(DESTDIR)$(bindir)'
+	$(if $(plugin),$(INSTALL) -D -m644 $(plugin) '$(DESTDIR)$(nbdkitdir)/$(notdir $(plugin))')
 	$(INSTALL) -m644 include/libcow.h '$(DESTDIR)$(includedir)'
 	$(INSTALL) -m644 $(static_lib) '$(DESTDIR)$(libdir)'
 	$(INSTALL) -m644 $(shared_lib) '$(DESTDIR)$(libdir)/$(shared_file)'
@@ -302,7 +312,7 @@ install: all  ## below $(DESTDIR)$(prefix)
 		-e 's|@version@|$(VERSION)|; s|@requires@|$(LIB_PKGS)|' libcow/libcow.pc.in \
 		>'$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
 	chmod 644 '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
-	for m in $(notdir $(wildcard man/*.[0-9])); do \
+	for m in $(notdir $(filter-out $(if $(plugin),,man/nbdkit-snapshot-plugin.1),$(wildcard man/*.[0-9]))); do \
 		to='$(DESTDIR)$(mandir)'/man$${m##*.}/$$m; $(INSTALL) -D -m644 man/$$m "$$to" && \
 		sed -i 's/^\.Os$$/.Os libcow $(VERSION)/' "$$to" || exit 1; done
 	for t in $(tool_names); do \
@@ -312,6 +322,7 @@ install: all  ## below $(DESTDIR)$(prefix)
 
 uninstall:  ## remove what install put there
 	rm -f $(foreach t,$(tool_names),'$(DESTDIR)$(bindir)/$(t)' '$(DESTDIR)$(bashcompdir)/$(t)' '$(DESTDIR)$(fishcompdir)/$(t).fish')
+	rm -f '$(DESTDIR)$(nbdkitdir)/nbdkit-snapshot-plugin.so'
 	rm -f '$(DESTDIR)$(zshcompdir)/_libcow' '$(DESTDIR)$(includedir)/libcow.h' '$(DESTDIR)$(libdir)/pkgconfig/libcow.pc'
 	rm -f '$(DESTDIR)$(libdir)/libcow.a' '$(DESTDIR)$(libdir)'/libcow.so*
 	rm -f $(foreach m,$(notdir $(wildcard man/*.[0-9])),'$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(m)))/$(m)')
@@ -326,7 +337,7 @@ dist:  ## source archive of HEAD (or of TREE=...), in DISTDIR (.)
 	then git archive --prefix=$(archive)/ -o "$$out" $(or $(TREE),HEAD); \
 	else tar --exclude='./build*' --exclude='./*.tar.gz' --transform='s|^\.|$(archive)|' -czf "$$out" .; fi
 
-deb:  ## Debian packages libcow0, libcow-dev, snaptools, below $(B)/deb, without a word of lintian
+deb:  ## Debian packages libcow0, libcow-dev, snaptools, nbdkit-plugin-snapshot, below $(B)/deb, without a word of lintian
 	rm -rf $(B)/deb && mkdir -p $(B)/deb
 	@$(MAKE) --no-print-directory dist DISTDIR=$(B)/deb
 	tar -C $(B)/deb -xzf $(B)/deb/$(archive).tar.gz
@@ -341,4 +352,4 @@ FORCE:
 .PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
 	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

@@ -57,3 +57,18 @@ member() {
 bad_model() {
 	"$COW_SOURCE/tests/aids/bad_model.py" "$@"
 }
+
+# plugin_as_installed DIRECTORY: a nbdkit there that knows the built plugin as
+# "snapshot", as if both were installed.
+plugin_as_installed() {
+	mkdir -p "$1"
+	cat >"$1/nbdkit" <<-END
+		#!/bin/bash
+		for word; do
+			[ "\$word" != snapshot ] || word=$COW_BUILD/nbdkit-snapshot-plugin.so
+			words+=("\$word")
+		done
+		exec $(command -v nbdkit) "\${words[@]}"
+	END
+	chmod +x "$1/nbdkit"
+}

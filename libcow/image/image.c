@@ -140,9 +140,10 @@ int cow_image_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64
 	if (ret || !len_bytes)
 		return ret;
 	ret = image->ops->pread(image, buf, len_bytes, offset_bytes, err);
+	/* Several threads may read a stack (cow_stack_view()). */
 	if (!ret) {
-		image->stats.nr_reads++;
-		image->stats.read_bytes += len_bytes;
+		__atomic_fetch_add(&image->stats.nr_reads, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&image->stats.read_bytes, len_bytes, __ATOMIC_RELAXED);
 	}
 	return image_answer(image, offset_bytes, ret, err);
 }

@@ -102,7 +102,7 @@ static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint
 	struct image_file *file = (struct image_file *)image;
 	int error = EINVAL, ret;
 
-	if (file->has_failed && len_bytes < PAGE_BYTES)
+	if (__atomic_load_n(&file->has_failed, __ATOMIC_RELAXED) && len_bytes < PAGE_BYTES)
 		error = cow_file_pread_direct(file->fd, buf, len_bytes, offset_bytes,
 					      image->logical_block_bytes);
 	if (!error)
@@ -111,7 +111,7 @@ static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint
 		return file_error("read", offset_bytes, error, err);
 	ret = file_pread_cached(image, buf, len_bytes, offset_bytes, err);
 	if (ret == -EIO && image->is_block_device)
-		file->has_failed = true;
+		__atomic_store_n(&file->has_failed, true, __ATOMIC_RELAXED);
 	return ret;
 }
 

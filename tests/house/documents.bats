@@ -5,6 +5,7 @@
 # that is to end with another exit status than 0 says so behind "# exit status".
 # bats file_tags=slow
 bats_require_minimum_version 1.8.0
+load ../common
 
 # Images under the names that the examples use: an ext4 file system, its upgrade
 # on a snapshot (cow.img), layers, a sibling, a damaged store, two exports.
@@ -74,7 +75,9 @@ blocks() {
 }
 
 @test "the examples of the pages do what they say" {
-	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5 libcow-json.5; do
+	plugin_as_installed bin
+	PATH=$PWD/bin:$PATH
+	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5 libcow-json.5 nbdkit-snapshot-plugin.1; do
 		blocks $page
 		try_blocks $page
 	done

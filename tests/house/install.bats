@@ -33,6 +33,7 @@ tree() {
 		echo "./share/fish/vendor_completions.d/$tool.fish"
 	done >want
 	printf './%s\n' include/libcow.h lib/libcow.a lib/libcow.so lib/libcow.so.0 \
+		lib/nbdkit/plugins/nbdkit-snapshot-plugin.so \
 		"lib/libcow.so.$(cow_version)" lib/pkgconfig/libcow.pc share/zsh/site-functions/_libcow >>want
 	for page in "$COW_SOURCE"/man/*.[0-9]; do
 		echo "./share/man/man${page##*.}/${page##*/}"

@@ -37,8 +37,8 @@ version() {
 	diff <(files "$debs"/libcow-*.tar.gz) <(files "$BATS_TEST_TMPDIR"/libcow-*.tar.gz)
 }
 
-@test "three packages hold everything that is installed, each thing once, and nothing else" {
-	for package in libcow0 libcow-dev snaptools; do
+@test "four packages hold everything that is installed, each thing once, and nothing else" {
+	for package in libcow0 libcow-dev snaptools nbdkit-plugin-snapshot; do
 		dpkg-deb -c "$debs/$package"_*.deb | awk '!/^d/ { print $6 }' | grep -v ^./usr/share/doc/
 	done| sed 's/\.gz$//; s|/[a-z0-9_]*-linux-gnu[a-z0-9]*/|/ARCH/|' | sort >have
 	make -s --no-print-directory -C "$COW_SOURCE" install DESTDIR="$BATS_TEST_TMPDIR/d" prefix=/usr \
