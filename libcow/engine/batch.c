@@ -455,6 +455,9 @@ int cow_batch_move(struct batch *batch, struct store_moves *moves, struct cow_er
 	struct cursor at = { .index = 0 };
 	int ret;
 
+	/* of exceptions that are forgotten without a copy there are none */
+	if (!moves->nr_moves)
+		return 0;
 	ret = moves_clone(batch, moves, err);
 	if (ret)
 		return ret;
