@@ -670,7 +670,8 @@ COW_EXPORT void cow_store_args_pair(struct cow_store_args *args, struct cow_role
  * sentence names what it is instead, where that is known);
  * -EBADMSG damaged (id "damaged", force "damaged") or marked invalid (id
  * "invalid", force "invalid"); -EOPNOTSUPP another version; -EINVAL
- * chunk_bytes contradicts the header (id "chunk-size") or a role is missing;
+ * chunk_bytes contradicts the header (id "chunk-size"), a role is missing, or the
+ * format does not record its geometry and args lack a part of it (id "geometry");
  * -ERANGE an exception lies beyond the origin (id "bounds", force "damaged");
  * -EIO, -ENOMEM.
  */

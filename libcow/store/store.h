@@ -247,9 +247,11 @@ COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
 /* The kinds, in the order in which they are probed. */
 extern const struct store_ops cow_store_persistent_ops;
 extern const struct store_ops cow_store_clone_ops;
+extern const struct store_ops cow_store_snaplog_ops;
 /* Their findings. */
 extern const struct problem_table cow_snap_problems;
 extern const struct problem_table cow_clone_problems;
+extern const struct problem_table cow_snaplog_problems;
 
 /* registry.c: by name, or by probing; for engine/. Errors: -EMEDIUMTYPE,
  * -EINVAL no such kind. */
