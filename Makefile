@@ -13,7 +13,7 @@
 #   CHECK_WRAPPER=CMD prefix for every unit test, e.g. valgrind
 
 prefix     ?= /usr/local
-bindir     ?= $(prefix)/sbin
+bindir     ?= $(prefix)/bin
 libdir     ?= $(prefix)/lib
 includedir ?= $(prefix)/include
 nbdkitdir  ?= $(libdir)/nbdkit/plugins
@@ -178,6 +178,9 @@ test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
 	COW_CFLAGS='$(if $(SANITIZE),-fsanitize=$(SANITIZE))$(if $(COVERAGE),--coverage)' CHECK_WRAPPER='$(CHECK_WRAPPER)'
 
 # ---- tests, smallest first; "check" is all of them
+needs:  ## what the tests need of the machine or container, or what is missing
+	@tests/needs.sh
+
 deps:  ## install what build and tests need (Debian: apt-get)
 	@tests/deps.sh
 
@@ -232,7 +235,7 @@ quick: ## what every commit passes
 	@$(MAKE) --no-print-directory WERROR=1 check-fast lint
 	@$(MAKE) --no-print-directory WERROR=1 check-bats BATSFLAGS='--filter-tags !slow,!kernel,!long $(by_file)'
 
-check: deps  ## everything; what .ci/run and the README call
+check: needs deps  ## everything; what .ci/run and the README call
 	@tests/check.sh
 
 kernel: all tests-bin  ## random cases, judged by a real kernel (N=128)
@@ -349,7 +352,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all static deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
+.PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
 	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

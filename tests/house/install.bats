@@ -28,7 +28,7 @@ tree() {
 @test "each thing is where its readers look, and readable by all" {
 	tree "$root" >have
 	for tool in snapcreate snapcheck snapmerge snapdump; do
-		echo "./sbin/$tool"
+		echo "./bin/$tool"
 		echo "./share/bash-completion/completions/$tool"
 		echo "./share/fish/vendor_completions.d/$tool.fish"
 	done >want
@@ -41,7 +41,7 @@ tree() {
 	sort want | diff - have
 	[ -z "$(find "$root" -type f ! -perm -444)" ]
 	for tool in snapcreate snapcheck snapmerge snapdump; do
-		run -0 "$root/sbin/$tool" --version
+		run -0 "$root/bin/$tool" --version
 		[[ $output == *"$(cow_version)"* ]]
 	done
 }
@@ -80,7 +80,7 @@ cow_version() {
 
 @test "each tool needs the libraries that it uses, and no other" {
 	needed() {
-		readelf -dW "$root/sbin/$1" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p' | sort | paste -sd' '
+		readelf -dW "$root/bin/$1" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p' | sort | paste -sd' '
 	}
 	# Of them snapcheck has libarchive for metadata packs, and the static one not.
 	[ "$(needed snapmerge)" = "libblkid libc libjson-c libseccomp libxxhash" ]
@@ -110,7 +110,7 @@ cow_version() {
 	! grep -r "$dest" "$dest" || return 1
 	[ "$(ls "$dest")" = opt ]
 	[ "$(tree "$dest" | wc -l)" -eq "$(tree "$root" | wc -l)" ]
-	touch "$dest/opt/cow/sbin/somebody-elses"
+	touch "$dest/opt/cow/bin/somebody-elses"
 	in_source uninstall DESTDIR="$dest" prefix=/opt/cow libdir=/opt/cow/lib/arch
-	[ "$(tree "$dest")" = ./opt/cow/sbin/somebody-elses ]
+	[ "$(tree "$dest")" = ./opt/cow/bin/somebody-elses ]
 }

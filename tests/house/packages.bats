@@ -53,16 +53,47 @@ version() {
 	in_root() { dpkg --root="$root" --force-depends --force-not-root --log=/dev/null "$@"; }
 	in_root -i "$debs"/libcow0_*.deb "$debs"/libcow-dev_*.deb "$debs"/snaptools_*.deb
 	export LD_LIBRARY_PATH=$(dirname "$root"/usr/lib/*/libcow.so.0)
-	[[ $(ldd "$root/usr/sbin/snapmerge") == *"$LD_LIBRARY_PATH/libcow.so.0"* ]]
+	[[ $(ldd "$root/usr/bin/snapmerge") == *"$LD_LIBRARY_PATH/libcow.so.0"* ]]
 	truncate -s 1M base.img
-	"$root/usr/sbin/snapcreate" -q base.img cow.img
-	run -0 "$root/usr/sbin/snapcheck" base.img cow.img
-	run -0 "$root/usr/sbin/snapmerge" -y base.img cow.img
+	"$root/usr/bin/snapcreate" -q base.img cow.img
+	run -0 "$root/usr/bin/snapcheck" base.img cow.img
+	run -0 "$root/usr/bin/snapmerge" -y base.img cow.img
 	cc -I"$root/usr/include" -o p "$COW_SOURCE/tests/examples/version.c" -L"$LD_LIBRARY_PATH" -lcow
 	[ "$(./p)" = "$(version)" ]
 	[ "$(in_root -s snaptools | sed -n 's/^Version: //p')" = "$(version)" ]
 	in_root -P snaptools libcow-dev libcow0
 	[ -z "$(find "$root/usr" ! -type d 2>/dev/null)" ]
+}
+
+@test "built in another folder, at another time, the packages are the same, byte for byte" {
+	mkdir -p there/deeper
+	tar -C there/deeper -xzf "$debs"/libcow-*.tar.gz
+	find there -exec touch -d "2001-02-03 04:05:06" {} +
+	(
+		cd there/deeper/libcow-* && unset MAKEFLAGS MAKEOVERRIDES MFLAGS && umask 077 &&
+			TZ=Asia/Tokyo LC_ALL=C.UTF-8 DEB_BUILD_OPTIONS="parallel=2 nocheck" dpkg-buildpackage -b -us -uc >log 2>&1
+	) || { tail -20 there/deeper/libcow-*/log; return 1; }
+	for package in "$debs"/*.deb; do
+		cmp "$package" "there/deeper/${package##*/}"
+	done
+	[ "$(find there/deeper -name '*.deb' | wc -l)" = "$(find "$debs" -maxdepth 1 -name '*.deb' | wc -l)" ]
+}
+
+# Unpacked below a folder, found there first: what autopkgtest sees in a machine
+# of its own.
+@test "the tests that the packages bring (autopkgtest) pass with what the packages hold" {
+	root=$BATS_TEST_TMPDIR/root
+	for package in "$debs"/*.deb; do
+		[[ $package == *-dbgsym_* ]] || dpkg-deb -x "$package" "$root"
+	done
+	pc=$(dirname "$root"/usr/lib/*/pkgconfig/libcow.pc)
+	export LD_LIBRARY_PATH=$(dirname "$pc") PATH=$root/usr/bin:$root/usr/sbin:/usr/bin:/bin:/usr/sbin:/sbin
+	[[ $(command -v snapmerge) == "$root"/usr/* ]]
+	cd "$COW_SOURCE"
+	debian/tests/tools
+	PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_PATH=$pc debian/tests/library
+	# Each is named in the list, and those listed are there.
+	diff <(sed -n 's/^Tests: //p' debian/tests/control | sort) <(cd debian/tests && find . -type f ! -name control -printf '%f\n' | sort)
 }
 
 setup() {
