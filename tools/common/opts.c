@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcow/base/units.h"
 #include "tools/common/analyzer.h"
 
 #define MAX_OPTIONS 64
@@ -20,6 +21,7 @@
 #define HELP_COLUMN 30
 #define EXIT_COLUMN 6
 #define HELP_WIDTH 80
+#define NAME_MAX_LETTERS 40
 
 static bool is_optional(const struct opt *opt)
 {
@@ -159,6 +161,76 @@ static const struct opt *find(const struct opts_spec *spec, int answer)
 	return NULL;
 }
 
+/* How many letters two words differ by: those to be added, taken away, changed or
+ * exchanged with their neighbour. Above limit it is some number above limit. */
+static size_t distance(const char *from, const char *to, size_t limit)
+{
+	size_t from_len = strlen(from), to_len = strlen(to);
+	size_t rows[3][NAME_MAX_LETTERS + 1], *before = rows[0], *above = rows[1], *row = rows[2];
+
+	if (from_len > NAME_MAX_LETTERS || to_len > NAME_MAX_LETTERS)
+		return limit + 1;
+	for (size_t j = 0; j <= to_len; j++)
+		above[j] = before[j] = j;
+	for (size_t i = 1; i <= from_len; i++) {
+		size_t *next = before;
+
+		row[0] = i;
+		for (size_t j = 1; j <= to_len; j++) {
+			row[j] = min_u64(min_u64(above[j], row[j - 1]) + 1,
+					 above[j - 1] + (from[i - 1] != to[j - 1]));
+			if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1])
+				row[j] = min_u64(row[j], before[j - 2] + 1);
+		}
+		before = above;
+		above = row;
+		row = next;
+	}
+	return above[to_len];
+}
+
+/* The option that somebody who wrote name may have meant; NULL: none is like it. */
+static const struct opt *nearest(const struct opts_spec *spec, const char *name)
+{
+	const struct opt *best = NULL;
+	/* A third of its letters may be wrong, and at most 3. */
+	size_t limit = min_u64((strlen(name) + 2) / 3, 3), found;
+
+	for (const struct opt *opt = spec->options; opt->long_name; opt++) {
+		if (!opt->help)
+			continue;
+		found = distance(name, opt->long_name, limit);
+		if (found > limit)
+			continue;
+		best = opt;
+		limit = found - !!found;
+	}
+	return best;
+}
+
+/* --NAME or --NAME=VALUE, which getopt_long() does not know. */
+static int refuse_long(const struct opts_spec *spec, const char *word)
+{
+	char name[NAME_MAX_LETTERS + 1], names[HELP_WIDTH] = "";
+	size_t len = strcspn(word + 2, "="), used = 0;
+	const struct opt *meant;
+
+	if (len > NAME_MAX_LETTERS)
+		return cli_usage("unknown option %s", word);
+	memcpy(name, word + 2, len);
+	name[len] = '\0';
+	for (const struct opt *opt = spec->options; opt->long_name; opt++)
+		if (opt->help && !strncmp(opt->long_name, name, len) && used < sizeof(names))
+			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s",
+						 used ? ", " : "", opt->long_name);
+	if (used)
+		return cli_usage("option --%s is short for more than one: %s", name, names);
+	meant = nearest(spec, name);
+	if (meant)
+		return cli_usage("unknown option --%s; did you mean --%s?", name, meant->long_name);
+	return cli_usage("unknown option --%s", name);
+}
+
 static int refuse_option(const struct opts_spec *spec, int answer, char **argv)
 {
 	const struct opt *opt = optopt ? find(spec, optopt) : NULL;
@@ -169,7 +241,7 @@ static int refuse_option(const struct opts_spec *spec, int answer, char **argv)
 		return cli_usage("option --%s takes no argument", opt->long_name);
 	if (optopt)
 		return cli_usage("unknown option -%c", optopt);
-	return cli_usage("unknown or ambiguous option %s", argv[optind - 1]);
+	return refuse_long(spec, argv[optind - 1]);
 }
 
 static int check_operands(const struct opts_spec *spec, int argc, int first, char **argv)

@@ -1,23 +1,33 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * progress.c - prints progress: a bar on a terminal, a line when SIGUSR1 asks;
+ * progress.c - prints progress: a bar that fits the terminal, a line when SIGUSR1 asks;
  * tells a job to stop after a signal.
  */
 #include "tools/common/progress.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "libcow/base/units.h"
 #include "tools/common/size_text.h"
 
 #define FIRST_LINE_SECONDS 1.0
-#define LINE_SECONDS 0.5
+#define BAR_SECONDS 0.5
+/* Lines stay on the screen, or in a log. */
+#define LINE_SECONDS 5.0
+#define SAMPLE_SECONDS 0.5
 /* Before this the rate says nothing yet. */
 #define ESTIMATE_SECONDS 3.0
-#define BAR_CELLS 20
+#define BAR_CELLS_MIN 5
+#define BAR_CELLS_MAX 20
+#define BAR_EDGES 3
+#define LINE_BYTES 256
 
 static double now_seconds(void)
 {
@@ -27,14 +37,36 @@ static double now_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* Of a terminal that can go back in a line. */
+static bool can_draw(void)
+{
+	const char *term = getenv("TERM");
+
+	return cli_stderr_is_terminal() && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* Of the terminal, asked anew for each line: a window changes its size. */
+static size_t columns(void)
+{
+	const char *text = getenv("COLUMNS");
+	unsigned long wanted = text ? strtoul(text, NULL, 10) : 0;
+	struct winsize window;
+
+	if (wanted && wanted <= LINE_BYTES)
+		return wanted;
+	if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &window) && window.ws_col)
+		return window.ws_col;
+	return 80;
+}
+
 void progress_start(struct progress *progress, const char *mode, bool quiet)
 {
 	bool is_always = mode && !strcmp(mode, "always");
 	bool is_never = quiet || (mode && !strcmp(mode, "never"));
 
 	memset(progress, 0, sizeof(*progress));
-	progress->is_bar = cli_stderr_is_terminal();
-	progress->is_shown = is_always || (!is_never && progress->is_bar);
+	progress->is_bar = can_draw();
+	progress->is_shown = is_always || (!is_never && cli_stderr_is_terminal());
 	progress->next_line = now_seconds() + FIRST_LINE_SECONDS;
 }
 
@@ -46,67 +78,126 @@ static unsigned int percent(const struct cow_progress *now)
 	return part >= 99 ? 99 : (unsigned int)part;
 }
 
-static size_t append_estimate(char *to, size_t room, double seconds, double rate,
-			      const struct cow_progress *now)
+/* Bytes in a second, over the last seconds; 0: too early to tell. */
+static double rate_of(const struct progress *progress, const struct cow_progress *now, double time)
 {
-	double left = (double)(now->total_bytes - now->done_bytes) / rate;
+	const struct progress_sample *first = &progress->samples[0];
 
-	if (seconds < ESTIMATE_SECONDS || now->done_bytes > now->total_bytes || left > 1e8)
+	if (!progress->nr_samples || time - first->time < 0.01 ||
+	    now->done_bytes < first->done_bytes)
 		return 0;
-	return (size_t)snprintf(to, room, ", %u:%02u:%02u left", (unsigned int)left / 3600,
-				(unsigned int)left / 60 % 60, (unsigned int)left % 60);
+	return (double)(now->done_bytes - first->done_bytes) / (time - first->time);
 }
 
-static void format_line(const struct progress *progress, const struct cow_progress *now,
-			double time, char *line, size_t room)
+static void sample(struct progress *progress, const struct cow_progress *now, double time)
+{
+	struct progress_sample *samples = progress->samples;
+
+	if (progress->nr_samples && time - samples[progress->nr_samples - 1].time < SAMPLE_SECONDS)
+		return;
+	if (progress->nr_samples == PROGRESS_SAMPLES)
+		memmove(samples, samples + 1, --progress->nr_samples * sizeof(*samples));
+	samples[progress->nr_samples++] = (struct progress_sample){ time, now->done_bytes };
+}
+
+/* What a line says, the most important part first. */
+enum { PART_DONE, PART_RATE, PART_LEFT, NR_PARTS };
+
+static void format_parts(const struct progress *progress, const struct cow_progress *now,
+			 double time, char parts[NR_PARTS][LINE_BYTES])
 {
 	char done[SIZE_TEXT_BYTES], total[SIZE_TEXT_BYTES], rate_text[SIZE_TEXT_BYTES];
-	double seconds = time - progress->phase_start;
-	double rate = seconds > 0.01
-			      ? (double)(now->done_bytes - progress->phase_first_bytes) / seconds
-			      : 0;
-	size_t used = 0;
+	double rate = rate_of(progress, now, time), left;
 
-	if (progress->is_bar && progress->is_shown && now->total_bytes) {
-		unsigned int cells = percent(now) * BAR_CELLS / 100;
-
-		used = (size_t)snprintf(line, room, "[%.*s%*s] ", (int)cells,
-					"####################", (int)(BAR_CELLS - cells), "");
-	}
-	used += (size_t)snprintf(line + used, room - used, "%s %s", now->phase,
-				 size_round(now->done_bytes, done));
+	parts[PART_RATE][0] = parts[PART_LEFT][0] = '\0';
 	if (now->total_bytes)
-		used += (size_t)snprintf(line + used, room - used, " of %s, %u %%",
-					 size_round(now->total_bytes, total), percent(now));
+		snprintf(parts[PART_DONE], LINE_BYTES, "%s %s of %s, %u %%", now->phase,
+			 size_round(now->done_bytes, done), size_round(now->total_bytes, total),
+			 percent(now));
+	else
+		snprintf(parts[PART_DONE], LINE_BYTES, "%s %s", now->phase,
+			 size_round(now->done_bytes, done));
 	if (rate < 1)
 		return;
-	used += (size_t)snprintf(line + used, room - used, ", %s/s",
-				 size_round((uint64_t)rate, rate_text));
-	if (now->total_bytes)
-		append_estimate(line + used, room - used, seconds, rate, now);
+	snprintf(parts[PART_RATE], LINE_BYTES, ", %s/s", size_round((uint64_t)rate, rate_text));
+	left = (double)(now->total_bytes - now->done_bytes) / rate;
+	if (now->total_bytes > now->done_bytes && time - progress->phase_start > ESTIMATE_SECONDS &&
+	    left < 1e8)
+		snprintf(parts[PART_LEFT], LINE_BYTES, ", %u:%02u:%02u left",
+			 (unsigned int)left / 3600, (unsigned int)left / 60 % 60,
+			 (unsigned int)left % 60);
+}
+
+static size_t append(char *line, size_t used, size_t width, const char *text)
+{
+	size_t len = min_u64(strlen(text), width - used);
+
+	memcpy(line + used, text, len);
+	line[used + len] = '\0';
+	return used + len;
+}
+
+static size_t append_bar(char *line, size_t cells, unsigned int percents)
+{
+	size_t done = percents * cells / 100;
+
+	return (size_t)snprintf(line, BAR_CELLS_MAX + BAR_EDGES + 1, "[%.*s%*s] ", (int)done,
+				"####################", (int)(cells - done), "");
+}
+
+/* A bar and as many parts behind it as fit; what does not fit is left out. width is
+ * at most LINE_BYTES - 1. */
+static void format_line(const struct progress *progress, const struct cow_progress *now,
+			double time, size_t width, char line[LINE_BYTES])
+{
+	bool has_bar = progress->is_bar && progress->is_shown && now->total_bytes;
+	char parts[NR_PARTS][LINE_BYTES];
+	size_t used, needed, nr;
+
+	format_parts(progress, now, time, parts);
+	needed = strlen(parts[PART_DONE]) + (has_bar ? BAR_CELLS_MIN + BAR_EDGES : 0);
+	if (has_bar && needed > width) {
+		has_bar = false;
+		needed -= BAR_CELLS_MIN + BAR_EDGES;
+	}
+	for (nr = 1; nr < NR_PARTS && needed + strlen(parts[nr]) <= width; nr++)
+		needed += strlen(parts[nr]);
+	used = has_bar ? append_bar(line, min_u64(BAR_CELLS_MIN + width - needed, BAR_CELLS_MAX),
+				    percent(now))
+		       : 0;
+	for (size_t i = 0; i < nr; i++)
+		used = append(line, used, width, parts[i]);
+}
+
+static void show(struct progress *progress, const struct cow_progress *now, double time,
+		 bool is_asked)
+{
+	bool is_bar = progress->is_bar && !is_asked;
+	size_t width = is_bar ? columns() - 1 : LINE_BYTES - 1;
+	char line[LINE_BYTES];
+
+	format_line(progress, now, time, min_u64(width, LINE_BYTES - 1), line);
+	if (is_bar)
+		cli_status_line(line);
+	else
+		cli_warn("%s", line);
+	progress->next_line = time + (is_bar ? BAR_SECONDS : LINE_SECONDS);
 }
 
 int progress_update(void *user, const struct cow_progress *now)
 {
 	struct progress *progress = user;
 	double time = now_seconds();
-	bool is_due = progress->is_shown && time >= progress->next_line;
 	bool is_asked = cli_wants_line();
-	char line[256];
 
 	if (!progress->phase || strcmp(progress->phase, now->phase)) {
 		progress->phase = now->phase;
 		progress->phase_start = time;
-		progress->phase_first_bytes = now->done_bytes;
+		progress->nr_samples = 0;
 	}
-	if (is_due || is_asked) {
-		format_line(progress, now, time, line, sizeof(line));
-		if (is_asked || !progress->is_bar)
-			cli_warn("%s", line);
-		else
-			cli_status_line(line);
-		progress->next_line = time + LINE_SECONDS;
-	}
+	sample(progress, now, time);
+	if (is_asked || (progress->is_shown && time >= progress->next_line))
+		show(progress, now, time, is_asked);
 	return cli_interrupted();
 }
 

@@ -10,11 +10,19 @@
 
 #include "tools/common/cli.h"
 
+#define PROGRESS_SAMPLES 16
+
 struct progress {
 	bool is_shown, is_bar;
-	const char *phase; /* the times below belong to this one */
-	double phase_start, next_line;
-	uint64_t phase_first_bytes;
+	double next_line;
+	const char *phase; /* what is below belongs to this one */
+	double phase_start;
+	/* How far it was in the last seconds, oldest first: the rate is over them. */
+	size_t nr_samples;
+	struct progress_sample {
+		double time;
+		uint64_t done_bytes;
+	} samples[PROGRESS_SAMPLES];
 };
 
 /* mode: --progress, NULL for "auto". */

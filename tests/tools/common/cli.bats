@@ -69,6 +69,24 @@ setup() {
 	run -16 --separate-stderr snapdump -o out.img a b
 }
 
+@test "a mistyped option is answered with the one that is like it, a short one with those it may be" {
+	run -16 snapcheck --hedr-only c
+	[[ $output == *"unknown option --hedr-only; did you mean --header-only?"* ]]
+	run -16 snapcheck --is-emtpy c
+	[[ $output == *"did you mean --is-empty?"* ]]
+	run -16 snapmerge --syblings=s a b
+	[[ $output == *"unknown option --syblings; did you mean --sibling?"* ]]
+	run -16 snapcheck --he c
+	[[ $output == *"option --he is short for more than one: --header-only, --help"* ]]
+	# Hidden ones are not offered, and what is like none gets no guess.
+	run -16 snapcheck --lng-options c
+	[[ $output != *"did you mean"* ]] || return 1
+	run -16 snapcheck --bogus c
+	[[ $output == "snapcheck: unknown option --bogus (see snapcheck --help)" ]]
+	run -16 snapcheck "--$(printf 'x%.0s' {1..500})" c
+	[[ $output == *"unknown option --xxx"* ]]
+}
+
 # bats test_tags=long
 @test "--json is one object, also after a wrong call and a refusal" {
 	for tool in "${tools[@]}"; do

@@ -7,7 +7,7 @@ bats_require_minimum_version 1.8.0
 
 setup_file() {
 	make -s --no-print-directory -C "$COW_SOURCE" install prefix="$BATS_FILE_TMPDIR/root"
-	export COW_COMPLETIONS=$BATS_FILE_TMPDIR/root/share PATH=$BATS_FILE_TMPDIR/root/sbin:$PATH
+	export COW_COMPLETIONS=$BATS_FILE_TMPDIR/root/share PATH=$BATS_FILE_TMPDIR/root/bin:$PATH
 	"$COW_SOURCE/tests/aids/complete.py" zsh 'snapmerge --ba'
 }
 

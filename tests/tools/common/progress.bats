@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What is drawn while a job runs: on a terminal of any width, and where there is none.
+# bats file_tags=slow
+load ../../common
+
+# A view that takes some seconds, as its reader is slow.
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	head -c 24M /dev/urandom >image
+	truncate -s 32M image
+}
+
+# shown WIDTHS SECONDS [NAME=VALUE...]: a line for each time something was drawn
+shown() {
+	local widths=$1 seconds=$2
+	shift 2
+	env "$@" "$COW_SOURCE/tests/aids/bar.py" "$widths" "$seconds" snapdump --raw -o - image
+}
+
+# fits: no frame of the bar is as wide as the window
+fits() {
+	awk '{ width = $1; sub(/^[0-9]+ /, ""); if (/^snapdump: /) next; n++; if (length($0) >= width) exit bad = 1 }
+		END { exit bad || n < 3 }' <<<"$1"
+}
+
+@test "the bar fits a terminal of 40, 80 and 200 columns, also one that becomes narrower" {
+	for width in 40 80 200 200,40; do
+		shown "$width" 5 TERM=xterm COLUMNS= >"$width" &
+	done
+	shown 200 5 TERM=xterm COLUMNS=40 >by-variable &
+	wait
+	for width in 40 80 200 200,40; do
+		fits "$(cat "$width")"
+		grep -E "^${width##*,} \[#* *\] write [0-9.]+ MiB of 32.0 MiB, [0-9]+ %" "$width"
+	done
+	# The wider, the more is said.
+	grep -E '^80 \[.{20}\] write .* %, [0-9.]+ [KM]iB/s$' 80
+	grep -E '^200 \[.{20}\] write .* %, [0-9.]+ [KM]iB/s, [0-9]+:[0-9]{2}:[0-9]{2} left$' 200
+	! grep '/s' 40 || return 1
+	fits "$(sed 's/^200/40/' by-variable)"
+}
+
+@test "a terminal that cannot go back in a line, and a log, get whole lines" {
+	shown 80 5 TERM=dumb COLUMNS= >dumb &
+	shown 80 5 -u TERM COLUMNS= >unset &
+	snapdump --raw --progress=always -o - image 2>log | (sleep 3; cat >/dev/null) &
+	wait
+	for file in dumb unset; do
+		grep -E '^80 snapdump: write [0-9.]+ MiB of 32.0 MiB, [0-9]+ %, [0-9.]+ [KM]iB/s' "$file"
+		! grep '\[' "$file" || return 1
+		# Not one each half second.
+		[ "$(grep -c 'snapdump: write' "$file")" -le 3 ]
+	done
+	grep -E '^snapdump: write [0-9.]+ MiB of 32.0 MiB, [0-9]+ %' log
+}
