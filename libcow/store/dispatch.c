@@ -47,14 +47,15 @@ void cow_store_args_pair(struct cow_store_args *args, struct cow_role_image role
 int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_store,
 		   struct cow_err *err)
 {
-	const struct store_ops *ops;
+	const struct store_ops *ops = NULL;
 	int ret;
 
 	ret = cow_params_check(args->size, sizeof(*args), args->flags,
 			       COW_STORE_DAMAGED | COW_STORE_INVALID | COW_STORE_STRICT,
 			       "struct cow_store_args", err);
-	if (!ret)
-		ret = cow_store_find_ops(args, &ops, err);
+	if (ret)
+		return ret;
+	ret = cow_store_find_ops(args, &ops, err);
 	if (!ret && args->sibling)
 		ret = check_handles(ops, args->sibling, err);
 	return ret ? ret : ops->open(args, ret_store, err);
