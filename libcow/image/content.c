@@ -34,6 +34,11 @@ static const struct signature containers[] = {
 	{ 0, "\x1f\x8b\x08", 3, "something compressed with gzip" },
 	{ 0, "\x28\xb5\x2f\xfd", 4, "something compressed with zstd" },
 	{ 0, "\xfd\x37zXZ", 5, "something compressed with xz" },
+	/* source: the superblocks of dm-thin, dm-cache, dm-clone and dm-era */
+	{ 32, "\xba\x52\x9c\x01\x00\x00\x00\x00", 8, "the metadata of a thin pool" },
+	{ 32, "\x03\xc4\x18\x00\x00\x00\x00\x00", 8, "the metadata of a dm-cache device" },
+	{ 32, "\x64\x7f\xf2\x8a\x00\x00\x00\x00", 8, "the metadata of a dm-clone device" },
+	{ 32, "\x7b\x07\xc1\x7e\x00\x00\x00\x00", 8, "the metadata of a dm-era device" },
 };
 
 static const struct signature signatures[] = {

@@ -37,12 +37,31 @@ const char *container_doubt(struct cow_image *origin, struct cow_store *store)
 	return !name || cli_forced("content") || (above && !strcmp(above, name)) ? NULL : name;
 }
 
+/* What to do; the first that the name begins with. */
+static const struct {
+	const char *begins, *sentence;
+} advice[] = {
+	{ "something compressed", "its bytes are not those of the disk in it; unpack it first" },
+	{ "an Android", "its bytes are not those of the disk in it; make a raw image of it first "
+			"(simg2img)" },
+	{ "the metadata", "no disk is in it; name the device that it belongs to" },
+	{ "", "its bytes are not those of the disk in it; make a raw image of it first (qemu-img "
+	      "convert -O raw), or export it (qemu-nbd)" },
+};
+
+const char *container_advice(const char *name)
+{
+	size_t i = 0;
+
+	while (strncmp(name, advice[i].begins, strlen(advice[i].begins)))
+		i++;
+	return advice[i].sentence;
+}
+
 static int refuse(const struct cow_image *image, const char *name, struct cow_err *err)
 {
-	return cli_refuse(err, -EPERM, "content", "content",
-			  "%s looks like %s: its bytes are not those of the disk in it; make a raw "
-			  "image of it first",
-			  cow_image_name(image), name);
+	return cli_refuse(err, -EPERM, "content", "content", "%s looks like %s: %s",
+			  cow_image_name(image), name, container_advice(name));
 }
 
 int container_check(struct cow_image *origin, struct cow_store *store, struct cow_err *err)

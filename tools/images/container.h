@@ -18,6 +18,9 @@
  */
 const char *container_doubt(struct cow_image *origin, struct cow_store *store);
 
+/* Why that is none, and what to do: a part of a sentence. */
+const char *container_advice(const char *name);
+
 /* Refuses such an origin. Errors: -EPERM (id "content", force "content"). */
 int container_check(struct cow_image *origin, struct cow_store *store, struct cow_err *err);
 

@@ -15,6 +15,7 @@
 #include "tools/images/bad.h"
 #include "tools/images/window_check.h"
 #include "tools/images/container.h"
+#include "tools/images/fit.h"
 #include "tools/common/cli.h"
 #include "tools/common/text.h"
 
@@ -188,6 +189,8 @@ static int open_all(struct operands *operands, const struct operands_params *par
 	if (!ret)
 		ret = window_check(params->specs[0], operands->origin, operands->layers[0].cow,
 				   operands->layers[0].store, err);
+	if (!ret && operands->nr_layers && !params->may_be_mixture)
+		ret = fit_check(operands->origin, operands->layers[0].store, err);
 	return ret;
 }
 

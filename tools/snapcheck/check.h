@@ -17,6 +17,7 @@ struct check {
 	struct cow_imageset *set;
 	struct cow_image *origin;     /* NULL: not given */
 	const char *container;	      /* the format of the origin, which therefore is none */
+	bool is_foreign;	      /* the origin is one of another snapshot */
 	struct cow_image *cow;	      /* what is looked at: through these, if there are any */
 	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
 	struct cow_report *report;

@@ -13,6 +13,7 @@
 #include "tools/snapcheck/check.h"
 #include "tools/snapcheck/check_empty.h"
 #include "tools/snapcheck/check_list.h"
+#include "tools/snapcheck/check_origin.h"
 #include "tools/snapcheck/check_repair.h"
 #include "tools/snapcheck/check_verify.h"
 #include "tools/common/ask.h"
@@ -73,7 +74,7 @@ static const struct opts_spec spec = {
 		"or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
-	.force_ids = "busy,content,grow,lost,origin,overwrite,volatile",
+	.force_ids = "busy,content,grow,lost,origin,overwrite,uuid,volatile",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
@@ -175,7 +176,8 @@ static struct cow_store_args args_of(const struct check *check, struct cow_role_
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 
 	/* nothing is judged by an origin that is none */
-	cow_store_args_pair(&args, roles, cow, check->container ? NULL : check->origin);
+	cow_store_args_pair(&args, roles, cow,
+			    check->container || check->is_foreign ? NULL : check->origin);
 	args.kind = options.common.type;
 	/* a store without a header is one if the caller says what it looks like */
 	if (!args.kind && (options.chunk_bytes || options.bad.skips))
@@ -219,7 +221,7 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
 	if (ret == -EMEDIUMTYPE && !args.kind)
 		suggest_kind(args, cow);
-	if (check->container) {
+	if (check->container || check->is_foreign) {
 		check->verdict.doubts_origin = true;
 		check->verdict.view_right = check->verdict.merge_right = false;
 	}
@@ -269,6 +271,19 @@ static int check_origin(struct check *check, const char *origin, struct cow_err 
 		check->container = container_doubt(check->origin, store);
 	cow_store_close(store);
 	return ret;
+}
+
+/* Is it the right one? A metadata pack has no data to compare. */
+static int look_at_origin(struct check *check, struct cow_err *err)
+{
+	struct cow_role_image roles[2];
+	struct cow_store_args args;
+
+	if (!check->origin || check->container || check->is_pack || options.header_only ||
+	    options.verify)
+		return 0;
+	args = args_of(check, roles, check->cow);
+	return check_origin_look(check, &args, err);
 }
 
 static int open_images(struct check *check, struct cow_err *err)
@@ -433,8 +448,9 @@ static int conclude(struct check *check, const char *report)
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
 	choose_next(check, is_damaged);
-	return is_damaged || check->repaired.nr_lost || check->container ? CLI_DAMAGE | mended
-									 : done;
+	return is_damaged || check->repaired.nr_lost || check->container || check->is_foreign
+		       ? CLI_DAMAGE | mended
+		       : done;
 }
 
 static int run(struct check *check)
@@ -458,16 +474,17 @@ static int run(struct check *check)
 	if (!ret && check->may_be_pack)
 		ret = unpack(check, &err);
 	if (!ret && check->container)
-		cli_warn("%s looks like %s: its bytes are not those of the disk in it; make a raw "
-			 "image of it first; %s is judged without it, and nothing in it is given "
-			 "up because of it",
+		cli_warn("%s looks like %s: %s; %s is judged without it, and nothing in it is "
+			 "given up because of it",
 			 cow_image_name(check->origin), check->container,
-			 cow_image_name(check->cow));
+			 container_advice(check->container), cow_image_name(check->cow));
 	if (!ret && options.verify)
 		ret = check_verify_read(check, options.verify, &err);
 	if (!ret)
+		ret = look_at_origin(check, &err);
+	if (!ret)
 		ret = look(check, check->cow, &err);
-	if (!ret && check->verdict.doubts_origin && !check->container)
+	if (!ret && check->verdict.doubts_origin && !check->container && !check->is_foreign)
 		cli_warn("%s is too short for this snapshot, or is not its origin; no exception is "
 			 "given up because of that",
 			 cow_image_name(check->origin));

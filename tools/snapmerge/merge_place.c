@@ -13,6 +13,8 @@
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
 #include "tools/images/container.h"
+#include "tools/images/fit.h"
+#include "tools/images/uuid_check.h"
 
 static double seconds_now(void)
 {
@@ -118,7 +120,10 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 	if (!ret && job->info.nr_exceptions && !job->planned.nr_begun && !job->options->take_back)
 		ret = container_check(job->operands.origin, job->operands.layers[0].store, err);
 	if (!ret && !job->planned.nr_begun && !job->options->take_back)
-		ret = merge_check_uuid(&job->operands, job->options->bad.skips, err);
+		ret = fit_check(job->operands.origin, job->operands.layers[0].store, err);
+	if (!ret && !job->planned.nr_begun && !job->options->take_back)
+		ret = uuid_check(job->operands.origin, job->operands.layers[0].cow,
+				 job->operands.layers[0].store, job->options->bad.skips, err);
 	if (ret || !job->planned.nr_begun || !job->undo.path || job->undo.store)
 		return ret;
 	return cli_refuse(err, -EPERM, "other-job", NULL,

@@ -90,10 +90,6 @@ int merge_undo_create(struct merge_undo *undo, const struct operands *operands,
 int merge_undo_publish(struct merge_undo *undo, struct cow_err *err);
 void merge_undo_close(struct merge_undo *undo);
 
-/* merge_uuid.c: does the snapshot show another file system than the origin
- * holds? Refused (id "uuid", force "uuid"). */
-int merge_check_uuid(const struct operands *operands, bool skips, struct cow_err *err);
-
 /* merge_skip.c: may bad sectors be left in place? Errors: -EPERM (id "bad-cow",
  * force "bad-cow"). */
 int merge_check_skip(const struct merge_job *job, struct cow_err *err);

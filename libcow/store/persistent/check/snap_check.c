@@ -373,5 +373,6 @@ int cow_snap_check(const struct cow_store_args *args, const struct cow_check_par
 	verdict->merge_right = verdict->view_right && !check.is_below_blocks;
 	verdict->is_doubtful = check.is_doubtful;
 	verdict->has_older = check.has_older;
+	verdict->merge_begun = check.is_merging;
 	return 0;
 }
