@@ -40,7 +40,9 @@ static void found(struct check *check, enum snaplog_problem problem,
 {
 	const struct cow_problem *row = &cow_snaplog_problem_row(problem)->problem;
 
-	if (row->klass >= COW_CLASS_DAMAGE)
+	if (problem == SNAPLOG_EARLIER_LOG_NOT_FULL)
+		check->is_doubtful = true;
+	else if (row->klass >= COW_CLASS_DAMAGE)
 		check->is_damaged = true;
 	cow_report_add(check->report, row, place, "%s", sentence);
 }
@@ -95,8 +97,6 @@ static int fault_report(void *user, const struct snaplog_fault *fault, struct co
 	char sentence[COW_ERR_MESSAGE_BYTES];
 
 	(void)err;
-	if (fault->problem == SNAPLOG_EARLIER_LOG_NOT_FULL)
-		check->is_doubtful = true;
 	if (fault->problem == SNAPLOG_KEY_BEYOND_SOURCE)
 		check->nr_beyond++;
 	cow_snaplog_fault_say(&check->logs, fault, sentence, sizeof(sentence));

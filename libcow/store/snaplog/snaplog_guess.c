@@ -165,7 +165,9 @@ static int reading_try(struct snaplog_logs *logs, const struct snaplog_geometry 
 	readings->nr_tried++;
 	ret = trial_run(&trial, err);
 	if (trial.reading.nr_entries || trial.reading.nr_impossible)
-		readings->is_empty = false;
+		readings->nr_with_bits++;
+	else if (!trial.is_hopeless)
+		readings->nr_empty++;
 	return ret || !makes_sense(&trial) ? ret : reading_keep(readings, &trial.reading, err);
 }
 
@@ -217,7 +219,7 @@ int cow_snaplog_guess(struct snaplog_logs *logs, const struct snaplog_geometry *
 		      uint32_t given, const struct cow_callbacks *callbacks,
 		      struct snaplog_readings *ret_readings, struct cow_err *err)
 {
-	struct snaplog_readings readings = { .is_empty = true };
+	struct snaplog_readings readings = { .nr_tried = 0 };
 	struct snaplog_geometry tried = *geometry;
 	int ret = 0;
 
@@ -233,6 +235,7 @@ int cow_snaplog_guess(struct snaplog_logs *logs, const struct snaplog_geometry *
 				ret = counts_try(logs, &tried, given, &readings, err);
 			}
 	}
+	readings.is_empty = readings.nr_empty && !readings.nr_with_bits;
 	if (ret)
 		free(readings.readings);
 	else

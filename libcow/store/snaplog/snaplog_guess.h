@@ -29,8 +29,8 @@ struct snaplog_reading {
 struct snaplog_readings {
 	struct snaplog_reading *readings; /* different snapshots, the best first */
 	size_t nr, capacity;
-	uint64_t nr_tried;
-	bool is_empty; /* in no geometry a bit is set */
+	uint64_t nr_tried, nr_empty, nr_with_bits;
+	bool is_empty; /* in no geometry for which the logs are long enough a bit is set */
 };
 
 /*

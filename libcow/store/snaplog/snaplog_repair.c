@@ -145,7 +145,8 @@ static void losses_say(struct repair *repair)
 	const struct snaplog_geometry *geometry = &repair->logs.geometry;
 	struct cow_repair_result *result = repair->result;
 
-	qsort(repair->faults, repair->nr_faults, sizeof(*repair->faults), key_compare);
+	if (repair->nr_faults)
+		qsort(repair->faults, repair->nr_faults, sizeof(*repair->faults), key_compare);
 	for (size_t i = 0; i < repair->nr_faults; i++) {
 		const struct snaplog_fault *fault = &repair->faults[i];
 		uint64_t at = fault->key / geometry->keys_per_block * geometry->block_bytes;

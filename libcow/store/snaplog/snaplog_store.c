@@ -195,8 +195,10 @@ static int fault_at_open(void *user, const struct snaplog_fault *fault, struct c
 	const struct opening *opening = (const struct opening *)user;
 	struct snaplog_store *p = opening->p;
 
-	if (fault->problem == SNAPLOG_EARLIER_LOG_NOT_FULL && opening->flags & COW_STORE_STRICT)
-		return fault_refuse(p, fault, "doubtful", err);
+	/* a doubt: what is there can be read, and more may be missing */
+	if (fault->problem == SNAPLOG_EARLIER_LOG_NOT_FULL)
+		return opening->flags & COW_STORE_STRICT ? fault_refuse(p, fault, "doubtful", err)
+							 : 0;
 	if (cow_snaplog_problem_row(fault->problem)->problem.klass < COW_CLASS_DAMAGE)
 		return 0;
 	p->store.is_damaged = true;
