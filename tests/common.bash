@@ -72,3 +72,22 @@ plugin_as_installed() {
 	END
 	chmod +x "$1/nbdkit"
 }
+
+# disks NAME: the disks of a fixture with LVM, in the current directory.
+disks() {
+	local packed file
+	for packed in "$COW_FIXTURES/lvm/$1"/disk*.img.xz; do
+		file=${packed##*/}
+		xz -dc "$packed" >"${file%.xz}"
+	done
+}
+
+# kernel_sha NAME LV: what the kernel read of a volume there.
+kernel_sha() {
+	awk -v lv="$2" '$1 == lv { print $2 }' "$COW_FIXTURES/lvm/$1/kernel.txt"
+}
+
+# lvm_text WHAT...: shows or changes the text of LVM on an image.
+lvm_text() {
+	"$COW_SOURCE/tests/aids/lvm_text.py" "$@"
+}

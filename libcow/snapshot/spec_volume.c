@@ -29,6 +29,18 @@ int cow_spec_part_open(struct cow_spec_opening *opening, const struct cow_spec_t
 	return ret;
 }
 
+/* A disk is held by what LVM has activated on it, maybe just now and by itself. */
+static void held_explain(const struct cow_spec_tree *tree, struct cow_err *err)
+{
+	size_t len = err ? strlen(err->message) : 0;
+
+	if (!err || strcmp(err->id, "held"))
+		return;
+	snprintf(err->message + len, sizeof(err->message) - len,
+		 "; where LVM has activated the volume group: vgchange -an %.*s",
+		 (int)strcspn(tree->text, "/"), tree->text);
+}
+
 /* The volume groups on the images of a specification, and the LV that it names. */
 static int lvm_look(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
 		    struct cow_lvm **ret_lvm, const struct cow_lv **ret_lv, struct cow_err *err)
@@ -41,6 +53,8 @@ static int lvm_look(struct cow_spec_opening *opening, const struct cow_spec_tree
 
 	for (size_t i = 0; !ret && i < tree->nr_parts; i++)
 		ret = cow_spec_open_inner(opening, tree->parts[i].image, &disks[i], err);
+	if (ret == -EBUSY)
+		held_explain(tree, err);
 	if (!ret)
 		ret = cow_lvm_open(disks, tree->nr_parts, &lvm, err);
 	if (!ret)

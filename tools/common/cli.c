@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/common/analyzer.h"
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
 #include "tools/common/outputs.h"
@@ -27,6 +28,8 @@ static struct {
 	const struct opts_spec *spec;
 	int argc, first_operand;
 	char **argv;
+	char **operands; /* instead of those in argv; NULL: those */
+	int nr_operands;
 	bool is_finished;		/* the end of the program is ours */
 	bool has_written;		/* see cli_wrote() */
 	bool line_is_open;		/* a status line stands on the terminal */
@@ -383,12 +386,47 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 
 int cli_nr_operands(void)
 {
-	return cli.argc - cli.first_operand;
+	return cli.operands ? cli.nr_operands : cli.argc - cli.first_operand;
 }
 
 char *const *cli_operands(void)
 {
-	return cli.argv + cli.first_operand;
+	return cli.operands ? cli.operands : cli.argv + cli.first_operand;
+}
+
+static void operands_free(char **operands, int nr_operands)
+{
+	for (int i = 0; i < nr_operands; i++)
+		free(operands[i]);
+	free(operands);
+}
+
+/* What is copied lies in the list then. */
+ANALYZER_KEPT_BEGIN
+static bool operands_copy(char **copies, const char *const *words, int nr_words)
+{
+	for (int i = 0; i < nr_words; i++) {
+		copies[i] = strdup(words[i]);
+		if (!copies[i])
+			return false;
+	}
+	return true;
+}
+ANALYZER_KEPT_END
+
+int cli_replace_operands(const char *const *words, int nr_words, struct cow_err *err)
+{
+	/* bounded: by argc */
+	char **copies = calloc((size_t)nr_words + 1, sizeof(*copies));
+
+	if (!copies || !operands_copy(copies, words, nr_words)) {
+		operands_free(copies, copies ? nr_words : 0);
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the operands");
+	}
+	operands_free(cli.operands, cli.nr_operands);
+	cli.operands = copies;
+	cli.nr_operands = nr_words;
+	return 0;
 }
 
 const struct opt_list *cli_images(void)
@@ -476,13 +514,18 @@ void cli_next_again(void)
 /* With --origin=ORIGIN there is only one operand, and no option matters. */
 static const char *swapped_word(int i, const char *a, const char *b)
 {
+	const char *word;
+
 	if (cli_nr_operands() < 2)
 		return i == 1 ? b : i == 2 ? a : NULL;
-	if (i < cli.first_operand || i == cli.argc)
+	if (i < cli.first_operand)
 		return cli.argv[i];
-	if (!strcmp(cli.argv[i], a))
+	if (i - cli.first_operand == cli_nr_operands())
+		return NULL;
+	word = cli_operands()[i - cli.first_operand];
+	if (!strcmp(word, a))
 		return b;
-	return strcmp(cli.argv[i], b) ? cli.argv[i] : a;
+	return strcmp(word, b) ? word : a;
 }
 
 char *cli_line_swapped(const char *a, const char *b)
@@ -542,6 +585,9 @@ int cli_finish(int status)
 	json_put_u64(json_root(), "exit", (uint64_t)status);
 	json_put_bool(json_root(), "done",
 		      !(status & (CLI_FAILED | CLI_USAGE | CLI_INTERRUPTED | CLI_REFUSED)));
+	operands_free(cli.operands, cli.nr_operands);
+	cli.operands = NULL;
+	cli.nr_operands = 0;
 	code = json_write(&err);
 	if (code && code != -EPIPE)
 		cli_warn("--json: %s", err.message);

@@ -47,6 +47,8 @@ int cli_finish(int status);
 /* The words after the options. */
 int cli_nr_operands(void);
 char *const *cli_operands(void);
+/* Others from now on: those that a word stands for. They are copied. Errors: -ENOMEM. */
+int cli_replace_operands(const char *const *words, int nr_words, struct cow_err *err);
 
 /* What --image defined, NAME=IMAGE each. */
 const struct opt_list *cli_images(void);

@@ -21,6 +21,7 @@
 #include "tools/common/json.h"
 #include "tools/images/container.h"
 #include "tools/images/operands.h"
+#include "tools/images/volumes.h"
 #include "tools/images/window_check.h"
 #include "tools/common/opts.h"
 #include "tools/common/progress.h"
@@ -559,6 +560,7 @@ static int options_check(void)
 int main(int argc, char **argv)
 {
 	struct check check = { .verdict = COW_VERDICT_INIT, .repaired = COW_REPAIR_RESULT_INIT };
+	struct cow_err err = COW_ERR_INIT;
 	bool is_ended;
 	int status;
 
@@ -566,6 +568,9 @@ int main(int argc, char **argv)
 	if (is_ended)
 		return cli_finish(status);
 	status = options_check();
+	if (status == CLI_DONE && !options.is_list &&
+	    volumes_complete(&options.origin, VOLUMES_ALONE, &err))
+		status = cli_fail(&err);
 	if (status == CLI_DONE)
 		status = options.is_list ? check_list_run() : run(&check);
 	return cli_finish(status);

@@ -16,6 +16,7 @@
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
 #include "tools/common/size_text.h"
+#include "tools/images/volumes.h"
 #include "tools/tar/tar.h"
 
 static struct options {
@@ -266,12 +267,15 @@ static int run(struct dump *dump)
 int main(int argc, char **argv)
 {
 	struct dump dump = { 0 };
+	struct cow_err err = COW_ERR_INIT;
 	bool is_ended;
 	int status;
 
 	status = cli_start(&spec, argc, argv, &is_ended);
 	if (is_ended)
 		return cli_finish(status);
+	if (volumes_complete(NULL, options.metadata ? VOLUMES_ALONE : VOLUMES_SHOWS, &err))
+		return cli_finish(cli_fail(&err));
 	status = check_options(&dump);
 	if (status == CLI_DONE)
 		status = run(&dump);

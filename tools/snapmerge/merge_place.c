@@ -172,11 +172,10 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	if (ret)
 		return ret;
 	cow_store_get_info(job->operands.layers[0].store, &job->info);
-	if (!options->take_back)
-		ret = merge_lvm_check(job, err);
+	ret = merge_lvm_check(job, err);
 	if (!ret)
-		ret = merge_siblings_open(&job->kept, &options->siblings, &job->operands,
-					  will_write, err);
+		ret = merge_siblings_open(&job->kept, &job->siblings, &job->operands, will_write,
+					  err);
 	if (!ret)
 		ret = merge_siblings_open(&job->dropped, &options->dropped, &job->operands,
 					  will_write, err);
@@ -209,6 +208,7 @@ int merge_in_place(const struct merge_options *options)
 	merge_undo_close(&job.undo);
 	merge_siblings_close(&job.dropped);
 	merge_siblings_close(&job.kept);
+	merge_lvm_close(&job);
 	if (job.operands.set)
 		operands_close(&job.operands);
 	return status;

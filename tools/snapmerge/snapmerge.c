@@ -22,6 +22,8 @@ static const struct opt option_table[] = {
 	  &options.output, NULL },
 	{ 0, "sibling", "COW2", "keep this other snapshot of ORIGIN true (repeatable)", OPT_LIST,
 	  &options.siblings, NULL },
+	{ 0, "all-siblings", NULL, "the same for all others that LVM knows", OPT_FLAG,
+	  &options.all_siblings, NULL },
 	{ 0, "drop-sibling", "COW2", "mark this other snapshot invalid first (repeatable)",
 	  OPT_LIST, &options.dropped, NULL },
 	{ 0, "save-undo", "FILE", "first save what will be overwritten", OPT_TEXT,
@@ -48,7 +50,7 @@ static const struct opt option_table[] = {
 
 static struct opts_spec spec = {
 	.tool = "snapmerge",
-	.operands = "ORIGIN COW...",
+	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV",
 	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
 		   "stopped or cut off at any time: the same command continues.",
 	.notes =
@@ -57,21 +59,23 @@ static struct opts_spec spec = {
 	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
 	.options = option_table,
 	.common = &options.common,
-	.min_operands = 2,
+	.min_operands = 1,
 	.max_operands = 0,
 };
 
 static int check_options(void)
 {
 	bool treats_cow = options.discard || options.scrub;
-	bool has_side = options.siblings.nr_words || options.dropped.nr_words ||
-			options.save_undo || options.keep || treats_cow;
+	bool has_siblings = options.siblings.nr_words || options.all_siblings;
+	bool has_side = has_siblings || options.dropped.nr_words || options.save_undo ||
+			options.keep || treats_cow;
 
 	if (options.batch_bytes < BATCH_BYTES_MIN)
 		return cli_usage("--batch: at least 1M");
 	if (options.output && (has_side || options.take_back))
-		return cli_usage("-o leaves everything else alone: no --sibling, --drop-sibling, "
-				 "--save-undo, --take-back, --keep, --discard or --scrub with it");
+		return cli_usage("-o leaves everything else alone: no --sibling, --all-siblings, "
+				 "--drop-sibling, --save-undo, --take-back, --keep, --discard or "
+				 "--scrub with it");
 	if (options.keep && treats_cow)
 		return cli_usage("--keep: what is kept can be neither discarded nor scrubbed");
 	if (options.take_back && (options.save_undo || options.keep))
@@ -80,18 +84,37 @@ static int check_options(void)
 		return cli_usage("--bad-list goes with --skip-unreadable and one COW image");
 	if (options.take_back && (options.bad.skips || options.bad.maps.nr_words))
 		return cli_usage("--take-back: no --skip-unreadable or --bad-blocks with it");
-	if (options.bad.skips && (options.siblings.nr_words || options.save_undo || treats_cow))
+	if (options.bad.skips && (has_siblings || options.save_undo || treats_cow))
 		return cli_usage("--skip-unreadable only reads COW until the end: no --sibling, "
-				 "--save-undo, --discard or --scrub with it; -o NEW leaves "
-				 "everything as it is");
+				 "--all-siblings, --save-undo, --discard or --scrub with it; -o "
+				 "NEW leaves everything as it is");
 	if (options.bad.skips && merge_reflink(&options) == COW_REFLINK_ALWAYS)
 		return cli_usage("--reflink=always: what is shared is not read, bad sectors "
 				 "neither; not with --skip-unreadable");
+	if (options.all_siblings && !volumes_is_lv(cli_operands()[0]) &&
+	    !volumes_is_lv(cli_operands()[1]))
+		return cli_usage(
+			"--all-siblings: only LVM knows all snapshots of an origin; name COW "
+			"as lvm:IMAGE,...:VG/LV");
 	if (!options.output && cli_nr_operands() > 2)
 		return cli_usage(
 			"several COW images are layers of a stack, which is merged with -o "
 			"NEW; another snapshot of ORIGIN is named with --sibling");
 	return bad_check_usage(&options.bad, cli_nr_operands() - 1);
+}
+
+/* A snapshot of LVM alone stands for its origin, too. */
+static int complete_operands(void)
+{
+	struct cow_err err = COW_ERR_INIT;
+
+	if (volumes_complete(NULL, 0, &err))
+		return cli_fail(&err);
+	return cli_nr_operands() < 2
+		       ? cli_usage(
+				 "ORIGIN and COW expected; alone, only a snapshot of LVM knows its "
+				 "origin: lvm:IMAGE,...:VG/LV")
+		       : CLI_DONE;
 }
 
 /* --long-options lists them all; a run takes those of its job. */
@@ -115,7 +138,9 @@ int main(int argc, char **argv)
 	if (is_ended)
 		return cli_finish(status);
 	set_force_ids();
-	status = check_options();
+	status = complete_operands();
+	if (status == CLI_DONE)
+		status = check_options();
 	if (status == CLI_DONE)
 		status = options.output ? merge_to_output(&options) : merge_in_place(&options);
 	return cli_finish(status);

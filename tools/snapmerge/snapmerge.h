@@ -11,6 +11,7 @@
 #include "tools/images/bad.h"
 #include "tools/common/cli.h"
 #include "tools/images/operands.h"
+#include "tools/images/volumes.h"
 #include "tools/common/opts.h"
 
 struct merge_options {
@@ -20,7 +21,7 @@ struct merge_options {
 	const char *save_undo; /* NULL: none */
 	const char *reflink;
 	struct opt_list siblings, dropped;
-	bool keep, take_back, sparse, discard, scrub;
+	bool keep, take_back, sparse, discard, scrub, all_siblings;
 	struct bad_options bad;
 };
 
@@ -53,7 +54,10 @@ struct merge_job {
 	struct bad_words skipped;
 	struct bad_list bad_list;
 	/* LVM's metadata were asked: they name all snapshots of the origin. */
-	bool knows_siblings, is_lvm_snapshot, is_lvm_merging;
+	bool knows_siblings, is_lvm_merging;
+	char lvm_name[300]; /* "VG/LV" of COW; "": it is no snapshot that LVM knows */
+	struct volumes_list snapshots;
+	struct opt_list siblings; /* those that are to be kept true: all of them, maybe */
 };
 
 /* What the command line asks for; each returns the exit status. */
@@ -65,9 +69,10 @@ void merge_bad_params(const struct merge_options *options, struct operands_param
 /* COW_REFLINK_* of a word of --reflink. */
 int merge_reflink(const struct merge_options *options);
 
-/* merge_lvm.c: refuses an origin that LVM does not name as that of COW, and other
- * snapshots of it that no option names; and says what LVM does next. */
+/* merge_lvm.c: fills in the siblings; refuses other snapshots of the origin that no
+ * option names, and one that LVM merges; and says what LVM does next. */
 int merge_lvm_check(struct merge_job *job, struct cow_err *err);
+void merge_lvm_close(struct merge_job *job);
 void merge_lvm_say_next(const struct merge_job *job);
 
 /* merge_siblings.c. After a failure of open, close is to be called too. */

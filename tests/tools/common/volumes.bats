@@ -8,20 +8,6 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-# disks NAME: unpacks them here.
-disks() {
-	local packed file
-	for packed in "$COW_FIXTURES/lvm/$1"/disk*.img.xz; do
-		file=${packed##*/}
-		xz -dc "$packed" >"${file%.xz}"
-	done
-}
-
-# kernel_sha NAME LV: what the kernel read.
-kernel_sha() {
-	awk -v lv="$2" '$1 == lv { print $2 }' "$COW_FIXTURES/lvm/$1/kernel.txt"
-}
-
 # view_sha ORIGIN COW
 view_sha() {
 	snapdump -q --raw -o - "$1" "$2" | sha256sum | cut -d' ' -f1
