@@ -30,6 +30,7 @@ setup_file() {
 	snapdump -q --delta -o mon.tar base.img layer1.img
 	snapdump -q --delta -o tue.tar mid.img layer2.img
 	cp mon.tar delta.tar
+	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk.img
 	rm -r tree mid.img
 }
 
@@ -77,22 +78,39 @@ blocks() {
 @test "the examples of the pages do what they say" {
 	plugin_as_installed bin
 	PATH=$PWD/bin:$PATH
-	for page in snapcreate.8 snapcheck.8 snapdump.8 libcow-delta.5 libcow-json.5 nbdkit-snapshot-plugin.1; do
+	for page in snapcreate.8 snapcheck.8 snapdump.8 snapimage.7 libcow-delta.5 libcow-json.5 nbdkit-snapshot-plugin.1; do
 		blocks $page
 		try_blocks $page
 	done
 }
 
-@test "the examples of snapmerge's page do what they say; the one with LVM is the README's, which a kernel runs" {
+@test "the examples of snapmerge's page do what they say; those with LVM a kernel runs" {
 	blocks snapmerge.8
-	for block in dmsetup.remove.vg-snap.vg-root:"Roll back an upgrade" lvremove:"the snapshot can be removed"; do
-		lvm=$(grep -l "${block%%:*}" snapmerge.8-*)
-		"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "${block#*:}" | diff "$lvm" -
+	for block in "Nothing may be active" "After the next boot"; do
+		"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "$block" >readme
+		lvm=$(for file in snapmerge.8-*; do ! cmp -s readme "$file" || echo "$file"; done)
 		rm "$lvm"
 	done
+	# kernel.bats takes these from the page.
+	rm "$(grep -l 'dmsetup remove vg-snap vg-root' snapmerge.8-*)" "$(grep -l 'dmsetup remove vg-snap-cow' snapmerge.8-*)"
+	! grep -l vgchange snapmerge.8-* || return 1
 	try_blocks snapmerge.8
 	cmp "$stock/origin.img" in-snapmerge.8-2/origin.img
 	cmp "$stock/changed.img" in-snapmerge.8-4/flat.img
+}
+
+@test "the README's story of a disk image does what it says" {
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "A disk image of a dead server" >disk-1
+	[ "$(wc -l <disk-1)" -eq 4 ]
+	mkdir in-disk-1 && cd in-disk-1
+	cp --sparse=always "$stock/disk.img" .
+	chmod a-w disk.img
+	head -3 ../disk-1 >look
+	paste_block look
+	chmod u+w disk.img
+	paste_block ../disk-1
+	snapdump -q --raw -o root.img window:0+10M:lvm:disk.img:vg0/base
+	[ "$(sha256sum <root.img | cut -d' ' -f1)" = "$(awk '$1 == "vg0/snap" { print $2 }' "$COW_FIXTURES/lvm/mbr-logical/kernel.txt")" ]
 }
 
 @test "the README's other stories do what they say" {

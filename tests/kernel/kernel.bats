@@ -23,22 +23,38 @@ setup() {
 	env -u HOME "$lab/run.py" --count 1
 }
 
-@test "LVM: an upgrade is rolled back from rescue media; a damaged or unfinished one keeps its snapshot" {
+# no_way_past FILE: pasted into a shell that goes on after a failure, nothing follows one.
+no_way_past() {
+	[ "$(sed '$d' "$1" | grep -vc ' &&$')" = 0 ]
+	! grep ' &&$' <<<"$(tail -1 "$1")" || return 1
+}
+
+@test "LVM: an upgrade is rolled back between active volumes; a damaged or unfinished one keeps its snapshot" {
 	mkdir "$TMPDIR/job"
 	echo "$COW_BUILD" >"$TMPDIR/job/path"
-	for block in merge:"Roll back an upgrade" remove:"the snapshot can be removed"; do
-		"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "${block#*:}" >"$TMPDIR/job/${block%%:*}"
-	done
+	"$COW_SOURCE/tests/house/pages.py" examples "$COW_SOURCE/man/snapmerge.8" "$TMPDIR/example"
+	cp "$(grep -l 'dmsetup remove vg-snap vg-root' "$TMPDIR"/example-*)" "$TMPDIR/job/merge"
+	cp "$(grep -l 'dmsetup remove vg-snap-cow vg-root-real' "$TMPDIR"/example-*)" "$TMPDIR/job/remove"
 	grep -q 'snapmerge -y /dev/mapper/vg-root-real' "$TMPDIR/job/merge"
 	[ "$(head -1 "$TMPDIR/job/remove")" = "snapcheck --is-empty /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow &&" ]
-	# Pasted into a shell that goes on after a failure, nothing follows one.
-	for block in merge remove; do
-		[ "$(sed '$d' "$TMPDIR/job/$block" | grep -vc ' &&$')" = 0 ]
-		! grep ' &&$' <<<"$(tail -1 "$TMPDIR/job/$block")" || return 1
-	done
+	no_way_past "$TMPDIR/job/merge"
+	no_way_past "$TMPDIR/job/remove"
 	! grep lvremove "$TMPDIR/job/merge" || return 1
 	truncate -s 128M "$TMPDIR/disk"
 	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm.sh" "$TMPDIR/job" "$TMPDIR/disk"
+}
+
+@test "LVM: snapshots are merged by their names, and LVM goes on: activated in between, scheduled by LVM, two of them" {
+	mkdir "$TMPDIR/job"
+	echo "$COW_BUILD" >"$TMPDIR/job/path"
+	for block in list:"Roll back an upgrade" merge:"Nothing may be active" remove:"After the next boot"; do
+		"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "${block#*:}" >"$TMPDIR/job/${block%%:*}"
+		no_way_past "$TMPDIR/job/${block%%:*}"
+	done
+	[ "$(cat "$TMPDIR/job/list")" = "snapcheck --list /dev/sda3" ]
+	grep -q '^snapmerge -y lvm:/dev/sda3:vg/snap$' "$TMPDIR/job/merge"
+	truncate -s 128M "$TMPDIR/disk0" "$TMPDIR/disk1" "$TMPDIR/disk2"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_offline.sh" "$TMPDIR/job" "$TMPDIR"/disk[012]
 }
 
 @test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {

@@ -3,7 +3,7 @@
 # Copyright (C) 2026 the libcow authors
 # Inside the user-mode kernel: an upgrade is rolled back from rescue media, the
 # way LVM is used today. $1 is a work directory that holds "path" (where our
-# tools are), "merge" and "remove" (the README's own words for it); the disk is
+# tools are), "merge" and "remove" (the words of snapmerge's page for it); the disk is
 # /dev/ubdb.
 set -eux
 dir=$1
@@ -134,9 +134,8 @@ scheduled() {
 	dmsetup mknodes
 	snapmerge -y /dev/mapper/vg-root-real /dev/mapper/vg-snap-cow
 	dmsetup remove vg-snap-cow vg-root-real
-	sed "s/ -ay/ -ay --poll n/" "$dir/merge" >"$dir/merge-no-poll"
 	sed "s/ -ay/ -ay --poll n/" "$dir/remove" >"$dir/remove-no-poll"
-	sh -eux "$dir/merge-no-poll"
+	sh -eux "$dir/merge"
 	status=0
 	sh -eux "$dir/remove-no-poll" || status=$?
 	[ "$status" != 0 ]
