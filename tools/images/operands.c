@@ -146,6 +146,8 @@ static int open_stack(struct operands *operands, const struct operands_params *p
 	stack.cows = (const char *const *)params->specs + 1;
 	stack.nr_cows = params->nr_specs - 1;
 	stack.kind = params->kind;
+	stack.partition = params->partition;
+	stack.volume = params->volume;
 	stack.callbacks = params->callbacks;
 	stack.user = (void *)params;
 	stack.question = on_question;

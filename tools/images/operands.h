@@ -33,6 +33,9 @@ struct operands_params {
 	/* The origin may hold half of a merge: the caller asks container_check(). */
 	bool may_be_mixture;
 	const char *kind; /* of the stores; NULL: probe */
+	/* Inside the view; 0 and NULL: all of it. */
+	uint64_t partition;
+	const char *volume;
 	/* Maps of ddrescue, one for each COW image, or none. */
 	const char *const *bad_maps;
 	size_t nr_bad_maps;

@@ -124,8 +124,8 @@ int window_check(const char *spec, struct cow_image *origin, struct cow_image *c
 	     (window.is_touched && !is_same(window.content, content))))
 		ret = cli_refuse(err, -EPERM, "origin", "origin",
 				 "%s seems to be the snapshot of %s as a whole, not of the part "
-				 "%s: name the whole as the origin, write the view to a file "
-				 "(snapdump --raw) and name the part of that file",
+				 "%s: name the whole as the origin; snapdump --partition=N takes "
+				 "a part of the view",
 				 cow_image_name(cow), path, spec);
 	free(path);
 	return ret;

@@ -26,7 +26,11 @@ struct dump {
 	const char *path;	     /* --path; NULL: all files */
 	const char *const *excludes; /* --exclude */
 	size_t nr_excludes;
-	const char *against;		/* --against; NULL: the origin */
+	const char *against;	       /* --against; NULL: the origin */
+	uint64_t partition;	       /* --partition; 0: the whole view */
+	const char *volume;	       /* --volume; NULL: the whole, or the partition */
+	struct cow_imageset *part_set; /* the same part of the origin, for --delta; else NULL */
+	struct cow_image *part;
 	struct cow_callbacks callbacks; /* of the progress */
 	/* Filled in, for the last line and the JSON object. */
 	uint64_t data_bytes; /* not holes */
@@ -34,6 +38,12 @@ struct dump {
 	uint64_t nr_damaged;	/* files left out or doubtful: exit status 4 */
 	uint64_t skipped_bytes; /* unreadable in the first pass */
 };
+
+/* dump_part.c: opens that part of the origin. After a failure, close is to be called
+ * too. Errors: -EPERM (id "size") it is no part of the same length; as
+ * cow_imageset_open(). */
+int dump_part_open(struct dump *dump, const char *origin, struct cow_err *err);
+void dump_part_close(struct dump *dump);
 
 /* The view as bytes: stream, sparse file, or every byte of a block device. */
 int dump_raw(struct dump *dump, struct cow_err *err);

@@ -63,6 +63,7 @@ static int scan_difference(struct delta_dump *job, const struct cow_callbacks *c
 			   struct cow_err *err)
 {
 	const struct operands *operands = &job->dump->operands;
+	struct cow_image *origin = job->dump->part ? job->dump->part : operands->origin;
 	struct manifest_scan scan = { .callbacks = callbacks };
 	struct cow_diff_params params = COW_DIFF_PARAMS_INIT;
 	int ret;
@@ -70,10 +71,10 @@ static int scan_difference(struct delta_dump *job, const struct cow_callbacks *c
 	params.callbacks = callbacks;
 	params.user = job;
 	params.range = on_difference;
-	ret = cow_diff(operands->origin, operands->view, &params, err);
+	ret = cow_diff(origin, operands->view, &params, err);
 	dump_first_pass(job->dump);
 	if (!ret)
-		ret = manifest_scan(&job->parent, operands->origin, &scan, err);
+		ret = manifest_scan(&job->parent, origin, &scan, err);
 	if (ret)
 		return ret;
 	scan.known = &job->parent;

@@ -132,7 +132,7 @@ static int write_files(struct files *files, struct fs_ext *fs, struct sink *sink
 }
 
 /* A window of the origin is no way out where a layer is above it: the layer is
- * that of the whole. */
+ * that of the whole, and so the part is taken of the view. */
 static int say_whole_disk(const struct dump *dump, struct cow_err *err)
 {
 	const char *content = cow_image_content(dump->operands.view);
@@ -141,10 +141,7 @@ static int say_whole_disk(const struct dump *dump, struct cow_err *err)
 	if (!content || strcmp(content, "a disk with a partition table"))
 		return why.code;
 	return cli_refuse(err, -EMEDIUMTYPE, why.id, NULL,
-			  dump->operands.nr_layers
-				  ? "%s; write the view to a file with --raw, then name the "
-				    "partition of that file, PATH@OFFSET+LENGTH"
-				  : "%s; name the partition, PATH@OFFSET+LENGTH",
+			  "%s; name the partition: --partition=N (snapcheck --list shows them)",
 			  why.message);
 }
 

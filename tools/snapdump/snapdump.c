@@ -22,8 +22,8 @@
 static struct options {
 	struct cli_common common;
 	bool tar, raw, delta, files, metadata;
-	uint64_t chunk_bytes;
-	const char *map, *output, *compress, *mtime, *path, *against;
+	uint64_t chunk_bytes, partition;
+	const char *map, *volume, *output, *compress, *mtime, *path, *against;
 	struct opt_list excludes;
 	struct bad_options bad;
 } options;
@@ -51,6 +51,10 @@ static const struct opt option_table[] = {
 	  NULL },
 	{ 0, "exclude", "GLOB", "with --files: leave out what matches, repeatable", OPT_LIST,
 	  &options.excludes, NULL },
+	{ 0, "partition", "N", "partition N of the view of a whole disk", OPT_COUNT,
+	  &options.partition, NULL },
+	{ 0, "volume", "VG/LV", "logical volume VG/LV of that disk or partition", OPT_TEXT,
+	  &options.volume, NULL },
 	OPT_SKIP_UNREADABLE(&options.bad),
 	{ 0, "fill", "origin|zero",
 	  "what stands in for such sectors (default: origin; zero: also for those of ORIGIN)",
@@ -110,6 +114,11 @@ static int parse_mtime(int64_t *ret_seconds)
 
 #define MODES "--tar, --raw, --delta, --map, --files and --metadata"
 
+static bool is_part(void)
+{
+	return options.partition || options.volume;
+}
+
 static int check_options(struct dump *dump)
 {
 	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
@@ -142,6 +151,13 @@ static int check_options(struct dump *dump)
 		return cli_usage("--map=%s: --map or --map=ddrescue", options.map);
 	if (options.map && !strcmp(options.map, "ddrescue") && cli_nr_operands() > 2)
 		return cli_usage("--map=ddrescue: one COW image at a time");
+	if (is_part() && (options.map || options.metadata))
+		return cli_usage("--partition and --volume are of the view: not with --map and "
+				 "--metadata, which look at the COW images");
+	if (is_part() && options.bad.skips)
+		return cli_usage(
+			"--skip-unreadable: what it skips is counted in the whole view; not "
+			"with --partition or --volume");
 	if (options.bad.skips && options.map)
 		return cli_usage("--skip-unreadable: --map reads no data");
 	if (json_is_on_stdout() && is_to_stdout && !options.map)
@@ -232,6 +248,8 @@ static int run(struct dump *dump)
 		.nr_specs = (size_t)cli_nr_operands(),
 		.wants_view = true,
 		.kind = options.common.type,
+		.partition = options.partition,
+		.volume = options.volume,
 		.bad_maps = options.bad.maps.words,
 		.nr_bad_maps = options.bad.maps.nr_words,
 		.skips = options.bad.skips,
@@ -254,12 +272,16 @@ static int run(struct dump *dump)
 		return pack(dump);
 	if (operands_open(&dump->operands, &params, &err))
 		return cli_fail(&err);
-	if (export(dump, &err)) {
+	dump->partition = options.partition;
+	dump->volume = options.volume;
+	if ((options.delta && !options.against && dump_part_open(dump, cli_operands()[0], &err)) ||
+	    export(dump, &err)) {
 		status = cli_fail(&err);
 	} else {
 		say_result(dump);
 		status = dump_is_doubtful(dump) || dump->nr_damaged ? CLI_DAMAGE : CLI_DONE;
 	}
+	dump_part_close(dump);
 	operands_close(&dump->operands);
 	return status;
 }

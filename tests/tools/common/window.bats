@@ -54,17 +54,63 @@ setup() {
 }
 
 @test "--files of a whole disk: the way out that is named leads there" {
-	run -64 --separate-stderr snapdump --files -o f.tar disk.img disk.cow
-	one_sentence
-	[[ $stderr == *"a disk with a partition table; write the view to a file with --raw, then name the partition of that file"* ]]
-	[[ $stderr != *window* ]]
-	snapdump -q --raw -o view.img disk.img disk.cow
-	snapdump -q --files -o f.tar view.img@5M+12M
+	local base
+	for base in "disk.img disk.cow" disk.img; do
+		# shellcheck disable=SC2086
+		run -64 --separate-stderr snapdump --files -o f.tar $base
+		one_sentence
+		[[ $stderr == *"a disk with a partition table; name the partition: --partition=N"* ]]
+	done
+	snapdump -q --files --partition=1 -o f.tar disk.img disk.cow
 	[ "$(tar -xOf f.tar hello)" = changed ]
-	run -64 --separate-stderr snapdump --files disk.img
-	[[ $stderr == *"a disk with a partition table; name the partition, PATH@OFFSET+LENGTH"* ]]
-	snapdump -q --files -o g.tar $part
+	snapdump -q --files --partition=1 -o g.tar disk.img
 	[ "$(tar -xOf g.tar hello)" = old ]
+	snapdump -q --files -o h.tar $part
+	[ "$(tar -xOf h.tar hello)" = old ]
+}
+
+@test "a partition of the view is what that partition of the written view is, in each mode" {
+	snapdump -q --raw -o view.img disk.img disk.cow
+	dd if=view.img of=want.img bs=1M skip=5 count=12 status=none
+	snapdump -q --raw --partition=1 -o part1.img disk.img disk.cow
+	cmp want.img part1.img
+	snapdump -q --tar --partition=1 -o part1.tar disk.img disk.cow
+	tar -xOf part1.tar view.img | cmp - want.img
+	# The difference to the same partition of the origin makes a layer of it.
+	run -0 snapdump -q --delta --partition=1 -o delta.tar disk.img disk.cow
+	dd if=disk.img of=base.img bs=1M skip=5 count=12 status=none
+	snapcreate -q --import=delta.tar base.img layer.cow
+	snapdump -q --raw -o - base.img layer.cow | cmp - want.img
+	snapdump -q --tar --partition=1 -o before.tar disk.img
+	tar -xOf before.tar manifest.json >before.json
+	snapdump -q --delta --against=before.json --partition=1 -o delta2.tar disk.img disk.cow
+	snapcreate -q --import=delta2.tar base.img layer2.cow
+	snapdump -q --raw -o - base.img layer2.cow | cmp - want.img
+	run -8 --separate-stderr snapdump --raw --partition=3 -o new disk.img disk.cow
+	one_sentence
+	run -16 snapdump --map --partition=1 disk.img disk.cow
+	run -16 snapdump --raw --partition=1 --skip-unreadable -o new disk.img disk.cow
+	[ ! -e new ]
+}
+
+@test "a volume of LVM inside the view of a whole disk, and where it lies in a partition" {
+	disks mbr-logical
+	snapdump -q --raw -o snap.img lvm:disk0.img:vg0/snap
+	snapdump -q --raw -o base.img lvm:disk0.img:vg0/base
+	cp --sparse=always disk0.img merged.img
+	snapmerge -q -y lvm:merged.img:vg0/snap
+	# The layer is one of the whole disk.
+	snapcreate -q --from=merged.img disk0.img disk0.cow
+	snapdump -q --raw --volume=vg0/base -o view.img disk0.img disk0.cow
+	cmp snap.img view.img
+	snapdump -q --raw --partition=5 --volume=vg0/base -o view2.img disk0.img disk0.cow
+	cmp snap.img view2.img
+	snapdump -q --files --volume=vg0/base -o - disk0.img disk0.cow | tar -tf - | grep -q .
+	snapdump -q --delta --partition=5 --volume=vg0/base -o delta.tar disk0.img disk0.cow
+	snapcreate -q --import=delta.tar base.img layer.cow
+	snapdump -q --raw -o - base.img layer.cow | cmp - snap.img
+	run -8 --separate-stderr snapdump --raw --volume=vg0/nothing -o new disk0.img disk0.cow
+	one_sentence
 }
 
 @test "a disk or a PV in the place of COW: what to name instead" {
