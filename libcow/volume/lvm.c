@@ -155,7 +155,7 @@ void cow_lvm_close(struct cow_lvm *lvm)
 
 COW_DEFINE_AUTO(lvm, struct cow_lvm *, cow_lvm_close);
 
-int cow_lvm_open(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm **ret_lvm,
+int cow_lvm_scan(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm **ret_lvm,
 		 struct cow_err *err)
 {
 	AUTO_HANDLE(lvm) struct cow_lvm *lvm = (struct cow_lvm *)calloc(1, sizeof(*lvm));
@@ -165,11 +165,6 @@ int cow_lvm_open(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm
 		return cow_fail(err, -ENOMEM, "no memory for volume groups");
 	for (size_t i = 0; i < nr_disks && !ret; i++)
 		ret = cow_lvm_disk_scan(lvm, disks[i], i, err);
-	if (!ret && !lvm->nr_pvs)
-		return cow_refuse(err, -EMEDIUMTYPE, "no-pv", NULL,
-				  "there is no LVM physical volume on it%s%s",
-				  lvm->nr_notes ? ": " : "",
-				  lvm->nr_notes ? lvm->notes[0].text : "");
 	for (size_t i = 0; i < lvm->nr_pvs && !ret; i++)
 		ret = cow_lvm_areas_scan(lvm, &lvm->pvs[i], err);
 	if (!ret)
@@ -177,6 +172,23 @@ int cow_lvm_open(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm
 	if (!ret)
 		*ret_lvm = take_ptr(lvm);
 	return ret;
+}
+
+int cow_lvm_open(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm **ret_lvm,
+		 struct cow_err *err)
+{
+	AUTO_HANDLE(lvm) struct cow_lvm *lvm = NULL;
+	int ret = cow_lvm_scan(disks, nr_disks, &lvm, err);
+
+	if (ret)
+		return ret;
+	if (!lvm->nr_pvs)
+		return cow_refuse(err, -EMEDIUMTYPE, "no-pv", NULL,
+				  "there is no LVM physical volume on it%s%s",
+				  lvm->nr_notes ? ": " : "",
+				  lvm->nr_notes ? lvm->notes[0].text : "");
+	*ret_lvm = take_ptr(lvm);
+	return 0;
 }
 
 const char *cow_lvm_note(const struct cow_lvm *lvm, size_t index)

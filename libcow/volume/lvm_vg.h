@@ -108,6 +108,9 @@ struct cow_lvm {
 	struct lvm_note *notes;
 };
 
+/* As cow_lvm_open(), but without a PV there are notes alone. Errors: -EIO, -ENOMEM. */
+int cow_lvm_scan(struct cow_image *const *disks, size_t nr_disks, struct cow_lvm **ret_lvm,
+		 struct cow_err *err);
 /* Looks for PVs on a disk: on the whole, or in its partitions. Errors: -EIO,
  * -ENOMEM. */
 int cow_lvm_disk_scan(struct cow_lvm *lvm, struct cow_image *disk, size_t disk_index,

@@ -24,7 +24,7 @@ struct lister {
 	size_t nr_images;
 	int (*call)(void *user, const struct cow_volume *volume);
 	void *user;
-	struct cow_lvm *lvm; /* NULL: no PV anywhere */
+	struct cow_lvm *lvm;
 	struct cow_partitions table;
 };
 
@@ -43,7 +43,7 @@ static struct cow_volume volume_of(unsigned int depth, const char *kind)
 
 static const struct lvm_pv *pv_at(const struct lister *lister, size_t image, unsigned int partition)
 {
-	for (size_t i = 0; lister->lvm && i < lister->lvm->nr_pvs; i++)
+	for (size_t i = 0; i < lister->lvm->nr_pvs; i++)
 		if (lister->lvm->pvs[i].disk_index == image &&
 		    lister->lvm->pvs[i].partition == partition)
 			return &lister->lvm->pvs[i];
@@ -254,7 +254,7 @@ static int notes_list(struct lister *lister)
 {
 	int ret = 0;
 
-	for (size_t i = 0; lister->lvm && cow_lvm_note(lister->lvm, i) && !ret; i++) {
+	for (size_t i = 0; cow_lvm_note(lister->lvm, i) && !ret; i++) {
 		struct cow_volume volume = volume_of(0, "note");
 
 		volume.state = cow_lvm_note(lister->lvm, i);
@@ -270,7 +270,7 @@ static int all_list(struct lister *lister)
 
 	for (size_t i = 0; i < lister->nr_images && !ret; i++)
 		ret = disk_list(lister, i);
-	for (size_t i = 0; lister->lvm && i < lister->lvm->nr_vgs && !ret; i++)
+	for (size_t i = 0; i < lister->lvm->nr_vgs && !ret; i++)
 		ret = vg_list(lister, lister->lvm->vgs[i]);
 	return ret ? ret : notes_list(lister);
 }
@@ -291,8 +291,8 @@ int cow_volume_list(struct cow_image *const *images, const char *const *specs, s
 		.call = call,
 		.user = user,
 	};
-	ret = cow_lvm_open(images, nr_images, &lister->lvm, err);
-	if (ret && ret != -EMEDIUMTYPE)
+	ret = cow_lvm_scan(images, nr_images, &lister->lvm, err);
+	if (ret)
 		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
 	ret = all_list(lister);

@@ -57,6 +57,18 @@ no_way_past() {
 	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_offline.sh" "$TMPDIR/job" "$TMPDIR"/disk[012]
 }
 
+@test "LVM: 10,000 volumes on two PVs of 8 TiB are listed as LVM lists them" {
+	mkdir "$TMPDIR/job"
+	"$COW_SOURCE/tests/aids/lvm_text.py" many 10000 "$TMPDIR/a" "$TMPDIR/b"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_many.sh" "$TMPDIR/job" "$TMPDIR/a" "$TMPDIR/b"
+	[ "$(wc -l <"$TMPDIR/job/lvs")" -eq 10000 ]
+	snapcheck --list --json "$TMPDIR/a" "$TMPDIR/b" |
+		python3 -c 'import json, sys
+for v in json.load(sys.stdin)["volumes"]:
+    if v["kind"] == "lv":
+        print(v["name"], v["size_bytes"])' | diff <(awk '{ print $1, $2 }' "$TMPDIR/job/lvs") -
+}
+
 @test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {
 	make -s --no-print-directory -C "$COW_SOURCE" static
 	for tool in snapmerge snapcheck; do
