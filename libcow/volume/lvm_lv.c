@@ -13,7 +13,7 @@
 #include "libcow/base/err.h"
 #include "libcow/base/overflow.h"
 #include "libcow/base/units.h"
-#include "libcow/volume/lvm_vg.h"
+#include "libcow/volume/lvm_build.h"
 
 /* LVs on LVs: pvmove, raid, cache. */
 #define LEVELS_MAX 8
@@ -21,13 +21,6 @@
 #define PIECES_MAX 65536
 /* A PV's label lies in here. */
 #define LABEL_BYTES UINT64_C(2048)
-
-struct build {
-	const struct cow_lv *lv; /* the one that was asked for */
-	bool for_write;
-	size_t nr_pieces; /* of LVs that it lies on */
-	struct cow_image_list owned;
-};
 
 /* Pieces of one disk that follow one another in the LV. */
 struct run {
@@ -37,7 +30,7 @@ struct run {
 };
 
 /* Takes over an image, also after a failure. */
-static int build_own(struct build *build, struct cow_image *image, struct cow_err *err)
+static int build_own(struct lvm_build *build, struct cow_image *image, struct cow_err *err)
 {
 	int ret = cow_image_list_add(&build->owned, image, err);
 
@@ -46,7 +39,7 @@ static int build_own(struct build *build, struct cow_image *image, struct cow_er
 	return ret;
 }
 
-static int window_own(struct build *build, struct cow_image *base,
+static int window_own(struct lvm_build *build, struct cow_image *base,
 		      const struct cow_segment *segments, size_t nr_segments,
 		      struct cow_image **ret_image, struct cow_err *err)
 {
@@ -69,7 +62,7 @@ static bool hits_metadata(const struct lvm_pv *pv, const struct cow_segment *pie
 }
 
 /* An area on a PV, as a piece of its disk. */
-static int pv_piece(const struct build *build, const struct lvm_area *area, uint64_t nr_extents,
+static int pv_piece(const struct lvm_build *build, const struct lvm_area *area, uint64_t nr_extents,
 		    struct cow_segment *ret_piece, struct cow_image **ret_disk, struct cow_err *err)
 {
 	const struct lvm_vg *vg = build->lv->vg;
@@ -102,11 +95,11 @@ static int pv_piece(const struct build *build, const struct lvm_area *area, uint
 	return 0;
 }
 
-static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int level,
+static int lv_build(struct lvm_build *build, const struct cow_lv *lv, unsigned int level,
 		    struct cow_image **ret_image, struct cow_err *err);
 
 /* Before the pieces of an LV below are built, once for each area that names it. */
-static int pieces_count(struct build *build, const struct cow_lv *lv, struct cow_err *err)
+static int pieces_count(struct lvm_build *build, const struct cow_lv *lv, struct cow_err *err)
 {
 	for (size_t i = 0; i < lv->nr_segments; i++)
 		build->nr_pieces += 1 + lv->vg->segments[lv->first_segment + i].nr_areas;
@@ -119,7 +112,7 @@ static int pieces_count(struct build *build, const struct cow_lv *lv, struct cow
 
 /* An area on another LV. */
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
-static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr_extents,
+static int lv_area(struct lvm_build *build, const struct lvm_area *area, uint64_t nr_extents,
 		   unsigned int level, struct cow_image **ret_image, struct cow_err *err)
 {
 	const struct lvm_vg *vg = build->lv->vg;
@@ -128,7 +121,7 @@ static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr
 	struct cow_segment piece;
 	int ret;
 
-	if (build->for_write)
+	if (build->for_write && !build->writes_below)
 		return cow_refuse(err, -EPERM, "lv-write", NULL,
 				  "%s lies on the LV %s: LVM moves or copies it; it is read, but "
 				  "not written",
@@ -148,8 +141,8 @@ static int lv_area(struct build *build, const struct lvm_area *area, uint64_t nr
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
-static int area_image(struct build *build, const struct lvm_area *area, uint64_t nr_extents,
-		      unsigned int level, struct cow_image **ret_image, struct cow_err *err)
+int cow_lvm_area_image(struct lvm_build *build, const struct lvm_area *area, uint64_t nr_extents,
+		       unsigned int level, struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_segment piece;
 	struct cow_image *disk;
@@ -161,22 +154,37 @@ static int area_image(struct build *build, const struct lvm_area *area, uint64_t
 	return ret ? ret : window_own(build, disk, &piece, 1, ret_image, err);
 }
 
+/* One stripe, or one of legs that hold the same. */
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
-static int stripes_image(struct build *build, const struct lvm_segment *segment, unsigned int level,
-			 struct cow_image **ret_image, struct cow_err *err)
+static int stripe_image(struct lvm_build *build, const struct lvm_segment *segment, size_t index,
+			unsigned int level, struct cow_image **ret_image, struct cow_err *err)
 {
 	const struct lvm_area *areas = build->lv->vg->areas + segment->first_area;
-	AUTO_FREE struct cow_image **legs =
-		(struct cow_image **)calloc(segment->nr_areas, sizeof(struct cow_image *));
+
+	if (segment->kind == LVM_SEGMENT_LEGS)
+		return cow_lvm_leg_image(build, segment, index * segment->nr_copies,
+					 segment->nr_copies, level, ret_image, err);
+	return cow_lvm_area_image(build, &areas[index], segment->area_extents, level, ret_image,
+				  err);
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
+static int stripes_image(struct lvm_build *build, const struct lvm_segment *segment,
+			 unsigned int level, struct cow_image **ret_image, struct cow_err *err)
+{
+	size_t nr_stripes = segment->nr_areas / segment->nr_copies;
+	AUTO_FREE struct cow_image **stripes = NULL;
 	int ret = 0;
 
-	if (!legs)
+	if (nr_stripes == 1)
+		return stripe_image(build, segment, 0, level, ret_image, err);
+	stripes = (struct cow_image **)calloc(nr_stripes, sizeof(struct cow_image *));
+	if (!stripes)
 		return cow_fail(err, -ENOMEM, "no memory for a logical volume");
-	for (size_t i = 0; i < segment->nr_areas && !ret; i++)
-		ret = area_image(build, &areas[i], segment->extent_count / segment->nr_areas, level,
-				 &legs[i], err);
+	for (size_t i = 0; i < nr_stripes && !ret; i++)
+		ret = stripe_image(build, segment, i, level, &stripes[i], err);
 	if (!ret)
-		ret = cow_image_stripe_new(legs, segment->nr_areas,
+		ret = cow_image_stripe_new(stripes, nr_stripes,
 					   sectors_to_bytes(segment->stripe_sectors), ret_image,
 					   err);
 	if (ret)
@@ -186,7 +194,7 @@ static int stripes_image(struct build *build, const struct lvm_segment *segment,
 }
 
 /* "zero" reads as zeros, "error" not at all. */
-static int nothing_image(struct build *build, const struct lvm_segment *segment, bool is_error,
+static int nothing_image(struct lvm_build *build, const struct lvm_segment *segment, bool is_error,
 			 struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_segment all = { 0, 0 };
@@ -207,16 +215,20 @@ static int nothing_image(struct build *build, const struct lvm_segment *segment,
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
-static int segment_image(struct build *build, const struct cow_lv *lv,
+static int segment_image(struct lvm_build *build, const struct cow_lv *lv,
 			 const struct lvm_segment *segment, unsigned int level,
 			 struct cow_image **ret_image, struct cow_err *err)
 {
 	bool is_error = !strcmp(segment->type, "error");
 
-	if (segment->is_striped && segment->nr_areas == 1)
-		return area_image(build, &build->lv->vg->areas[segment->first_area],
-				  segment->extent_count, level, ret_image, err);
-	if (segment->is_striped)
+	if (segment->kind == LVM_SEGMENT_LEGS && build->for_write)
+		return cow_refuse(
+			err, -EPERM, "lv-write", NULL,
+			"%s has a segment of the type \"%s\": it is read, but not written",
+			lv->full_name, segment->type);
+	build->writes_below =
+		!strcmp(segment->type, "raid0") || !strcmp(segment->type, "raid0_meta");
+	if (segment->nr_areas)
 		return stripes_image(build, segment, level, ret_image, err);
 	if (is_error || !strcmp(segment->type, "zero"))
 		return nothing_image(build, segment, is_error, ret_image, err);
@@ -225,7 +237,7 @@ static int segment_image(struct build *build, const struct cow_lv *lv,
 			  lv->full_name, segment->type);
 }
 
-static int run_close(struct build *build, struct run *run, struct cow_image_list *parts,
+static int run_close(struct lvm_build *build, struct run *run, struct cow_image_list *parts,
 		     struct cow_err *err)
 {
 	struct cow_image *window = NULL;
@@ -239,7 +251,7 @@ static int run_close(struct build *build, struct run *run, struct cow_image_list
 }
 
 /* A linear segment on a PV: one more piece of the run, or the first of another. */
-static int run_add(struct build *build, struct run *run, const struct lvm_segment *segment,
+static int run_add(struct lvm_build *build, struct run *run, const struct lvm_segment *segment,
 		   struct cow_image_list *parts, struct cow_err *err)
 {
 	const struct lvm_area *area = &build->lv->vg->areas[segment->first_area];
@@ -262,7 +274,7 @@ static int run_add(struct build *build, struct run *run, const struct lvm_segmen
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
-static int parts_build(struct build *build, const struct cow_lv *lv, unsigned int level,
+static int parts_build(struct lvm_build *build, const struct cow_lv *lv, unsigned int level,
 		       struct run *run, struct cow_image_list *parts, struct cow_err *err)
 {
 	int ret = 0;
@@ -271,7 +283,7 @@ static int parts_build(struct build *build, const struct cow_lv *lv, unsigned in
 		const struct lvm_segment *segment = &lv->vg->segments[lv->first_segment + i];
 		struct cow_image *image = NULL;
 
-		if (segment->is_striped && segment->nr_areas == 1 &&
+		if (segment->kind == LVM_SEGMENT_STRIPED && segment->nr_areas == 1 &&
 		    !lv->vg->areas[segment->first_area].is_lv) {
 			ret = run_add(build, run, segment, parts, err);
 			continue;
@@ -285,7 +297,7 @@ static int parts_build(struct build *build, const struct cow_lv *lv, unsigned in
 	return ret ? ret : run_close(build, run, parts, err);
 }
 
-static int lv_check(const struct build *build, const struct cow_lv *lv, unsigned int level,
+static int lv_check(const struct lvm_build *build, const struct cow_lv *lv, unsigned int level,
 		    struct cow_err *err)
 {
 	if (lv->fault[0])
@@ -310,7 +322,7 @@ static int lv_check(const struct build *build, const struct cow_lv *lv, unsigned
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
-static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int level,
+static int lv_build(struct lvm_build *build, const struct cow_lv *lv, unsigned int level,
 		    struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_image_list parts = { .nr_images = 0 };
@@ -334,7 +346,7 @@ static int lv_build(struct build *build, const struct cow_lv *lv, unsigned int l
 int cow_lv_open(const struct cow_lv *lv, bool for_write, struct cow_image **ret_image,
 		struct cow_err *err)
 {
-	struct build build = { .lv = lv, .for_write = for_write };
+	struct lvm_build build = { .lv = lv, .for_write = for_write };
 	struct cow_image *top = NULL;
 	int ret = lv_build(&build, lv, 0, &top, err);
 

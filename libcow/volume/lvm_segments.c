@@ -18,7 +18,7 @@
 #define STRIPE_SECTORS_MAX (UINT64_C(1) << 32)
 #define STRIPES_MAX 4096
 
-static int area_add(struct lvm_vg *vg, const struct lvm_area *area, struct cow_err *err)
+int cow_lvm_area_add(struct lvm_vg *vg, const struct lvm_area *area, struct cow_err *err)
 {
 	struct lvm_area *areas = (struct lvm_area *)cow_array_grow(
 		vg->areas, vg->nr_areas, &vg->areas_capacity, sizeof(*areas));
@@ -30,9 +30,8 @@ static int area_add(struct lvm_vg *vg, const struct lvm_area *area, struct cow_e
 	return 0;
 }
 
-/* What is wrong with a pair (name, extent), or NULL; extents of each area. */
-static bool area_check(struct cow_lv *lv, const char *name, int64_t extent, uint64_t nr_extents,
-		       struct lvm_area *ret_area)
+bool cow_lvm_area_check(struct cow_lv *lv, const char *name, int64_t extent, uint64_t nr_extents,
+			struct lvm_area *ret_area)
 {
 	const struct lvm_vg *vg = lv->vg;
 	uint32_t index;
@@ -67,7 +66,7 @@ static bool area_check(struct cow_lv *lv, const char *name, int64_t extent, uint
 /* stripes = ["pv0", 0, "pv1", 0]. */
 static int stripes_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_text *text,
 			const struct lvm_node *list, struct lvm_segment *segment,
-			uint64_t nr_extents, struct cow_err *err)
+			struct cow_err *err)
 {
 	const struct lvm_node *name = cow_lvm_text_child(text, list), *extent;
 	int ret = 0;
@@ -83,9 +82,9 @@ static int stripes_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_t
 			cow_lv_blame(lv, "the list of its stripes is malformed");
 			return 0;
 		}
-		if (!area_check(lv, buf, extent->number, nr_extents, &area))
+		if (!cow_lvm_area_check(lv, buf, extent->number, segment->area_extents, &area))
 			return 0;
-		ret = area_add(vg, &area, err);
+		ret = cow_lvm_area_add(vg, &area, err);
 		segment->nr_areas++;
 	}
 	return ret;
@@ -109,8 +108,10 @@ static int striped_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_t
 		cow_lv_blame(lv, "its stripes have no size");
 		return 0;
 	}
-	ret = stripes_read(vg, lv, text, cow_lvm_text_find(text, node, "stripes"), segment,
-			   segment->extent_count / nr_stripes, err);
+	segment->kind = LVM_SEGMENT_STRIPED;
+	segment->nr_copies = 1;
+	segment->area_extents = segment->extent_count / nr_stripes;
+	ret = stripes_read(vg, lv, text, cow_lvm_text_find(text, node, "stripes"), segment, err);
 	if (!ret && segment->nr_areas != nr_stripes)
 		cow_lv_blame(lv, "a segment should have %" PRIu64 " stripes, and names %zu",
 			     nr_stripes, segment->nr_areas);
@@ -118,9 +119,10 @@ static int striped_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_t
 }
 
 static int segment_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_text *text,
-			const struct lvm_node *node, struct cow_err *err)
+			const struct lvm_node *lvs, const struct lvm_node *node,
+			struct cow_err *err)
 {
-	struct lvm_segment segment = { .is_striped = false }, *segments;
+	struct lvm_segment segment = { .kind = LVM_SEGMENT_OTHER }, *segments;
 	int ret = 0;
 
 	if (!cow_lvm_text_number(text, node, "start_extent", EXTENTS_MAX, &segment.start_extent) ||
@@ -133,9 +135,10 @@ static int segment_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_t
 		cow_lv_blame(lv, "a segment has no type");
 		return 0;
 	}
-	segment.is_striped = !strcmp(segment.type, "striped") || !strcmp(segment.type, "linear");
-	if (segment.is_striped)
+	if (!strcmp(segment.type, "striped") || !strcmp(segment.type, "linear"))
 		ret = striped_read(vg, lv, text, node, &segment, err);
+	else
+		ret = cow_lvm_layer_read(vg, lv, text, lvs, node, &segment, err);
 	if (ret)
 		return ret;
 	segments = (struct lvm_segment *)cow_array_grow(vg->segments, vg->nr_segments,
@@ -198,7 +201,7 @@ int cow_lvm_segments_read(struct lvm_vg *vg, const struct lvm_text *text,
 		for (child = cow_lvm_text_child(text, node); child && !ret;
 		     child = cow_lvm_text_next(text, child))
 			if (child->type == LVM_SECTION)
-				ret = segment_read(vg, lv, text, child, err);
+				ret = segment_read(vg, lv, text, lvs, child, err);
 		if (!cow_lvm_text_number(text, node, "segment_count", EXTENTS_MAX, &segment_count))
 			cow_lv_blame(lv, "it does not say how many segments it has");
 		if (!ret)
@@ -232,9 +235,8 @@ static void lv_used(const struct lvm_vg *vg, uint32_t lv, struct used *used, siz
 			const struct lvm_area *area = &vg->areas[segment->first_area + k];
 
 			if (!area->is_lv)
-				used[(*nr_used)++] =
-					(struct used){ area->index, lv, area->extent,
-						       segment->extent_count / segment->nr_areas };
+				used[(*nr_used)++] = (struct used){ area->index, lv, area->extent,
+								    segment->area_extents };
 		}
 	}
 }

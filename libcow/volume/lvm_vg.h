@@ -42,12 +42,21 @@ struct lvm_area {
 	uint64_t extent;
 };
 
+enum lvm_segment_kind {
+	LVM_SEGMENT_OTHER,   /* known by its type, or not at all; without areas */
+	LVM_SEGMENT_STRIPED, /* one area: linear */
+	LVM_SEGMENT_LEGS,    /* nr_copies areas hold the same; of several such, stripes */
+};
+
 struct lvm_segment {
 	uint64_t start_extent, extent_count;
 	char type[48];
-	bool is_striped;
+	enum lvm_segment_kind kind;
 	uint64_t stripe_sectors;
+	uint64_t area_extents; /* of each area */
+	size_t nr_copies;
 	size_t first_area, nr_areas; /* in the VG's list */
+	bool has_metas;		     /* as many areas follow: superblocks of a raid */
 };
 
 struct cow_lv {
@@ -139,6 +148,17 @@ struct cow_lv *cow_lvm_vg_lv(const struct lvm_vg *vg, const char *name);
 /* Reads the segments of all LVs. Errors: -ENOMEM. */
 int cow_lvm_segments_read(struct lvm_vg *vg, const struct lvm_text *text,
 			  const struct lvm_node *lvs, struct cow_err *err);
+/* Checks a piece of an LV: name is that of a PV or an LV, from extent on nr_extents.
+ * false: the LV is blamed. */
+bool cow_lvm_area_check(struct cow_lv *lv, const char *name, int64_t extent, uint64_t nr_extents,
+			struct lvm_area *ret_area);
+/* Adds it to the list of the VG. Errors: -ENOMEM. */
+int cow_lvm_area_add(struct lvm_vg *vg, const struct lvm_area *area, struct cow_err *err);
+/* lvm_layers.c: what a segment lies on that is neither linear nor striped; what is wrong
+ * is kept in the LV. Errors: -ENOMEM. */
+int cow_lvm_layer_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_text *text,
+		       const struct lvm_node *lvs, const struct lvm_node *node,
+		       struct lvm_segment *segment, struct cow_err *err);
 /* Finds a name in a sorted list; false: it is not there. */
 bool cow_lvm_name_find(const struct lvm_name *names, size_t nr_names, const char *name,
 		       uint32_t *ret_index);

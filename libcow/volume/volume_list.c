@@ -168,7 +168,23 @@ static const char *lv_type(const struct cow_lv *lv)
 	if (!lv->nr_segments)
 		return "";
 	segment = &lv->vg->segments[lv->first_segment];
-	return segment->is_striped && segment->nr_areas == 1 ? "linear" : segment->type;
+	return segment->kind == LVM_SEGMENT_STRIPED && segment->nr_areas == 1 ? "linear"
+									      : segment->type;
+}
+
+/* What is read of volumes that hold everything several times. */
+static const char *lv_legs(const struct cow_lv *lv)
+{
+	const struct lvm_segment *segment;
+
+	if (!lv->nr_segments)
+		return NULL;
+	segment = &lv->vg->segments[lv->first_segment];
+	if (segment->kind != LVM_SEGMENT_LEGS)
+		return NULL;
+	return segment->has_metas	? "a leg is read that the array calls complete"
+	       : segment->nr_copies > 1 ? "the first leg is read"
+					: "the origin of the cache is read";
 }
 
 static void lv_state(const struct cow_lv *lv, const struct cow_err *why, char *text, size_t size)
@@ -190,6 +206,11 @@ static void lv_state(const struct cow_lv *lv, const struct cow_err *why, char *t
 			 snapshot->name);
 	else if (nr)
 		snprintf(text, size, "origin of %u snapshot%s", nr, nr > 1 ? "s" : "");
+	if (!why->code && lv_legs(lv)) {
+		size_t len = strlen(text);
+
+		snprintf(text + len, size - len, "%s%s", len ? "; " : "", lv_legs(lv));
+	}
 }
 
 static int lv_list(struct lister *lister, const struct cow_lv *lv, const char *prefix)

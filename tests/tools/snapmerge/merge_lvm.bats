@@ -132,3 +132,30 @@ raw() {
 		[[ $stderr == *"LVM says that $snap is a snapshot of lvm:disk0.img,disk2.img:vg0a/base, not of $other"*--force=origin ]]
 	done
 }
+
+@test "a raid0 origin is written; mirrored and cached ones are read, and refused before the first write" {
+	disks raid0-origin
+	local d=disk0.img,disk1.img name
+	run -0 snapmerge -q -y lvm:$d:vg0/snap
+	[ "$(raw lvm:$d:vg0/base)" = "$(kernel_sha raid0-origin vg0/snap)" ]
+	for name in raid1-origin cached; do
+		disks $name
+		sha256sum disk*.img >sums
+		[ "$(raw lvm:$d:vg0/snap)" = "$(kernel_sha $name vg0/snap)" ]
+		run -64 --separate-stderr snapmerge -y --json=j lvm:$d:vg0/snap
+		[ "$(member j 'j["error"]["id"]')" = lv-write ]
+		sha256sum --quiet -c sums
+		run -0 --separate-stderr snapmerge -q -o new.img lvm:$d:vg0/snap
+		[ "$(sum new.img)" = "$(kernel_sha $name vg0/snap)" ]
+		rm new.img
+	done
+	run -0 snapcheck --list disk0.img disk1.img
+	[[ $output == *"vg0/base "*"LV cache"*"origin of 1 snapshot; the origin of the cache is read"* ]]
+	[[ $output == *"vg0/wc "*"which is not supported"* ]]
+	disks thin
+	run -0 snapcheck --list disk0.img
+	[[ $output == *'vg0/t1 '*'the type "thin", which is not supported'* ]]
+	disks snapshot-of-thin
+	run -0 --separate-stderr snapcheck lvm:disk0.img:vg0/snap
+	[[ $stderr == *"the origin of this snapshot, "*"cannot be used: "*'"thin"'* ]]
+}

@@ -16,7 +16,7 @@
 #include "libcow/volume/lvm_vg.h"
 #include "tests/aids/temp_dir.h"
 
-#define DISKS_MAX 4
+#define DISKS_MAX 5
 #define SHA_BYTES 65
 
 static char fixtures[4096];
@@ -188,6 +188,102 @@ static void segments_and_snapshots_read_as_the_kernel_read_them(void)
 	check_fixture("three-chunk-sizes");
 	check_fixture("extended");
 	check_fixture("names");
+}
+
+static void volumes_on_volumes_read_as_the_kernel_read_them(void)
+{
+	check_fixture("raid0-origin");
+	check_fixture("raid1-origin");
+	check_fixture("raids");
+	check_fixture("mirrored");
+	check_fixture("pvmove-cut");
+	check_fixture("cached");
+	/* Refused by the names of their types. */
+	check_fixture("thin");
+	check_fixture("thin-message");
+	check_fixture("snapshot-of-thin");
+}
+
+/* raid1-origin: the superblocks of vg0/base, one on each disk, 1 MiB from its
+ * beginning; byte 16: events, 24: failed legs, 32: sectors recovered. */
+static void super_poke(const char *disk, unsigned int field, uint64_t value)
+{
+	FILE *file = fopen(disk, "r+b");
+	uint8_t raw[8];
+
+	for (int i = 0; i < 8; i++)
+		raw[i] = (uint8_t)(value >> (8 * i));
+	CHECK(file && !fseek(file, (1 << 20) + (long)field, SEEK_SET));
+	CHECK(fwrite(raw, 1, 8, file) == 8);
+	CHECK(!fclose(file));
+}
+
+/* What reading vg0/base gives, with the other leg overwritten: the id of an error, or
+ * "first", "second". Of the disks with the bits of "given". */
+static const char *leg_read(unsigned int given)
+{
+	static struct cow_err why;
+	struct cow_imageset *disk_set = NULL;
+	struct cow_image *images[2], *image = NULL;
+	struct cow_lvm *lvm = NULL;
+	const struct cow_lv *lv = NULL;
+	char first[1] = "";
+	size_t nr = 0;
+	int ret;
+
+	why = (struct cow_err)COW_ERR_INIT;
+	OK(cow_imageset_new(&disk_set, err));
+	if (given & 1)
+		OK(cow_imageset_open(disk_set, "disk0.img", 0, &images[nr++], err));
+	if (given & 2)
+		OK(cow_imageset_open(disk_set, "disk1.img", 0, &images[nr++], err));
+	OK(cow_lvm_open(images, nr, &lvm, err));
+	OK(cow_lvm_find(lvm, "vg0/base", &lv, err));
+	ret = cow_lv_open(lv, false, &image, &why);
+	CHECK(cow_lv_open(lv, true, &image, NULL) == -EPERM);
+	if (!ret)
+		OK(cow_image_pread(image, first, 1, 0, err));
+	cow_image_close(image);
+	cow_lvm_close(lvm);
+	while (nr)
+		cow_image_close(images[--nr]);
+	cow_imageset_free(disk_set);
+	return ret ? why.id : first[0] == 'A' ? "first" : "second";
+}
+
+static void legs_begin(void)
+{
+	unpack("raid1-origin", "disk0.img");
+	unpack("raid1-origin", "disk1.img");
+	/* The first byte of each leg: behind the superblock's extent of 512 KiB. */
+	CHECK(!system("printf A | dd of=disk0.img bs=1 seek=1572864 conv=notrunc status=none"));
+	CHECK(!system("printf B | dd of=disk1.img bs=1 seek=1572864 conv=notrunc status=none"));
+}
+
+static void the_leg_is_read_that_the_superblocks_call_complete(void)
+{
+	legs_begin();
+	CHECK(!strcmp(leg_read(3), "first"));
+	CHECK(!strcmp(leg_read(1), "first"));
+	CHECK(!strcmp(leg_read(2), "second"));
+	/* Not rebuilt to its end. */
+	super_poke("disk0.img", 32, 9856);
+	CHECK(!strcmp(leg_read(3), "second"));
+	CHECK(!strcmp(leg_read(1), "lv-legs"));
+	super_poke("disk0.img", 32, UINT64_MAX);
+	/* The second superblock says that the first leg failed. */
+	super_poke("disk1.img", 24, 1);
+	CHECK(!strcmp(leg_read(3), "second"));
+	super_poke("disk1.img", 24, 0);
+	/* The first has missed a change. */
+	super_poke("disk1.img", 16, 1000000);
+	CHECK(!strcmp(leg_read(3), "second"));
+	CHECK(!strcmp(leg_read(1), "first"));
+	/* An older superblock has nothing to say of the others. */
+	super_poke("disk0.img", 24, 2);
+	CHECK(!strcmp(leg_read(3), "second"));
+	super_poke("disk1.img", 0, 0);
+	CHECK(!strcmp(leg_read(2), "lv-legs"));
 }
 
 static void states_read_as_the_kernel_shows_them_or_are_refused(void)
@@ -504,32 +600,43 @@ static void mutate(char *bytes, size_t len_bytes, uint64_t *random)
 	}
 }
 
-static void mutated_texts_never_crash(void)
+static unsigned int mutated_read(const char *name, unsigned int nr_rounds, uint64_t *random)
 {
-	uint64_t random = test_seed();
 	struct disks disks;
 	struct cow_lvm *lvm = NULL;
 	unsigned int nr_read = 0;
 	char *copy;
 	size_t len;
 
-	disks_open(&disks, "three-chunk-sizes");
-	OK(cow_lvm_open(disks.images, 1, &lvm, err));
+	disks_open(&disks, name);
+	OK(cow_lvm_open(disks.images, disks.nr, &lvm, err));
 	len = lvm->vgs[0]->len_bytes;
 	copy = (char *)malloc(len);
 	CHECK(copy);
 	for (size_t cut = 0; cut < len; cut++)
 		CHECK(!try_text(lvm->vgs[0]->bytes, cut, lvm->pvs) || cut > len - 400);
-	for (int i = 0; i < 20000; i++) {
+	for (unsigned int i = 0; i < nr_rounds; i++) {
 		memcpy(copy, lvm->vgs[0]->bytes, len);
-		mutate(copy, len, &random);
+		mutate(copy, len, random);
 		nr_read += try_text(copy, len, lvm->pvs);
 	}
-	/* Both ends are met. */
-	CHECK(nr_read > 1000 && nr_read < 19000);
 	free(copy);
 	cow_lvm_close(lvm);
 	disks_close(&disks);
+	return nr_read;
+}
+
+static void mutated_texts_never_crash(void)
+{
+	uint64_t random = test_seed();
+	unsigned int nr_read = mutated_read("three-chunk-sizes", 20000, &random);
+
+	/* Both ends are met. */
+	CHECK(nr_read > 1000 && nr_read < 19000);
+	CHECK(mutated_read("raids", 1001, &random));
+	CHECK(mutated_read("mirrored", 1001, &random));
+	CHECK(mutated_read("pvmove-cut", 1001, &random));
+	CHECK(mutated_read("cached", 1001, &random));
 }
 
 /* A VG whose LVs lie on each other, l0 on l1 and so on, the last one on a PV: each
@@ -608,6 +715,8 @@ int main(void)
 	temp_dir_enter();
 	RUN(disks_of_every_layout_read_as_the_kernel_read_them);
 	RUN(segments_and_snapshots_read_as_the_kernel_read_them);
+	RUN(volumes_on_volumes_read_as_the_kernel_read_them);
+	RUN(the_leg_is_read_that_the_superblocks_call_complete);
 	RUN(states_read_as_the_kernel_shows_them_or_are_refused);
 	RUN(the_same_disk_twice_is_refused);
 	RUN(two_groups_of_one_name_need_the_uuid);
