@@ -31,6 +31,14 @@ setup() {
 	nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	run -0 nobody ./snapcheck -q base.img cow.img
 	run -0 nobody ./snapdump --tar -o view.tar base.img cow.img
+	# Logical volumes of a disk, too.
+	xz -dc "$COW_FIXTURES/lvm/mbr/disk0.img.xz" >disk.img
+	chmod 444 disk.img
+	run -0 nobody ./snapcheck --list disk.img
+	[[ $output == *"lvm:disk.img:vg0/snap "* ]]
+	run -0 nobody ./snapcheck -q lvm:disk.img:vg0/snap
+	nobody ./snapdump -q --raw -o view.img lvm:disk.img:vg0/snap
+	[ "$(sha256sum <view.img | cut -d' ' -f1)" = "$(awk '$1 == "vg0/snap" { print $2 }' "$COW_FIXTURES/lvm/mbr/kernel.txt")" ]
 	run -0 nobody ./snapmerge -q -y base.img cow.img
 	cmp base.img changed.img
 	run -0 nobody ./snapcreate -q base.img new.img
