@@ -85,19 +85,6 @@ static int open_operands(struct create *create, struct cow_err *err)
 	return ret;
 }
 
-static int check_chunk_size(const struct create *create, struct cow_err *err)
-{
-	const struct cow_image *origin = create->operands.origin;
-
-	if (options.chunk_bytes % cow_image_logical_block_size(origin) == 0)
-		return 0;
-	return cli_refuse(
-		err, -EPERM, "chunk-size", NULL,
-		"%s: chunks of %" PRIu64 " bytes are no multiple of its logical blocks of "
-		"%u",
-		cow_image_name(origin), options.chunk_bytes, cow_image_logical_block_size(origin));
-}
-
 static void put_json(const struct create *create)
 {
 	json_put_u64(json_root(), "origin_bytes", create->params.create.origin_bytes);
@@ -172,7 +159,8 @@ static int run(void)
 	create.params.create.chunk_bytes = options.chunk_bytes;
 	create.params.create.kind = options.common.type;
 	create.params.create.origin_bytes = cow_image_size(create.operands.origin);
-	if (check_chunk_size(&create, &err) || create_run(&create, &err)) {
+	if (target_check_blocks(create.operands.origin, options.chunk_bytes, &err) ||
+	    create_run(&create, &err)) {
 		status = cli_fail(&err);
 	} else {
 		say_result(&create);

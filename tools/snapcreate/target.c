@@ -153,15 +153,29 @@ static int open_in_place(struct target *target, bool is_device, struct cow_err *
 	return ret;
 }
 
+int target_check_blocks(const struct cow_image *image, uint64_t chunk_bytes, struct cow_err *err)
+{
+	uint32_t block_bytes = cow_image_logical_block_size(image);
+
+	if (chunk_bytes % block_bytes == 0)
+		return 0;
+	return cli_refuse(err, -EPERM, "chunk-size", NULL,
+			  "%s: chunks of %" PRIu64
+			  " bytes are no multiple of its logical blocks of "
+			  "%" PRIu32,
+			  cow_image_name(image), chunk_bytes, block_bytes);
+}
+
 int target_check(struct target *target, struct cow_err *err)
 {
-	int ret = 0;
+	int ret;
 
-	if (target->is_in_place)
-		ret = check_contents(target->lower, err);
-	if (!ret && target->is_in_place)
-		ret = check_size(target, err);
-	return ret;
+	if (!target->is_in_place)
+		return 0;
+	ret = check_contents(target->lower, err);
+	if (!ret)
+		ret = target_check_blocks(target->lower, target->params.create.chunk_bytes, err);
+	return ret ? ret : check_size(target, err);
 }
 
 /* What begins so is never the name of a new file: it is an image that is there, or

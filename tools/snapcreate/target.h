@@ -38,8 +38,11 @@ struct target {
 
 /* Opens what is to be made; writes nothing yet, and reads nothing of it. */
 int target_open(struct target *target, const struct target_params *params, struct cow_err *err);
+/* The kernel wants whole logical blocks of the origin and of the COW device in a
+ * chunk. Errors: -EPERM (id "chunk-size"). */
+int target_check_blocks(const struct cow_image *image, uint64_t chunk_bytes, struct cow_err *err);
 /* May what is there be overwritten? For after sandbox_enter(). Errors: -EEXIST (ids
- * "signature", "exists"), -EPERM (id "size"), -EIO, -ENOMEM. */
+ * "signature", "exists"), -EPERM (ids "size", "chunk-size"), -EIO, -ENOMEM. */
 int target_check(struct target *target, struct cow_err *err);
 /* Makes an empty store on target->image, not visible yet. From here on what an
  * existing image held is lost. */

@@ -24,8 +24,8 @@ gives() {
 	[ "$(member j 'j["error"]["id"]')" = "$id" ] || { echo "$*: $(member j 'j["error"]["id"]'), not $id"; return 1; }
 }
 
-attach() { # FILE
-	loop=$(losetup -f --show "$1")
+attach() { # FILE [OPTION...]
+	loop=$(losetup -f --show "${@:2}" "$1")
 }
 
 @test "questions and the terminal: declined, terminal" {
@@ -51,6 +51,20 @@ attach() { # FILE
 	gives held 64 snapmerge -y origin.img "$loop"
 	kill $!
 	wait $! || true
+}
+
+@test "a device whose blocks do not fit into a chunk is refused before anything is written, by -n too" {
+	head -c 1M /dev/urandom >disk
+	before=$(sum disk)
+	attach disk -b 4096
+	for how in -n ""; do
+		# shellcheck disable=SC2086
+		gives chunk-size 64 snapcreate $how --force=overwrite -c 512 origin.img "$loop"
+		# shellcheck disable=SC2086
+		gives chunk-size 64 snapcreate $how -c 512 "$loop" new.img
+	done
+	[ "$(sum disk)" = "$before" ]
+	[ ! -e new.img ]
 }
 
 @test "stores and sizes: not-a-store, chunk-size, size, unsupported" {
