@@ -7,6 +7,8 @@
 #include "tools/common/outputs.h"
 
 #include <stddef.h>
+#include <string.h>
+#include <strings.h>
 
 #include "tools/common/cli.h"
 
@@ -47,6 +49,37 @@ int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t fla
 	if (!ret)
 		replace(NULL, *ret_output);
 	return ret;
+}
+
+/* What a name promises by its end. What no tool writes comes first. */
+static const struct {
+	const char *suffix, *promise;
+	bool may_be_tar;
+} promises[] = {
+	{ ".qcow2", "a qcow2 image", false },  { ".qcow", "a qcow image", false },
+	{ ".vmdk", "a VMDK image", false },    { ".vdi", "a VDI image", false },
+	{ ".vhd", "a VHD image", false },      { ".vhdx", "a VHDX image", false },
+	{ ".zip", "a zip archive", false },    { ".7z", "a 7z archive", false },
+	{ ".rar", "a rar archive", false },    { ".tar", "a tar", true },
+	{ ".tgz", "a compressed tar", true },  { ".gz", "a compressed file", true },
+	{ ".xz", "a compressed file", true },  { ".zst", "a compressed file", true },
+	{ ".bz2", "a compressed file", true }, { ".lz4", "a compressed file", true },
+};
+
+void outputs_note_name(const char *path, enum outputs_form form)
+{
+	static const char *const written[] = {
+		[OUTPUTS_RAW] = "a raw image",
+		[OUTPUTS_STORE] = "a snapshot store",
+		[OUTPUTS_TAR] = "a tar",
+	};
+	const char *suffix = path ? strrchr(path, '.') : NULL;
+
+	for (size_t i = 0; suffix && i < sizeof(promises) / sizeof(promises[0]); i++)
+		if (!strcasecmp(suffix, promises[i].suffix) &&
+		    !(form == OUTPUTS_TAR && promises[i].may_be_tar))
+			cli_note("%s: its name says %s, but %s is what is written", path,
+				 promises[i].promise, written[form]);
 }
 
 int outputs_publish(struct cow_output *output, struct cow_err *err)

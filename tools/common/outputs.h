@@ -15,6 +15,10 @@ int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes
 /* Also in a dry run: what reports on it. */
 int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t flags,
 			struct cow_output **ret_output, struct cow_err *err);
+enum outputs_form { OUTPUTS_RAW, OUTPUTS_STORE, OUTPUTS_TAR };
+/* Notes a name that promises another format than what is written: disk.qcow2 of a
+ * raw image. Not an error: a name is its owner's. */
+void outputs_note_name(const char *path, enum outputs_form form);
 /* As cow_output_publish(): the file has its name. */
 int outputs_publish(struct cow_output *output, struct cow_err *err);
 /* As cow_output_close(). */

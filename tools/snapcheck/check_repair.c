@@ -51,6 +51,7 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	int ret;
 
 	size = repair->needed_bytes > size ? repair->needed_bytes : size;
+	outputs_note_name(repair->output, OUTPUTS_STORE);
 	ret = outputs_open(set, repair->output, size, flags, &repair->out, err);
 	if (!ret)
 		ret = blkid_device_open(&device, repair->out, repair->output, err);

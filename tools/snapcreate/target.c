@@ -80,9 +80,11 @@ static int preallocate(const struct target *target, struct cow_err *err)
 
 static int open_new(struct target *target, const char *path, uint32_t flags, struct cow_err *err)
 {
-	int ret = outputs_open(target->params.set, path, target->size_bytes, flags, &target->output,
-			       err);
+	int ret;
 
+	outputs_note_name(path, OUTPUTS_STORE);
+	ret = outputs_open(target->params.set, path, target->size_bytes, flags, &target->output,
+			   err);
 	if (!ret)
 		target->image = cow_output_image(target->output);
 	return ret;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/common/outputs.h"
 #include "tools/images/bad.h"
 #include "tools/common/cli.h"
 #include "tools/snapdump/dump.h"
@@ -268,6 +269,8 @@ static int run(struct dump *dump)
 	dump->path = options.path;
 	dump->excludes = options.excludes.words;
 	dump->nr_excludes = options.excludes.nr_words;
+	if (!options.map)
+		outputs_note_name(options.output, options.raw ? OUTPUTS_RAW : OUTPUTS_TAR);
 	if (options.metadata)
 		return pack(dump);
 	if (operands_open(&dump->operands, &params, &err))

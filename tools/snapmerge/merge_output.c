@@ -101,6 +101,7 @@ static int write_output(const struct merge_options *options, struct operands *op
 	char copied[SIZE_TEXT_BYTES], cloned[SIZE_TEXT_BYTES];
 	int ret;
 
+	outputs_note_name(options->output, OUTPUTS_RAW);
 	ret = outputs_open(operands->set, options->output, cow_image_size(operands->view), flags,
 			   &output, &err);
 	if (!ret)

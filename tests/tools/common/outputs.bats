@@ -112,3 +112,27 @@ refused() {
 	refused 'snapmerge -q -y --save-undo=TARGET o.img c.img' own.img
 	cmp o.img before.img
 }
+
+@test "a name that promises another format is noted, with what is written" {
+	run -0 snapdump --raw -o view.zip o.img c.img
+	[[ $output == *"view.zip: its name says a zip archive, but a raw image is what is written"* ]]
+	run -0 snapmerge -o view.QCOW2 o.img c.img
+	[[ $output == *"view.QCOW2: its name says a qcow2 image, but a raw image is what is written"* ]]
+	run -0 snapcreate o.img new.vmdk
+	[[ $output == *"new.vmdk: its name says a VMDK image, but a snapshot store is what is written"* ]]
+	run snapcheck -y -o mended.vhdx o.img bad.img
+	[[ $output == *"mended.vhdx: its name says a VHDX image, but a snapshot store is what is written"* ]]
+	run -0 snapdump --tar -n -o files.7z o.img c.img
+	[[ $output == *"its name says a 7z archive, but a tar is what is written"* ]]
+	run -0 snapdump --raw -o view.tar.gz o.img c.img
+	[[ $output == *"its name says a compressed file, but a raw image is what is written"* ]]
+	for name in view.img view.raw.1 view view.zip.img .zip/view; do
+		mkdir -p .zip
+		run -0 snapdump --raw -o "$name" o.img c.img
+		[[ $output != *"its name says"* ]] || return 1
+	done
+	run -0 snapdump --tar -o view.tar.zst o.img c.img
+	[[ $output != *"its name says"* ]] || return 1
+	run -0 snapdump -q --raw -o quiet.zip o.img c.img
+	[ -z "$output" ]
+}
