@@ -28,7 +28,7 @@ kind() {
 	run -0 "$COW_SOURCE/tests/house/layers.py" .
 	[ -z "$output" ]
 	# where there is nothing to look at, nothing is proved
-	rm -r libcow/engine libcow/image libcow/pdata libcow/volume tools/*
+	rm -r libcow/[!s]* tools/*
 	run -1 "$COW_SOURCE/tests/house/layers.py" .
 }
 
@@ -109,7 +109,7 @@ kind() {
 }
 
 @test "rule 7: the plugin includes libcow.h alone" {
-	mkdir tools/nbdkit
+	mkdir -p tools/nbdkit
 	printf '#include <libcow.h>\n#include "libcow.h"\n' >tools/nbdkit/nbdkit_plugin.c
 	run -0 "$COW_SOURCE/tests/house/layers.py" .
 	echo '#include "tools/common/cli.h"' >>tools/nbdkit/nbdkit_plugin.c
