@@ -960,7 +960,11 @@ struct cow_verdict {
 	uint64_t nr_behind; /* records behind an empty list, harmless ones too */
 	bool is_doubtful;   /* the list may be cut short, or go on in a copy of an area */
 	bool has_older;	    /* records of an older store stand behind the list */
-	bool merge_begun;   /* and has not finished: the origin holds half of it */
+	/* The list is empty, as new ones and merged ones are. But records stand behind
+	 * it, or where another chunk size would put them: a store that lost its
+	 * beginning looks the same. */
+	bool may_have_lost;
+	bool merge_begun; /* and has not finished: the origin holds half of it */
 	/* With COW_CHECK_HEADER_ONLY: kernel_loads says that the header is no
 	 * obstacle; nobody looked at the list, and view_right and merge_right are
 	 * false. */

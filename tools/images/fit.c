@@ -120,7 +120,8 @@ static void judge(struct cow_image *origin, struct cow_image *view, const struct
 	}
 	fit->fs_name = known_fs_name(&fs);
 	places_look(origin, store, &fs, fit, &wrong);
-	if (fs.size_bytes > cow_image_size(view)) {
+	fit->is_short = fs.size_bytes > cow_image_size(view);
+	if (fit->is_short) {
 		fit->is_refused =
 			!has_alone || !is_same(&fs, &alone) || fs.size_bytes != alone.size_bytes;
 		say_size(fit, &fs, cow_image_name(origin), cow_image_size(view));

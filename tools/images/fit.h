@@ -12,6 +12,7 @@
 struct fit {
 	const char *fs_name;		 /* "an ext file system"; NULL: none that is judged */
 	unsigned int nr_right, nr_wrong; /* copies of its superblock that ORIGIN adds */
+	bool is_short;			 /* the file system is larger than the view */
 	bool is_refused;
 	char sentence[COW_ERR_MESSAGE_BYTES]; /* why, or a note; "": neither */
 };

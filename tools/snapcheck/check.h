@@ -17,6 +17,7 @@ struct check {
 	struct cow_imageset *set;
 	struct cow_image *origin;     /* NULL: not given */
 	const char *container;	      /* the format of the origin, which therefore is none */
+	bool is_short;		      /* the origin was cut, but before the snapshot */
 	bool is_foreign;	      /* the origin is one of another snapshot */
 	struct cow_image *cow;	      /* what is looked at: through these, if there are any */
 	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
@@ -31,6 +32,7 @@ struct check {
 	struct cow_repair_result repaired;
 	struct check_lost lost;
 	bool only_looks, has_repaired;
+	bool has_grown;	  /* by the metadata area that ends the list */
 	bool may_be_pack; /* pack_fd is open; cow may be NULL, and cow_error says why */
 	struct cow_err cow_error;
 	int pack_fd;

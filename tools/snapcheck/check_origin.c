@@ -60,6 +60,7 @@ static int store_look(struct check *check, struct cow_store *store, struct cow_e
 		doubt(check, fit.sentence, "origin");
 	else if (*fit.sentence)
 		cli_note("%s", fit.sentence);
+	check->is_short = fit.is_short;
 	print_fit(check, &fit);
 	if (check->is_foreign)
 		return 0;

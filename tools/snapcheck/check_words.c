@@ -140,6 +140,16 @@ static const char *loads(const struct check *check)
 	return yes_no(verdict->kernel_loads);
 }
 
+/* Of view and merge. */
+static const char *is_right(const struct check *check, bool is_so)
+{
+	if (is_unknown(check))
+		return "not looked at";
+	if (is_so && (check->verdict.may_have_lost || check->is_short))
+		return "yes, unless the note is about this snapshot";
+	return yes_no(is_so);
+}
+
 void check_print_summary(const struct check *check)
 {
 	const struct cow_verdict *verdict = &check->verdict;
@@ -154,10 +164,8 @@ void check_print_summary(const struct check *check)
 	else if (verdict->header_only && verdict->info.chunk_bytes)
 		print_header(check->text, name ? name : "COW", &verdict->info);
 	fprintf(check->text, "will the kernel load this store: %s\n", loads(check));
-	fprintf(check->text, "is its view trustworthy: %s\n",
-		is_unknown(check) ? "not looked at" : yes_no(verdict->view_right));
-	fprintf(check->text, "would a merge be right: %s\n",
-		is_unknown(check) ? "not looked at" : yes_no(verdict->merge_right));
+	fprintf(check->text, "is its view trustworthy: %s\n", is_right(check, verdict->view_right));
+	fprintf(check->text, "would a merge be right: %s\n", is_right(check, verdict->merge_right));
 	free(name);
 }
 
@@ -202,6 +210,7 @@ void check_put_verdict(const struct check *check)
 	put_answer(at, "view_trustworthy", is_unknown(check), verdict->view_right);
 	put_answer(at, "merge_right", is_unknown(check), verdict->merge_right);
 	json_put_bool(at, "valid", verdict->valid);
+	json_put_bool(at, "may_have_lost", verdict->may_have_lost || check->is_short);
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
 	json_put_text(at, "state", state(check));

@@ -386,19 +386,21 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	if (ret)
 		return ret;
 	check->has_repaired = check->repaired.nr_mended || repair->is_grown;
+	check->has_grown = repair->is_grown;
 	if (check->has_repaired && !options.output && !options.common.dry_run)
 		cli_wrote();
 	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
 	if (repair->is_grown)
 		fprintf(check->text,
-			"enlarged with zeros to %" PRIu64 " bytes: the list has an end\n",
+			"enlarged with zeros to %" PRIu64 " bytes: the list has an end; exceptions "
+			"that stood behind the old end are lost, if there were any\n",
 			repair->needed_bytes);
 	else if (repair->needed_bytes && !options.preen)
 		cli_note("--force=grow enlarges %s in place, -o NEW makes a larger one",
 			 cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, target, err);
-	if (check->repaired.nr_lost) /* sound now, but not what it was */
+	if (check->repaired.nr_lost || check->has_grown) /* sound now, but not what it was */
 		check->verdict.view_right = check->verdict.merge_right = false;
 	if (!ret && repair->is_stopped)
 		cli_note("stopped: what was answered with yes is repaired");
@@ -440,18 +442,20 @@ static int repair(struct check *check, struct cow_err *err)
 static int conclude(struct check *check, const char *report)
 {
 	bool is_damaged = has_damage(check);
+	bool is_doubtful = check->repaired.nr_lost || check->has_grown || check->container ||
+			   check->is_foreign;
 	/* a preview ends as the real run would */
 	int done = check->has_repaired ? CLI_REPAIRED : CLI_DONE;
 	/* besides what was given up */
-	int mended = check->repaired.nr_mended > check->repaired.nr_lossy ? CLI_REPAIRED : 0;
+	bool has_mended = check->repaired.nr_mended > check->repaired.nr_lossy ||
+			  (check->has_grown && !check->repaired.nr_lossy);
+	int mended = has_mended ? CLI_REPAIRED : 0;
 
 	check_put_verdict(check);
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
 	choose_next(check, is_damaged);
-	return is_damaged || check->repaired.nr_lost || check->container || check->is_foreign
-		       ? CLI_DAMAGE | mended
-		       : done;
+	return is_damaged || is_doubtful ? CLI_DAMAGE | mended : done;
 }
 
 static int run(struct check *check)

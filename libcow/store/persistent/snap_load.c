@@ -22,6 +22,7 @@ struct load {
 	struct snap_odd *odd; /* NULL: a record must be sound */
 	struct snap_bounds bounds;
 	uint64_t highest_new;
+	bool has_same;		      /* a record that stands twice */
 	bool is_ascending;	      /* new chunks: then none occurs twice */
 	uint64_t copy_index, copy_of; /* an area with the bytes of another; UINT64_MAX: none */
 	bool is_strict;		      /* refuses a list that may be cut short */
@@ -230,13 +231,69 @@ static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
 	struct load *load = user;
 
 	/* A record that was being moved stands twice: legal (I13). */
-	if (duplicate->kept_new_chunk == duplicate->dropped_new_chunk)
+	if (duplicate->kept_new_chunk == duplicate->dropped_new_chunk) {
+		load->has_same = true;
 		return 0;
+	}
 	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 			  "two records map chunk %" PRIu64 " of the origin: to chunk %" PRIu64
 			  " and to chunk %" PRIu64 " of %s; snapcheck tells more",
 			  duplicate->old_chunk, duplicate->kept_new_chunk,
 			  duplicate->dropped_new_chunk, load->p->store.metadata->name);
+}
+
+/* The place of the list at which the kernel would have handed out this chunk. */
+static uint64_t index_of(const struct snap_layout *layout, uint64_t new_chunk)
+{
+	uint64_t stride = layout->records_per_area + 1;
+
+	return (new_chunk - SNAP_FIRST_DATA_CHUNK) / stride * layout->records_per_area +
+	       (new_chunk - SNAP_FIRST_DATA_CHUNK) % stride;
+}
+
+/* Is the area that begins here a copy as a whole? The list is doubtful then. */
+static int skip_copied_area(struct load *load, const struct snap_list *list, uint64_t index,
+			    uint64_t *skip_end)
+{
+	const struct snap_layout *layout = &load->p->layout;
+	uint64_t of_area, per_area = layout->records_per_area;
+	bool is_copy;
+	int ret;
+
+	if (index % per_area)
+		return 0;
+	ret = cow_snap_end_is_copy(load->p->store.metadata, layout, index / per_area,
+				   cow_snap_list_sector(list), &of_area, &is_copy, load->err);
+	if (!ret && is_copy)
+		*skip_end = index + per_area;
+	return ret;
+}
+
+/* A record that is moved goes to an earlier place. A copy in a later one than that of
+ * its chunk was written over another record. */
+static int check_copies(struct load *load)
+{
+	const struct snap_store *p = load->p;
+	struct snap_record record, first;
+	struct snap_list list;
+	uint64_t index, place, skip_end = 0;
+	int ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, load->err);
+
+	while (!ret && list.index < p->nr_records && cow_snap_list_next(&list, &record, &index)) {
+		ret = skip_copied_area(load, &list, index, &skip_end);
+		place = index_of(&p->layout, record.new_chunk);
+		if (ret || place >= index || index < skip_end)
+			continue;
+		ret = cow_snap_record_read(p->store.metadata, &p->layout, place, &first, load->err);
+		if (!ret && first.old_chunk == record.old_chunk &&
+		    first.new_chunk == record.new_chunk)
+			ret = cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
+					 "record %" PRIu64 " of the list of %s is a copy of record "
+					 "%" PRIu64 ": what stood there is lost; snapcheck tells "
+					 "more",
+					 index, p->store.metadata->name, place);
+	}
+	return cow_snap_list_close(&list, ret);
 }
 
 /* Two records with one new chunk: only where the numbers do not ascend. */
@@ -315,6 +372,8 @@ int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err)
 		if (!ret)
 			ret = cow_exmap_seal(p->store.map, NULL, NULL, err);
 	}
+	if (!ret && !odd && load.has_same)
+		ret = check_copies(&load);
 	if (!ret && !odd)
 		ret = check_new_chunks(&load);
 	if (ret)

@@ -424,6 +424,19 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 			.fix = "nothing needs to be done",
 		},
 	},
+	[SNAP_RECORD_COPIED] = {
+		.problem = {
+			.id = "persistent.record-copied",
+			.klass = COW_CLASS_DAMAGE,
+			.flags = FIXABLE,
+			.summary = "a record is a copy of an earlier one, in the place of another one",
+			.kernel = "does not mind; what stood there is missing",
+			.fix = "the last record is put in the place of the copy; what stood there is lost",
+			.question = "drop the copy of an earlier record",
+		},
+		.action = SNAP_DO_DROP,
+		.loses = SNAP_LOSES_ALWAYS,
+	},
 	[SNAP_RECORDS_BEHIND_EMPTY] = {
 		.problem = {
 			.id = "persistent.records-behind-empty",

@@ -146,7 +146,8 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	store "size 34s\nchunk 1\nheader\nauto 5 32\n"
 	run -4 --separate-stderr snapcheck -y cow.img
 	[[ $stderr == *"next: snapcheck -y -o"* ]]
-	run -1 snapcheck -y -o new.img cow.img
+	# what stood behind the old end, if anything did, is lost
+	run -5 snapcheck -y -o new.img cow.img
 	run -0 snapcheck new.img
 	[[ $output == *"32 exceptions"* ]]
 }
@@ -207,6 +208,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 		m20-* | m24-* | m50-* | m54-*) expected=4 ;;
 		m30-* | m34-* | m43-*) expected=4 ;; # nor which chunk it was
 		m32-*) expected=5 ;; # a record in the midst of the list is gone, those behind it are back
+		m41-*) expected=5 ;; # cut where an area may have held more
 		*) expected=[01] ;;
 		esac
 		# shellcheck disable=SC2053
@@ -282,8 +284,8 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	run -4 --separate-stderr snapcheck -y cow.img
 	[[ $stderr == *"--force=grow enlarges cow.img in place"* ]]
 	run -4 snapcheck -p --force=grow cow.img
-	run -1 snapcheck -n -y --force=grow cow.img
-	run -1 snapcheck -n -y -o new.img cow.img
+	run -5 snapcheck -n -y --force=grow cow.img
+	run -5 snapcheck -n -y -o new.img cow.img
 	run -64 --separate-stderr snapcheck -y --force=grow --save-undo=u cow.img
 	one_sentence
 	[[ $stderr == *"--save-undo cannot take back"* ]]
@@ -305,8 +307,8 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	run --separate-stderr snapcheck -y --force=grow window.img@512+17408
 	[ "$status" -ge 8 ]
 	[ "$(stat -c %s window.img)" = 17920 ]
-	run -1 snapcheck -y --force=grow cow.img
-	[[ $output == *"enlarged with zeros to 17920 bytes"* ]]
+	run -5 snapcheck -y --force=grow cow.img
+	[[ $output == *"enlarged with zeros to 17920 bytes"*"are lost, if there were any"*"trustworthy: no"* ]]
 	[ "$(stat -c %s cow.img)" = 17920 ]
 	run -0 snapcheck cow.img
 	[[ $output == *"32 exceptions"* ]]

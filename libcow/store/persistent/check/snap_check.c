@@ -210,6 +210,7 @@ static int other_size_check(struct snap_check *check, struct cow_err *err)
 	if (ret || !chunk_bytes)
 		return ret;
 	check->has_other_size = true;
+	check->may_have_lost |= !check->nr_records;
 	cow_snap_check_add(check,
 			   check->nr_records ? SNAP_CHUNK_SIZE_CONTRADICTED : SNAP_OTHER_CHUNK_SIZE,
 			   12, 4,
@@ -373,6 +374,7 @@ int cow_snap_check(const struct cow_store_args *args, const struct cow_check_par
 	verdict->merge_right = verdict->view_right && !check.is_below_blocks;
 	verdict->is_doubtful = check.is_doubtful;
 	verdict->has_older = check.has_older;
+	verdict->may_have_lost = check.may_have_lost;
 	verdict->merge_begun = check.is_merging;
 	return 0;
 }

@@ -29,6 +29,7 @@ struct snap_check {
 	bool kernel_wipes;	      /* it is new to the kernel */
 	bool is_invalid;	      /* the header says so */
 	bool is_damaged;	      /* a finding of that class or worse */
+	bool may_have_lost;	      /* the list is empty, and a note says what is behind */
 	bool has_other_size;	      /* a list where another chunk size would put it */
 	bool is_merging;	      /* our label says so: what stands behind the list is merged */
 	bool was_merged;	      /* our label says that a merge of ours emptied the list */
@@ -60,7 +61,9 @@ cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint64_t 
 
 /* snap_check_end.c: is the area that begins with this sector a copy? And: does
  * the list end where it should? *ret_is_settled: all was said about what stands
- * behind it. Errors: -EIO, -ENOMEM, -ECANCELED. */
+ * behind it. is_copy: is the record in an area that is a copy of another, once the
+ * list was read? Errors: -EIO, -ENOMEM, -ECANCELED. */
+bool cow_snap_check_is_copy(const struct snap_check *check, uint64_t index);
 int cow_snap_check_copy(struct snap_check *check, const uint8_t *sector, uint64_t index,
 			struct cow_err *err);
 int cow_snap_check_end(struct snap_check *check, bool *ret_is_settled, struct cow_err *err);

@@ -29,13 +29,20 @@ int cow_snap_check_copy(struct snap_check *check, const uint8_t *sector, uint64_
 }
 
 /* Where the list does not reach the other area, its records were moved. */
+bool cow_snap_check_is_copy(const struct snap_check *check, uint64_t index)
+{
+	uint64_t per_area = check->layout.records_per_area;
+
+	return check->copy_index != UINT64_MAX && check->nr_records > check->copy_of * per_area &&
+	       index >= check->copy_index && index < check->copy_index + per_area;
+}
+
 static void copy_add(struct snap_check *check)
 {
 	const struct snap_layout *layout = &check->layout;
 	uint64_t area = check->copy_index / layout->records_per_area;
 
-	if (check->copy_index == UINT64_MAX ||
-	    check->nr_records <= check->copy_of * layout->records_per_area)
+	if (!cow_snap_check_is_copy(check, check->copy_index))
 		return;
 	check->is_doubtful = true;
 	cow_snap_check_add(check, SNAP_AREA_COPIED,
@@ -104,8 +111,10 @@ int cow_snap_check_end(struct snap_check *check, bool *ret_is_settled, struct co
 		end_add(check, SNAP_OLDER_RECORDS, &end);
 		return 0;
 	case SNAP_END_EMPTY:
-		if (!is_merged(check, &end))
+		if (!is_merged(check, &end)) {
+			check->may_have_lost = true;
 			end_add(check, SNAP_RECORDS_BEHIND_EMPTY, &end);
+		}
 		return 0;
 	case SNAP_END_TORN:
 		end_add(check, SNAP_TORN_COMMIT, &end);

@@ -169,12 +169,24 @@ static void new_chunk_add(struct snap_check *check, const struct snap_record *re
 			   first->index % per_area, first->index / per_area, first->other_chunk);
 }
 
+/* A record that is moved goes to an earlier place, and leaves behind the one where
+ * its chunk was handed out (I13). The other way round, something was overwritten
+ * with a copy of the first. */
+static bool is_overwritten(const struct snap_check *check, const struct snap_record *record,
+			   uint64_t index, const struct twice *first)
+{
+	return record->new_chunk == cow_snap_position_chunk(&check->layout, first->index) &&
+	       record->new_chunk != cow_snap_position_chunk(&check->layout, index);
+}
+
 static void record_add(struct snap_check *check, const struct snap_record *record, uint64_t index,
 		       const struct twice *first)
 {
 	uint64_t per_area = check->layout.records_per_area;
 
-	cow_snap_check_add(check, SNAP_DUPLICATE_RECORD,
+	cow_snap_check_add(check,
+			   is_overwritten(check, record, index, first) ? SNAP_RECORD_COPIED
+								       : SNAP_DUPLICATE_RECORD,
 			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
 			   "record %" PRIu64 " of area %" PRIu64 ", from chunk %" PRIu64
 			   " of the origin to chunk %" PRIu64 ", is the same as record %" PRIu64
@@ -198,7 +210,8 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 		cow_snap_check_add(check, problem, cow_snap_record_offset(&check->layout, index),
 				   SNAP_RECORD_BYTES, "%s", sentence);
 	}
-	if (problem)
+	/* an area that is a copy is named as a whole */
+	if (problem || cow_snap_check_is_copy(check, index))
 		return 0;
 	/* the same record again is legal while one is being moved (I13) */
 	if (old && old->index != INDEX_NONE && old->other_chunk == record->new_chunk)

@@ -144,6 +144,8 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 	switch (action) {
 	case SNAP_DO_DROP:
 	case SNAP_DO_DROP_MISDIRECTED:
+		/* what stood in the place of a copy, nobody knows */
+		plan->nr_unknown += mend->problem == SNAP_RECORD_COPIED;
 		/* a second copy of a record tells nothing new */
 		return numbered_drop(planner, index, mend->problem != SNAP_DUPLICATE_RECORD);
 	case SNAP_DO_DROP_PLACES:
