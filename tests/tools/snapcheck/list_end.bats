@@ -142,3 +142,9 @@ state() {
 	[ "$(state origin.img cow.img)" = doubtful ]
 	is_left_alone
 }
+
+# bats test_tags=slow
+@test "179 stores as kernels leave them: none is cut; 408 damaged ones: none is sound, but for the end of the list" {
+	run -0 "$COW_SOURCE/tests/aids/list_end_table.py" "$COW_FIXTURES"
+	[[ $output == *"179 sound stores, 408 damaged ones"* ]]
+}
