@@ -45,6 +45,7 @@ lib_libs    := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS) || echo MISSING)
 tool_cflags := $(shell $(PKG_CONFIG) --cflags $(TOOL_PKGS))
 tool_libs   := $(shell $(PKG_CONFIG) --libs $(TOOL_PKGS) || echo MISSING)
 has_nbdkit  := $(shell $(PKG_CONFIG) --exists nbdkit && echo yes)
+has_libnbd  := $(shell $(PKG_CONFIG) --exists libnbd && echo yes)
 ifneq ($(filter MISSING,$(lib_libs) $(tool_libs)),)
 $(error $(LIB_PKGS) $(TOOL_PKGS): not all found by $(PKG_CONFIG); "make deps" installs them)
 endif
@@ -85,7 +86,10 @@ lib_hdr    := $(sort $(shell find libcow -name '*.h'))
 # A tool is a folder with a file of its name, which has main().
 tool_names := $(notdir $(wildcard tools/snap*))
 tool_src   := $(foreach t,$(tool_names),tools/$(t)/$(t).c)
-cli_src    := $(filter-out $(tool_src) tools/nbdkit/%,$(wildcard tools/*/*.c))
+# NBD exports as images: where libnbd's header is. The rest has weak references to it,
+# so that it is not in the static tools, which cannot load a library.
+remote_src := $(if $(has_libnbd),$(wildcard tools/images/remote*.c))
+cli_src    := $(filter-out $(tool_src) tools/nbdkit/% tools/images/remote%,$(wildcard tools/*/*.c)) $(remote_src)
 # The plugin for nbdkit is built where nbdkit's header is.
 plugin_src := $(wildcard tools/nbdkit/*.c)
 cli_hdr    := $(wildcard tools/*/*.h)
@@ -149,10 +153,12 @@ $(cli_lib): $(cli_obj)
 	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
 $(B)/snapcheck: snapcheck_more := $(B)/tools/snapcheck/check_pack.o
 $(B)/snapcheck: $(B)/tools/snapcheck/check_pack.o
+$(tools): remote_obj := $(remote_src:%.c=$(B)/%.o)
+$(tools): $(remote_src:%.c=$(B)/%.o)
 $(foreach t,$(tool_names),$(eval $(B)/$(t) $(B)/static/$(t): $(B)/tools/$(t)/$(t).o))
 own_main = $(B)/tools/$(@F)/$(@F).o
 $(tools): $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
-	$(call quiet,LD)$(link) $(pie) -Wl,--as-needed -o $@ $(own_main) $(snapcheck_more) $(cli_lib) \
+	$(call quiet,LD)$(link) $(pie) -Wl,--as-needed -o $@ $(own_main) $(snapcheck_more) $(remote_obj) $(cli_lib) \
 		$(if $(SHARED_TOOLS),-L$(B) -lcow,$(static_lib)) $(lib_libs) $(tool_libs) $(LDLIBS)
 $(statics): $(cli_lib) $(static_lib)
 	$(call quiet,LD)mkdir -p $(@D); $(link) $(if $(pie),-static-pie,-static) -s -Wl,--gc-sections -o $@ $(own_main) $(cli_lib) $(static_lib) \

@@ -171,8 +171,8 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  -ERANGE     the window lies outside the file, or the file is shorter than
  *              a sector (id "bounds")
  *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
- *  -EOPNOTSUPP a form that is reserved: thin:, clone:, snaplog:, nbd://
- *              (id "unsupported")
+ *  -EOPNOTSUPP a form that is reserved: thin:, clone:, snaplog:; a URI without
+ *              cow_imageset_set_opener() (id "unsupported")
  *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
  */
 COW_EXPORT int cow_imageset_open(struct cow_imageset *set, const char *spec, uint32_t flags,
@@ -187,6 +187,26 @@ COW_EXPORT int cow_imageset_open(struct cow_imageset *set, const char *spec, uin
  */
 COW_EXPORT int cow_imageset_define(struct cow_imageset *set, const char *name, const char *spec,
 				   struct cow_err *err);
+
+/*
+ * Lets a program open what the library cannot: "nbd://..." and "nbd+unix://..." in a
+ * specification, alone or inside another one. open() gets the URI and flags of
+ * cow_imageset_open(), and returns an image that becomes the set's, which is closed
+ * with the last image on it; or a negative errno, with a sentence in err. With
+ * COW_OPEN_WRITE it must be one that can be written; with COW_OPEN_BUSY the same URI
+ * may be open already. NULL: such specifications are refused, as before.
+ */
+COW_EXPORT void cow_imageset_set_opener(struct cow_imageset *set,
+					int (*open)(void *user, const char *uri, uint32_t flags,
+						    struct cow_image **ret_image,
+						    struct cow_err *err),
+					void *user);
+
+/* Calls call for each URI ("nbd://...") in a specification, in its order; opens
+ * nothing. A text that is no specification has none. Errors: what call returns, if that
+ * is negative, is returned as it is; -ENOMEM. */
+COW_EXPORT int cow_spec_uris(const char *spec, int (*call)(void *user, const char *uri), void *user,
+			     struct cow_err *err);
 
 /* Closes an image; NULL is allowed. Nothing is flushed: who wrote calls
  * cow_image_flush() and looks at its answer first. */

@@ -3,7 +3,7 @@
 # Installs what build and tests need, where something is missing (Debian 12).
 set -eu
 packages="gcc g++ clang libclang-rt-14-dev make pkg-config git
-nbdkit nbdkit-plugin-dev libnbd-bin python3-libnbd
+nbdkit nbdkit-plugin-dev libnbd-bin libnbd-dev python3-libnbd
 libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev libseccomp-dev
 bats parallel python3 zstd xz-utils strace valgrind clang-format clang-tidy cppcheck shellcheck mandoc
 gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static

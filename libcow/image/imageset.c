@@ -48,6 +48,38 @@ void cow_imageset_free(struct cow_imageset *set)
 	free(set);
 }
 
+void cow_imageset_set_opener(struct cow_imageset *set,
+			     int (*open)(void *user, const char *uri, uint32_t flags,
+					 struct cow_image **ret_image, struct cow_err *err),
+			     void *user)
+{
+	set->open = open;
+	set->open_user = user;
+}
+
+int cow_imageset_open_uri(struct cow_imageset *set, const char *uri, uint32_t flags,
+			  struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_err said = COW_ERR_INIT;
+	int ret;
+
+	if (!set->open)
+		return cow_fail(
+			err, -EOPNOTSUPP,
+			"images of the form \"nbd://\" are not supported here; for a file of "
+			"that name write file: in front of it");
+	ret = set->open(set->open_user, uri, flags, ret_image, &said);
+	if (!ret)
+		return 0;
+	ret = ret < 0 ? ret : -EIO;
+	if (!said.message[0])
+		return cow_fail(err, ret, "it cannot be opened: %s", strerrordesc_np(-ret));
+	said.code = ret;
+	if (err)
+		*err = said;
+	return ret;
+}
+
 static struct cow_handle *file_find(const struct cow_imageset *set, const struct stat *st)
 {
 	struct cow_ground self;

@@ -11,6 +11,10 @@
 #include "libcow/image/image.h"
 #include "libcow/image/spec.h"
 
+/* Opens a URI by the opener of the set. Errors: -EOPNOTSUPP it has none; its own. */
+int cow_imageset_open_uri(struct cow_imageset *set, const char *uri, uint32_t flags,
+			  struct cow_image **ret_image, struct cow_err *err);
+
 /* Refuses a file that the set has open, as an output must not replace or
  * write it. Errors: -EPERM (id "overlap"). */
 int cow_imageset_refuse_file(const struct cow_imageset *set, const struct stat *st,

@@ -24,6 +24,10 @@ struct cow_imageset {
 	struct cow_handle *files;
 	struct set_range *ranges;
 	struct spec_name *names;
+	/* cow_imageset_set_opener() */
+	int (*open)(void *user, const char *uri, uint32_t flags, struct cow_image **ret_image,
+		    struct cow_err *err);
+	void *open_user;
 };
 
 /* Creates a range with room for nr_segments, which the caller fills in. Errors:

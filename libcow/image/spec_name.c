@@ -104,6 +104,36 @@ int cow_spec_tree_parse_in(const struct cow_imageset *set, const char *text,
 	return 0;
 }
 
+struct uris {
+	int (*call)(void *user, const char *uri);
+	void *user;
+};
+
+/* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
+static int uris_find(const struct cow_spec_tree *tree, const struct uris *uris)
+{
+	int ret = 0;
+
+	if (tree->form == COW_SPEC_NBD)
+		ret = uris->call(uris->user, tree->text);
+	for (size_t i = 0; i < tree->nr_parts && ret >= 0; i++)
+		if (tree->parts[i].image)
+			ret = uris_find(tree->parts[i].image, uris);
+	return ret < 0 ? ret : 0;
+}
+
+int cow_spec_uris(const char *spec, int (*call)(void *user, const char *uri), void *user,
+		  struct cow_err *err)
+{
+	const struct uris uris = { .call = call, .user = user };
+	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
+	int ret = cow_spec_tree_parse(spec, &tree, NULL);
+
+	if (ret == -ENOMEM)
+		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
+	return ret ? 0 : uris_find(tree, &uris);
+}
+
 /* Is this what may stand behind "image:"? */
 static int name_check(const struct cow_imageset *set, const char *text, struct cow_err *err)
 {

@@ -23,13 +23,13 @@ struct cow_spec_opening {
 	struct cow_image_list images;
 };
 
-static cow_spec_opener plain_open, concat_open, window_open;
+static cow_spec_opener plain_open, concat_open, window_open, uri_open;
 
 /* NULL: not there yet. */
 static cow_spec_opener *const openers[COW_SPEC_FORMS] = {
 	[COW_SPEC_PLAIN] = plain_open,	      [COW_SPEC_CONCAT] = concat_open,
 	[COW_SPEC_PART] = cow_spec_part_open, [COW_SPEC_LVM] = cow_spec_lvm_open,
-	[COW_SPEC_WINDOW] = window_open,
+	[COW_SPEC_WINDOW] = window_open,      [COW_SPEC_NBD] = uri_open,
 };
 
 uint32_t cow_spec_flags(const struct cow_spec_opening *opening)
@@ -57,7 +57,7 @@ int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_
 			err, -EOPNOTSUPP,
 			"images of the form \"%s\" are not supported by this version; for a "
 			"file of that name write file: in front of it",
-			tree->form == COW_SPEC_NBD ? "nbd://" : cow_spec_prefix(tree->form));
+			cow_spec_prefix(tree->form));
 	return opener(opening, tree, ret_image, err);
 }
 
@@ -94,6 +94,22 @@ static int concat_open(struct cow_spec_opening *opening, const struct cow_spec_t
 		ret = cow_image_concat_new(images, tree->nr_parts, &image, err);
 	if (!ret)
 		ret = cow_spec_keep(opening, image, err);
+	if (!ret)
+		*ret_image = image;
+	return ret;
+}
+
+static int uri_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		    struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_image *image;
+	int ret = cow_imageset_open_uri(opening->set, tree->text, opening->flags, &image, err);
+
+	if (ret) {
+		cow_err_place(err, tree->text, COW_OFFSET_NONE);
+		return ret;
+	}
+	ret = cow_spec_keep(opening, image, err);
 	if (!ret)
 		*ret_image = image;
 	return ret;

@@ -122,6 +122,19 @@ blocks() {
 	cmp "$stock/changed.img" in-story-1/origin.img
 }
 
+@test "the README's stories of servers and of many images do what they say" {
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "The disk is inside a qcow2" >story-1
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Many images" >story-2
+	for name in origin cow; do
+		qemu-img convert -f raw -O qcow2 "$stock/$name.img" "$stock/$name.qcow2"
+	done
+	try_blocks story 3>&-
+	while grep -q '^State:.[^Z]' "/proc/$(cat in-story-1/origin.pid)/status" 2>/dev/null; do sleep 0.05; done
+	qemu-img compare -f qcow2 -F raw in-story-1/origin.qcow2 "$stock/changed.img"
+	run -0 jq -r '"\(.exit) \(.verdict.state)"' in-story-2/{cow,weekly,damaged}.img.json
+	[ "${lines[*]}" = "0 sound 0 sound 4 damaged" ]
+}
+
 @test "a program written after the page of the format reads what the kernel wrote" {
 	"$COW_SOURCE/tests/house/pages.py" examples "$COW_SOURCE/man/cow-persistent.5" reader
 	for folder in "$COW_FIXTURES"/*/; do

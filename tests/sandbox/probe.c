@@ -25,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <seccomp.h>
@@ -33,6 +34,18 @@
 #include "tools/common/opts.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sandbox_filter.h"
+
+/* What a server is connected by, and what is not. */
+static int kept[2], other[2];
+
+static int make_sockets(int argc, char *const *argv, struct cow_err *err)
+{
+	(void)argc, (void)argv, (void)err;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, kept) || socketpair(AF_UNIX, SOCK_STREAM, 0, other))
+		return -errno;
+	sandbox_keep_socket(kept[0]);
+	return 0;
+}
 
 static struct cli_common common;
 static const struct opt option_table[] = { OPTS_COMMON(&common) };
@@ -45,6 +58,7 @@ static const struct opts_spec spec = {
 	.common = &common,
 	.min_operands = 3,
 	.max_operands = 3,
+	.connect = make_sockets,
 };
 
 static const char *when;
@@ -154,6 +168,25 @@ static void try_process(pid_t victim)
 	    syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWNS, 0, 0, 0, 0));
 }
 
+/* Bytes go through the socket that was kept, and nothing else does. */
+static void try_sockets(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct msghdr message = { .msg_iov = NULL };
+	char byte = 'x';
+
+	say("send", send(kept[0], &byte, 1, MSG_NOSIGNAL));
+	if (write(kept[1], &byte, 1) == 1)
+		say("receive", recv(kept[0], &byte, 1, MSG_DONTWAIT));
+	say("send-other", send(other[0], &byte, 1, MSG_NOSIGNAL));
+	say("receive-other", recv(other[0], &byte, 1, MSG_DONTWAIT));
+	say("send-elsewhere",
+	    sendto(kept[0], &byte, 1, MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address)));
+	say("send-descriptors", sendmsg(kept[0], &message, MSG_NOSIGNAL));
+	say("receive-descriptors", recvmsg(kept[0], &message, MSG_DONTWAIT));
+	say("connect", connect(kept[0], (struct sockaddr *)&address, sizeof(address)));
+}
+
 static bool is_allowed(const char *name)
 {
 	/* with arguments: each has a line of its own above */
@@ -211,6 +244,7 @@ static int probe(void)
 	try_files();
 	try_open_files(fd, victim);
 	try_process(victim);
+	try_sockets();
 	try_names(fd, directory);
 	try_all_others();
 	raise(SIGUSR1);

@@ -345,6 +345,15 @@ static void on_exit_early(void)
 	_exit(status);
 }
 
+static int connect_servers(void)
+{
+	struct cow_err err = COW_ERR_INIT;
+
+	if (!cli.spec->connect || !cli.spec->connect(cli.argc, cli.argv, &err))
+		return CLI_DONE;
+	return cli_fail(&err);
+}
+
 int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_ended)
 {
 	const struct cli_common *common = spec->common;
@@ -379,9 +388,13 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 		opts_print_short(spec);
 	else
 		*ret_ended = false;
-	if (!*ret_ended)
+	if (*ret_ended)
+		return CLI_DONE;
+	status = connect_servers();
+	*ret_ended = status != CLI_DONE;
+	if (status == CLI_DONE)
 		sandbox_begin();
-	return CLI_DONE;
+	return status;
 }
 
 int cli_nr_operands(void)

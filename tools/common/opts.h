@@ -43,6 +43,9 @@ struct opts_spec {
 	const struct opt *options;
 	struct cli_common *common;
 	int min_operands, max_operands; /* max 0: no limit */
+	/* Connects to the servers that the command line names, before the sandbox
+	 * begins. NULL: there are none. */
+	int (*connect)(int argc, char *const *argv, struct cow_err *err);
 };
 
 /* Rows of the options that all four tools have. */

@@ -6,6 +6,7 @@
  */
 #include "tools/common/outputs.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -33,6 +34,11 @@ int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes
 {
 	int ret;
 
+	if (!strncmp(path, "nbd://", 6) || !strncmp(path, "nbd+unix://", 11))
+		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+				  "%s: an output is a file or a block device, not an export of a "
+				  "server; write it to a file and send that with nbdcopy",
+				  path);
 	if (cli_is_dry_run())
 		flags |= COW_OUTPUT_REHEARSE;
 	ret = cow_output_open(set, path, size_bytes, flags, ret_output, err);

@@ -281,6 +281,39 @@ static int add_memory(scmp_filter_ctx filter)
 	return ret;
 }
 
+/* Sockets that were connected before. What is received and sent has no address and,
+ * unlike with recvmsg(2), brings no descriptors along. */
+#define SOCKETS_MAX 64
+static int sockets[SOCKETS_MAX];
+static size_t nr_sockets;
+
+void sandbox_filter_keep_socket(int fd)
+{
+	if (nr_sockets < SOCKETS_MAX)
+		sockets[nr_sockets++] = fd;
+}
+
+static int add_sockets(scmp_filter_ctx filter)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < nr_sockets && !ret; i++) {
+		const struct scmp_arg_cmp args[] = {
+			SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)sockets[i], 0),
+			SCMP_CMP(4, SCMP_CMP_EQ, 0, 0),
+		};
+
+		ret = add_one(filter, "recvfrom", args, 2);
+		if (!ret)
+			ret = add_one(filter, "sendto", args, 2);
+		if (!ret)
+			ret = add_one(filter, "recv", args, 1);
+		if (!ret)
+			ret = add_one(filter, "send", args, 1);
+	}
+	return ret;
+}
+
 /* Calls that are allowed with some arguments only. */
 static int add_with_arguments(scmp_filter_ctx filter)
 {
@@ -305,6 +338,8 @@ static int add_with_arguments(scmp_filter_ctx filter)
 		ret = add_fcntl(filter, "fcntl64");
 	if (!ret)
 		ret = add_memory(filter);
+	if (!ret)
+		ret = add_sockets(filter);
 	return ret ? ret : add_one(filter, "prlimit64", ask_self, 2);
 }
 

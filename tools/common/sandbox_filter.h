@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+/* Inside, bytes may be received from and sent on this socket. */
+void sandbox_filter_keep_socket(int fd);
 /* All but those that no tool needs at any time. */
 int sandbox_filter_begin(void);
 /* Only those that work on what is open. */

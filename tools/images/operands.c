@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "tools/images/bad.h"
+#include "tools/images/remote.h"
 #include "tools/images/window_check.h"
 #include "tools/images/container.h"
 #include "tools/images/fit.h"
@@ -25,6 +26,8 @@ int operands_set_new(struct cow_imageset **ret_set, struct cow_err *err)
 	struct cow_imageset *set;
 	int ret = cow_imageset_new(&set, err);
 
+	if (!ret && remote_open)
+		cow_imageset_set_opener(set, remote_open, NULL);
 	for (size_t i = 0; i < names->nr_words && !ret; i++) {
 		const char *equals = strchr(names->words[i], '=');
 		char *name = equals ? strndup(names->words[i], (size_t)(equals - names->words[i]))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/images/remote.h"
 #include "tools/snapcheck/check.h"
 #include "tools/snapcheck/check_empty.h"
 #include "tools/snapcheck/check_list.h"
@@ -80,6 +81,7 @@ static const struct opts_spec spec = {
 	.common = &options.common,
 	.min_operands = 1,
 	.max_operands = 0,
+	.connect = remote_connect_all,
 };
 
 static int on_progress(void *user, const struct cow_progress *now)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/images/remote.h"
 #include "tools/common/cli.h"
 #include "tools/snapcreate/create_fill.h"
 #include "tools/common/json.h"
@@ -56,6 +57,7 @@ static const struct opts_spec spec = {
 	.common = &options.common,
 	.min_operands = 2,
 	.max_operands = 2,
+	.connect = remote_connect_all,
 };
 
 /* ORIGIN and the layers of --from-view, which are cut apart at the commas. */

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "tools/common/outputs.h"
+#include "tools/images/remote.h"
 #include "tools/images/bad.h"
 #include "tools/common/cli.h"
 #include "tools/snapdump/dump.h"
@@ -89,6 +90,7 @@ static const struct opts_spec spec = {
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 1,
+	.connect = remote_connect_all,
 };
 
 static int parse_mtime(int64_t *ret_seconds)

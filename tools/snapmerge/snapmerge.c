@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "tools/images/remote.h"
 #include "tools/snapmerge/snapmerge.h"
 
 /* What reads only may go on where what writes may not. */
@@ -61,6 +62,7 @@ static struct opts_spec spec = {
 	.common = &options.common,
 	.min_operands = 1,
 	.max_operands = 0,
+	.connect = remote_connect_all,
 };
 
 static int check_options(void)

@@ -29,10 +29,10 @@ answers() {
 	out='execve fork socket ptrace kill io_uring mount bpf'
 	[ "$(answers begun EPERM)" = "$out tiocsti" ]
 	[ "$(answers begun ok)" = 'thread open' ]
-	[ "$(answers entered EPERM)" = "$out open open-new open-tree chmod truncate mkdir symlink fchmod fchown umask fsetxattr kill-other queue dumpable" ]
-	[ "$(answers entered ENOSYS)" = 'tiocsti mprotect-exec dup attributes scsi lease notify pipe owner signal async tgkill-other limit namespace' ]
+	[ "$(answers entered EPERM)" = "$out open open-new open-tree chmod truncate mkdir symlink fchmod fchown umask fsetxattr kill-other queue dumpable connect" ]
+	[ "$(answers entered ENOSYS)" = 'tiocsti mprotect-exec dup attributes scsi lease notify pipe owner signal async tgkill-other limit namespace send-other receive-other send-elsewhere send-descriptors receive-descriptors' ]
 	[ "$(answers entered EACCES)" = 'unlink-elsewhere rename-elsewhere name-elsewhere' ]
-	[ "$(answers entered ok)" = 'thread memfd direct name rename write truncate-open flush unlink raise' ]
+	[ "$(answers entered ok)" = 'thread memfd direct send receive name rename write truncate-open flush unlink raise' ]
 	# All other system calls of this machine, tried one by one.
 	! grep 'gets through' <<<"$output" || false
 	[ "$(sed -n 's/^entered others: //p' <<<"$output")" -gt 200 ]

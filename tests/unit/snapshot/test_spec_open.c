@@ -134,6 +134,108 @@ static void forms_that_are_not_there_are_refused_by_name(void)
 	refused("concat:a,snaplog:source=a,,log=m", 0, -EOPNOTSUPP, "unsupported", "\"snaplog:\"");
 }
 
+/* A program that opens URIs: images in memory, of a letter each. */
+static struct remote {
+	size_t nr_opened, nr_closed;
+	char uris[200];
+	int fails;
+	bool is_mute, is_read_only;
+} remote;
+
+static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+			struct cow_err *err)
+{
+	(void)offset_bytes, (void)err;
+	memset(buf, *(const char *)user, len_bytes);
+	return 0;
+}
+
+static int remote_pwrite(void *user, const void *buf, size_t len_bytes, uint64_t offset_bytes,
+			 struct cow_err *err)
+{
+	(void)buf, (void)len_bytes, (void)offset_bytes, (void)err;
+	*(char *)user = 'w';
+	return 0;
+}
+
+static void remote_close(void *user)
+{
+	free(user);
+	remote.nr_closed++;
+}
+
+static int remote_open(void *user, const char *uri, uint32_t flags, struct cow_image **ret_image,
+		       struct cow_err *err)
+{
+	struct cow_custom_args args = COW_CUSTOM_ARGS_INIT;
+	struct cow_custom_ops ops = COW_CUSTOM_OPS_INIT;
+	char *letter;
+
+	CHECK(user == &remote);
+	if (remote.fails && !remote.is_mute)
+		snprintf(err->message, sizeof(err->message), "nobody is there");
+	if (remote.fails)
+		return remote.fails;
+	letter = malloc(1);
+	CHECK(letter);
+	*letter = uri[strlen(uri) - 1];
+	args.name = uri;
+	args.size_bytes = 1024;
+	args.is_writable = flags & COW_OPEN_WRITE && !remote.is_read_only;
+	ops.pread = remote_pread;
+	ops.pwrite = remote_pwrite;
+	ops.close = remote_close;
+	remote.nr_opened++;
+	return cow_image_custom_new(&args, &ops, letter, ret_image, err);
+}
+
+static void uris_are_opened_by_the_program(void)
+{
+	struct cow_image *image;
+
+	remote = (struct remote){ 0 };
+	cow_imageset_set_opener(set, remote_open, &remote);
+	image = opened("concat:nbd://h/a,nbd+unix:///?socket=b", 0);
+	CHECK_EQ(cow_image_size(image), 2048);
+	CHECK(first_byte(image, 1023) == 'a' && first_byte(image, 1024) == 'b');
+	cow_image_close(image);
+	CHECK(remote.nr_opened == 2 && remote.nr_closed == 2);
+	image = opened("window:512:nbd://h/c", COW_OPEN_WRITE);
+	OK(cow_image_pwrite(image, "x", 1, 0, err));
+	CHECK(first_byte(image, 0) == 'w');
+	cow_image_close(image);
+	remote.is_read_only = true;
+	refused("nbd://h/a", COW_OPEN_WRITE, -EROFS, "read-only", "cannot be written");
+	CHECK(remote.nr_opened == 4 && remote.nr_closed == 4);
+	remote.fails = -ECONNREFUSED;
+	refused("part:nbd://h/a:1", 0, -ECONNREFUSED, "", "nobody is there");
+	remote.is_mute = true;
+	refused("nbd://h/a", 0, -ECONNREFUSED, "system", "Connection refused");
+	cow_imageset_set_opener(set, NULL, NULL);
+	refused("nbd://h/a", 0, -EOPNOTSUPP, "unsupported", "\"nbd://\"");
+}
+
+static int on_uri(void *user, const char *uri)
+{
+	CHECK(user == &remote);
+	strcat(strcat(remote.uris, uri), " ");
+	return remote.fails;
+}
+
+static void uris_of_a_specification_are_named(void)
+{
+	remote = (struct remote){ 0 };
+	OK(cow_spec_uris("part:concat:nbd://h/a,,b,file:c,window:1k:nbd+unix:///?socket=x:2",
+			 on_uri, &remote, err));
+	CHECK(!strcmp(remote.uris, "nbd://h/a,b nbd+unix:///?socket=x "));
+	OK(cow_spec_uris("file:nbd://h/a", on_uri, &remote, err));
+	OK(cow_spec_uris("part:nbd://h/a", on_uri, &remote, err)); /* no specification */
+	CHECK(strlen(remote.uris) == strlen("nbd://h/a,b nbd+unix:///?socket=x "));
+	remote.fails = -EPERM;
+	CHECK(cow_spec_uris("concat:nbd://1,nbd://2", on_uri, &remote, NULL) == -EPERM);
+	CHECK(!strstr(remote.uris, "nbd://2"));
+}
+
 int main(void)
 {
 	temp_dir_enter();
@@ -145,6 +247,8 @@ int main(void)
 	RUN(bytes_belong_to_one_image);
 	RUN(failures_close_everything);
 	RUN(forms_that_are_not_there_are_refused_by_name);
+	RUN(uris_are_opened_by_the_program);
+	RUN(uris_of_a_specification_are_named);
 	cow_imageset_free(set);
 	return test_end();
 }
