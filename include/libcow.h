@@ -398,6 +398,23 @@ COW_EXPORT const char *cow_image_content(struct cow_image *image);
  * qcow2 image", something compressed); NULL: none known, or it cannot be read. */
 COW_EXPORT const char *cow_image_container(struct cow_image *image);
 
+/* Where a byte of an image lies in the end: below windows, partitions, volumes. */
+struct cow_image_place {
+	size_t size;
+	const char *name;    /* of the lowest image, a file or a device; lives as long */
+	uint64_t size_bytes; /* of it */
+	uint64_t offset_bytes;
+	uint64_t len_bytes; /* so many bytes follow each other there */
+};
+#define COW_IMAGE_PLACE_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_image_place)                                             \
+	}
+/* Finds the place of the byte at offset_bytes. Errors: -EINVAL size not set,
+ * -ERANGE outside the image. */
+COW_EXPORT int cow_image_get_place(struct cow_image *image, uint64_t offset_bytes,
+				   struct cow_image_place *ret_place);
+
 /*
  * Reads len_bytes at offset_bytes, all of them or none. Errors: -ERANGE
  * outside the image, -EIO (err names image and offset; also where the file

@@ -260,6 +260,26 @@ struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_byt
 	return image_descend(image, false, offset_bytes, len_bytes, ret_offset_bytes);
 }
 
+int cow_image_get_place(struct cow_image *image, uint64_t offset_bytes,
+			struct cow_image_place *ret_place)
+{
+	struct cow_image_place place = COW_IMAGE_PLACE_INIT;
+	size_t size = ret_place->size;
+	const struct cow_image *low;
+
+	if (size < sizeof(size))
+		return -EINVAL;
+	if (offset_bytes >= image->size_bytes)
+		return -ERANGE;
+	place.len_bytes = image->size_bytes - offset_bytes;
+	low = cow_image_resolve(image, offset_bytes, &place.len_bytes, &place.offset_bytes);
+	place.name = low->name;
+	place.size_bytes = low->size_bytes;
+	memcpy(ret_place, &place, size < sizeof(place) ? size : sizeof(place));
+	ret_place->size = size;
+	return 0;
+}
+
 int cow_image_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			cow_image_range_fn *call, void *user, struct cow_err *err)
 {

@@ -133,6 +133,28 @@ static uint32_t stack_flags(const struct operands_params *params)
 				     : COW_STACK_SKIP);
 }
 
+/* A store that does not fit may belong to the whole of which origin is a part. */
+static int refuse_unfit(const struct operands_params *params, struct cow_err *err)
+{
+	struct cow_image *origin = NULL, *cow = NULL;
+	struct cow_err why = COW_ERR_INIT;
+	struct cow_imageset *set = NULL;
+	int ret = operands_set_new(&set, &why);
+
+	if (!ret)
+		ret = cow_imageset_open(set, params->specs[0], COW_OPEN_BUSY, &origin, &why);
+	if (!ret)
+		ret = cow_imageset_open(set, params->specs[1], COW_OPEN_BUSY, &cow, &why);
+	if (!ret)
+		ret = window_check(origin, cow, NULL, &why);
+	if (ret && !strcmp(why.id, "origin"))
+		*err = why;
+	cow_image_close(cow);
+	cow_image_close(origin);
+	cow_imageset_free(set);
+	return err->code;
+}
+
 static int open_stack(struct operands *operands, const struct operands_params *params,
 		      struct cow_err *err)
 {
@@ -159,6 +181,9 @@ static int open_stack(struct operands *operands, const struct operands_params *p
 	ret = cow_stack_open(&stack, &operands->stack, err);
 	if (ret && !strcmp(err->id, "swapped"))
 		return refuse_swapped(params->specs[0], params->specs[1], err);
+	if (ret && params->nr_specs > 1 &&
+	    (!strcmp(err->id, "bounds") || !strcmp(err->id, "damaged")))
+		return refuse_unfit(params, err);
 	return ret;
 }
 
@@ -192,7 +217,7 @@ static int open_all(struct operands *operands, const struct operands_params *par
 	if (!params->may_be_mixture)
 		ret = container_check(operands->origin, operands->layers[0].store, err);
 	if (!ret)
-		ret = window_check(params->specs[0], operands->origin, operands->layers[0].cow,
+		ret = window_check(operands->origin, operands->layers[0].cow,
 				   operands->layers[0].store, err);
 	if (!ret && operands->nr_layers && !params->may_be_mixture)
 		ret = fit_check(operands->origin, operands->layers[0].store, err);

@@ -260,7 +260,7 @@ static int open_cow(struct check *check, struct cow_err *err)
 
 /* Is the origin one? A store that cannot be opened is judged by its findings
  * alone; where digests are compared, they judge. */
-static int check_origin(struct check *check, const char *origin, struct cow_err *err)
+static int check_origin(struct check *check, struct cow_err *err)
 {
 	struct cow_role_image roles[2];
 	struct cow_store_args args = args_of(check, roles, check->cow);
@@ -268,8 +268,10 @@ static int check_origin(struct check *check, const char *origin, struct cow_err 
 	int ret = 0;
 
 	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
-	if (check->cow && !cow_store_open(&args, &store, NULL))
-		ret = window_check(origin, check->origin, check->cow, store, err);
+	if (check->cow) {
+		(void)cow_store_open(&args, &store, NULL);
+		ret = window_check(check->origin, check->cow, store, err);
+	}
 	if (!options.verify)
 		check->container = container_doubt(check->origin, store);
 	cow_store_close(store);
@@ -304,8 +306,8 @@ static int open_images(struct check *check, struct cow_err *err)
 		operands_note_tail(check->origin);
 	if (!ret && origin && !check->may_be_pack)
 		ret = operands_check_order(check->origin, check->cow, err);
-	if (!ret && origin && (strchr(origin, '@') || cow_image_container(check->origin)))
-		ret = check_origin(check, origin, err);
+	if (!ret && origin && (window_is_part(check->origin) || cow_image_container(check->origin)))
+		ret = check_origin(check, err);
 	if (!ret && options.verify)
 		ret = check_verify_open(check, options.verify, err);
 	return ret;

@@ -28,17 +28,27 @@ setup() {
 	sha256sum disk.img disk.cow part.cow >sums
 }
 
-@test "the snapshot of the disk is refused over a partition of it, by every tool" {
+# refused ORIGIN COW: by every tool, and it says which whole is meant.
+refused() {
 	for command in "snapdump --files -o new" "snapdump --raw -o new" "snapdump --tar -o new" "snapmerge -y" \
-		"snapmerge -n -y" "snapmerge -y -o new" snapcheck; do
-		run -64 --separate-stderr $command $part disk.cow
+		"snapmerge -n -y" "snapmerge -y -o new" snapcheck "snapcheck -y"; do
+		# shellcheck disable=SC2086
+		run -64 --separate-stderr $command "$1" "$2"
 		one_sentence
-		[[ $stderr == *"disk.cow seems to be the snapshot of disk.img as a whole, not of the part $part"*"--force=origin" ]]
+		[[ $stderr == *"$2 seems to be the snapshot of disk.img as a whole, not of the part $1"*"--force=origin" ]] ||
+			{ echo "$command $1: $stderr"; return 1; }
 		[ ! -e new ]
 	done
-	run -64 snapcreate --from-view=disk.cow $part new
+	run -64 snapcreate --from-view="$2" "$1" new
 	[ ! -e new ]
 	sha256sum --quiet -c sums
+}
+
+@test "the snapshot of the disk is refused over a partition of it, by every tool" {
+	refused $part disk.cow
+	refused part:disk.img:1 disk.cow
+	refused disk.img@5M+6M,11M+6M disk.cow
+	refused window:5M+12M:disk.img disk.cow
 	snapdump -q --raw --force=origin -o new $part disk.cow
 }
 
@@ -51,6 +61,50 @@ setup() {
 	echo x | dd of=other.img bs=1M seek=9 conv=notrunc status=none
 	snapcreate -q --from=other.img part.img late.cow
 	run -0 snapcheck $part late.cow
+}
+
+@test "exceptions beyond the part that lie on the disk: it is the disk's snapshot" {
+	# Nothing known at its beginning, there or here: only the numbers tell.
+	truncate -s 0 disk.img
+	head -c 20M /dev/urandom >disk.img
+	cp disk.img disk3.img
+	echo far | dd of=disk3.img bs=1M seek=18 conv=notrunc status=none
+	snapcreate -q --force=overwrite --from=disk3.img disk.img disk.cow
+	sha256sum disk.img disk.cow >sums
+	refused $part disk.cow
+	refused disk.img@0+12M disk.cow
+	# Beyond the disk, too: another disk's, or damaged.
+	truncate -s 16M disk.img
+	run -64 --separate-stderr snapdump --raw -o new disk.img@0+12M disk.cow
+	[[ $stderr == *"the origin has 3072 chunks"* ]]
+}
+
+@test "a file system that only the disk's view has: it is the disk's snapshot" {
+	# The partition was blank when the snapshot was taken.
+	dd if=/dev/zero of=disk.img bs=1M seek=5 count=12 conv=notrunc status=none
+	snapcreate -q --force=overwrite --from=disk2.img disk.img disk.cow
+	sha256sum disk.img disk.cow >sums
+	refused $part disk.cow
+	# Or it held another one.
+	mke2fs -q -F -t ext4 disk.img -E offset=5242880 12M
+	snapcreate -q --force=overwrite --from=disk2.img disk.img disk.cow
+	sha256sum disk.img disk.cow >sums
+	refused $part disk.cow
+}
+
+@test "a volume of a disk, and the snapshot of the disk as a whole" {
+	xz -dc "$COW_FIXTURES/lvm/whole/disk0.img.xz" >disk.img
+	snapdump -q --raw -o lv.img lvm:disk.img:vg0/base
+	cp disk.img disk2.img
+	debugfs -w -R "ssv mnt_count 7" lv.img 2>/dev/null
+	run -0 snapcheck --list disk.img
+	# where it begins on the disk
+	at=$(LC_ALL=C grep -obUaP '\x53\xef' disk.img | head -1 | cut -d: -f1)
+	at=$((at - 1024 - 56))
+	dd if=lv.img of=disk2.img bs=512 seek=$((at / 512)) count=256 conv=notrunc status=none
+	snapcreate -q --force=overwrite --from=disk2.img disk.img disk.cow
+	sha256sum disk.img disk.cow >sums
+	refused lvm:disk.img:vg0/base disk.cow
 }
 
 @test "--files of a whole disk: the way out that is named leads there" {

@@ -244,6 +244,7 @@ static void window_resolves_to_the_lowest_image(void)
 	AUTO_HANDLE(image) struct cow_image *inner = NULL;
 	static const struct cow_segment pieces[] = { { 2048, 1024 }, { 0, 1024 } };
 	static const struct cow_segment middle[] = { { 512, 1024 } };
+	struct cow_image_place place = COW_IMAGE_PLACE_INIT;
 	uint64_t len = 1024, at;
 
 	OK(cow_image_memory_new(4096, &base, err));
@@ -254,6 +255,12 @@ static void window_resolves_to_the_lowest_image(void)
 	len = 10;
 	CHECK(cow_image_resolve(inner, 512, &len, &at) == base);
 	CHECK(at == 0 && len == 10);
+	CHECK_EQ(cow_image_get_place(inner, 100, &place), 0);
+	CHECK(place.name == cow_image_name(base) && place.size_bytes == 4096);
+	CHECK(place.offset_bytes == 2048 + 512 + 100 && place.len_bytes == 412);
+	CHECK_EQ(-cow_image_get_place(inner, 1024, &place), ERANGE);
+	place.size = 0;
+	CHECK_EQ(-cow_image_get_place(inner, 0, &place), EINVAL);
 }
 
 static void a_failed_flush_is_final_for_all_windows(void)
