@@ -17,6 +17,12 @@ setup() {
 	snapdump -q --delta -o delta.tar origin.img cow.img
 	snapdump -q --tar -o view.tar origin.img cow.img
 	echo there >exists
+	# What the longer list below needs besides.
+	snapdump -q --raw -o view.img origin.img cow.img
+	printf '0x0 +\n0x0 %d +\n' "$(stat -c %s cow.img)" >map
+	truncate -s 4M ext.img
+	mke2fs -q -F ext.img
+	snapcreate -q ext.img ext.cow
 }
 
 # Whatever a tool can make or write.
@@ -47,6 +53,35 @@ commands() {
 		snapdump --map -o made origin.img cow.img
 		snapdump --map=ddrescue -o made origin.img cow.img
 		snapdump --metadata -o made origin.img cow.img
+	END
+}
+
+# Each option of each tool that the list above has not.
+more_commands() {
+	cat <<-END
+		snapmerge -y --take-back after.img undo.img
+		snapmerge --discard --reflink=auto --batch=1M -q origin.img cow.img
+		snapmerge --scrub --progress=never -v -t persistent origin.img cow.img
+		snapmerge --image=o=origin.img image:o cow.img
+		snapmerge --skip-unreadable --bad-blocks=map -o merged origin.img cow.img
+		snapcheck --origin=origin.img cow.img
+		snapcheck -c 16K -q --max-findings=1 -t persistent origin.img cow.img
+		snapcheck --header-only cow.img
+		snapcheck --is-empty --progress=never origin.img cow.img
+		snapcheck --list --image=c=cow.img image:c
+		snapcheck --verify=view.tar -v origin.img cow.img
+		snapcheck -y --revalidate --force=overwrite -o repaired origin.img bad.img
+		snapcheck --bad-blocks=map origin.img cow.img
+		snapcreate -c 16K -s 16M --preallocate=falloc -q -t persistent origin.img made
+		snapcreate -y -v --progress=never --from-view=cow.img --image=o=origin.img image:o made
+		snapdump --files --path=/lost+found --exclude=x -o made ext.img ext.cow
+		snapdump --delta --against=manifest.json --mtime=0 -o made origin.img cow.img
+		snapdump --tar --compress=gzip -q -y --progress=never -t persistent -o made origin.img cow.img
+		snapdump --raw -v --skip-unreadable --fill=zero --bad-blocks=map -o made origin.img cow.img
+		snapdump --metadata -c 16K -o made cow.img
+		snapdump --raw --partition=5 --volume=vg0/base -o made disk.img
+		snapmerge -y --all-siblings lvm:lvm.img:vg0/base lvm:lvm.img:vg0/snap1
+		snapdump --raw --force=damaged --image=o=origin.img -o made image:o cow.img
 	END
 }
 
@@ -84,8 +119,48 @@ digests() {
 	sha256sum -- * | sort
 }
 
+@test "each option of each tool is tried here" {
+	for tool in snapcreate snapcheck snapmerge snapdump; do
+		{ commands; more_commands; } | grep "^$tool " | sed 's/^[a-z]* /\n/; s/ /\n/g; s/$/\n/' >words
+		"$tool" --long-options | cut -f1,2 | sed 's/\[\?=[^\t]*//' | grep -vE '^--(help|version|json|dry-run)\b' |
+			while read -r long short; do
+				grep -qE -- "^$long(=|\$)" words || grep -qx -- "$short" words || echo "$tool $long"
+			done >>missing
+	done
+	cat missing
+	[ ! -s missing ]
+}
+
+@test "with --json=FILE the report is made, and nothing else" {
+	rm -f report
+	before=$(digests)
+	for command in "snapmerge origin.img cow.img" "snapcheck -y origin.img bad.img" "snapcreate origin.img made" \
+		"snapdump --raw -o made origin.img cow.img"; do
+		# shellcheck disable=SC2086
+		set -- $command
+		wanted=0
+		dry "$@" </dev/null >../out 2>&1 || wanted=$?
+		strace -f -qq -o ../trace -e trace=openat,open,openat2,creat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mkdir,mkdirat \
+			"$1" -n --json=report "${@:2}" </dev/null >../out 2>&1 || [ $? = "$wanted" ]
+		[ "$(member report 'j["exit"]')" = "$wanted" ]
+		rm report
+		[ "$(digests)" = "$before" ]
+		# a file without a name in this folder, and the name that it gets
+		grep -vE '"/dev/null"|ENOENT' ../trace | grep -E 'O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE|^[0-9]+ +(creat|unlink|rename|link|mkdir)' >../writes
+		[ "$(grep -c 'O_TMPFILE' ../writes)" = 1 ]
+		[ "$(grep -c '^[0-9]* *linkat(.*"report"' ../writes)" = 1 ]
+		[ "$(wc -l <../writes)" = 2 ] || { cat ../writes; return 1; }
+	done
+}
+
 # bats test_tags=slow
 @test "nothing is opened for writing, made or changed" {
+	tar -xf view.tar manifest.json
+	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk.img
+	xz -dc "$COW_FIXTURES/lvm/three-chunk-sizes/disk0.img.xz" >lvm.img
+	cp --sparse=always origin.img after.img
+	cp --sparse=always cow.img merged.cow
+	snapmerge -q -y --force=volatile --save-undo=undo.img after.img merged.cow
 	before=$(digests)
 	while read -r command; do
 		# shellcheck disable=SC2086
@@ -97,7 +172,7 @@ digests() {
 		! grep -vE '"/dev/null"|ENOENT' ../trace | grep -E 'O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE|^[0-9]+ +(creat|unlink|rename|link|mkdir)' ||
 			{ echo "$command"; return 1; }
 		[ "$(digests)" = "$before" ] || { echo "$command"; return 1; }
-	done < <(commands)
+	done < <(commands; more_commands)
 	# The trace shows it where something is made.
 	strace -f -qq -o ../trace -e trace=openat snapcreate -q origin.img made
 	grep -qE 'O_RDWR|O_TMPFILE' ../trace
@@ -140,7 +215,7 @@ digests() {
 }
 
 @test "what another program has locked, for reading too, stops a dry run of what would write" {
-	flock -s cow.img sleep 1000 &
+	flock -F -s cow.img sleep 1000 &
 	holder=$!
 	until ! flock -n -x cow.img true; do sleep 0.05; done
 	run -64 snapmerge -n origin.img cow.img
