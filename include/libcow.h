@@ -677,6 +677,39 @@ struct cow_store_args {
 		.size = sizeof(struct cow_store_args)                                              \
 	}
 
+/* One image of a store, and the specification that opens it. */
+struct cow_role_spec {
+	int role;	/* COW_ROLE_* */
+	uint32_t index; /* as in struct cow_role_image */
+	const char *spec;
+};
+
+/* What a text says of a store that consists of several images. */
+struct cow_store_spec {
+	const char *kind; /* static */
+	struct cow_role_spec *images;
+	size_t nr_images;
+	struct cow_geometry *geometry;
+	size_t nr_geometry;
+};
+
+/*
+ * Reads a specification of such a store, "clone:metadata=M,source=S,destination=D",
+ * with the names that the set has. Opens nothing. *ret_spec: for cow_store_spec_free(); NULL, and
+ * 0, where the text is a specification of another form. Errors: -EINVAL, -EPERM (id
+ * "ambiguous-name"), -EOPNOTSUPP a kind that this version does not have, -ENOMEM.
+ */
+COW_EXPORT int cow_store_spec_parse(const struct cow_imageset *set, const char *text,
+				    struct cow_store_spec **ret_spec, struct cow_err *err);
+/*
+ * Reads a line of `dmsetup table`, "[NAME: ]START LENGTH clone M D S REGION...": the
+ * images as it names them (MAJOR:MINOR: by that number), the numbers as geometry.
+ * Errors: -EINVAL it is no such line, or its target is of another kind; -ENOMEM.
+ */
+COW_EXPORT int cow_store_spec_table(const char *line, struct cow_store_spec **ret_spec,
+				    struct cow_err *err);
+COW_EXPORT void cow_store_spec_free(struct cow_store_spec *spec);
+
 /* Names a kind of store, by index; NULL behind the last. */
 COW_EXPORT const char *cow_store_kind(size_t index);
 

@@ -27,9 +27,15 @@ static cow_spec_opener plain_open, concat_open, window_open, uri_open;
 
 /* NULL: not there yet. */
 static cow_spec_opener *const openers[COW_SPEC_FORMS] = {
-	[COW_SPEC_PLAIN] = plain_open,	      [COW_SPEC_CONCAT] = concat_open,
-	[COW_SPEC_PART] = cow_spec_part_open, [COW_SPEC_LVM] = cow_spec_lvm_open,
-	[COW_SPEC_WINDOW] = window_open,      [COW_SPEC_NBD] = uri_open,
+	[COW_SPEC_PLAIN] = plain_open,
+	[COW_SPEC_CONCAT] = concat_open,
+	[COW_SPEC_PART] = cow_spec_part_open,
+	[COW_SPEC_LVM] = cow_spec_lvm_open,
+	[COW_SPEC_WINDOW] = window_open,
+	[COW_SPEC_THIN] = cow_spec_store_open,
+	[COW_SPEC_CLONE] = cow_spec_store_open,
+	[COW_SPEC_SNAPLOG] = cow_spec_store_open,
+	[COW_SPEC_NBD] = uri_open,
 };
 
 uint32_t cow_spec_flags(const struct cow_spec_opening *opening)
@@ -46,6 +52,14 @@ int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, str
 	return ret;
 }
 
+int cow_spec_unsupported(const struct cow_spec_tree *tree, struct cow_err *err)
+{
+	return cow_fail(err, -EOPNOTSUPP,
+			"images of the form \"%s\" are not supported by this version; for a "
+			"file of that name write file: in front of it",
+			tree->form == COW_SPEC_NBD ? "nbd://" : cow_spec_prefix(tree->form));
+}
+
 /* Unknown forms never get here: the parser has made the tree. */
 int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
 			struct cow_image **ret_image, struct cow_err *err)
@@ -53,11 +67,7 @@ int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_
 	cow_spec_opener *opener = openers[tree->form];
 
 	if (!opener)
-		return cow_fail(
-			err, -EOPNOTSUPP,
-			"images of the form \"%s\" are not supported by this version; for a "
-			"file of that name write file: in front of it",
-			cow_spec_prefix(tree->form));
+		return cow_failed(cow_spec_unsupported(tree, err));
 	return opener(opening, tree, ret_image, err);
 }
 
@@ -145,7 +155,7 @@ static int compound_open(struct cow_imageset *set, const char *text,
 			 struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_spec_opening opening = { .set = set, .flags = flags };
-	struct cow_image *image;
+	struct cow_image *image = NULL;
 	int ret = cow_spec_open_inner(&opening, tree, &image, err);
 
 	if (!ret && flags & COW_OPEN_WRITE && !image->is_writable)
@@ -168,6 +178,23 @@ static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
 		return cow_imageset_open_spec(set, text, &tree->plain, flags, false, ret_image,
 					      err);
 	return compound_open(set, text, tree, flags, ret_image, err);
+}
+
+/* Each of these is a whole image of the set, so the depth of what stands inside it
+ * is bounded as that of any specification. */
+int cow_spec_open_whole(struct cow_spec_opening *opening, const char *text,
+			struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_image *image = NULL;
+	int ret = text_open(opening->set, text, opening->flags, &image, err);
+
+	if (!ret)
+		ret = cow_spec_keep(opening, image, err);
+	if (!ret)
+		*ret_image = image;
+	else
+		cow_err_place(err, text, COW_OFFSET_NONE);
+	return ret;
 }
 
 static int literal_open(struct cow_imageset *set, const char *text, uint32_t flags,

@@ -28,11 +28,19 @@ int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_
 			struct cow_image **ret_image, struct cow_err *err);
 /* Gives an image to the opening; after a failure it has been closed. Errors: -ENOMEM. */
 int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, struct cow_err *err);
+/* Opens an image as one of the set, whose bytes are claimed at once, and keeps it.
+ * Errors: the same. */
+int cow_spec_open_whole(struct cow_spec_opening *opening, const char *text,
+			struct cow_image **ret_image, struct cow_err *err);
+/* Refuses a form that has no function, or no kind of store. Errors: -EOPNOTSUPP. */
+int cow_spec_unsupported(const struct cow_spec_tree *tree, struct cow_err *err);
 /* COW_OPEN_* of the call. */
 uint32_t cow_spec_flags(const struct cow_spec_opening *opening);
 
 /* spec_volume.c. */
 cow_spec_opener cow_spec_part_open, cow_spec_lvm_open;
+/* spec_store.c. */
+cow_spec_opener cow_spec_store_open;
 
 /* Looks at what a specification names, for reading, without a lock, and closes
  * everything again. */

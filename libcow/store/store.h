@@ -91,6 +91,10 @@ struct store_ops {
 	bool can_share;	     /* takes args->sibling */
 	int probe_role;	     /* which image probe() looks at, and cow_create() is given */
 	uint32_t jobs;	     /* STORE_JOB_* that it allows */
+	/* What a line of `dmsetup table` says of it, by the keys of a specification:
+	 * the length, then the words behind the name; NULL ends them. NULL: it has
+	 * no such line. */
+	const char *const *table;
 	/* Moves go to the image that holds the exceptions, too; else it is refused
 	 * that these are one. */
 	bool is_target_data;

@@ -8,6 +8,7 @@
 
 #include "libcow.h"
 #include "tools/images/bad.h"
+#include "tools/images/roles.h"
 #include "tools/common/json.h"
 #include "tools/formats/manifest_file.h"
 #include "tools/common/progress.h"
@@ -16,6 +17,7 @@
 struct check {
 	struct cow_imageset *set;
 	struct cow_image *origin;     /* NULL: not given */
+	struct roles roles;	      /* of a store of several images; cow is its metadata */
 	const char *container;	      /* the format of the origin, which therefore is none */
 	bool is_short;		      /* the origin was cut, but before the snapshot */
 	bool is_foreign;	      /* the origin is one of another snapshot */

@@ -46,6 +46,47 @@ struct content {
 	bool is_damaged;
 };
 
+/* A store that consists of several images, of which this one is the metadata; false:
+ * it is none. */
+static bool metadata_look(struct content *content, const struct cow_store_args *args,
+			  const char *kind, struct json_object *at)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	const struct cow_store_info *info = &verdict.info;
+	struct cow_report *report = NULL;
+	uint64_t nr_regions, nr_damages = 0;
+
+	if (cow_report_new(NULL, 0, &report, NULL) ||
+	    cow_check(args, &params, report, &verdict, NULL) || !info->view_bytes) {
+		cow_report_free(report);
+		return false;
+	}
+	nr_damages = cow_report_count(report, COW_CLASS_DAMAGE) +
+		     cow_report_count(report, COW_CLASS_LOST);
+	cow_report_free(report);
+	nr_regions = info->view_bytes / info->chunk_bytes;
+	nr_regions += info->view_bytes % info->chunk_bytes != 0;
+	snprintf(content->type, sizeof(content->type), "metadata of a %s", kind);
+	snprintf(content->used, sizeof(content->used), "%" PRIu64 "/%" PRIu64 " sectors",
+		 info->allocated_sectors, info->total_sectors);
+	content->is_damaged = nr_damages;
+	if (content->is_damaged)
+		snprintf(content->state, sizeof(content->state), "damaged: snapcheck tells more");
+	else
+		snprintf(content->state, sizeof(content->state),
+			 "%" PRIu64 " of %" PRIu64 " regions hydrated", info->nr_exceptions,
+			 nr_regions);
+	json_put_text(at, "store", kind);
+	json_put_bool(at, "valid", info->valid);
+	json_put_u64(at, "chunk_bytes", info->chunk_bytes);
+	json_put_u64(at, "view_bytes", info->view_bytes);
+	json_put_u64(at, "exceptions", info->nr_exceptions);
+	json_put_u64(at, "allocated_sectors", info->allocated_sectors);
+	json_put_u64(at, "total_sectors", info->total_sectors);
+	return true;
+}
+
 static void store_look(struct content *content, struct cow_image *image, const char *kind,
 		       struct json_object *at)
 {
@@ -58,6 +99,8 @@ static void store_look(struct content *content, struct cow_image *image, const c
 
 	snprintf(content->type, sizeof(content->type), "%s exception store", kind);
 	cow_store_args_pair(&args, roles, image, NULL);
+	if (metadata_look(content, &args, kind, at))
+		return;
 	args.flags = COW_STORE_INVALID;
 	if (cow_store_open(&args, &store, &err) || cow_store_get_info(store, &info)) {
 		snprintf(content->state, sizeof(content->state), "cannot be opened: %s",
@@ -122,16 +165,30 @@ static const char *kind_words(const char *kind)
 	return kind;
 }
 
-/* "LV linear: an ext4 file system". */
-static char *type_text(const struct cow_volume *volume, const struct content *content)
+/* The kind of store that an operand names the images of, or NULL. */
+static const char *store_kind(const struct list *list, const struct cow_volume *volume)
 {
+	struct cow_store_spec *spec = NULL;
+	const char *kind = NULL;
+
+	if (!volume->depth && !cow_store_spec_parse(list->set, volume->spec, &spec, NULL) && spec)
+		kind = spec->kind;
+	cow_store_spec_free(spec);
+	return kind;
+}
+
+/* "LV linear: an ext4 file system". */
+static char *type_text(const struct list *list, const struct cow_volume *volume,
+		       const struct content *content)
+{
+	const char *kind = store_kind(list, volume);
 	bool is_id = !strcmp(volume->kind, "pv") || !strcmp(volume->kind, "vg");
 	const char *type = is_id ? "" : volume->type;
 	char *text, *safe;
 
 	if (!strcmp(volume->kind, "pv"))
 		type = volume->name;
-	if (asprintf(&text, "%s%s%s%s%s", kind_words(volume->kind),
+	if (asprintf(&text, "%s%s%s%s%s", kind ? kind : kind_words(volume->kind),
 		     is_id && *type ? " of "
 		     : *type	    ? " "
 				    : "",
@@ -167,7 +224,7 @@ static int row_add(struct list *list, const struct cow_volume *volume,
 	list->rows = rows;
 	row = (struct row){
 		.depth = volume->depth,
-		.cells = { text_quote_words(words), type_text(volume, content),
+		.cells = { text_quote_words(words), type_text(list, volume, content),
 			   strdup(size_round(volume->size_bytes, size)), strdup(content->used),
 			   state_text(volume, content) },
 	};

@@ -21,10 +21,19 @@ int check_verify_open(struct check *check, const char *path, struct cow_err *err
 	return byte_source_open(path, &check->verify_fd, err);
 }
 
+static int check_size(const struct check *check, const struct cow_image *shown, struct cow_err *err)
+{
+	if (check->verify->view_bytes == cow_image_size(shown))
+		return 0;
+	return cli_refuse(err, -EPERM, "size", NULL,
+			  "the manifest is that of a view of %" PRIu64 " bytes, but %s has %" PRIu64
+			  ": it belongs to another pair",
+			  check->verify->view_bytes, cow_image_name(shown), cow_image_size(shown));
+}
+
 int check_verify_read(struct check *check, const char *path, struct cow_err *err)
 {
 	struct manifest *manifest = check->verify;
-	uint64_t view_bytes = cow_image_size(check->origin);
 	int fd = check->verify_fd, ret;
 
 	if (check_is_tar && check_is_tar(fd)) {
@@ -34,12 +43,7 @@ int check_verify_read(struct check *check, const char *path, struct cow_err *err
 		if (fd != STDIN_FILENO)
 			close(fd);
 	}
-	if (ret || manifest->view_bytes == view_bytes)
-		return ret;
-	return cli_refuse(err, -EPERM, "size", NULL,
-			  "%s is the manifest of a view of %" PRIu64 " bytes, but %s has %" PRIu64
-			  ": it belongs to another pair",
-			  path, manifest->view_bytes, cow_image_name(check->origin), view_bytes);
+	return ret || !check->origin ? ret : check_size(check, check->origin, err);
 }
 
 static void tell(struct check *check, uint64_t nr_differ)
@@ -85,7 +89,11 @@ int check_verify_run(struct check *check, const struct cow_store_args *args,
 	params.nr_ranges = check->verify->nr_ranges;
 	params.store = store;
 	params.callbacks = callbacks;
-	ret = cow_view_new(check->origin, store, &view, err);
+	ret = cow_view_new(check->origin ? check->origin
+					 : roles_image(&check->roles, COW_ROLE_SOURCE),
+			   store, &view, err);
+	if (!ret)
+		ret = check_size(check, view, err);
 	if (!ret)
 		ret = cow_verify(view, &params, check->report, &nr_differ, err);
 	cow_image_close(view);

@@ -35,7 +35,7 @@ static struct options {
 	const char *origin;
 	uint64_t chunk_bytes, max_findings;
 	bool header_only, is_empty, is_list, preen, revalidate;
-	const char *output, *save_undo, *verify;
+	const char *output, *save_undo, *verify, *table;
 	struct bad_options bad;
 } options;
 
@@ -51,6 +51,7 @@ static const struct opt option_table[] = {
 	  &options.revalidate, NULL },
 	{ 'c', "chunk-size", "SIZE", "what it is, where the header is lost; else it must be this",
 	  OPT_SIZE, &options.chunk_bytes, NULL },
+	OPT_TABLE(&options.table),
 	{ 0, "verify", "MANIFEST",
 	  "compare the view with the digests in a manifest, or in the tar that ends with it",
 	  OPT_TEXT, &options.verify, NULL },
@@ -79,7 +80,7 @@ static const struct opts_spec spec = {
 	.force_ids = "busy,content,grow,lost,origin,overwrite,uuid,volatile",
 	.options = option_table,
 	.common = &options.common,
-	.min_operands = 1,
+	.min_operands = 0, /* --table names a store, too */
 	.max_operands = 0,
 	.connect = remote_connect_all,
 };
@@ -173,11 +174,17 @@ static void choose_next(const struct check *check, bool is_damaged)
 }
 
 /* The args of a store on this image. */
-static struct cow_store_args args_of(const struct check *check, struct cow_role_image roles[2],
+static struct cow_store_args args_of(struct check *check, struct cow_role_image roles[2],
 				     struct cow_image *cow)
 {
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 
+	if (roles_are_given(&check->roles)) {
+		roles_put(&check->roles, COW_ROLE_METADATA, cow);
+		roles_fill(&check->roles, &args);
+		args.chunk_bytes = options.chunk_bytes;
+		return args;
+	}
 	/* nothing is judged by an origin that is none */
 	cow_store_args_pair(&args, roles, cow,
 			    check->container || check->is_foreign ? NULL : check->origin);
@@ -231,13 +238,41 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
 
+static const char *cow_operand(void)
+{
+	return cli_nr_operands() ? cli_operands()[cli_nr_operands() - 1] : NULL;
+}
+
+/* What consists of several images is repaired with -o only, so all are read. */
+static int open_roles(struct check *check, struct cow_err *err)
+{
+	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
+	int ret;
+
+	if (options.origin || cli_nr_operands() == 2 || has_bad_options() || options.save_undo ||
+	    options.revalidate)
+		return cli_refuse(err, -EINVAL, "usage", NULL,
+				  "%s names all images of a %s: no ORIGIN, --save-undo, "
+				  "--revalidate, --skip-unreadable or --bad-blocks with it",
+				  check->roles.name, roles_kind(&check->roles));
+	ret = roles_open(&check->roles, check->set, busy, err);
+	if (!ret)
+		check->cow = roles_image(&check->roles, COW_ROLE_METADATA);
+	return ret ? ret : roles_check_order(&check->roles, err);
+}
+
 static int open_cow(struct check *check, struct cow_err *err)
 {
 	bool writes = wants_repair() && !options.output;
 	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
-	const char *cow = cli_operands()[cli_nr_operands() - 1];
-	int ret;
+	const char *cow = cow_operand();
+	int ret =
+		roles_read(&check->roles, check->set, cow, options.table, options.common.type, err);
 
+	if (ret)
+		return ret;
+	if (roles_are_given(&check->roles))
+		return open_roles(check, err);
 	ret = cow_imageset_open(check->set, cow,
 				!writes			 ? busy
 				: options.common.dry_run ? COW_OPEN_REHEARSE
@@ -300,6 +335,9 @@ static int open_images(struct check *check, struct cow_err *err)
 	ret = operands_set_new(&check->set, err);
 	if (!ret)
 		ret = open_cow(check, err);
+	if (!ret && options.verify && !origin && !roles_are_given(&check->roles))
+		ret = cli_refuse(err, -EINVAL, "usage", NULL,
+				 "--verify compares the whole view: give ORIGIN");
 	if (!ret && origin)
 		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
 	if (!ret && origin)
@@ -317,8 +355,7 @@ static int open_images(struct check *check, struct cow_err *err)
 static int unpack(struct check *check, struct cow_err *err)
 {
 	bool writes = options.common.yes || options.preen || options.output || options.save_undo;
-	int ret = check_unpack(check, cli_operands()[cli_nr_operands() - 1],
-			       writes && !options.common.dry_run, err);
+	int ret = check_unpack(check, cow_operand(), writes && !options.common.dry_run, err);
 
 	if (!ret && check->is_pack && options.verify)
 		return cli_refuse(err, -EPERM, "pack", NULL,
@@ -518,7 +555,9 @@ static int run(struct check *check)
 	cow_report_free(check->report);
 	if (check->file)
 		check_bad_close(check);
-	cow_image_close(check->cow);
+	if (!roles_are_given(&check->roles))
+		cow_image_close(check->cow);
+	roles_close(&check->roles);
 	cow_image_close(check->origin);
 	cow_imageset_free(check->set);
 	check_verify_close(check);
@@ -530,13 +569,15 @@ static int list_check(void)
 {
 	if (options.origin || options.preen || options.common.yes || options.output ||
 	    options.save_undo || options.revalidate || options.chunk_bytes || options.verify ||
-	    options.header_only || options.is_empty || has_bad_options())
+	    options.header_only || options.is_empty || options.table || has_bad_options())
 		return cli_usage("--list only lists: no other option of a check or repair with it");
 	return CLI_DONE;
 }
 
 static int options_check(void)
 {
+	if (!cli_nr_operands() && (options.is_list || !options.table))
+		return cli_usage("%s expected, 0 given", spec.operands);
 	if (options.is_list)
 		return list_check();
 	if (cli_nr_operands() > 2)
@@ -549,9 +590,8 @@ static int options_check(void)
 		return cli_usage("-o leaves COW alone, --save-undo has nothing to save then");
 	if (options.revalidate && !options.output && !options.save_undo)
 		return cli_usage("--revalidate: only with -o or --save-undo");
-	if (options.verify && (options.header_only || (!options.origin && cli_nr_operands() < 2)))
-		return cli_usage("--verify compares the whole view: give ORIGIN, and no "
-				 "--header-only");
+	if (options.verify && options.header_only)
+		return cli_usage("--verify compares the whole view: no --header-only with it");
 	if (has_bad_options() &&
 	    (options.save_undo || ((options.common.yes || options.preen) && !options.output)))
 		return cli_usage("--skip-unreadable and --bad-blocks leave COW alone: repair with "

@@ -222,6 +222,20 @@ static int zero_check(struct clone_check *check, bool header_only, struct cow_er
 	return 0;
 }
 
+/* Without magic number, checksum and a tree it is the metadata of nothing. */
+static int garbage_check(struct clone_check *check, struct cow_err *err)
+{
+	size_t nr_trees = 0;
+	int ret = lost_check(check, &nr_trees, err);
+
+	if (ret || nr_trees || check->super.magic == CLONE_MAGIC)
+		return ret;
+	return cow_refuse(err, -EMEDIUMTYPE, "not-a-store", NULL,
+			  "%s is not the metadata of a clone: no superblock is in block 0, and no "
+			  "tree is on it",
+			  check->metadata->name);
+}
+
 static int check_run(struct clone_check *check, bool header_only, struct cow_verdict *verdict,
 		     struct cow_err *err)
 {
@@ -242,7 +256,7 @@ static int check_run(struct clone_check *check, bool header_only, struct cow_ver
 	cow_clone_super_decode(raw, &check->super);
 	is_usable = super_check(check, raw);
 	if (!is_usable)
-		return header_only ? 0 : lost_check(check, &nr_trees, err);
+		return header_only ? 0 : garbage_check(check, err);
 	ret = table_check(check, err);
 	if (ret || header_only)
 		return ret;

@@ -400,11 +400,16 @@ static int clone_unchanged(struct cow_store *store, struct cow_err *err)
 	return ret;
 }
 
+/* Source: dm-clone-target.c, clone_ctr(). */
+static const char *const clone_table[] = { CLONE_KEY_TARGET, "metadata",       "destination",
+					   "source",	     CLONE_KEY_REGION, NULL };
+
 const struct store_ops cow_store_clone_ops = {
 	.name = "clone",
 	.summary = "dm-clone: a destination that is filled from a source",
 	.probe_role = COW_ROLE_METADATA,
 	.is_target_data = true,
+	.table = clone_table,
 	.probe = clone_probe,
 	.open = clone_open,
 	.close = clone_close,

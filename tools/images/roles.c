@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * roles.c - opens the images of a store that consists of several.
+ */
+#include "tools/images/roles.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/cli.h"
+#include "tools/images/operands.h"
+
+static const struct cow_store_spec *images_of(const struct roles *roles)
+{
+	return roles->spec ? roles->spec : roles->table;
+}
+
+const char *roles_kind(const struct roles *roles)
+{
+	return images_of(roles) ? images_of(roles)->kind : NULL;
+}
+
+static int check_words(const struct roles *roles, const char *operand, const char *type,
+		       struct cow_err *err)
+{
+	const char *kind = roles_kind(roles);
+
+	if (type && kind && strcmp(type, kind) != 0)
+		return cli_refuse(err, -EINVAL, "usage", NULL,
+				  "--type=%s, but it is a %s that is named", type, kind);
+	if (!roles->table)
+		return 0;
+	if (operand && (!roles->spec || !kind || strcmp(kind, roles->table->kind) != 0))
+		return cli_refuse(err, -EINVAL, "usage", NULL,
+				  "--table is about a %s: name its images, %s:..., or nothing but "
+				  "this line",
+				  roles->table->kind, roles->table->kind);
+	return 0;
+}
+
+int roles_read(struct roles *roles, const struct cow_imageset *set, const char *operand,
+	       const char *line, const char *type, struct cow_err *err)
+{
+	int ret = 0;
+
+	memset(roles, 0, sizeof(*roles));
+	if (line)
+		ret = cow_store_spec_table(line, &roles->table, err);
+	if (!ret && operand)
+		ret = cow_store_spec_parse(set, operand, &roles->spec, err);
+	if (!ret)
+		ret = check_words(roles, operand, type, err);
+	if (!ret && asprintf(&roles->name, "%s%s", operand || !line ? "" : "--table=",
+			     operand ? operand
+			     : line  ? line
+				     : "") < 0) {
+		roles->name = NULL;
+		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+	}
+	if (ret)
+		roles_close(roles);
+	return ret;
+}
+
+int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, struct cow_err *err)
+{
+	const struct cow_store_spec *spec = images_of(roles);
+	int ret = 0;
+
+	/* bounded: by the command line */
+	roles->images = calloc(spec->nr_images, sizeof(*roles->images));
+	/* bounded: the same */
+	roles->opened = calloc(spec->nr_images, sizeof(struct cow_image *));
+	if (!roles->images || !roles->opened)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu images",
+				  spec->nr_images);
+	for (size_t i = 0; !ret && i < spec->nr_images; i++) {
+		const struct cow_role_spec *from = &spec->images[i];
+		struct cow_role_image *to = &roles->images[i];
+		bool is_read = from->role == COW_ROLE_SOURCE;
+
+		*to = (struct cow_role_image){ .role = from->role, .index = from->index };
+		ret = cow_imageset_open(set, from->spec, is_read ? flags & COW_OPEN_BUSY : flags,
+					&to->image, err);
+		if (ret)
+			break;
+		roles->opened[roles->nr_images++] = to->image;
+		operands_note_unchecked(to->image);
+	}
+	return ret;
+}
+
+static bool holds(struct cow_image *image, const char *kind)
+{
+	const char *found;
+
+	return !cow_store_probe(image, &found, NULL) && !strcmp(found, kind);
+}
+
+int roles_check_order(const struct roles *roles, struct cow_err *err)
+{
+	struct cow_image *metadata = roles_image(roles, COW_ROLE_METADATA);
+	const char *kind = roles_kind(roles);
+
+	if (!metadata || !kind || holds(metadata, kind))
+		return 0;
+	for (size_t i = 0; i < roles->nr_images; i++)
+		if (holds(roles->images[i].image, kind))
+			return cli_refuse(err, -EPERM, "swapped", NULL,
+					  "%s is the metadata of a %s and %s is not: looks swapped",
+					  cow_image_name(roles->images[i].image), kind,
+					  cow_image_name(metadata));
+	return 0;
+}
+
+void roles_close(struct roles *roles)
+{
+	for (size_t i = roles->nr_images; i-- > 0;)
+		cow_image_close(roles->opened[i]);
+	free(roles->opened);
+	free(roles->images);
+	cow_store_spec_free(roles->spec);
+	cow_store_spec_free(roles->table);
+	free(roles->name);
+	memset(roles, 0, sizeof(*roles));
+}
+
+bool roles_are_given(const struct roles *roles)
+{
+	return images_of(roles);
+}
+
+struct cow_image *roles_image(const struct roles *roles, int role)
+{
+	for (size_t i = 0; i < roles->nr_images; i++)
+		if (roles->images[i].role == role)
+			return roles->images[i].image;
+	return NULL;
+}
+
+void roles_put(struct roles *roles, int role, struct cow_image *image)
+{
+	for (size_t i = 0; i < roles->nr_images; i++)
+		if (roles->images[i].role == role)
+			roles->images[i].image = image;
+}
+
+void roles_fill(const struct roles *roles, struct cow_store_args *args)
+{
+	const struct cow_store_spec *numbers = roles->table ? roles->table : roles->spec;
+
+	args->kind = numbers->kind;
+	args->images = roles->images;
+	args->nr_images = roles->nr_images;
+	args->geometry = numbers->geometry;
+	args->nr_geometry = numbers->nr_geometry;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * roles.h - a store that consists of several images, as the command line names
+ * it: clone:metadata=M,source=S,destination=D, or a line of `dmsetup table`.
+ */
+#ifndef TOOLS_ROLES_H
+#define TOOLS_ROLES_H
+
+#include <stdbool.h>
+
+#include "libcow.h"
+
+/* The row of --table. */
+#define OPT_TABLE(line)                                                                            \
+	{                                                                                          \
+		0, "table", "LINE",                                                                \
+			"a line of \"dmsetup table\": the images of a clone, and its numbers",     \
+			OPT_TEXT, line, NULL                                                       \
+	}
+
+struct roles {
+	struct cow_store_spec *spec;   /* of the images; NULL: it is an image like others */
+	struct cow_store_spec *table;  /* of the numbers; NULL: no --table */
+	struct cow_role_image *images; /* what a job is given */
+	struct cow_image **opened;
+	size_t nr_images;
+	char *name; /* of all of it: the operand, or "--table=LINE" */
+};
+
+/* Reads an operand (NULL: there is none), a line (NULL: not given) and --type; opens
+ * nothing. A line goes with a store of its kind, or alone. Errors: -EINVAL, and those
+ * of cow_store_spec_parse(). */
+int roles_read(struct roles *roles, const struct cow_imageset *set, const char *operand,
+	       const char *line, const char *type, struct cow_err *err);
+/* Opens the images. flags are those of what a job may write to; the source is only
+ * read. */
+int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, struct cow_err *err);
+/* Refuses metadata in another role. Errors: -EPERM (id "swapped"). */
+int roles_check_order(const struct roles *roles, struct cow_err *err);
+void roles_close(struct roles *roles);
+
+/* Is it a store of several images? */
+bool roles_are_given(const struct roles *roles);
+/* Its kind, or NULL. */
+const char *roles_kind(const struct roles *roles);
+/* NULL: not open. */
+struct cow_image *roles_image(const struct roles *roles, int role);
+/* Lets another image stand in for that of a role; it stays the caller's. */
+void roles_put(struct roles *roles, int role, struct cow_image *image);
+/* Kind, images and geometry. */
+void roles_fill(const struct roles *roles, struct cow_store_args *args);
+
+#endif
