@@ -168,7 +168,9 @@ static int merge_preflight(struct cow_store *store, const struct cow_store_info 
 	if (!ret && will_write)
 		ret = merge_check_writable(store->metadata, "the COW image", err);
 	/* Somebody may have got at the store between load and now. */
-	return ret ? ret : cow_store_unchanged(store, err);
+	if (!ret)
+		ret = cow_store_unchanged(store, err);
+	return ret ? ret : cow_store_ready(store, err);
 }
 
 /* --------------------------------------------------------------- moving */
@@ -312,7 +314,8 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 		if (!ret && !merge->skips)
 			ret = cow_job_write(merge->store, job, LABEL_PHASE_MOVE, err);
 		if (!ret)
-			merge->result.nr_begun = job->label.nr_chunks;
+			merge->result.nr_begun =
+				job->has_label ? job->label.nr_chunks : merge->nr_unmoved;
 		if (!ret)
 			ret = merge_move(merge, err);
 		if (!ret && merge->skips)

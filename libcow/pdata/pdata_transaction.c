@@ -63,10 +63,14 @@ static int bitmap_load(struct pdata_transaction *txn, const struct pdata_map *ma
 
 		if (block >= txn->nr_blocks)
 			break;
-		txn->nr_free += !is_used;
-		/* A block that leaked comes back. */
-		if (is_used && !cow_pdata_counts_get(txn->counts, block))
+		/* A block that leaked comes back, and may be taken at once: no
+		 * committed tree reaches it. */
+		if (is_used && !cow_pdata_counts_get(txn->counts, block)) {
+			cow_pdata_bitmap_set(bitmap->committed, i, 0);
 			bitmap->is_changed = true;
+			is_used = false;
+		}
+		txn->nr_free += !is_used;
 	}
 	return 0;
 }
@@ -97,7 +101,6 @@ int cow_pdata_transaction_new(struct pdata_blocks *blocks, const struct pdata_ma
 			      struct cow_err *err)
 {
 	AUTO_HANDLE(pdata_transaction) struct pdata_transaction *txn = calloc(1, sizeof(*txn));
-	struct cow_image *image = cow_pdata_blocks_image(blocks);
 	int ret;
 
 	if (!txn) {
@@ -108,10 +111,7 @@ int cow_pdata_transaction_new(struct pdata_blocks *blocks, const struct pdata_ma
 	txn->blocks = blocks;
 	txn->root = *root;
 	txn->nr_blocks = min_u64(root->nr_blocks, cow_pdata_blocks_nr(blocks));
-	if (image->is_writable)
-		ret = bitmaps_load(txn, err);
-	else
-		ret = cow_fail(err, -EROFS, "%s is open for reading only", image->name);
+	ret = bitmaps_load(txn, err);
 	if (ret)
 		return ret;
 	*ret_txn = take_ptr(txn);

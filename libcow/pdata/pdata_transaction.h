@@ -7,15 +7,15 @@
  *
  * One transaction lives in memory until the commit:
  *	1 the caller has flushed the data that the new metadata names
- *	2 the new blocks are written, to numbers that the committed space map
- *	  says are free, and that were not freed in this transaction
+ *	2 the new blocks are written, to numbers that no committed tree reaches,
+ *	  and that were not freed in this transaction
  *	3 flush
  *	4 block 0, one write; flush
  * A failure before 4 leaves the committed state; from 4 on either may be on the
  * disk, and these handles write nothing more (I8).
  *
  * For metadata that a walk has found sound, leaked blocks excepted: a bitmap
- * that is written anew says what was counted.
+ * that is written anew says what was counted, and a leaked block counts as free.
  */
 #ifndef COW_PDATA_TRANSACTION_H
 #define COW_PDATA_TRANSACTION_H
@@ -27,7 +27,7 @@ struct pdata_transaction;
 /*
  * root: the committed metadata space map, which has been checked. counts: of a
  * walk over everything that is live; it becomes the transaction's, also after
- * a failure. Errors: -ENOMEM, -EBADMSG, -EIO; -EROFS the image is not writable.
+ * a failure. Errors: -ENOMEM, -EBADMSG, -EIO.
  */
 int cow_pdata_transaction_new(struct pdata_blocks *blocks, const struct pdata_map_root *root,
 			      struct pdata_counts *counts, struct pdata_transaction **ret_txn,

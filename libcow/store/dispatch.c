@@ -380,6 +380,11 @@ bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,
 	return store->ops->metadata_range && store->ops->metadata_range(store, index, ret_range);
 }
 
+int cow_store_ready(struct cow_store *store, struct cow_err *err)
+{
+	return store->ops->ready ? store->ops->ready(store, err) : 0;
+}
+
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err)
 {
 	return store->ops->unchanged ? store->ops->unchanged(store, err) : 0;

@@ -222,6 +222,10 @@ struct store_ops {
 			  struct cow_err *err);
 	int (*label_write)(struct cow_store *store, const uint8_t raw[LABEL_BYTES],
 			   struct cow_err *err);
+	/* Before the first write of a merge, and in a dry run too (I7): can it be
+	 * changed, and is there room for the smallest settlement? Writes nothing.
+	 * NULL: open() has looked at everything. */
+	int (*ready)(struct cow_store *store, struct cow_err *err);
 	/* Re-reads the header: has somebody changed it since open? -EBUSY. */
 	int (*unchanged)(struct cow_store *store, struct cow_err *err);
 };
@@ -291,6 +295,7 @@ int cow_store_unused_from(const struct cow_store *store, uint64_t *ret_bytes, st
 bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,
 			      struct cow_segment *ret_range);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
+int cow_store_ready(struct cow_store *store, struct cow_err *err);
 /* Can it hold a label? */
 bool cow_store_has_label(const struct cow_store *store);
 int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],

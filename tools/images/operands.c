@@ -155,6 +155,14 @@ static int refuse_unfit(const struct operands_params *params, struct cow_err *er
 	return err->code;
 }
 
+static uint32_t open_flags(const struct operands_params *params)
+{
+	return params->is_writable  ? COW_OPEN_WRITE
+	       : params->rehearses  ? COW_OPEN_REHEARSE
+	       : cli_forced("busy") ? COW_OPEN_BUSY
+				    : 0;
+}
+
 static int open_stack(struct operands *operands, const struct operands_params *params,
 		      struct cow_err *err)
 {
@@ -162,10 +170,7 @@ static int open_stack(struct operands *operands, const struct operands_params *p
 	int ret;
 
 	stack.flags = stack_flags(params);
-	stack.open_flags = params->is_writable	? COW_OPEN_WRITE
-			   : params->rehearses	? COW_OPEN_REHEARSE
-			   : cli_forced("busy") ? COW_OPEN_BUSY
-						: 0;
+	stack.open_flags = open_flags(params);
 	stack.set = operands->set;
 	stack.origin = params->specs[0];
 	stack.cows = (const char *const *)params->specs + 1;
@@ -202,11 +207,94 @@ static void take_layers(struct operands *operands)
 		operands->doubt = *doubt;
 }
 
+/* ------------------------------------------------- a store of several images */
+
+/* First as it should be; only then as --force allows. */
+static int open_roles_store(struct operands *operands, struct cow_err *err)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_store **store = &operands->layers[0].store;
+	int ret;
+
+	roles_fill(&operands->roles, &args);
+	args.flags = COW_STORE_STRICT;
+	ret = cow_store_open(&args, store, err);
+	if (!ret || !*err->force || !on_question(NULL, err))
+		return ret;
+	operands->doubt = *err;
+	operands->is_doubtful = true;
+	args.flags = (cli_forced("damaged") ? COW_STORE_DAMAGED : 0) |
+		     (cli_forced("doubtful") ? 0 : COW_STORE_STRICT);
+	return cow_store_open(&args, store, err);
+}
+
+static int open_roles_view(struct operands *operands, const struct operands_params *params,
+			   struct cow_err *err)
+{
+	struct cow_stack_layer *layer = &operands->layers[0];
+	int ret = cow_view_new(operands->origin, layer->store, &layer->view, err);
+
+	if (!ret && params->skips)
+		ret = cow_image_skip_new(layer->view, params->fills_zero ? NULL : operands->origin,
+					 params->callbacks, &layer->skip, err);
+	operands->view = layer->skip ? layer->skip : layer->view;
+	return ret;
+}
+
+static int open_roles(struct operands *operands, const struct operands_params *params,
+		      struct cow_err *err)
+{
+	int ret = 0;
+
+	if (params->nr_specs > 1 || params->nr_bad_maps || params->partition || params->volume)
+		ret = cli_refuse(err, -EINVAL, "usage", NULL,
+				 "--table, --bad-blocks, --partition and --volume: not with this");
+	if (!ret)
+		ret = roles_open(&operands->roles, operands->set, open_flags(params), err);
+	if (!ret)
+		ret = roles_check_order(&operands->roles, err);
+	if (ret)
+		return ret;
+	operands->nr_layers = 1;
+	operands->origin = roles_image(&operands->roles, COW_ROLE_SOURCE);
+	operands->layers[0].cow = roles_image(&operands->roles, COW_ROLE_METADATA);
+	ret = open_roles_store(operands, err);
+	return ret || !params->wants_view ? ret : open_roles_view(operands, params, err);
+}
+
+static void close_roles(struct operands *operands)
+{
+	struct cow_stack_layer *layer = &operands->layers[0];
+
+	cow_image_close(layer->skip);
+	cow_image_close(layer->view);
+	cow_store_close(layer->store);
+	roles_close(&operands->roles);
+}
+
+/* Is there one operand, or none but --table, and is it such a store? */
+static int read_roles(struct operands *operands, const struct operands_params *params,
+		      struct cow_err *err)
+{
+	/* What is inside the view is looked for in it as in any image. */
+	if ((params->nr_specs > 1 || params->partition || params->volume) && !params->table)
+		return 0;
+	return roles_read(&operands->roles, operands->set,
+			  params->nr_specs ? params->specs[0] : NULL, params->table, params->kind,
+			  err);
+}
+
+/* ---------------------------------------------------------------- all of it */
+
 static int open_all(struct operands *operands, const struct operands_params *params,
 		    struct cow_err *err)
 {
 	int ret = operands_set_new(&operands->set, err);
 
+	if (!ret)
+		ret = read_roles(operands, params, err);
+	if (!ret && roles_are_given(&operands->roles))
+		return open_roles(operands, params, err);
 	if (!ret)
 		ret = open_stack(operands, params, err);
 	if (ret)
@@ -232,7 +320,7 @@ int operands_open(struct operands *operands, const struct operands_params *param
 	memset(operands, 0, sizeof(*operands));
 	operands->fills_zero = params->fills_zero;
 	/* bounded: by argc */
-	operands->layers = calloc(params->nr_specs, sizeof(*operands->layers));
+	operands->layers = calloc(params->nr_specs + 1, sizeof(*operands->layers));
 	if (!operands->layers)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu images",
 				  params->nr_specs);
@@ -245,7 +333,9 @@ int operands_open(struct operands *operands, const struct operands_params *param
 
 void operands_close(struct operands *operands)
 {
-	if (!operands->stack && operands->layers) {
+	if (roles_are_given(&operands->roles)) {
+		close_roles(operands);
+	} else if (!operands->stack && operands->layers) {
 		cow_image_close(operands->layers[0].cow);
 		cow_image_close(operands->origin);
 	}

@@ -11,10 +11,14 @@
 #include <stddef.h>
 
 #include "libcow.h"
+#include "tools/images/roles.h"
 
 struct operands {
 	struct cow_imageset *set;
 	struct cow_stack *stack; /* owns what follows; NULL: images without stores */
+	/* Of one operand that is a store of several images: these own what follows.
+	 * The origin is what its view stands on, the first layer is its metadata. */
+	struct roles roles;
 	struct cow_image *origin;
 	struct cow_stack_layer *layers;
 	size_t nr_layers;
@@ -32,7 +36,8 @@ struct operands_params {
 	bool wants_view;  /* views are for reading */
 	/* The origin may hold half of a merge: the caller asks container_check(). */
 	bool may_be_mixture;
-	const char *kind; /* of the stores; NULL: probe */
+	const char *kind;  /* of the stores; NULL: probe */
+	const char *table; /* --table; NULL: not given, or this tool has none */
 	/* Inside the view; 0 and NULL: all of it. */
 	uint64_t partition;
 	const char *volume;

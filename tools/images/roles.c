@@ -79,9 +79,11 @@ int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, st
 				  spec->nr_images);
 	for (size_t i = 0; !ret && i < spec->nr_images; i++) {
 		const struct cow_role_spec *from = &spec->images[i];
-		struct cow_role_image *to = &roles->images[i];
+		struct cow_role_image *to = &roles->images[roles->nr_images];
 		bool is_read = from->role == COW_ROLE_SOURCE;
 
+		if (from->role == roles->is_made)
+			continue;
 		*to = (struct cow_role_image){ .role = from->role, .index = from->index };
 		ret = cow_imageset_open(set, from->spec, is_read ? flags & COW_OPEN_BUSY : flags,
 					&to->image, err);
@@ -131,6 +133,16 @@ void roles_close(struct roles *roles)
 bool roles_are_given(const struct roles *roles)
 {
 	return images_of(roles);
+}
+
+const char *roles_spec(const struct roles *roles, int role)
+{
+	const struct cow_store_spec *spec = images_of(roles);
+
+	for (size_t i = 0; spec && i < spec->nr_images; i++)
+		if (spec->images[i].role == role)
+			return spec->images[i].spec;
+	return NULL;
 }
 
 struct cow_image *roles_image(const struct roles *roles, int role)

@@ -25,7 +25,8 @@ struct roles {
 	struct cow_role_image *images; /* what a job is given */
 	struct cow_image **opened;
 	size_t nr_images;
-	char *name; /* of all of it: the operand, or "--table=LINE" */
+	int is_made; /* the role of what is not there yet, and not opened; 0: none */
+	char *name;  /* of all of it: the operand, or "--table=LINE" */
 };
 
 /* Reads an operand (NULL: there is none), a line (NULL: not given) and --type; opens
@@ -42,6 +43,8 @@ void roles_close(struct roles *roles);
 
 /* Is it a store of several images? */
 bool roles_are_given(const struct roles *roles);
+/* The specification of a role, or NULL. */
+const char *roles_spec(const struct roles *roles, int role);
 /* Its kind, or NULL. */
 const char *roles_kind(const struct roles *roles);
 /* NULL: not open. */

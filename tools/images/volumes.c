@@ -209,6 +209,8 @@ static int complete(struct cow_imageset *set, const char **origin, unsigned int 
 	char *word = NULL;
 	int ret;
 
+	if (!cli_nr_operands()) /* --table names all of it */
+		return 0;
 	if (cli_nr_operands() + is_option == 1)
 		return complete_alone(set, flags, err);
 	if (!volumes_is_lv(first))

@@ -47,6 +47,10 @@ int check_bad_open(struct check *check, const struct bad_options *options,
 		   const struct cow_callbacks *callbacks, struct cow_err *err);
 void check_bad_close(struct check *check);
 
+/* check_roles.c: opens the images of a clone; is_wrong: an option was given that has
+ * no meaning for it. Errors: -EINVAL, -EPERM (id "swapped"), those of opening. */
+int check_roles_open(struct check *check, bool is_wrong, struct cow_err *err);
+
 /* Callback of a check: one finding, in words and as JSON. */
 void check_on_finding(void *user, const struct cow_finding *finding);
 /* The verdict in words, and as JSON. */

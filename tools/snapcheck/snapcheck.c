@@ -243,24 +243,6 @@ static const char *cow_operand(void)
 	return cli_nr_operands() ? cli_operands()[cli_nr_operands() - 1] : NULL;
 }
 
-/* What consists of several images is repaired with -o only, so all are read. */
-static int open_roles(struct check *check, struct cow_err *err)
-{
-	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
-	int ret;
-
-	if (options.origin || cli_nr_operands() == 2 || has_bad_options() || options.save_undo ||
-	    options.revalidate)
-		return cli_refuse(err, -EINVAL, "usage", NULL,
-				  "%s names all images of a %s: no ORIGIN, --save-undo, "
-				  "--revalidate, --skip-unreadable or --bad-blocks with it",
-				  check->roles.name, roles_kind(&check->roles));
-	ret = roles_open(&check->roles, check->set, busy, err);
-	if (!ret)
-		check->cow = roles_image(&check->roles, COW_ROLE_METADATA);
-	return ret ? ret : roles_check_order(&check->roles, err);
-}
-
 static int open_cow(struct check *check, struct cow_err *err)
 {
 	bool writes = wants_repair() && !options.output;
@@ -272,7 +254,11 @@ static int open_cow(struct check *check, struct cow_err *err)
 	if (ret)
 		return ret;
 	if (roles_are_given(&check->roles))
-		return open_roles(check, err);
+		return check_roles_open(check,
+					options.origin || cli_nr_operands() == 2 ||
+						has_bad_options() || options.save_undo ||
+						options.revalidate,
+					err);
 	ret = cow_imageset_open(check->set, cow,
 				!writes			 ? busy
 				: options.common.dry_run ? COW_OPEN_REHEARSE

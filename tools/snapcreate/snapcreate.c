@@ -12,6 +12,7 @@
 #include "tools/images/remote.h"
 #include "tools/common/cli.h"
 #include "tools/snapcreate/create_fill.h"
+#include "tools/snapcreate/create_roles.h"
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
 #include "tools/common/size_text.h"
@@ -46,16 +47,18 @@ static const struct opt option_table[] = {
 
 static const struct opts_spec spec = {
 	.tool = "snapcreate",
-	.operands = "ORIGIN COW",
+	.operands = "ORIGIN COW | CLONE",
 	.summary =
 		"Makes COW a snapshot of ORIGIN, empty or with what another image, a view or an\n"
 		"export has that ORIGIN has not. COW is a new file, or (--force=overwrite) an\n"
 		"existing one, or a block device. ORIGIN may be zero:SIZE: no origin.",
-	.notes = "With -n the size that is needed is printed, and nothing is written.",
+	.notes = "With -n the size that is needed is printed, and nothing is written. CLONE is\n"
+		 "clone:metadata=M,source=S,destination=D: M becomes its metadata, as the kernel\n"
+		 "makes it, with no region hydrated.",
 	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin,content",
 	.options = option_table,
 	.common = &options.common,
-	.min_operands = 2,
+	.min_operands = 1,
 	.max_operands = 2,
 	.connect = remote_connect_all,
 };
@@ -136,17 +139,22 @@ static void say_result(const struct create *create)
 		cli_warn("doubtful: what it was made from was read from a damaged store");
 }
 
+static struct target_params target_params(void)
+{
+	return (struct target_params){
+		.create = { .size = sizeof(struct cow_create_params),
+			    .chunk_bytes = options.chunk_bytes },
+		.wanted_bytes = options.size_bytes,
+		.preallocate = options.preallocate,
+		.replaces = options.from || options.from_view || options.imports.nr_words,
+		.is_dry_run = options.common.dry_run,
+	};
+}
+
 static int run(void)
 {
 	struct create create = {
-		.params = {
-			.path = cli_operands()[1],
-			.create = COW_CREATE_PARAMS_INIT,
-			.wanted_bytes = options.size_bytes,
-			.preallocate = options.preallocate,
-			.replaces = options.from || options.from_view || options.imports.nr_words,
-			.is_dry_run = options.common.dry_run,
-		},
+		.params = target_params(),
 		.from = options.from,
 		.has_view = options.from_view,
 		.imports = options.imports,
@@ -155,10 +163,10 @@ static int run(void)
 	struct cow_err err = COW_ERR_INIT;
 	int status;
 
+	create.params.path = cli_operands()[1];
 	if (open_operands(&create, &err))
 		return cli_fail(&err);
 	progress_start(&create.progress, options.common.progress, options.common.quiet);
-	create.params.create.chunk_bytes = options.chunk_bytes;
 	create.params.create.kind = options.common.type;
 	create.params.create.origin_bytes = cow_image_size(create.operands.origin);
 	if (target_check_blocks(create.operands.origin, options.chunk_bytes, &err) ||
@@ -183,6 +191,8 @@ static int check_options(void)
 				 options.chunk_bytes);
 	if (!!options.from + !!options.from_view + !!options.imports.nr_words > 1)
 		return cli_usage("--from, --from-view and --import: only one of them");
+	if (cli_nr_operands() == 1 && (is_filled || options.manifest))
+		return cli_usage("one operand: a clone, which is made empty, or COW is missing");
 	if (options.manifest && !is_filled)
 		return cli_usage("--manifest goes with --from, --from-view and --import");
 	if (options.manifest && !strcmp(options.manifest, cli_operands()[1]))
@@ -206,6 +216,8 @@ int main(int argc, char **argv)
 		return cli_finish(status);
 	status = check_options();
 	if (status == CLI_DONE)
-		status = run();
+		status = cli_nr_operands() == 1 ? create_roles(cli_operands()[0],
+							       options.common.type, target_params())
+						: run();
 	return cli_finish(status);
 }

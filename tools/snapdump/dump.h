@@ -71,6 +71,7 @@ struct dump_metadata_params {
 	size_t nr_specs;
 	const char *kind; /* NULL: probe */
 	uint64_t chunk_bytes;
+	const char *table; /* --table, or NULL */
 };
 int dump_metadata(struct dump *dump, const struct dump_metadata_params *params,
 		  struct cow_err *err);

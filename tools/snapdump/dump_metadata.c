@@ -18,6 +18,15 @@
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
 
+static int open_metadata(struct operands *operands, uint32_t flags, struct cow_err *err)
+{
+	int ret = roles_open(&operands->roles, operands->set, flags, err);
+
+	if (!ret)
+		operands->layers[0].cow = roles_image(&operands->roles, COW_ROLE_METADATA);
+	return ret;
+}
+
 static int open_images(struct dump *dump, const struct dump_metadata_params *params,
 		       struct cow_err *err)
 {
@@ -30,6 +39,12 @@ static int open_images(struct dump *dump, const struct dump_metadata_params *par
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an image");
 	operands->nr_layers = 1;
 	ret = operands_set_new(&operands->set, err);
+	if (!ret && params->nr_specs < 2)
+		ret = roles_read(&operands->roles, operands->set,
+				 params->nr_specs ? params->specs[0] : NULL, params->table,
+				 params->kind, err);
+	if (!ret && roles_are_given(&operands->roles))
+		return open_metadata(operands, flags, err);
 	if (!ret)
 		ret = cow_imageset_open(operands->set, params->specs[params->nr_specs - 1], flags,
 					&operands->layers[0].cow, err);
@@ -50,7 +65,8 @@ static int copy_metadata(struct dump *dump, const struct dump_metadata_params *p
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	int ret;
 
-	args.kind = params->kind;
+	args.kind = roles_are_given(&dump->operands.roles) ? roles_kind(&dump->operands.roles)
+							   : params->kind;
 	/* a store without a header is one if the caller says what it looks like */
 	if (!args.kind && params->chunk_bytes)
 		args.kind = cow_store_kind(0);

@@ -25,7 +25,7 @@ static struct options {
 	struct cli_common common;
 	bool tar, raw, delta, files, metadata;
 	uint64_t chunk_bytes, partition;
-	const char *map, *volume, *output, *compress, *mtime, *path, *against;
+	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against;
 	struct opt_list excludes;
 	struct bad_options bad;
 } options;
@@ -49,6 +49,7 @@ static const struct opt option_table[] = {
 	  OPT_FLAG, &options.metadata, NULL },
 	{ 'c', "chunk-size", "SIZE", "with --metadata: what it is, where the header is lost",
 	  OPT_SIZE, &options.chunk_bytes, NULL },
+	OPT_TABLE(&options.table),
 	{ 0, "path", "DIR", "with --files: only DIR and what is below it", OPT_TEXT, &options.path,
 	  NULL },
 	{ 0, "exclude", "GLOB", "with --files: leave out what matches, repeatable", OPT_LIST,
@@ -89,7 +90,7 @@ static const struct opts_spec spec = {
 	.force_ids = "overwrite,invalid,damaged,doubtful,busy,origin,content",
 	.options = option_table,
 	.common = &options.common,
-	.min_operands = 1,
+	.min_operands = 0, /* --table names a store, too */
 	.connect = remote_connect_all,
 };
 
@@ -129,6 +130,8 @@ static int check_options(struct dump *dump)
 	int nr_modes = options.tar + options.raw + options.delta + !!options.map + options.files +
 		       options.metadata;
 
+	if (!cli_nr_operands() && !options.table)
+		return cli_usage("%s expected, 0 given", spec.operands);
 	if (nr_modes > 1)
 		return cli_usage(MODES ": only one of them");
 	if (!nr_modes)
@@ -145,11 +148,6 @@ static int check_options(struct dump *dump)
 		return cli_usage("--path and --exclude go with --files");
 	if (options.against && !options.delta)
 		return cli_usage("--against goes with --delta");
-	if (options.delta && !options.against && cli_nr_operands() < 2)
-		return cli_usage("--delta needs a COW image, or --against: ORIGIN does not differ "
-				 "from itself");
-	if (options.map && cli_nr_operands() < 2)
-		return cli_usage("--map needs a COW image");
 	if (options.map && strcmp(options.map, "text") && strcmp(options.map, "ddrescue"))
 		return cli_usage("--map=%s: --map or --map=ddrescue", options.map);
 	if (options.map && !strcmp(options.map, "ddrescue") && cli_nr_operands() > 2)
@@ -219,6 +217,7 @@ static int pack(struct dump *dump)
 		.nr_specs = (size_t)cli_nr_operands(),
 		.kind = options.common.type,
 		.chunk_bytes = options.chunk_bytes,
+		.table = options.table,
 	};
 	struct cow_err err = COW_ERR_INIT;
 	int status = CLI_DONE;
@@ -244,6 +243,21 @@ static int export(struct dump *dump, struct cow_err *err)
 	return strcmp(options.map, "text") ? dump_rescue(dump, err) : dump_map(dump, err);
 }
 
+/* A clone is one operand, and has a layer. */
+static int check_layers(const struct dump *dump)
+{
+	if (roles_are_given(&dump->operands.roles) && options.map && strcmp(options.map, "text"))
+		return cli_usage("--map=ddrescue is of a COW image");
+	if (dump->operands.nr_layers)
+		return CLI_DONE;
+	if (options.delta && !options.against)
+		return cli_usage("--delta needs a COW image, or --against: ORIGIN does not differ "
+				 "from itself");
+	if (options.map)
+		return cli_usage("--map needs a COW image");
+	return CLI_DONE;
+}
+
 static int run(struct dump *dump)
 {
 	const struct operands_params params = {
@@ -253,6 +267,7 @@ static int run(struct dump *dump)
 		.kind = options.common.type,
 		.partition = options.partition,
 		.volume = options.volume,
+		.table = options.table,
 		.bad_maps = options.bad.maps.words,
 		.nr_bad_maps = options.bad.maps.nr_words,
 		.skips = options.bad.skips,
@@ -279,6 +294,10 @@ static int run(struct dump *dump)
 		return cli_fail(&err);
 	dump->partition = options.partition;
 	dump->volume = options.volume;
+	if (check_layers(dump) != CLI_DONE) {
+		operands_close(&dump->operands);
+		return CLI_USAGE;
+	}
 	if ((options.delta && !options.against && dump_part_open(dump, cli_operands()[0], &err)) ||
 	    export(dump, &err)) {
 		status = cli_fail(&err);

@@ -145,6 +145,7 @@ int merge_to_output(const struct merge_options *options)
 		.nr_specs = (size_t)cli_nr_operands(),
 		.wants_view = true,
 		.kind = options->common.type,
+		.table = options->table,
 		.skips = options->bad.skips,
 	};
 	struct cow_err err = COW_ERR_INIT;
@@ -160,7 +161,10 @@ int merge_to_output(const struct merge_options *options)
 	merge_bad_params(options, &params);
 	if (operands_open(&operands, &params, &err))
 		return cli_fail(&err);
-	status = write_output(options, &operands, &list);
+	status = operands.nr_layers ? write_output(options, &operands, &list)
+				    : cli_usage("ORIGIN and COW expected; alone, only a snapshot "
+						"of LVM or a clone knows its "
+						"origin: lvm:IMAGE,...:VG/LV, clone:...");
 	bad_list_close(&list);
 	operands_close(&operands);
 	return status;

@@ -81,6 +81,12 @@ static int make_ready(struct merge_job *job, struct cow_err *err)
 	return ret ? ret : merge_siblings_drop(&job->dropped, err);
 }
 
+/* Is anything left to be moved? */
+static bool merge_is_due(const struct merge_job *job)
+{
+	return merge_finishes(job) ? job->planned.nr_left : job->info.nr_exceptions;
+}
+
 static int merge_now(struct merge_job *job)
 {
 	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
@@ -92,14 +98,16 @@ static int merge_now(struct merge_job *job)
 	if (ret)
 		return cli_fail(&err);
 	/* With siblings or undo this is said when the origin is touched. */
-	if (job->planned.nr_begun ||
-	    (job->info.nr_exceptions && !job->kept.nr_stores && !job->undo.path))
+	if (job->planned.nr_begun || (merge_is_due(job) && !job->kept.nr_stores && !job->undo.path))
 		merge_say_mixture(job);
 	ret = run_library(job, 0, &result, &err);
 	merge_report(job->options, &result, seconds_now() - start);
 	if (ret)
 		return merge_say_failure(job, &result, &err);
-	merge_say_success(job, &result);
+	if (merge_finishes(job))
+		merge_finish_say_success(job, &result);
+	else
+		merge_say_success(job, &result);
 	cli_wrote();
 	if (job->options->bad.list && bad_list_publish(&job->bad_list, &err))
 		return cli_fail(&err) | (result.nr_bad ? CLI_DAMAGE : CLI_DONE);
@@ -114,6 +122,8 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 	ret = run_library(job, COW_MERGE_DRY_RUN, &job->planned, err);
 	if (ret == -ENOSPC)
 		err->code = -EPERM; /* nothing was written: a refusal */
+	if (merge_finishes(job))
+		return ret ? ret : merge_finish_check(job, err);
 	if (!ret)
 		ret = merge_check_skip(job, err);
 	/* A mixture may hold half of each, and the undo knows its origin. */
@@ -138,17 +148,21 @@ static int plan_and_merge(struct merge_job *job)
 
 	if (look_first(job, &err))
 		return cli_fail(&err);
-	merge_say_plan(job);
+	if (merge_finishes(job))
+		merge_finish_say_plan(job);
+	else
+		merge_say_plan(job);
 	if (common->dry_run) {
 		merge_report(job->options, &job->planned, 0);
 		cli_note("nothing was written");
 		return CLI_DONE;
 	}
-	if ((job->info.nr_exceptions || job->dropped.nr_stores) &&
+	if ((merge_is_due(job) || job->dropped.nr_stores) &&
 	    ask_confirm(common, &err, "%s %s%s",
-			job->options->take_back ? "take the merge into" : "merge into",
-			cow_image_name(job->operands.origin),
-			job->options->take_back ? " back" : ""))
+			job->options->take_back ? "take the merge into"
+			: merge_finishes(job)	? "copy what is missing to"
+						: "merge into",
+			merge_target_name(job), job->options->take_back ? " back" : ""))
 		return cli_fail(&err);
 	return merge_now(job);
 }
@@ -159,7 +173,8 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	bool will_write = !options->common.dry_run;
 	struct operands_params params = {
 		.specs = cli_operands(),
-		.nr_specs = 2,
+		.nr_specs = (size_t)cli_nr_operands(),
+		.table = options->table,
 		.is_writable = will_write,
 		.rehearses = !will_write,
 		.may_be_mixture = true,
@@ -169,9 +184,18 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 
 	merge_bad_params(options, &params);
 	ret = operands_open(&job->operands, &params, err);
+	if (!ret && !job->operands.nr_layers)
+		ret = cli_refuse(err, -EINVAL, "usage", NULL,
+				 "ORIGIN and COW expected; alone, only a snapshot of LVM or a "
+				 "clone knows its "
+				 "origin: lvm:IMAGE,...:VG/LV, clone:...");
+	if (!ret && merge_finishes(job))
+		ret = merge_finish_options(options, err);
 	if (ret)
 		return ret;
 	cow_store_get_info(job->operands.layers[0].store, &job->info);
+	if (merge_finishes(job))
+		return 0;
 	ret = merge_lvm_check(job, err);
 	if (!ret)
 		ret = merge_siblings_open(&job->kept, &job->siblings, &job->operands, will_write,

@@ -13,9 +13,16 @@
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
 
+const char *merge_target_name(const struct merge_job *job)
+{
+	return cow_image_name(merge_finishes(job)
+				      ? roles_image(&job->operands.roles, COW_ROLE_DESTINATION)
+				      : job->operands.origin);
+}
+
 static const char *origin_name(const struct merge_job *job)
 {
-	return cow_image_name(job->operands.origin);
+	return merge_target_name(job);
 }
 
 static const char *cow_name(const struct merge_job *job)

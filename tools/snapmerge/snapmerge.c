@@ -40,6 +40,7 @@ static const struct opt option_table[] = {
 	  &options.discard, NULL },
 	{ 0, "scrub", NULL, "in the end, overwrite the merged data with zeros", OPT_FLAG,
 	  &options.scrub, NULL },
+	OPT_TABLE(&options.table),
 	OPT_SKIP_UNREADABLE(&options.bad),
 	OPT_BAD_BLOCKS(&options.bad),
 	{ 0, "bad-list", "FILE", "list in FILE what was skipped, in bytes of COW and ORIGIN",
@@ -51,16 +52,18 @@ static const struct opt option_table[] = {
 
 static struct opts_spec spec = {
 	.tool = "snapmerge",
-	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV",
+	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV | CLONE",
 	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
 		   "stopped or cut off at any time: the same command continues.",
 	.notes =
 		"While it runs, and until it has finished, ORIGIN alone is a mixture. Several COW\n"
-		"images are layers of a stack, lowest first, and go with -o only.",
+		"images are layers of a stack, lowest first, and go with -o only.\n"
+		"CLONE is clone:metadata=M,source=S,destination=D: what is not hydrated is copied\n"
+		"from S to D; --table=LINE names it, too.",
 	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
 	.options = option_table,
 	.common = &options.common,
-	.min_operands = 1,
+	.min_operands = 0, /* an LV or a clone is one operand; or there is --table */
 	.max_operands = 0,
 	.connect = remote_connect_all,
 };
@@ -72,6 +75,8 @@ static int check_options(void)
 	bool has_side = has_siblings || options.dropped.nr_words || options.save_undo ||
 			options.keep || treats_cow;
 
+	if (!cli_nr_operands() && !options.table)
+		return cli_usage("%s expected, 0 given", spec.operands);
 	if (options.batch_bytes < BATCH_BYTES_MIN)
 		return cli_usage("--batch: at least 1M");
 	if (options.output && (has_side || options.take_back))
@@ -110,13 +115,7 @@ static int complete_operands(void)
 {
 	struct cow_err err = COW_ERR_INIT;
 
-	if (volumes_complete(NULL, 0, &err))
-		return cli_fail(&err);
-	return cli_nr_operands() < 2
-		       ? cli_usage(
-				 "ORIGIN and COW expected; alone, only a snapshot of LVM knows its "
-				 "origin: lvm:IMAGE,...:VG/LV")
-		       : CLI_DONE;
+	return volumes_complete(NULL, 0, &err) ? cli_fail(&err) : CLI_DONE;
 }
 
 /* --long-options lists them all; a run takes those of its job. */

@@ -18,6 +18,7 @@ struct merge_options {
 	struct cli_common common;
 	uint64_t batch_bytes;
 	const char *output;    /* NULL: in place */
+	const char *table;     /* NULL: not given */
 	const char *save_undo; /* NULL: none */
 	const char *reflink;
 	struct opt_list siblings, dropped;
@@ -69,6 +70,16 @@ void merge_bad_params(const struct merge_options *options, struct operands_param
 /* COW_REFLINK_* of a word of --reflink. */
 int merge_reflink(const struct merge_options *options);
 
+/* merge_finish.c: a clone is finished, the source copied to the destination. */
+bool merge_finishes(const struct merge_job *job);
+/* Refuses what cannot be asked of it, by its name. Errors: -EINVAL. */
+int merge_finish_options(const struct merge_options *options, struct cow_err *err);
+/* Do source and destination belong to the metadata? Compares some regions that are
+ * hydrated. Errors: -EPERM (id "origin", force "origin"), -EIO, -ENOMEM. */
+int merge_finish_check(const struct merge_job *job, struct cow_err *err);
+void merge_finish_say_plan(const struct merge_job *job);
+void merge_finish_say_success(const struct merge_job *job, const struct cow_merge_result *result);
+
 /* merge_lvm.c: fills in the siblings; refuses other snapshots of the origin that no
  * option names, and one that LVM merges; and says what LVM does next. */
 int merge_lvm_check(struct merge_job *job, struct cow_err *err);
@@ -102,6 +113,8 @@ int merge_check_skip(const struct merge_job *job, struct cow_err *err);
 int merge_on_skipped(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err);
 
 /* merge_words.c */
+/* The image that is written to: the origin, or the destination. */
+const char *merge_target_name(const struct merge_job *job);
 void merge_say_plan(const struct merge_job *job);
 void merge_say_mixture(const struct merge_job *job);
 void merge_say_success(const struct merge_job *job, const struct cow_merge_result *result);

@@ -10,6 +10,9 @@
  *	  to free blocks; flush
  *	3 the superblock, one write; flush
  *
+ * A hole of the source becomes zeros on the destination, unless the destination
+ * itself says that it has a hole there.
+ *
  * So a bit is set only where the data is durable (I15), and at each instant the
  * superblock names one whole tree (I2, I14): the kernel can take over at any of
  * them, and the reverse. A crash before 3 leaves the regions as they were; they
@@ -29,7 +32,16 @@
 #include "libcow/base/err.h"
 #include "libcow/store/clone/clone_store.h"
 
+/* Of the clone that one call goes through, where the source has holes. */
+#define HOLES_BYTES (UINT64_C(1) << 40)
 #define REGIONS_PER_ARRAY (PDATA_WORDS_PER_BLOCK * 64)
+
+static uint64_t region_bytes(const struct clone_store *c, uint64_t first, uint64_t nr)
+{
+	uint64_t begin = first * c->store.chunk_bytes;
+
+	return min_u64((first + nr) * c->store.chunk_bytes, c->store.view_bytes) - begin;
+}
 
 /* ---------------------------------------------------------------- before the first write */
 
@@ -108,13 +120,53 @@ static int write_begin(struct clone_store *c, struct cow_err *err)
 	return ret ? ret : room_check(c, err);
 }
 
+int cow_clone_ready(struct cow_store *store, struct cow_err *err)
+{
+	struct clone_store *c = clone_store_of(store);
+
+	return c->nr_hydrated == c->bits.nr_bits ? 0 : write_begin(c, err);
+}
+
+/* ---------------------------------------------------------------- holes */
+
+/* Zeros on the destination, but for what it says is zeros already. */
+static int zeroes_write(const struct clone_store *c, uint64_t begin, uint64_t end,
+			struct cow_err *err)
+{
+	struct cow_image *to = c->store.target;
+	uint64_t data, len, from;
+	int ret = 0;
+
+	for (uint64_t at = begin; !ret && at < end; at = min_u64(data + len, end)) {
+		ret = cow_image_next_data(to, at, &data, &len, err);
+		if (ret || !len || data >= end)
+			break;
+		from = max_u64(data, at);
+		ret = cow_image_write_zeroes(to, from, min_u64(data + len, end) - from, err);
+	}
+	return ret;
+}
+
+/* How many whole regions from here on are a hole of the source. */
+static int hole_find(const struct clone_store *c, uint64_t first, uint64_t nr, uint64_t *ret_nr,
+		     struct cow_err *err)
+{
+	uint64_t begin = first * c->store.chunk_bytes, data, len;
+	uint64_t end = begin + region_bytes(c, first, nr);
+	int ret = cow_image_next_data(c->store.origin, begin, &data, &len, err);
+
+	if (!ret && (!len || data >= end))
+		*ret_nr = nr;
+	else if (!ret)
+		*ret_nr = (data - begin) / c->store.chunk_bytes;
+	return ret;
+}
+
 /* ---------------------------------------------------------------- moves */
 
-static int move_add(struct clone_store *c, uint64_t first, uint64_t nr, struct store_moves *moves,
-		    struct cow_err *err)
+static int move_add(const struct clone_store *c, uint64_t begin, uint64_t end,
+		    struct store_moves *moves, struct cow_err *err)
 {
-	uint64_t begin = first * c->store.chunk_bytes;
-	uint64_t end = min_u64((first + nr) * c->store.chunk_bytes, c->store.view_bytes);
 	const struct store_move move = {
 		.from = c->store.origin,
 		.to = c->store.target,
@@ -126,20 +178,50 @@ static int move_add(struct clone_store *c, uint64_t first, uint64_t nr, struct s
 	return cow_store_moves_add(moves, &move, err);
 }
 
+/* Data of the source become moves; its holes are written at once. Both are durable
+ * before a bit is set: the engine flushes the destination first. */
+static int regions_add(const struct clone_store *c, uint64_t first, uint64_t nr,
+		       struct store_moves *moves, struct cow_err *err)
+{
+	uint64_t at = first * c->store.chunk_bytes, end = at + region_bytes(c, first, nr);
+	uint64_t data, len, stop;
+	int ret = 0;
+
+	for (; !ret && at < end; at = stop) {
+		ret = cow_image_next_data(c->store.origin, at, &data, &len, err);
+		if (ret)
+			break;
+		data = len ? min_u64(max_u64(data, at), end) : end;
+		stop = len ? min_u64(data + len, end) : end;
+		if (data > at)
+			ret = zeroes_write(c, at, data, err);
+		if (!ret && stop > data)
+			ret = move_add(c, data, stop, moves, err);
+	}
+	return ret;
+}
+
 int cow_clone_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			 struct cow_err *err)
 {
 	struct clone_store *c = clone_store_of(store);
 	uint64_t budget = max_u64(budget_bytes / store->chunk_bytes, 1);
-	uint64_t first, nr;
+	uint64_t hole_budget = max_u64(HOLES_BYTES / store->chunk_bytes, 1);
+	uint64_t first, nr, nr_hole = 0;
 	int ret = write_begin(c, err);
 
-	while (!ret && budget &&
+	while (!ret && budget && hole_budget &&
 	       cow_clone_bits_next(&c->bits, false, c->next_region, &first, &nr)) {
-		nr = min_u64(nr, budget);
-		ret = move_add(c, first, nr, moves, err);
+		nr = min_u64(nr, hole_budget);
+		ret = hole_find(c, first, nr, &nr_hole, err);
+		nr = nr_hole ? nr_hole : min_u64(nr, budget);
+		if (!ret)
+			ret = regions_add(c, first, nr, moves, err);
+		if (ret)
+			break;
 		moves->nr_chunks += nr;
-		budget -= nr;
+		hole_budget -= nr;
+		budget -= nr_hole ? 0 : nr;
 		c->next_region = first + nr;
 	}
 	moves->token = c->next_region;

@@ -421,6 +421,7 @@ const struct store_ops cow_store_clone_ops = {
 	.target_next = clone_target_next,
 	.next_moves = cow_clone_next_moves,
 	.settle = cow_clone_settle,
+	.ready = cow_clone_ready,
 	.rewind = cow_clone_rewind,
 	.create_size = cow_clone_create_size,
 	.create_fit = cow_clone_create_fit,

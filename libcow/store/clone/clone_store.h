@@ -69,6 +69,7 @@ int cow_clone_check(const struct cow_store_args *args, const struct cow_check_pa
 		    struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 
 /* clone_hydrate.c; contracts in store.h. */
+int cow_clone_ready(struct cow_store *store, struct cow_err *err);
 int cow_clone_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			 struct cow_err *err);
 int cow_clone_settle(struct cow_store *store, uint64_t token, struct cow_err *err);

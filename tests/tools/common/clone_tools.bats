@@ -1,0 +1,260 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The tools on dm-clone devices that a kernel made: every way out of what one shows, finishing it, and making one. The
+# judge is what the kernel said of each fixture (meta.txt): its view, and the destination after it had finished itself.
+bats_require_minimum_version 1.8.0
+
+load ../../common
+CLONE=clone:metadata=meta,source=source,destination=dest
+
+# All three images of a fixture, and their sums.
+unpack() {
+	cd "$BATS_TEST_TMPDIR"
+	for image in meta source dest; do
+		xz -dc "$COW_FIXTURES/clone/$1/$image.img.xz" >$image
+	done
+	sha256sum meta source dest >sums
+}
+
+# fact NAME KEY: what the kernel said.
+fact() {
+	sed -n "s/^$2 //p" "$COW_FIXTURES/clone/$1/meta.txt"
+}
+
+sum() {
+	sha256sum <"$1" | cut -d' ' -f1
+}
+
+@test "every mode of snapdump gives out what the kernel showed" {
+	unpack half-r8
+	snapdump -q --raw -o view $CLONE
+	[ "$(sum view)" = "$(fact half-r8 kernel_view_sha256)" ]
+	snapdump -q --tar -o view.tar $CLONE
+	tar -xOf view.tar view.img | cmp - view
+	snapdump -q --raw -o again --table='0 16384 clone meta dest source 8 0'
+	cmp again view
+	snapdump -q --raw $CLONE | cmp - view
+	snapdump -q --delta -o delta.tar $CLONE
+	snapcreate -q --import=delta.tar source cow
+	snapdump -q --raw -o folded source cow
+	cmp folded view
+	run -0 snapdump --map $CLONE
+	[ "$(tail -1 <<<"$output")" = "# complete: 1 ranges, 4358144 bytes" ]
+	snapdump -q --metadata -o pack.tar $CLONE
+	run -0 snapcheck pack.tar
+	[[ $output == *"1064 of 2048 hydrated"* ]]
+	run -16 snapdump --map=ddrescue $CLONE
+	run -16 snapdump --map source
+	run -16 snapdump --raw -o x --bad-blocks=m $CLONE
+	run -16 snapdump --raw -o x
+	sha256sum --quiet -c sums
+}
+
+@test "holes of the source stay holes of what is written out, and only data is read" {
+	cd "$BATS_TEST_TMPDIR"
+	truncate -s 64M source dest
+	printf 'source' | dd of=source bs=1M seek=9 conv=notrunc status=none
+	snapcreate -q -c 4K clone:metadata=meta,source=source,destination=dest
+	snapdump -q --raw -o view $CLONE
+	cmp view source
+	[ "$(du -k view | cut -f1)" -le 64 ]
+	run -0 snapdump --json=j --raw -o view2 $CLONE
+	[[ $(<j) == *'"data_bytes":4096'* ]]
+}
+
+@test "damage in the bitset is refused; by force the view is the kernel's, and doubtful" {
+	cd "$BATS_TEST_TMPDIR"
+	xz -dc "$COW_FIXTURES/clone/damaged/b23-array-max.meta.img.xz" >meta
+	for image in source dest; do
+		xz -dc "$COW_FIXTURES/clone/damaged/$image-a.img.xz" >$image
+	done
+	run -64 --separate-stderr snapdump --raw -o view $CLONE
+	[[ $stderr == *--force=damaged* ]]
+	[ ! -e view ]
+	run -4 snapdump -q --raw --force=damaged -o view $CLONE
+	[ "$(sum view)" = "$(awk '$1 == "b23-array-max"' FS='\t' "$COW_FIXTURES/clone/damaged/KERNEL-VERDICTS.tsv" | cut -f9)" ]
+	run -64 snapmerge -y $CLONE
+}
+
+finished_as_the_kernel_does() {
+	unpack "$1"
+	snapmerge -q -y "${@:2}" $CLONE
+	[ "$(sum dest)" = "$(fact "$1" finished_destination_sha256)" ]
+	run -0 snapcheck --json $CLONE
+	[[ $output == *'"state":"sound"'* ]]
+	grep source sums | sha256sum --quiet -c
+	sum meta >done
+	run -0 --separate-stderr snapmerge -y $CLONE
+	[[ $stderr == *"nothing to copy: every region is hydrated"* ]]
+	[ "$(sum meta)" = "$(<done)" ]
+}
+
+@test "a clone is finished as the kernel finishes it, and the source is not written" {
+	finished_as_the_kernel_does half-r8
+	finished_as_the_kernel_does shortlast-r64
+}
+
+@test "a clone is finished as the kernel finishes it: target smaller, source larger, killed" {
+	# bats test_tags=slow
+	finished_as_the_kernel_does target-smaller
+	finished_as_the_kernel_does source-larger
+	# All hydrated regions were written to: nothing on the disks ties them to the source.
+	unpack killed-write-1
+	run -64 snapmerge -y $CLONE
+	sha256sum --quiet -c sums
+	finished_as_the_kernel_does killed-write-1 --force=origin
+	finished_as_the_kernel_does fresh-r8
+}
+
+@test "finishing asks, shows its plan with -n, and refuses what a clone has not" {
+	unpack half-r8
+	run -64 --separate-stderr snapmerge --json $CLONE </dev/null
+	[[ $stderr == *"add -y"* ]]
+	[[ $output == *'"id":"unanswered"'* ]]
+	run -0 --separate-stderr snapmerge -n $CLONE
+	[[ $stderr == *"plan: copy 984 of 2048 regions of 4.0 KiB from source to dest, and note in meta"* ]]
+	for option in --sibling=a --drop-sibling=a --save-undo=a --take-back --keep --discard --scrub --skip-unreadable; do
+		run -16 --separate-stderr snapmerge -y "$option" $CLONE
+		[[ $stderr == *"${option%%=*}"* ]]
+	done
+	run -16 snapmerge -y source
+	run -16 snapmerge -y
+	sha256sum --quiet -c sums
+}
+
+@test "finishing works from a read-only source, without permission to write it" {
+	unpack half-r8
+	chmod 400 source
+	run -0 snapmerge -n $CLONE
+	snapmerge -q -y --table='0 16384 clone meta dest source 8 0'
+	[ "$(sum dest)" = "$(fact half-r8 finished_destination_sha256)" ]
+}
+
+@test "-o NEW writes what the clone shows, and leaves all three images alone" {
+	unpack half-r8
+	snapmerge -q -o new $CLONE
+	[ "$(sum new)" = "$(fact half-r8 kernel_view_sha256)" ]
+	run -16 snapmerge -q -o new2 source
+	sha256sum --quiet -c sums
+}
+
+@test "a source or destination of another clone is a question: origin" {
+	unpack half-r8
+	tr '\0-\377' '\1-\377\0' <source >other
+	run -64 --separate-stderr snapmerge -y clone:metadata=meta,source=other,destination=dest
+	[[ $stderr == *"regions that are hydrated none is on other as it is on dest"*--force=origin* ]]
+	sha256sum --quiet -c sums
+	run -64 snapmerge -n clone:metadata=meta,source=other,destination=dest
+	snapmerge -q -y --force=origin clone:metadata=meta,source=other,destination=dest
+}
+
+@test "metadata without room for a commit is refused before the first byte, and so is a table of others" {
+	unpack fresh-r8
+	snapcreate -q --force=overwrite -c 4K $CLONE
+	truncate -s 28K meta
+	# As the kernel formats a device of 7 blocks: block 0 says so.
+	snapcreate -q -c 4K -s 40K clone:metadata=ten,source=source,destination=dest
+	snapmerge -q -n clone:metadata=ten,source=source,destination=dest
+	sha256sum meta source dest >sums
+	run -64 --separate-stderr snapmerge -n $CLONE
+	[[ $stderr == *"free blocks, a commit takes"* || $stderr == *"space map"* ]]
+	run -64 snapmerge -q -y $CLONE
+	sha256sum --quiet -c sums
+	unpack half-r8
+	run -64 --separate-stderr snapmerge -y --table='0 16384 clone meta dest source 16' $CLONE
+	[[ $stderr == *"the superblock says a region size of 8 sectors, the table says 16"* ]]
+	sha256sum --quiet -c sums
+}
+
+@test "blocks that leaked are room for a commit" {
+	cd "$BATS_TEST_TMPDIR"
+	truncate -s 4M source dest
+	printf 'source' | dd of=source bs=1M seek=1 conv=notrunc status=none
+	snapcreate -q -c 64K -s 40K clone:metadata=meta,source=source,destination=dest
+	# Every block is counted as used: bitmap in block 3, 2 bits each, "10" is 1.
+	python3 - meta <<-'PY'
+		import sys
+		def crc(data):
+		    c = 0xffffffff
+		    for byte in data:
+		        c ^= byte
+		        for _ in range(8):
+		            c = c >> 1 ^ (0x82f63b78 if c & 1 else 0)
+		    return c
+		f = open(sys.argv[1], "r+b")
+		def put(block, at, what, constant):
+		    f.seek(block * 4096); b = bytearray(f.read(4096))
+		    b[at:at + len(what)] = what
+		    b[0:4] = (crc(b[4:]) ^ constant).to_bytes(4, "little")
+		    f.seek(block * 4096); f.write(b)
+		put(3, 16, b"\xaa\xaa\x0a", 240779)
+		put(1, 24, (16310).to_bytes(4, "little") + (10).to_bytes(4, "little"), 160478)
+		put(0, 52, (10).to_bytes(8, "little"), 257649492)
+	PY
+	run -4 snapcheck $CLONE
+	[[ $output == *clone.block-leaked* ]]
+	snapmerge -q -y $CLONE
+	cmp source dest
+	run -0 snapcheck $CLONE
+	[[ $output == *"64 of 64 hydrated"* ]]
+	[[ $output != *leaked* ]]
+}
+
+@test "holes of the source are written over what the destination held" {
+	cd "$BATS_TEST_TMPDIR"
+	truncate -s 8M source
+	printf 'source' | dd of=source bs=1M seek=3 conv=notrunc status=none
+	head -c 8M /dev/urandom >dest
+	snapcreate -q -c 4K $CLONE
+	snapmerge -q -y $CLONE
+	cmp source dest
+}
+
+@test "a clone of 16 TiB with little data is finished in seconds" {
+	# bats test_tags=limit
+	cd "$BATS_TEST_TMPDIR"
+	truncate -s 15T source dest
+	printf 'source' | dd of=source bs=1M seek=5000000 conv=notrunc status=none
+	snapcreate -q -c 1M $CLONE
+	timeout 60 snapmerge -q -y $CLONE
+	run -0 snapcheck $CLONE
+	[[ $output == *"15728640 of 15728640 hydrated"* ]]
+	cmp -n 1M -i 5242880000000 source dest
+	[ "$(du -k dest | cut -f1)" -le 64 ]
+}
+
+@test "fresh metadata is the kernel's, byte for byte" {
+	unpack fresh-r8
+	size=$(stat -c %s meta)
+	mv meta theirs
+	snapcreate -q -c 4K -s "$size" $CLONE
+	cmp meta theirs
+	run -0 --separate-stderr snapcheck $CLONE
+	[[ $output == *"0 of 2048 hydrated"* ]]
+	grep -v meta sums | sha256sum --quiet -c
+}
+
+@test "making a clone: -n, what exists, what does not fit, what has no meaning" {
+	unpack fresh-r8
+	run -64 --separate-stderr snapcreate -c 4K $CLONE
+	[[ $stderr == *--force=overwrite* ]]
+	sha256sum --quiet -c sums
+	rm meta
+	run -0 --separate-stderr snapcreate -n --json $CLONE
+	[[ $stderr == *"meta would be made: metadata of a clone"*"nothing was written"* ]]
+	[[ $output == *'"chunk_bytes":4096'* ]]
+	[ ! -e meta ]
+	run -64 --separate-stderr snapcreate -c 512 $CLONE
+	[[ $stderr == *"a region of 512 bytes is not a power of two from 4096"* ]]
+	run -64 snapcreate -s 16K $CLONE
+	run -64 --separate-stderr snapcreate clone:metadata=meta,source=source,destination=dest@0+1M
+	[[ $stderr == *"its destination dest@0+1M has 1048576"* ]]
+	run -16 snapcreate --from=source $CLONE
+	run -16 snapcreate -t persistent $CLONE
+	run -16 snapcreate source
+	[ ! -e meta ]
+	snapcreate -q -t clone $CLONE
+	snapcreate -q --force=overwrite -c 8K $CLONE
+	run -0 snapcheck $CLONE
+	[[ $output == *"regions of 8.0 KiB, 0 of 1024 hydrated"* ]]
+}
