@@ -80,6 +80,18 @@ bool cow_clone_bits_within(const struct clone_bits *a, const struct clone_bits *
 	return true;
 }
 
+void cow_clone_bits_add(struct clone_bits *bits, const struct clone_bits *other)
+{
+	for (uint64_t i = 0; i < nr_words(bits); i++)
+		bits->words[i] |= other->words[i];
+}
+
+void cow_clone_bits_drop(struct clone_bits *bits, const struct clone_bits *other)
+{
+	for (uint64_t i = 0; i < nr_words(bits); i++)
+		bits->words[i] &= ~other->words[i];
+}
+
 /* The first bit with this value at or behind from, or nr_bits. */
 static uint64_t find(const struct clone_bits *bits, bool value, uint64_t from)
 {

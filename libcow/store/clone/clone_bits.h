@@ -30,6 +30,9 @@ void cow_clone_bits_set(struct clone_bits *bits, uint64_t first, uint64_t nr);
 uint64_t cow_clone_bits_count(const struct clone_bits *bits);
 /* Is each bit of a set in b, too? Both have the same number. */
 bool cow_clone_bits_within(const struct clone_bits *a, const struct clone_bits *b);
+/* Both have the same number: adds the bits of other; takes them away. */
+void cow_clone_bits_add(struct clone_bits *bits, const struct clone_bits *other);
+void cow_clone_bits_drop(struct clone_bits *bits, const struct clone_bits *other);
 /* Finds the first run of bits with this value at or behind from; false: none. */
 bool cow_clone_bits_next(const struct clone_bits *bits, bool value, uint64_t from,
 			 uint64_t *ret_first, uint64_t *ret_nr);

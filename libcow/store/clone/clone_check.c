@@ -265,6 +265,8 @@ static int check_run(struct clone_check *check, bool header_only, struct cow_ver
 	ret = trees_check(check, err);
 	if (!ret && check->has_bitset_fault)
 		ret = lost_check(check, &nr_trees, err);
+	else if (!ret)
+		ret = cow_clone_check_doubt(check, err);
 	if (ret)
 		return ret;
 	verdict->known = !check->has_bitset_fault;
@@ -286,7 +288,8 @@ static void verdict_draw(const struct clone_check *check, bool header_only,
 	else if (kernel == CLONE_KERNEL_WRITE_DIES)
 		verdict->kernel_dies = COW_KERNEL_DIES_WRITING;
 	verdict->view_right = kernel < CLONE_KERNEL_REFUSES && !check->has_bitset_fault &&
-			      check->nr_regions && !header_only;
+			      check->nr_regions && !header_only && !check->is_doubtful;
+	verdict->is_doubtful = check->is_doubtful;
 	verdict->merge_right = verdict->view_right && !check->is_damaged;
 }
 

@@ -23,6 +23,7 @@ struct clone_check {
 	uint64_t nr_regions;	  /* 0: unknown */
 	enum clone_kernel kernel; /* the worst of what it does */
 	bool is_damaged;	  /* a finding of that class or worse */
+	bool is_doubtful;	  /* another tree may be the newest */
 
 	/* The bitset. */
 	bool has_node_fault, has_bitset_fault;
@@ -46,6 +47,7 @@ void cow_clone_check_kernel(struct clone_check *check, enum clone_kernel kernel)
 
 /* Both: errors -ENOMEM, -ECANCELED. */
 int cow_clone_check_bitset(struct clone_check *check, struct cow_err *err);
+int cow_clone_check_doubt(struct clone_check *check, struct cow_err *err);
 int cow_clone_check_map(struct clone_check *check, struct cow_err *err);
 
 #endif

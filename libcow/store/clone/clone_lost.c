@@ -157,6 +157,10 @@ static int tree_read(struct clone_lost *lost, uint64_t root, struct cow_err *err
 	found.nr_words = array.nr_values;
 	if (!ret && !reading.has_fault) {
 		found.nr_hydrated = cow_clone_bits_count(&found.bits);
+		if (lost->seen) {
+			cow_clone_bits_add(lost->seen, &found.bits);
+			cow_clone_bits_destroy(&found.bits);
+		}
 		ret = tree_add(lost, &found, err);
 		if (!ret)
 			return 0;

@@ -19,7 +19,10 @@ struct clone_tree {
 
 struct clone_lost {
 	struct pdata_blocks *blocks;
-	uint64_t nr_regions;	  /* 0: unknown, as the trees say */
+	uint64_t nr_regions; /* 0: unknown, as the trees say */
+	/* The bits of all trees together go there, and those of each are not kept;
+	 * NULL: they are. As many bits as regions. */
+	struct clone_bits *seen;
 	struct clone_tree *trees; /* in the order of their roots */
 	size_t nr_trees, capacity;
 };

@@ -272,6 +272,15 @@ static const struct clone_problem_row rows[CLONE_NR_PROBLEMS] = {
 			.fix = "keep a copy of the metadata before anything else; load no table with it",
 		},
 	},
+	[CLONE_REGIONS_IN_DOUBT] = {
+		.problem = {
+			.id = "clone.regions-in-doubt",
+			.klass = COW_CLASS_DAMAGE,
+			.summary = "regions are hydrated in another complete tree on the device, and not in that of the superblock",
+			.kernel = "shows the source for them, and copies it over the destination",
+			.fix = "keep copies of metadata and destination; after a crash, writes that were not flushed may be in them",
+		},
+	},
 	[CLONE_ROOT_FREE] = {
 		.problem = {
 			.id = "clone.root-free",

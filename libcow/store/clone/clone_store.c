@@ -248,6 +248,23 @@ static int bits_read(struct clone_store *c, uint32_t flags, struct cow_err *err)
 	return 0;
 }
 
+static int doubt_check(const struct clone_store *c, const struct cow_store_args *args,
+		       struct cow_err *err)
+{
+	uint64_t nr = 0;
+	int ret = c->store.is_damaged ? 0 : cow_clone_doubt_count(c, args, &nr, err);
+
+	if (ret || !nr)
+		return ret;
+	ret = cow_refuse(err, -EBADMSG, "doubtful", "doubtful",
+			 "%" PRIu64
+			 " regions are hydrated in another complete tree on %s, and not in that of "
+			 "the superblock: which is the newest cannot be told; snapcheck tells more",
+			 nr, c->store.metadata->name);
+	cow_err_place(err, c->store.metadata->name, 0);
+	return ret;
+}
+
 static int clone_load(struct clone_store *c, const struct cow_store_args *args, struct cow_err *err)
 {
 	int ret = cow_clone_super_read(c->store.metadata, c->raw, err);
@@ -273,7 +290,9 @@ static int clone_load(struct clone_store *c, const struct cow_store_args *args, 
 		ret = cow_pdata_blocks_new(c->store.metadata, 0, &c->blocks, err);
 	if (!ret)
 		ret = regions_check(c, err);
-	return ret ? ret : bits_read(c, args->flags, err);
+	if (!ret)
+		ret = bits_read(c, args->flags, err);
+	return ret || !(args->flags & COW_STORE_STRICT) ? ret : doubt_check(c, args, err);
 }
 
 static int clone_open(const struct cow_store_args *args, struct cow_store **ret_store,

@@ -65,6 +65,10 @@ struct cow_image *cow_clone_args_metadata(const struct cow_store_args *args);
 int cow_clone_metadata_copy(const struct cow_store_args *args,
 			    const struct cow_callbacks *callbacks, struct cow_image *target,
 			    struct cow_err *err);
+/* clone_check_doubt.c: how many regions another whole tree has hydrated, where source
+ * and destination differ. Errors: -ENOMEM, -EIO, -ECANCELED. */
+int cow_clone_doubt_count(const struct clone_store *c, const struct cow_store_args *args,
+			  uint64_t *ret_nr, struct cow_err *err);
 int cow_clone_check(const struct cow_store_args *args, const struct cow_check_params *params,
 		    struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 
