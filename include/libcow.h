@@ -171,7 +171,7 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
  *  -ERANGE     the window lies outside the file, or the file is shorter than
  *              a sector (id "bounds")
  *  -EROFS      read-only, but COW_OPEN_WRITE (id "read-only")
- *  -EOPNOTSUPP a form that is reserved: thin:, clone:, snaplog:; a URI without
+ *  -EOPNOTSUPP a form that is reserved: thin:; a URI without
  *              cow_imageset_set_opener() (id "unsupported")
  *  -ENOENT, -EACCES, ... as open(2); -EIO; -ENOMEM
  */
@@ -762,6 +762,9 @@ struct cow_store_info {
 	 * (source: drivers/md/dm-snap-persistent.c, persistent_usage and
 	 * persistent_status; Linux 3.2 and later). */
 	uint64_t allocated_sectors, total_sectors, metadata_sectors;
+	/* Words for people, of a store that knows the length of its view: what its
+	 * chunks are ("regions"), and those of nr_exceptions ("hydrated"); static. */
+	const char *units, *held;
 };
 #define COW_STORE_INFO_INIT                                                                        \
 	{                                                                                          \
@@ -1039,6 +1042,10 @@ struct cow_verdict {
 	 * obstacle; nobody looked at the list, and view_right and merge_right are
 	 * false. */
 	bool header_only;
+	bool no_kernel; /* no kernel has a driver for it: kernel_loads is false */
+	/* The geometry by which the store was judged, where it was not given and the
+	 * images tell it: "key=value,..." as a specification has it; else "". */
+	char geometry[160];
 };
 #define COW_VERDICT_INIT                                                                           \
 	{                                                                                          \

@@ -153,3 +153,22 @@ class LoopFs:
         subprocess.run(['umount', self.where], check=True)
         subprocess.run(['losetup', '-d', self.loop], check=True)
         os.unlink(self.image)
+
+
+def make_snaplog(path, size, block, nr):
+    """A log of the driver of 2001 with nr scattered blocks of a source of size bytes,
+    and the rest of its specification."""
+    count = size // block
+    per_map = block // 8
+    bitmap_blocks = -(-count // (8 * block))
+    base = bitmap_blocks + -(-count // per_map)
+    bits = bytearray(bitmap_blocks * block)
+    table = bytearray((base - bitmap_blocks) * block)
+    for i, key in enumerate(random.Random(5).sample(range(count), nr)):
+        bits[key // 8] |= 1 << key % 8
+        struct.pack_into('<I', table, key // per_map * block + key % per_map * 4, base + i)
+    with open(path, 'wb') as f:
+        f.write(bits)
+        f.write(table)
+        f.truncate((base + nr) * block)
+    return f'block={block},word=4,endian=little,key=block,bitmap=packed,map=half'

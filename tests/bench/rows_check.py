@@ -4,7 +4,7 @@ import os
 import random
 import subprocess
 
-from inputs import GIB, MIB, Store, make_overlay, warm
+from inputs import GIB, MIB, Store, make_overlay, make_snaplog, warm
 from race import Runner
 
 
@@ -73,7 +73,26 @@ def overlay(bench):
         os.unlink(used)
 
 
+def snaplog(bench):
+    """Linear in what is stored: four times as much takes four times as long, at most."""
+    size, nr = (64 * MIB, 8192) if bench.small else (4 * GIB, 250000)
+    source, log = bench.path('source'), bench.path('log')
+    with open(source, 'wb') as f:
+        f.truncate(size)
+    taken = []
+    for part in nr, 4 * nr:
+        spec = f'snaplog:source={source},log={log},' + make_snaplog(log, size, 1024, part)
+        warm(log)
+        taken += bench.race(f'check logs of 2001 with {part} scattered blocks', [Runner('snapcheck', check(spec))])
+    bench.value('us for a block', taken[1].seconds / (4 * nr) * 1e6, 'us', None if bench.small else 1.0)
+    bench.value('four times as many, times as long', taken[1].seconds / taken[0].seconds, '',
+                None if bench.small else 4.6)
+    os.unlink(source)
+    os.unlink(log)
+
+
 def rows(bench):
     yield 'check-million', lambda: million(bench)
     yield 'check-many', lambda: many(bench)
     yield 'check-overlay', lambda: overlay(bench)
+    yield 'check-snaplog', lambda: snaplog(bench)

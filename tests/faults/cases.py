@@ -125,6 +125,25 @@ def files_case(work):
     yield Case("files-xz", ["snapdump", "--files", "-o", "x.tar.xz", "o.img"], files, ("x.tar.xz",))
 
 
+def snaplog_cases(source, work):
+    """The log devices of 2001: two logs, a second copy, an entry that is impossible."""
+    folder = os.path.join(work, "snaplog")
+    with open(os.path.join(source, "tests", "cases", "snaplog-two-logs", "logs.txt"), "rb") as f:
+        subprocess.run([os.path.join(source, "tests", "aids", "snaplog_text.py"), folder], stdin=f,
+                       check=True)
+    names = ("source.img", "log0.img", "log1.img")
+    files = {name: read(os.path.join(folder, name)) for name in names}
+    spec, view = read(os.path.join(folder, "spec")).decode(), read(os.path.join(folder, "view.img"))
+    yield Case("snaplog-check", ["snapcheck", spec], files)
+    yield Case("snaplog-guess", ["snapcheck", "--json=j", spec.split(",block=")[0]], files, ("j",))
+    yield Case("snaplog-repair", ["snapcheck", "-y", spec], files, good=REPAIRED,
+               again=REPAIRED).in_place("log0.img", "log1.img")
+    yield Case("snaplog-dump", ["snapdump", "--raw", "-o", "x.img", spec], files, ("x.img",),
+               answer={"x.img": view})
+    yield Case("snaplog-merge", ["snapmerge", "-y", spec], files,
+               answer={"source.img": view}).in_place(*names)
+
+
 def store_cases(source, work, only):
     """Every damaged store of tests/cases."""
     root = os.path.join(source, "tests", "cases")
@@ -149,7 +168,7 @@ def all_cases(source, work, nr_pairs, only):
     os.makedirs(work, exist_ok=True)
     if only and only.startswith("store"):
         return list(store_cases(source, work, only))
-    cases = list(files_case(work))
+    cases = list(files_case(work)) + list(snaplog_cases(source, work))
     for number in range(nr_pairs):
         for case in pair_cases(number, os.path.join(work, "pair-%d" % number)):
             case.name += " %d" % number

@@ -246,6 +246,8 @@ static int open_roles(struct operands *operands, const struct operands_params *p
 {
 	int ret = 0;
 
+	/* what is rolled back is written to */
+	operands->roles.writes_source = roles_have_logs(&operands->roles);
 	if (params->nr_specs > 1 || params->nr_bad_maps || params->partition || params->volume)
 		ret = cli_refuse(err, -EINVAL, "usage", NULL,
 				 "--table, --bad-blocks, --partition and --volume: not with this");
@@ -257,7 +259,7 @@ static int open_roles(struct operands *operands, const struct operands_params *p
 		return ret;
 	operands->nr_layers = 1;
 	operands->origin = roles_image(&operands->roles, COW_ROLE_SOURCE);
-	operands->layers[0].cow = roles_image(&operands->roles, COW_ROLE_METADATA);
+	operands->layers[0].cow = roles_main(&operands->roles);
 	ret = open_roles_store(operands, err);
 	return ret || !params->wants_view ? ret : open_roles_view(operands, params, err);
 }

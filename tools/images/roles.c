@@ -65,6 +65,21 @@ int roles_read(struct roles *roles, const struct cow_imageset *set, const char *
 	return ret;
 }
 
+static void images_close(struct roles *roles)
+{
+	for (size_t i = roles->nr_images; i-- > 0;) {
+		if (roles->overlays)
+			cow_image_close(roles->overlays[i]);
+		cow_image_close(roles->opened[i]);
+	}
+	free(roles->overlays);
+	free(roles->opened);
+	free(roles->images);
+	roles->overlays = roles->opened = NULL;
+	roles->images = NULL;
+	roles->nr_images = 0;
+}
+
 int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, struct cow_err *err)
 {
 	const struct cow_store_spec *spec = images_of(roles);
@@ -80,7 +95,7 @@ int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, st
 	for (size_t i = 0; !ret && i < spec->nr_images; i++) {
 		const struct cow_role_spec *from = &spec->images[i];
 		struct cow_role_image *to = &roles->images[roles->nr_images];
-		bool is_read = from->role == COW_ROLE_SOURCE;
+		bool is_read = from->role == COW_ROLE_SOURCE && !roles->writes_source;
 
 		if (from->role == roles->is_made)
 			continue;
@@ -92,6 +107,8 @@ int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, st
 		roles->opened[roles->nr_images++] = to->image;
 		operands_note_unchecked(to->image);
 	}
+	if (ret)
+		images_close(roles);
 	return ret;
 }
 
@@ -120,10 +137,7 @@ int roles_check_order(const struct roles *roles, struct cow_err *err)
 
 void roles_close(struct roles *roles)
 {
-	for (size_t i = roles->nr_images; i-- > 0;)
-		cow_image_close(roles->opened[i]);
-	free(roles->opened);
-	free(roles->images);
+	images_close(roles);
 	cow_store_spec_free(roles->spec);
 	cow_store_spec_free(roles->table);
 	free(roles->name);
@@ -151,6 +165,79 @@ struct cow_image *roles_image(const struct roles *roles, int role)
 		if (roles->images[i].role == role)
 			return roles->images[i].image;
 	return NULL;
+}
+
+bool roles_have_logs(const struct roles *roles)
+{
+	const struct cow_store_spec *spec = images_of(roles);
+
+	for (size_t i = 0; spec && i < spec->nr_images; i++)
+		if (spec->images[i].role == COW_ROLE_LOG)
+			return true;
+	return false;
+}
+
+struct cow_image *roles_main(const struct roles *roles)
+{
+	return roles_image(roles, roles_have_logs(roles) ? COW_ROLE_LOG : COW_ROLE_METADATA);
+}
+
+const char *roles_name(const struct roles *roles)
+{
+	return roles_have_logs(roles) || !roles_main(roles) ? roles->name
+							    : cow_image_name(roles_main(roles));
+}
+
+int roles_overlay(struct roles *roles, struct cow_err *err)
+{
+	int ret = 0;
+
+	/* bounded: by the command line */
+	roles->overlays = calloc(roles->nr_images, sizeof(struct cow_image *));
+	if (!roles->overlays)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu images",
+				  roles->nr_images);
+	for (size_t i = 0; !ret && i < roles->nr_images; i++) {
+		if (roles->images[i].role != COW_ROLE_LOG)
+			continue;
+		ret = cow_image_overlay_new(roles->opened[i], &roles->overlays[i], err);
+		if (!ret)
+			roles->images[i].image = roles->overlays[i];
+	}
+	return ret;
+}
+
+/* A part of a list: a comma in it is written twice. */
+static void part_write(FILE *to, const char *text)
+{
+	for (; *text; text++) {
+		fputc(*text, to);
+		if (*text == ',')
+			fputc(',', to);
+	}
+}
+
+char *roles_text(const struct roles *roles, const char *geometry)
+{
+	const struct cow_store_spec *spec = images_of(roles);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		return NULL;
+	fprintf(to, "%s:", spec->kind);
+	for (size_t i = 0; i < spec->nr_images; i++) {
+		fputs(spec->images[i].role == COW_ROLE_LOG ? "log=" : "source=", to);
+		part_write(to, spec->images[i].spec);
+		fputc(',', to);
+	}
+	fputs(geometry, to);
+	if (fclose(to)) {
+		free(text);
+		return NULL;
+	}
+	return text;
 }
 
 void roles_put(struct roles *roles, int role, struct cow_image *image)

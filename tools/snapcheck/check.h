@@ -47,15 +47,28 @@ int check_bad_open(struct check *check, const struct bad_options *options,
 		   const struct cow_callbacks *callbacks, struct cow_err *err);
 void check_bad_close(struct check *check);
 
-/* check_roles.c: opens the images of a clone; is_wrong: an option was given that has
- * no meaning for it. Errors: -EINVAL, -EPERM (id "swapped"), those of opening. */
-int check_roles_open(struct check *check, bool is_wrong, struct cow_err *err);
+/* What is asked of a store of several images. */
+struct check_roles_wish {
+	bool is_wrong; /* an option was given that has no meaning for it */
+	bool repairs, has_output, is_dry_run, asks;
+};
+
+/* check_roles.c: opens the images. Errors: -EINVAL, -EPERM (id "swapped"), those of
+ * opening. */
+int check_roles_open(struct check *check, const struct check_roles_wish *wish, struct cow_err *err);
+/* The next safe step. */
+void check_roles_next(const struct check *check, bool is_damaged);
 
 /* Callback of a check: one finding, in words and as JSON. */
 void check_on_finding(void *user, const struct cow_finding *finding);
+/* What it is called that is looked at. */
+const char *check_name(const struct check *check);
 /* The verdict in words, and as JSON. */
 void check_print_summary(const struct check *check);
 void check_put_verdict(const struct check *check);
+/* What a repair of where has done, in words and as JSON. */
+void check_put_repair(const struct check *check, const char *where, bool is_dry_run,
+		      bool revalidates);
 
 /* check_pack.c. Weak: not in every snapcheck. Opens what may be a metadata pack;
  * reads it, if it is one, into images that take the place of cow and, where none

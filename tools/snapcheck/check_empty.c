@@ -55,7 +55,7 @@ int check_empty_conclude(const struct check *check, bool is_quiet)
 {
 	const struct cow_verdict *verdict = &check->verdict;
 	bool is_empty = verdict->empty == COW_EMPTY_YES;
-	char *name = text_escape(cow_image_name(check->cow));
+	char *name = text_escape(check_name(check));
 
 	json_put_bool(json_root(), "is_empty", is_empty);
 	json_put_text(json_root(), "empty_state", why[verdict->empty]);

@@ -1,26 +1,65 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * check_roles.c - a store that consists of several images: all of them are opened
- * for reading, as nothing of it is repaired in place.
+ * check_roles.c - a store that consists of several images: opens them, and says
+ * what comes next. Logs are repaired in place, all of them together; nothing else
+ * of it is written to.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "tools/common/cli.h"
 #include "tools/snapcheck/check.h"
 
-int check_roles_open(struct check *check, bool is_wrong, struct cow_err *err)
+/* What has no sense with it, by its name. */
+static int refuse_options(const struct check *check, const struct check_roles_wish *wish,
+			  struct cow_err *err)
 {
-	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
-	int ret;
-
-	if (is_wrong)
+	if (wish->is_wrong)
 		return cli_refuse(err, -EINVAL, "usage", NULL,
 				  "%s names all images of a %s: no ORIGIN, --save-undo, "
 				  "--revalidate, --skip-unreadable or --bad-blocks with it",
 				  check->roles.name, roles_kind(&check->roles));
-	ret = roles_open(&check->roles, check->set, busy, err);
+	if (wish->has_output && roles_have_logs(&check->roles))
+		return cli_refuse(
+			err, -EINVAL, "usage", NULL,
+			"-o writes one image, and a %s has several: copy them, and repair "
+			"the copies in place",
+			roles_kind(&check->roles));
+	return 0;
+}
+
+int check_roles_open(struct check *check, const struct check_roles_wish *wish, struct cow_err *err)
+{
+	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0, flags = busy;
+	int ret = refuse_options(check, wish, err);
+
+	if (ret)
+		return ret;
+	if (wish->repairs && roles_have_logs(&check->roles))
+		flags = wish->is_dry_run ? COW_OPEN_REHEARSE : COW_OPEN_WRITE;
+	ret = roles_open(&check->roles, check->set, flags, err);
+	/* who can only look may look */
+	check->only_looks = ret && flags == COW_OPEN_WRITE && wish->asks;
+	if (check->only_looks)
+		ret = roles_open(&check->roles, check->set, busy, err);
 	if (!ret)
-		check->cow = roles_image(&check->roles, COW_ROLE_METADATA);
+		check->cow = roles_main(&check->roles);
 	return ret ? ret : roles_check_order(&check->roles, err);
+}
+
+void check_roles_next(const struct check *check, bool is_damaged)
+{
+	const struct cow_verdict *verdict = &check->verdict;
+	const char *geometry = verdict->geometry;
+	char *text;
+
+	if (!roles_have_logs(&check->roles) || !verdict->known || is_damaged)
+		return;
+	text = *geometry ? roles_text(&check->roles, geometry) : NULL;
+	if (text)
+		cli_next("snapcheck", text, NULL);
+	else if (!*geometry && verdict->info.nr_exceptions)
+		cli_next("snapmerge", "--dry-run", check->roles.name, NULL);
+	free(text);
 }

@@ -14,6 +14,12 @@
 static const char *const class_names[] = { "info", "note", "damage", "lost" };
 #define NR_CLASSES 4
 
+const char *check_name(const struct check *check)
+{
+	return roles_are_given(&check->roles) ? roles_name(&check->roles)
+					      : cow_image_name(check->cow);
+}
+
 static void put_place(struct json_object *at, const char *key, uint64_t value)
 {
 	if (value == COW_OFFSET_NONE)
@@ -68,12 +74,17 @@ static void print_chunks(FILE *text, const char *name, const struct cow_store_in
 	char size[SIZE_TEXT_BYTES];
 
 	nr += info->view_bytes % info->chunk_bytes != 0;
-	fprintf(text,
-		"%s: %s of %" PRIu64 " bytes, regions of %s, %" PRIu64 " of %" PRIu64 " hydrated\n",
-		name, info->kind, info->view_bytes, size_round(info->chunk_bytes, size),
-		info->nr_exceptions, nr);
-	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 "\n", name,
-		info->allocated_sectors, info->total_sectors);
+	fprintf(text, "%s: %s of %" PRIu64 " bytes, %s of %s, %" PRIu64 " of %" PRIu64 " %s\n",
+		name, info->kind, info->view_bytes, info->units,
+		size_round(info->chunk_bytes, size), info->nr_exceptions, nr, info->held);
+	if (info->metadata_sectors == info->allocated_sectors)
+		fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 "\n", name,
+			info->allocated_sectors, info->total_sectors);
+	else
+		fprintf(text,
+			"%s: used/total in sectors: %" PRIu64 "/%" PRIu64
+			", metadata of it: %" PRIu64 "\n",
+			name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
 }
 
 static void print_numbers(FILE *text, const char *name, const struct cow_verdict *verdict)
@@ -133,6 +144,8 @@ static const char *loads(const struct check *check)
 		return "only as a new one: what is in it is wiped";
 	if ((verdict->known || verdict->header_only) && !verdict->valid)
 		return "only as invalid: every read fails";
+	if (verdict->no_kernel)
+		return "no: no kernel has a driver for it";
 	if (verdict->kernel_dies == COW_KERNEL_DIES_LOADING)
 		return "no: Linux 6.1 crashes";
 	if (verdict->kernel_dies == COW_KERNEL_DIES_WRITING)
@@ -153,7 +166,7 @@ static const char *is_right(const struct check *check, bool is_so)
 void check_print_summary(const struct check *check)
 {
 	const struct cow_verdict *verdict = &check->verdict;
-	char *name = text_escape(cow_image_name(check->cow));
+	char *name = text_escape(check_name(check));
 
 	fprintf(check->text, "findings:");
 	for (int klass = NR_CLASSES - 1; klass >= 0; klass--)
@@ -214,6 +227,8 @@ void check_put_verdict(const struct check *check)
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
 	json_put_text(at, "state", state(check));
+	if (*verdict->geometry)
+		json_put_text(at, "geometry", verdict->geometry);
 	at = verdict->known ? json_put_object(json_root(), "store") : NULL;
 	json_put_text(at, "kind", verdict->info.kind);
 	json_put_u64(at, "chunk_bytes", verdict->info.chunk_bytes);
@@ -222,4 +237,31 @@ void check_put_verdict(const struct check *check)
 	json_put_u64(at, "allocated_sectors", verdict->info.allocated_sectors);
 	json_put_u64(at, "total_sectors", verdict->info.total_sectors);
 	json_put_u64(at, "metadata_sectors", verdict->info.metadata_sectors);
+}
+
+void check_put_repair(const struct check *check, const char *where, bool is_dry_run,
+		      bool revalidates)
+{
+	const struct cow_repair_result *result = &check->repaired;
+	struct json_object *at = json_put_object(json_root(), "repair");
+
+	json_put_text(at, "target", where);
+	json_put_bool(at, "written", !is_dry_run);
+	json_put_u64(at, "mended", result->nr_mended);
+	json_put_u64(at, "left", result->nr_left);
+	json_put_u64(at, "records_dropped", result->nr_dropped);
+	json_put_u64(at, "chunks_copied", result->nr_copied);
+	json_put_bool(at, "data_lost", result->nr_lost != 0);
+	json_put_u64(at, "lost_bytes", result->lost_bytes);
+	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
+	fprintf(check->text,
+		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
+		" records dropped, %" PRIu64 " chunks copied\n",
+		is_dry_run ? "repair, in memory only" : "repair", result->nr_mended,
+		result->nr_left, result->nr_dropped, result->nr_copied);
+	check_lost_print(&check->lost, result, where, check->text);
+	if (revalidates && result->nr_mended)
+		fprintf(check->text,
+			"the store is taken as valid: every write to the origin since it was "
+			"invalidated is missing from it, and nobody can tell how many\n");
 }

@@ -136,6 +136,10 @@ static void choose_next(const struct check *check, bool is_damaged)
 	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
 	/* what consists of several images is not named by one */
+	if (roles_are_given(&check->roles)) {
+		check_roles_next(check, is_damaged);
+		return;
+	}
 	if (check->verdict.info.view_bytes)
 		return;
 	if (check->verdict.doubts_origin)
@@ -243,6 +247,20 @@ static const char *cow_operand(void)
 	return cli_nr_operands() ? cli_operands()[cli_nr_operands() - 1] : NULL;
 }
 
+static int open_roles(struct check *check, struct cow_err *err)
+{
+	const struct check_roles_wish wish = {
+		.is_wrong = options.origin || cli_nr_operands() == 2 || has_bad_options() ||
+			    options.save_undo || options.revalidate,
+		.repairs = wants_repair(),
+		.has_output = options.output,
+		.is_dry_run = options.common.dry_run,
+		.asks = is_asking(),
+	};
+
+	return check_roles_open(check, &wish, err);
+}
+
 static int open_cow(struct check *check, struct cow_err *err)
 {
 	bool writes = wants_repair() && !options.output;
@@ -254,11 +272,7 @@ static int open_cow(struct check *check, struct cow_err *err)
 	if (ret)
 		return ret;
 	if (roles_are_given(&check->roles))
-		return check_roles_open(check,
-					options.origin || cli_nr_operands() == 2 ||
-						has_bad_options() || options.save_undo ||
-						options.revalidate,
-					err);
+		return open_roles(check, err);
 	ret = cow_imageset_open(check->set, cow,
 				!writes			 ? busy
 				: options.common.dry_run ? COW_OPEN_REHEARSE
@@ -366,32 +380,6 @@ static bool has_damage(const struct check *check)
 	       cow_report_count(check->report, COW_CLASS_LOST);
 }
 
-static void put_repair(const struct check *check, const char *where)
-{
-	const struct cow_repair_result *result = &check->repaired;
-	struct json_object *at = json_put_object(json_root(), "repair");
-
-	json_put_text(at, "target", where);
-	json_put_bool(at, "written", !options.common.dry_run);
-	json_put_u64(at, "mended", result->nr_mended);
-	json_put_u64(at, "left", result->nr_left);
-	json_put_u64(at, "records_dropped", result->nr_dropped);
-	json_put_u64(at, "chunks_copied", result->nr_copied);
-	json_put_bool(at, "data_lost", result->nr_lost != 0);
-	json_put_u64(at, "lost_bytes", result->lost_bytes);
-	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
-	fprintf(check->text,
-		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
-		" records dropped, %" PRIu64 " chunks copied\n",
-		options.common.dry_run ? "repair, in memory only" : "repair", result->nr_mended,
-		result->nr_left, result->nr_dropped, result->nr_copied);
-	check_lost_print(&check->lost, result, where, check->text);
-	if (options.revalidate && result->nr_mended)
-		fprintf(check->text,
-			"the store is taken as valid: every write to the origin since it was "
-			"invalidated is missing from it, and nobody can tell how many\n");
-}
-
 /* Repairs, then looks again at what came out. */
 static int repair_and_look(struct check *check, struct check_repair *repair, struct cow_err *err)
 {
@@ -402,6 +390,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 
 	repair->needed_bytes = check->verdict.needed_bytes;
 	ret = check_repair_open(repair, check->set, check->cow, err);
+	if (!ret && repair->is_dry_run && roles_have_logs(&check->roles))
+		ret = roles_overlay(&check->roles, err);
 	if (ret)
 		return ret;
 	target = repair->patched ? repair->patched : repair->target;
@@ -416,7 +406,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	check->has_grown = repair->is_grown;
 	if (check->has_repaired && !options.output && !options.common.dry_run)
 		cli_wrote();
-	put_repair(check, options.output ? options.output : cow_image_name(check->cow));
+	check_put_repair(check, options.output ? options.output : check_name(check),
+			 options.common.dry_run, options.revalidate);
 	if (repair->is_grown)
 		fprintf(check->text,
 			"enlarged with zeros to %" PRIu64 " bytes: the list has an end; exceptions "
@@ -525,7 +516,7 @@ static int run(struct check *check)
 	if (!ret) {
 		check_print_summary(check);
 		check_lost_print_end(&check->repaired,
-				     options.output ? options.output : cow_image_name(check->cow),
+				     options.output ? options.output : check_name(check),
 				     check->text);
 	}
 	/* a report is whole, or there is none */

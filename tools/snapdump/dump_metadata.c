@@ -20,8 +20,13 @@
 
 static int open_metadata(struct operands *operands, uint32_t flags, struct cow_err *err)
 {
-	int ret = roles_open(&operands->roles, operands->set, flags, err);
+	int ret;
 
+	if (roles_have_logs(&operands->roles))
+		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+				  "a pack is of one image, and a %s has several: copy the logs",
+				  roles_kind(&operands->roles));
+	ret = roles_open(&operands->roles, operands->set, flags, err);
 	if (!ret)
 		operands->layers[0].cow = roles_image(&operands->roles, COW_ROLE_METADATA);
 	return ret;

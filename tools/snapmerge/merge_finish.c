@@ -20,7 +20,7 @@
 
 bool merge_finishes(const struct merge_job *job)
 {
-	return roles_are_given(&job->operands.roles);
+	return roles_are_given(&job->operands.roles) && !merge_rolls_back(job);
 }
 
 int merge_finish_options(const struct merge_options *options, struct cow_err *err)

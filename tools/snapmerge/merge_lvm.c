@@ -193,8 +193,8 @@ int merge_lvm_check(struct merge_job *job, struct cow_err *err)
 	struct search search = { .job = job };
 	int ret;
 
-	/* There the store is a file, which LVM does not know. */
-	if (job->options->take_back)
+	/* There the store is a file, which LVM does not know; nor does it know logs. */
+	if (job->options->take_back || merge_rolls_back(job))
 		return siblings_new(job, err);
 	ret = volumes_list_read(job->operands.set, cow, &of_cow, err);
 	/* Of the origin, if it is an LV: these are ruined by writing to it. */

@@ -152,6 +152,8 @@ static int plan_and_merge(struct merge_job *job)
 		merge_finish_say_plan(job);
 	else
 		merge_say_plan(job);
+	if (merge_rolls_back(job))
+		merge_rollback_say_plan(job);
 	if (common->dry_run) {
 		merge_report(job->options, &job->planned, 0);
 		cli_note("nothing was written");
@@ -185,12 +187,14 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	merge_bad_params(options, &params);
 	ret = operands_open(&job->operands, &params, err);
 	if (!ret && !job->operands.nr_layers)
-		ret = cli_refuse(err, -EINVAL, "usage", NULL,
-				 "ORIGIN and COW expected; alone, only a snapshot of LVM or a "
-				 "clone knows its "
-				 "origin: lvm:IMAGE,...:VG/LV, clone:...");
+		ret = cli_refuse(
+			err, -EINVAL, "usage", NULL,
+			"ORIGIN and COW expected; alone, only a snapshot of LVM, a clone or "
+			"logs know the origin: lvm:IMAGE,...:VG/LV, clone:..., snaplog:...");
 	if (!ret && merge_finishes(job))
 		ret = merge_finish_options(options, err);
+	if (!ret && merge_rolls_back(job))
+		ret = merge_rollback_options(options, err);
 	if (ret)
 		return ret;
 	cow_store_get_info(job->operands.layers[0].store, &job->info);

@@ -27,7 +27,8 @@ static const char *origin_name(const struct merge_job *job)
 
 static const char *cow_name(const struct merge_job *job)
 {
-	return cow_image_name(job->operands.layers[0].cow);
+	return merge_rolls_back(job) ? roles_name(&job->operands.roles)
+				     : cow_image_name(job->operands.layers[0].cow);
 }
 
 static void put_names(struct json_object *at, const char *key, const struct merge_siblings *list)
@@ -207,7 +208,10 @@ void merge_say_success(const struct merge_job *job, const struct cow_merge_resul
 int merge_say_failure(const struct merge_job *job, const struct cow_merge_result *result,
 		      const struct cow_err *err)
 {
-	bool has_begun = result->nr_begun, has_written = has_begun || result->preserved_bytes;
+	/* logs have no label that knows it */
+	bool has_begun = result->nr_begun || (merge_rolls_back(job) && result->bytes);
+	bool has_written = has_begun || result->preserved_bytes;
+	uint64_t nr_begun = result->nr_begun ? result->nr_begun : job->planned.nr_left;
 	int status = cli_fail(err);
 
 	if (has_begun && !result->nr_left)
@@ -216,7 +220,7 @@ int merge_say_failure(const struct merge_job *job, const struct cow_merge_result
 	else if (has_begun)
 		cli_warn("%" PRIu64 " of %" PRIu64 " chunks are left; %s is a mixture until this "
 			 "finishes: do not mount it",
-			 result->nr_left, result->nr_begun, origin_name(job));
+			 result->nr_left, nr_begun, origin_name(job));
 	if (has_begun || err->code == -ECANCELED)
 		cli_next_again();
 	/* "refused" promises that nothing was written. */

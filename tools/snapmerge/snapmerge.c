@@ -52,14 +52,16 @@ static const struct opt option_table[] = {
 
 static struct opts_spec spec = {
 	.tool = "snapmerge",
-	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV | CLONE",
+	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV | CLONE | LOGS",
 	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
 		   "stopped or cut off at any time: the same command continues.",
 	.notes =
 		"While it runs, and until it has finished, ORIGIN alone is a mixture. Several COW\n"
 		"images are layers of a stack, lowest first, and go with -o only.\n"
 		"CLONE is clone:metadata=M,source=S,destination=D: what is not hydrated is copied\n"
-		"from S to D; --table=LINE names it, too.",
+		"from S to D; --table=LINE names it, too. LOGS is snaplog:source=S,log=L,...: S "
+		"is\n"
+		"rolled back.",
 	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
 	.options = option_table,
 	.common = &options.common,

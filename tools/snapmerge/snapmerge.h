@@ -80,6 +80,12 @@ int merge_finish_check(const struct merge_job *job, struct cow_err *err);
 void merge_finish_say_plan(const struct merge_job *job);
 void merge_finish_say_success(const struct merge_job *job, const struct cow_merge_result *result);
 
+/* merge_rollback.c: a snapshot whose blocks are on logs, which hold no label. */
+bool merge_rolls_back(const struct merge_job *job);
+/* Refuses what cannot be asked of it, by its name. Errors: -EINVAL. */
+int merge_rollback_options(const struct merge_options *options, struct cow_err *err);
+void merge_rollback_say_plan(const struct merge_job *job);
+
 /* merge_lvm.c: fills in the siblings; refuses other snapshots of the origin that no
  * option names, and one that LVM merges; and says what LVM does next. */
 int merge_lvm_check(struct merge_job *job, struct cow_err *err);

@@ -347,6 +347,8 @@ void cow_clone_info_fill(const struct clone_super *super, uint64_t nr_hydrated,
 	ret_info->allocated_sectors = super->map.nr_allocated * block_sectors;
 	ret_info->total_sectors = super->map.nr_blocks * block_sectors;
 	ret_info->metadata_sectors = ret_info->allocated_sectors;
+	ret_info->units = "regions";
+	ret_info->held = "hydrated";
 }
 
 static void clone_info(const struct cow_store *store, struct cow_store_info *ret_info)

@@ -32,6 +32,7 @@ struct check {
 	struct cow_report *report;
 	struct snaplog_logs logs;
 	bool is_damaged, is_doubtful;
+	bool is_guessed; /* the geometry, or a part of it */
 	uint64_t nr_entries, nr_impossible, nr_beyond;
 };
 
@@ -145,6 +146,8 @@ static int logs_check(struct check *check, struct cow_verdict *verdict, struct c
 		check->logs.nr_logs * check->logs.geometry.data_base * block_sectors;
 	info->allocated_sectors = info->metadata_sectors + check->nr_entries * block_sectors;
 	info->total_sectors = nr_blocks * block_sectors;
+	info->units = SNAPLOG_UNITS;
+	info->held = SNAPLOG_HELD;
 	return 0;
 }
 
@@ -206,10 +209,8 @@ static int geometry_guess(struct check *check, uint32_t given, bool *ret_is_know
 		return ret;
 	best = cow_snaplog_guess_best(&readings);
 	*ret_is_known = best || readings.is_empty;
-	if (best)
-		check->logs.geometry = best->geometry;
-	else
-		check->logs.geometry = geometry;
+	check->is_guessed = best;
+	check->logs.geometry = best ? best->geometry : geometry;
 	if (!readings.is_empty) {
 		candidates_say(check, &readings);
 		guess_say(check, &readings, best);
@@ -238,6 +239,9 @@ static int geometry_find(struct check *check, const struct cow_store_args *args,
 static void verdict_draw(const struct check *check, struct cow_verdict *verdict)
 {
 	verdict->valid = true;
+	verdict->no_kernel = true;
+	if (check->is_guessed)
+		cow_snaplog_geometry_print(&check->logs.geometry, verdict->geometry);
 	verdict->view_right = verdict->known && !check->is_damaged && !check->is_doubtful;
 	verdict->merge_right = verdict->view_right;
 	verdict->is_doubtful = check->is_doubtful;

@@ -306,6 +306,8 @@ static void snaplog_info(const struct cow_store *store, struct cow_store_info *r
 	ret_info->allocated_sectors =
 		ret_info->metadata_sectors + (p->nr_entries - p->nr_settled) * block_sectors;
 	ret_info->total_sectors = bytes_to_sectors(store->data->size_bytes);
+	ret_info->units = SNAPLOG_UNITS;
+	ret_info->held = SNAPLOG_HELD;
 }
 
 /* Second copies count: their bits are to be cleared. */

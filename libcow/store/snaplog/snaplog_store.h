@@ -15,6 +15,10 @@
 #include "libcow/store/snaplog/snaplog_load.h"
 #include "libcow/store/store.h"
 
+/* Words of struct cow_store_info. */
+#define SNAPLOG_UNITS "blocks"
+#define SNAPLOG_HELD "stored"
+
 struct snaplog_store {
 	struct cow_store store;
 	struct snaplog_logs logs;
