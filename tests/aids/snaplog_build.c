@@ -7,7 +7,9 @@
 
 #include "tests/aids/test.h"
 
-void snaplog_build_lay_out(struct snaplog_build *build)
+/* The sizes that follow from the geometry, and the words for cow_store_args; the rest
+ * of the struct is set. */
+static void lay_out(struct snaplog_build *build)
 {
 	uint64_t per_map = build->block / build->word / (build->full ? 1 : 2);
 	int nr = 0;
@@ -56,7 +58,7 @@ void snaplog_build_draw(struct snaplog_build *build, uint64_t most_blocks, uint6
 	build->source_bytes = 512 * (1 + test_random(random) % (most_blocks * build->block / 512));
 	build->count = (build->source_bytes + (build->sector ? 512 : build->block) - 1) /
 		       (build->sector ? 512 : build->block);
-	snaplog_build_lay_out(build);
+	lay_out(build);
 	build->source = random_new(build->source_bytes, random);
 	build->nr_logs = 1 + (unsigned int)(test_random(random) % SNAPLOG_BUILD_LOGS);
 	for (unsigned int i = 0; i < build->nr_logs; i++) {
@@ -100,7 +102,7 @@ static uint8_t *entry_at(const struct snaplog_build *build, unsigned int log, ui
 	       key % per_map * build->word;
 }
 
-uint64_t snaplog_build_value(const struct snaplog_build *build, unsigned int log, uint64_t key)
+static uint64_t value_of(const struct snaplog_build *build, unsigned int log, uint64_t key)
 {
 	const uint8_t *raw = entry_at(build, log, key);
 	uint64_t value = 0;
@@ -132,7 +134,7 @@ bool snaplog_build_find(const struct snaplog_build *build, uint64_t block, unsig
 	for (unsigned int log = 0; log < build->nr_logs; log++) {
 		if (!(build->logs[log][offset] & mask))
 			continue;
-		*ret_value = snaplog_build_value(build, log, key);
+		*ret_value = value_of(build, log, key);
 		*ret_log = log;
 		if (*ret_value >= build->data_base &&
 		    *ret_value < build->log_bytes[log] / build->block)
@@ -154,7 +156,9 @@ void snaplog_build_view(const struct snaplog_build *build, uint8_t *ret_view)
 	}
 }
 
-bool snaplog_build_save(struct snaplog_build *build, uint64_t block)
+/* What the driver does before a block is written for the first time; false: no room,
+ * or the bitmap has no bit for it. */
+static bool save(struct snaplog_build *build, uint64_t block)
 {
 	uint64_t at = block * build->block, left = build->source_bytes - at, offset;
 	uint8_t mask;
@@ -183,7 +187,7 @@ uint64_t snaplog_build_fill(struct snaplog_build *build, uint64_t nr, uint64_t *
 
 		if (snaplog_build_find(build, block, &log, &value))
 			continue;
-		if (!snaplog_build_save(build, block))
+		if (!save(build, block))
 			continue;
 		saved++;
 		build->source[block * build->block] ^= (uint8_t)(1 + test_random(random) % 255);

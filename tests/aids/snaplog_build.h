@@ -35,21 +35,14 @@ struct snaplog_build {
 /* Draws a geometry, a source of up to most_blocks blocks, logs with rubbish in data and
  * map. */
 void snaplog_build_draw(struct snaplog_build *build, uint64_t most_blocks, uint64_t *random);
-/* The sizes that follow from the geometry, and the words for cow_store_args; the rest
- * of the struct is set. */
-void snaplog_build_lay_out(struct snaplog_build *build);
 void snaplog_build_free(struct snaplog_build *build);
 
-/* What the driver does before a block is written for the first time; false: no room,
- * or the bitmap has no bit for it. */
-bool snaplog_build_save(struct snaplog_build *build, uint64_t block);
 /* Saves some blocks and overwrites them, in random order. Returns how many. */
 uint64_t snaplog_build_fill(struct snaplog_build *build, uint64_t nr, uint64_t *random);
 
 /* The bit of a key; false: there is none. */
 bool snaplog_build_bit(const struct snaplog_build *build, uint64_t key, uint64_t *ret_offset,
 		       uint8_t *ret_mask);
-uint64_t snaplog_build_value(const struct snaplog_build *build, unsigned int log, uint64_t key);
 void snaplog_build_set(struct snaplog_build *build, unsigned int log, uint64_t key, uint64_t value);
 /* The log that counts for a block and the block on it; false: it is not stored. */
 bool snaplog_build_find(const struct snaplog_build *build, uint64_t block, unsigned int *ret_log,

@@ -324,4 +324,6 @@ static struct nbdkit_plugin nbdkit_plugin = {
 	.dump_plugin = snapshot_dump_plugin,
 };
 
+/* The macro defines it without having declared it. */
+extern struct nbdkit_plugin *plugin_init(void);
 NBDKIT_REGISTER_PLUGIN(nbdkit_plugin)

@@ -214,6 +214,39 @@ static int fault_at_open(void *user, const struct snaplog_fault *fault, struct c
 	return fault_refuse(p, fault, "damaged", err);
 }
 
+static int bitmap_digest(const struct snaplog_logs *logs, size_t log, struct cow_digest *digest,
+			 struct cow_err *err)
+{
+	uint64_t left = logs->geometry.bitmap_blocks * logs->geometry.block_bytes;
+	AUTO_FREE uint8_t *buf = (uint8_t *)malloc(65536);
+	int ret = buf ? 0 : cow_fail(err, -ENOMEM, "no memory for a piece of a bitmap");
+
+	left = min_u64(left, logs->logs[log].image->size_bytes);
+	for (uint64_t at = 0, len; !ret && at < left; at += len) {
+		len = min_u64(left - at, 65536);
+		ret = cow_image_pread(logs->logs[log].image, buf, len, at, err);
+		if (!ret)
+			cow_digest_update(digest, buf, len);
+	}
+	return ret;
+}
+
+/* The bytes of all bitmaps. */
+static int bitmaps_digest(const struct snaplog_logs *logs, uint8_t ret_digest[COW_DIGEST_BYTES],
+			  struct cow_err *err)
+{
+	struct cow_digest *digest;
+	int ret = cow_digest_new(&digest, err);
+
+	if (ret)
+		return ret;
+	for (size_t i = 0; !ret && i < logs->nr_logs; i++)
+		ret = bitmap_digest(logs, i, digest, err);
+	cow_digest_final(digest, ret_digest);
+	cow_digest_free(digest);
+	return ret;
+}
+
 static int logs_load(struct snaplog_store *p, uint32_t flags, struct cow_err *err)
 {
 	struct opening opening = { .p = p, .flags = flags };
@@ -223,7 +256,7 @@ static int logs_load(struct snaplog_store *p, uint32_t flags, struct cow_err *er
 	if (!ret)
 		ret = cow_snaplog_load(&p->logs, &judge, p->store.map, err);
 	if (!ret)
-		ret = cow_snaplog_digest(&p->logs, p->digest, err);
+		ret = bitmaps_digest(&p->logs, p->digest, err);
 	if (ret)
 		return ret;
 	for (size_t i = 0; i < p->logs.nr_logs; i++) {
@@ -339,43 +372,11 @@ static bool snaplog_metadata_range(const struct cow_store *store, uint64_t index
 	return true;
 }
 
-static int bitmap_digest(const struct snaplog_logs *logs, size_t log, struct cow_digest *digest,
-			 struct cow_err *err)
-{
-	uint64_t left = logs->geometry.bitmap_blocks * logs->geometry.block_bytes;
-	AUTO_FREE uint8_t *buf = (uint8_t *)malloc(65536);
-	int ret = buf ? 0 : cow_fail(err, -ENOMEM, "no memory for a piece of a bitmap");
-
-	left = min_u64(left, logs->logs[log].image->size_bytes);
-	for (uint64_t at = 0, len; !ret && at < left; at += len) {
-		len = min_u64(left - at, 65536);
-		ret = cow_image_pread(logs->logs[log].image, buf, len, at, err);
-		if (!ret)
-			cow_digest_update(digest, buf, len);
-	}
-	return ret;
-}
-
-int cow_snaplog_digest(const struct snaplog_logs *logs, uint8_t ret_digest[COW_DIGEST_BYTES],
-		       struct cow_err *err)
-{
-	struct cow_digest *digest;
-	int ret = cow_digest_new(&digest, err);
-
-	if (ret)
-		return ret;
-	for (size_t i = 0; !ret && i < logs->nr_logs; i++)
-		ret = bitmap_digest(logs, i, digest, err);
-	cow_digest_final(digest, ret_digest);
-	cow_digest_free(digest);
-	return ret;
-}
-
 static int snaplog_unchanged(struct cow_store *store, struct cow_err *err)
 {
 	struct snaplog_store *p = snaplog_store_of(store);
 	uint8_t now[COW_DIGEST_BYTES];
-	int ret = cow_snaplog_digest(&p->logs, now, err);
+	int ret = bitmaps_digest(&p->logs, now, err);
 
 	if (ret || !memcmp(now, p->digest, sizeof(now)))
 		return ret;

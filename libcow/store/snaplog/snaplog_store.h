@@ -46,9 +46,6 @@ static inline struct snaplog_store *snaplog_store_of(struct cow_store *store)
 uint32_t cow_snaplog_keys_missing(const struct snaplog_geometry *geometry, uint32_t given);
 /* Refuses a geometry with gaps. Errors: -EINVAL (id "geometry"). */
 int cow_snaplog_keys_refuse(uint32_t missing, struct cow_err *err);
-/* The bytes of all bitmaps. Errors: -EIO, -ENOMEM. */
-int cow_snaplog_digest(const struct snaplog_logs *logs, uint8_t ret_digest[COW_DIGEST_BYTES],
-		       struct cow_err *err);
 /* One sentence for each fault, without the name of the image. */
 void cow_snaplog_fault_say(const struct snaplog_logs *logs, const struct snaplog_fault *fault,
 			   char *text, size_t text_bytes);
