@@ -59,9 +59,8 @@ static struct opts_spec spec = {
 		"While it runs, and until it has finished, ORIGIN alone is a mixture. Several COW\n"
 		"images are layers of a stack, lowest first, and go with -o only.\n"
 		"CLONE is clone:metadata=M,source=S,destination=D: what is not hydrated is copied\n"
-		"from S to D; --table=LINE names it, too. LOGS is snaplog:source=S,log=L,...: S "
-		"is\n"
-		"rolled back.",
+		"from S to D; --table=LINE names it, too. LOGS is snaplog:source=S,log=L,...:\n"
+		"S is rolled back.",
 	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
 	.options = option_table,
 	.common = &options.common,

@@ -82,6 +82,9 @@ more_commands() {
 		snapdump --raw --partition=5 --volume=vg0/base -o made disk.img
 		snapmerge -y --all-siblings lvm:lvm.img:vg0/base lvm:lvm.img:vg0/snap1
 		snapdump --raw --force=damaged --image=o=origin.img -o made image:o cow.img
+		snapmerge -y --table='0 2048 clone meta dest source 8'
+		snapcheck --table='0 2048 clone meta dest source 8'
+		snapdump --raw -o made --table='0 2048 clone meta dest source 8'
 	END
 }
 
@@ -158,13 +161,15 @@ digests() {
 	tar -xf view.tar manifest.json
 	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk.img
 	xz -dc "$COW_FIXTURES/lvm/three-chunk-sizes/disk0.img.xz" >lvm.img
+	head -c 1M /dev/urandom >source
+	truncate -s 1M dest
+	snapcreate -q -c 4K clone:metadata=meta,source=source,destination=dest
 	cp --sparse=always origin.img after.img
 	cp --sparse=always cow.img merged.cow
 	snapmerge -q -y --force=volatile --save-undo=undo.img after.img merged.cow
 	before=$(digests)
 	while read -r command; do
-		# shellcheck disable=SC2086
-		set -- $command
+		eval "set -- $command"
 		status=0
 		strace -f -qq -o ../trace -e trace=openat,open,openat2,creat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,mkdir,mkdirat \
 			"$1" -n "${@:2}" </dev/null >../out 2>&1 || status=$?
