@@ -37,6 +37,7 @@ LETTERS = "rwfmotnza"  # of them, in shim.c
 NR_COUNTS = len(CLASSES) + 1
 TRANSFERS = ("read", "write")
 MEMORY = ("malloc", "libarchive")
+LABEL = b"COWLABEL"  # of libcow/core/label.h, in the first sector of a store
 # What a place in a file reads like.
 PLACE = re.compile(r"\bbytes? \d+")
 
@@ -105,7 +106,7 @@ class Bench:
 def comparable(name, data):
     """A label (libcow/core/label.h) holds the random number of its merge, and a
     checksum; a report holds the time."""
-    if data[16:24] == b"COWLABEL":
+    if data[16:24] == LABEL:
         return data[:24] + data[32:48] + data[64:]
     return b"" if name == "j" else data
 
@@ -180,6 +181,13 @@ def check_again(case, again, wanted):
         again.files["c.img"] = meaning(again.files["c.img"])
         wanted = Result(wanted.status, "", wanted.counts + (0,), dict(wanted.files))
         wanted.files["c.img"] = meaning(wanted.files["c.img"])
+    wanted = Result(wanted.status, "", wanted.counts + (0,), dict(wanted.files))
+    for name, data in again.files.items():
+        # Cut off behind its last settlement, nothing tells the second run why the
+        # list is empty: it takes the label away, and claims nothing.
+        old = wanted.files.get(name, b"")
+        if old[16:24] == LABEL and data[16:512] == bytes(496):
+            wanted.files[name] = old[:16] + bytes(496) + old[512:]
     if not same(without(case.loose, again.files), without(case.loose, wanted.files)):
         names = [n for n in set(again.files) | set(wanted.files)
                  if again.files.get(n) is None or wanted.files.get(n) is None
