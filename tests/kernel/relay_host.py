@@ -242,11 +242,19 @@ def plant_stale(relay, snapshot):
 
 
 def plant_twice(relay, snapshot):
-    """A record at the end again, as a move that was cut off leaves it (I13)."""
+    """As a move of the last record to an earlier place leaves it when it is cut off
+    (I13): it stands there, too. What stood there goes to the end first."""
     store = Store(relay.path(snapshot.name))
     at, nr_behind = end_of_list(store)
-    if nr_behind and store.records and not relay.is_torn(snapshot.name):
-        poke(store.path, at, struct.pack("<QQ", *relay.rng.choice(store.records)))
+    records, last = store.records, len(store.records) - 1
+    # In the place where its chunk was handed out it would be no move, but a copy
+    # over what is lost now.
+    places = [k for k in range(last) if k // store.per_area == last // store.per_area and
+              records[last][1] != 2 + k + k // store.per_area]
+    if nr_behind and places and not relay.is_torn(snapshot.name):
+        k = relay.rng.choice(places)
+        poke(store.path, at, struct.pack("<QQ", *records[k]))
+        poke(store.path, at - 16 * (last + 1 - k), struct.pack("<QQ", *records[last]))
 
 
 def stale(relay):
