@@ -29,7 +29,8 @@ struct check {
 	struct cow_callbacks callbacks; /* of the progress, alone */
 	struct manifest *verify;	/* what the view must be; NULL: not asked for */
 	int verify_fd;
-	FILE *text; /* the report, printed as a whole */
+	const char *verify_path; /* --verify */
+	FILE *text;		 /* the report, printed as a whole */
 	struct json_object *findings;
 	struct cow_repair_result repaired;
 	struct check_lost lost;

@@ -26,9 +26,10 @@ static int check_size(const struct check *check, const struct cow_image *shown, 
 	if (check->verify->view_bytes == cow_image_size(shown))
 		return 0;
 	return cli_refuse(err, -EPERM, "size", NULL,
-			  "the manifest is that of a view of %" PRIu64 " bytes, but %s has %" PRIu64
+			  "%s is the manifest of a view of %" PRIu64 " bytes, but %s has %" PRIu64
 			  ": it belongs to another pair",
-			  check->verify->view_bytes, cow_image_name(shown), cow_image_size(shown));
+			  check->verify_path, check->verify->view_bytes, cow_image_name(shown),
+			  cow_image_size(shown));
 }
 
 int check_verify_read(struct check *check, const char *path, struct cow_err *err)
@@ -36,6 +37,7 @@ int check_verify_read(struct check *check, const char *path, struct cow_err *err
 	struct manifest *manifest = check->verify;
 	int fd = check->verify_fd, ret;
 
+	check->verify_path = path;
 	if (check_is_tar && check_is_tar(fd)) {
 		ret = check_manifest_of_tar(manifest, path, fd, err);
 	} else {

@@ -269,29 +269,51 @@ static int skip_copied_area(struct load *load, const struct snap_list *list, uin
 	return ret;
 }
 
-/* A record that is moved goes to an earlier place. A copy in a later one than that of
- * its chunk was written over another record. */
+/* Does the record that place asks for say the same? A repair that was cut off leaves
+ * single records twice (I13); where all of a sector do, a copy of another sector was
+ * written over it. The same rule as in snap_check_twice.c. */
+static int is_same(struct load *load, const struct snap_record *record, uint64_t index,
+		   uint64_t place, bool *ret_is)
+{
+	const struct snap_store *p = load->p;
+	struct snap_record first;
+	int ret;
+
+	*ret_is = false;
+	if (place >= index)
+		return 0;
+	ret = cow_snap_record_read(p->store.metadata, &p->layout, place, &first, load->err);
+	*ret_is = !ret && first.old_chunk == record->old_chunk &&
+		  first.new_chunk == record->new_chunk;
+	return ret;
+}
+
 static int check_copies(struct load *load)
 {
 	const struct snap_store *p = load->p;
-	struct snap_record record, first;
+	struct snap_record record;
 	struct snap_list list;
-	uint64_t index, place, skip_end = 0;
+	uint64_t index, place, begin = 0, skip_end = 0, nr_same = 0;
+	bool is = false;
 	int ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, load->err);
 
 	while (!ret && list.index < p->nr_records && cow_snap_list_next(&list, &record, &index)) {
 		ret = skip_copied_area(load, &list, index, &skip_end);
 		place = index_of(&p->layout, record.new_chunk);
-		if (ret || place >= index || index < skip_end)
-			continue;
-		ret = cow_snap_record_read(p->store.metadata, &p->layout, place, &first, load->err);
-		if (!ret && first.old_chunk == record.old_chunk &&
-		    first.new_chunk == record.new_chunk)
+		if (index % SNAP_RECORDS_PER_SECTOR == 0) {
+			nr_same = 0;
+			begin = place;
+		}
+		if (!ret && index >= skip_end)
+			ret = is_same(load, &record, index, place, &is);
+		nr_same += !ret && index >= skip_end && is && place == begin + nr_same;
+		if (!ret && nr_same == SNAP_RECORDS_PER_SECTOR)
 			ret = cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
-					 "record %" PRIu64 " of the list of %s is a copy of record "
-					 "%" PRIu64 ": what stood there is lost; snapcheck tells "
-					 "more",
-					 index, p->store.metadata->name, place);
+					 "records %" PRIu64 " to %" PRIu64
+					 " of the list of %s are a copy of those from %" PRIu64
+					 " on: what stood there is lost; snapcheck tells more",
+					 index + 1 - nr_same, index, p->store.metadata->name,
+					 begin);
 	}
 	return cow_snap_list_close(&list, ret);
 }

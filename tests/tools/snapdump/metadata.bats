@@ -25,6 +25,7 @@ same() {
 		import json, os, sys
 		def said(path, names, blanked):
 		    report = json.load(open(path))
+		    report.pop('origin_fit', None)  # a pack has no data to ask
 		    for at in blanked:
 		        report['findings'][at]['sentence'] = ''
 		    text = json.dumps(report)
@@ -47,7 +48,7 @@ same() {
 # bats test_tags=slow
 @test "snapcheck says of a pack what it says of the image: every damaged case" {
 	nr=0
-	for dir in "$COW_SOURCE"/tests/cases/*/; do
+	for dir in "$COW_SOURCE"/tests/cases/persistent-*/; do
 		"$COW_BUILD/tests/examples/mkstore" cow.img <"$dir/store.txt"
 		both $nr cow.img
 		nr=$((nr + 1))

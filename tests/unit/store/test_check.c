@@ -43,7 +43,7 @@ static const struct {
 	{ "header\nauto 5 2\nauto 5 1", P "duplicate-old-chunk", true, false },
 	{ "header\nauto 5 2\nrecord 90 3", P "duplicate-new-chunk", true, false },
 	/* a record that is being moved stands twice (I13) */
-	{ "header\nauto 5 2\nrecord 5 2", P "record-copied", true, false },
+	{ "header\nauto 5 2\nrecord 5 2", P "duplicate-record " P "out-of-order", true, true },
 	{ "header\nrecord 6 3\nrecord 5 2\nrecord 6 3", P "duplicate-record " P "out-of-order",
 	  true, true },
 	{ "header\nrecord 5 3\nrecord 6 2", P "out-of-order", true, true },

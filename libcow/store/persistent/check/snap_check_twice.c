@@ -31,6 +31,12 @@ struct twice_table {
 
 struct twice_check {
 	struct snap_check *check;
+	/* Of one sector of the list: records that stand in an earlier place, too. */
+	size_t nr_same;
+	struct same_record {
+		struct snap_record record;
+		uint64_t index, first_index;
+	} same[SNAP_RECORDS_PER_SECTOR];
 	struct twice_table olds, news;
 	struct cow_store *store; /* as the kernel loads it, or NULL */
 	struct cow_err *err;
@@ -169,30 +175,56 @@ static void new_chunk_add(struct snap_check *check, const struct snap_record *re
 			   first->index % per_area, first->index / per_area, first->other_chunk);
 }
 
-/* A record that is moved goes to an earlier place, and leaves behind the one where
- * its chunk was handed out (I13). The other way round, something was overwritten
- * with a copy of the first. */
-static bool is_overwritten(const struct snap_check *check, const struct snap_record *record,
-			   uint64_t index, const struct twice *first)
+/* A repair that was cut off leaves single records twice (I13), sometimes a whole
+ * sector of them; those stand first in another place than where their chunks were
+ * handed out. Where a whole sector repeats records that stand first just there, a
+ * copy of that sector has overwritten another one. */
+static bool is_sector_copied(const struct twice_check *twice)
 {
-	return record->new_chunk == cow_snap_position_chunk(&check->layout, first->index) &&
-	       record->new_chunk != cow_snap_position_chunk(&check->layout, index);
+	const struct snap_layout *layout = &twice->check->layout;
+	const struct same_record *same = twice->same;
+
+	if (twice->nr_same != SNAP_RECORDS_PER_SECTOR)
+		return false;
+	for (size_t i = 0; i < twice->nr_same; i++)
+		if (same[i].first_index != same[0].first_index + i ||
+		    same[i].record.new_chunk !=
+			    cow_snap_position_chunk(layout, same[i].first_index) ||
+		    same[i].record.new_chunk == cow_snap_position_chunk(layout, same[i].index))
+			return false;
+	return true;
 }
 
-static void record_add(struct snap_check *check, const struct snap_record *record, uint64_t index,
-		       const struct twice *first)
+/* Names what was kept of one sector. */
+static void same_name(struct twice_check *twice)
 {
+	struct snap_check *check = twice->check;
 	uint64_t per_area = check->layout.records_per_area;
+	bool is_copied = is_sector_copied(twice);
 
-	cow_snap_check_add(check,
-			   is_overwritten(check, record, index, first) ? SNAP_RECORD_COPIED
-								       : SNAP_DUPLICATE_RECORD,
-			   cow_snap_record_offset(&check->layout, index), SNAP_RECORD_BYTES,
-			   "record %" PRIu64 " of area %" PRIu64 ", from chunk %" PRIu64
-			   " of the origin to chunk %" PRIu64 ", is the same as record %" PRIu64
-			   " of area %" PRIu64,
-			   index % per_area, index / per_area, record->old_chunk, record->new_chunk,
-			   first->index % per_area, first->index / per_area);
+	for (size_t i = 0; i < twice->nr_same; i++) {
+		const struct same_record *same = &twice->same[i];
+
+		cow_snap_check_add(check, is_copied ? SNAP_RECORD_COPIED : SNAP_DUPLICATE_RECORD,
+				   cow_snap_record_offset(&check->layout, same->index),
+				   SNAP_RECORD_BYTES,
+				   "record %" PRIu64 " of area %" PRIu64 ", from chunk %" PRIu64
+				   " of the origin to chunk %" PRIu64
+				   ", is the same as record %" PRIu64 " of area %" PRIu64,
+				   same->index % per_area, same->index / per_area,
+				   same->record.old_chunk, same->record.new_chunk,
+				   same->first_index % per_area, same->first_index / per_area);
+	}
+	twice->nr_same = 0;
+}
+
+static void same_keep(struct twice_check *twice, const struct snap_record *record, uint64_t index,
+		      const struct twice *first)
+{
+	if (twice->nr_same &&
+	    twice->same[0].index / SNAP_RECORDS_PER_SECTOR != index / SNAP_RECORDS_PER_SECTOR)
+		same_name(twice);
+	twice->same[twice->nr_same++] = (struct same_record){ *record, index, first->index };
 }
 
 static int record_name(struct twice_check *twice, const struct snap_record *record, uint64_t index,
@@ -215,7 +247,7 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 		return 0;
 	/* the same record again is legal while one is being moved (I13) */
 	if (old && old->index != INDEX_NONE && old->other_chunk == record->new_chunk)
-		record_add(check, record, index, old);
+		same_keep(twice, record, index, old);
 	else if (old && old->index != INDEX_NONE)
 		old_chunk_add(twice, record, index, old);
 	else if (old)
@@ -259,7 +291,10 @@ static int twice_run(struct twice_check *twice)
 		return ret;
 	if (twice->olds.nr)
 		ret = cow_snap_kernel_open(check->args, &twice->store, twice->err);
-	return ret ? ret : records_each(twice, record_name, NULL);
+	if (!ret)
+		ret = records_each(twice, record_name, NULL);
+	same_name(twice);
+	return ret;
 }
 
 int cow_snap_check_twice(struct snap_check *check, struct cow_err *err)
