@@ -151,7 +151,7 @@ class Relay:
         if sha(self.read("source")) != self.source_sha:
             raise Wrong("the source was written to")
 
-    def library_continues(self, to_the_end=False):
+    def tools_continue(self, to_the_end=False):
         stop = 0 if to_the_end else self.rng.randint(1, self.target * 512)
         epoch = self.region * 512 * self.rng.randint(1, 40)
         self.steps.append("library continues, epochs of %d, stops behind %d" % (epoch, stop))
@@ -203,10 +203,10 @@ def main():
         kernel_round(lab, relays)  # formats those that are new
         for _ in range(2):
             for relay in relays:
-                judged(relay, relay.library_continues)
+                judged(relay, relay.tools_continue)
             killed_round(lab, relays, rng)
             for relay in relays:
-                judged(relay, relay.library_continues)
+                judged(relay, relay.tools_continue)
             kernel_round(lab, relays)
         half = relays[::2]
         answers = lab.run([{"id": r.name, "ops": r.attach(hydrates=True) + [["hydrated", "merge"]]} for r in half])
@@ -214,7 +214,7 @@ def main():
             if isinstance(answers[relay.name], dict):
                 raise Wrong(answers[relay.name]["error"])
         for relay in relays[1::2]:
-            judged(relay, relay.library_continues, True)
+            judged(relay, relay.tools_continue, True)
         for relay in relays:
             judged(relay, relay.judge_end)
         worst = 0
