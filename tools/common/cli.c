@@ -22,19 +22,15 @@
 #include "tools/common/signals.h"
 #include "tools/common/text.h"
 
-#define NEXT_WORDS_MAX 32
-
 static struct {
 	const struct opts_spec *spec;
 	int argc, first_operand;
 	char **argv;
 	char **operands; /* instead of those in argv; NULL: those */
 	int nr_operands;
-	bool is_finished;		/* the end of the program is ours */
-	bool has_written;		/* see cli_wrote() */
-	bool line_is_open;		/* a status line stands on the terminal */
-	char *next[NEXT_WORDS_MAX + 1]; /* copies: images are closed by then */
-	size_t nr_next;
+	bool is_finished;  /* the end of the program is ours */
+	bool has_written;  /* see cli_wrote() */
+	bool line_is_open; /* a status line stands on the terminal */
 } cli;
 
 const char *cli_tool(void)
@@ -397,6 +393,13 @@ int cli_start(const struct opts_spec *spec, int argc, char **argv, bool *ret_end
 	return status;
 }
 
+char *const *cli_words(int *ret_nr_words, int *ret_first_operand)
+{
+	*ret_nr_words = cli.argc;
+	*ret_first_operand = cli.first_operand;
+	return cli.argv;
+}
+
 int cli_nr_operands(void)
 {
 	return cli.operands ? cli.nr_operands : cli.argc - cli.first_operand;
@@ -462,114 +465,6 @@ bool cli_forced(const char *id)
 	return can_force(id) && is_in_list(cli.spec->common->force, id);
 }
 
-static void next_clear(void)
-{
-	while (cli.nr_next)
-		free(cli.next[--cli.nr_next]);
-}
-
-static void next_add(const char *word)
-{
-	if (cli.nr_next < NEXT_WORDS_MAX)
-		cli.next[cli.nr_next] = strdup(word);
-	if (cli.next[cli.nr_next])
-		cli.next[++cli.nr_next] = NULL;
-}
-
-/* "image:NAME" means something only with its definition. */
-static void next_add_images(void)
-{
-	const struct opt_list *images = cli_images();
-	char *option;
-
-	for (size_t i = 0; i < images->nr_words; i++) {
-		if (asprintf(&option, "--image=%s", images->words[i]) < 0)
-			return;
-		next_add(option);
-		free(option);
-	}
-}
-
-static bool uses_names(const char *word, va_list args)
-{
-	for (; word; word = va_arg(args, const char *))
-		if (strstr(word, "image:"))
-			return true;
-	return false;
-}
-
-void cli_next(const char *word, ...)
-{
-	va_list args;
-	bool has_names;
-
-	next_clear();
-	va_start(args, word);
-	has_names = uses_names(word, args);
-	va_end(args);
-	va_start(args, word);
-	for (bool is_first = true; word; word = va_arg(args, const char *), is_first = false) {
-		next_add(word);
-		if (is_first && has_names)
-			next_add_images();
-	}
-	va_end(args);
-}
-
-void cli_next_again(void)
-{
-	next_clear();
-	next_add(cli.spec->tool);
-	for (int i = 1; i < cli.argc; i++)
-		next_add(cli.argv[i]);
-}
-
-/* With --origin=ORIGIN there is only one operand, and no option matters. */
-static const char *swapped_word(int i, const char *a, const char *b)
-{
-	const char *word;
-
-	if (cli_nr_operands() < 2)
-		return i == 1 ? b : i == 2 ? a : NULL;
-	if (i < cli.first_operand)
-		return cli.argv[i];
-	if (i - cli.first_operand == cli_nr_operands())
-		return NULL;
-	word = cli_operands()[i - cli.first_operand];
-	if (!strcmp(word, a))
-		return b;
-	return strcmp(word, b) ? word : a;
-}
-
-char *cli_line_swapped(const char *a, const char *b)
-{
-	const char *words[NEXT_WORDS_MAX + 1] = { cli.spec->tool };
-	int nr_words = 1;
-	const char *word;
-
-	do {
-		word = swapped_word(nr_words, a, b);
-		words[nr_words++] = word;
-	} while (word && nr_words < NEXT_WORDS_MAX);
-	return text_quote_words(words);
-}
-
-static void say_next(void)
-{
-	struct json_object *at;
-	char *line;
-
-	if (!cli.nr_next)
-		return;
-	at = json_put_array(json_root(), "next");
-	for (size_t i = 0; i < cli.nr_next; i++)
-		json_put_text(at, NULL, cli.next[i]);
-	line = text_quote_words((const char *const *)cli.next);
-	cli_note("next: %s", line ? line : "");
-	free(line);
-	next_clear();
-}
-
 /* Turns a failure of stdout into the exit status; EPIPE quietly. */
 static int close_stdout(int status, int code)
 {
@@ -591,7 +486,7 @@ int cli_finish(int status)
 	cli_status_line(NULL);
 	/* first the report, then what to do about it: also where both go to one pipe */
 	stdout_code = fflush(stdout) ? errno : 0;
-	say_next();
+	cli_next_say();
 	if (stdout_code)
 		status |= CLI_FAILED;
 	status = exit_bits_alone(status);

@@ -95,10 +95,14 @@ __attribute__((warn_unused_result)) static inline int cli_refused(int code)
 void cli_next(const char *word, ...) __attribute__((sentinel));
 /* The same command again. */
 void cli_next_again(void);
+/* Says it, on stderr and in the JSON object; for cli_finish(). */
+void cli_next_say(void);
 
 /* The command as it was typed, but with the words a and b in each other's
  * place, quoted for a shell; NULL: no memory. */
 char *cli_line_swapped(const char *a, const char *b);
+/* The command line as it was given, and where its operands begin. */
+char *const *cli_words(int *ret_nr_words, int *ret_first_operand);
 
 /* The progress bar: one line that is overwritten, or cleared (NULL). */
 void cli_status_line(const char *text);

@@ -78,4 +78,17 @@ __attribute__((weak)) bool check_pack_open(struct check *check, const char *path
 __attribute__((weak)) int check_unpack(struct check *check, const char *path, bool writes,
 				       struct cow_err *err);
 
+/* check_next.c: what the next step depends on, besides what was found. */
+struct check_next {
+	const char *output;  /* -o */
+	const char *bad_map; /* the first --bad-blocks */
+	bool header_only;
+	bool has_bad_options; /* the image itself is left alone then */
+	bool repairs;
+	bool is_dry_run;
+};
+
+/* Names the next safe step (cli_next()); nothing that writes to what was checked. */
+void check_next_choose(const struct check *check, const struct check_next *next, bool is_damaged);
+
 #endif

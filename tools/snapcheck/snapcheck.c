@@ -110,73 +110,6 @@ static bool wants_repair(void)
 	return options.common.yes || options.preen || options.output || is_asking();
 }
 
-/* A repaired copy, without what cannot be read. */
-static void next_copy(const struct check *check, const char *cow)
-{
-	const char *origin = check->origin ? cow_image_name(check->origin) : NULL;
-	char *map = NULL;
-
-	if (options.bad.maps.nr_words &&
-	    asprintf(&map, "--bad-blocks=%s", options.bad.maps.words[0]) < 0)
-		return;
-	if (map)
-		cli_next("snapcheck", "-y", "--skip-unreadable", map, "-o", "repaired.img",
-			 origin ? origin : cow, origin ? cow : NULL, NULL);
-	else
-		cli_next("snapcheck", "-y", "--skip-unreadable", "-o", "repaired.img",
-			 origin ? origin : cow, origin ? cow : NULL, NULL);
-	free(map);
-}
-
-/* The next safe step; nothing that writes to what was checked. */
-static void choose_next(const struct check *check, bool is_damaged)
-{
-	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
-	/* what is packed is mended where it came from */
-	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
-
-	/* what consists of several images is not named by one */
-	if (roles_are_given(&check->roles)) {
-		check_roles_next(check, is_damaged);
-		return;
-	}
-	if (check->verdict.info.view_bytes)
-		return;
-	if (check->verdict.doubts_origin)
-		cli_next("snapcheck", "ORIGIN", cow, NULL);
-	else if (check->verdict.needs_chunk_bytes)
-		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
-	else if (options.header_only)
-		cli_next("snapcheck", cow, NULL);
-	else if (check->verdict.needed_bytes && !options.output)
-		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
-		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
-	else if (check->repaired.nr_lost) /* sound now, but not what it was */
-		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin,
-			 options.output && !options.common.dry_run ? options.output : cow, NULL);
-	else if (check->has_repaired && !options.common.dry_run && options.output)
-		cli_next("snapcheck", options.output, NULL);
-	else if (check->verdict.known && !check->verdict.valid)
-		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
-			 NULL);
-	else if (is_damaged && has_bad_options() && !wants_repair())
-		next_copy(check, cow);
-	else if (is_damaged && !check->verdict.known)
-		/* no repair and no export either: for somebody else to look at */
-		cli_next("snapdump", "--metadata", "-o", "report.tar.zst", cow, NULL);
-	else if (is_damaged && !wants_repair())
-		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
-	else if (is_damaged)
-		cli_next("snapdump", "--tar", "--force=damaged", "-o", "rescue.tar", origin, cow,
-			 NULL);
-	else if (!check->origin)
-		cli_next("snapcheck", origin, cow, NULL);
-	else if (check->verdict.info.nr_exceptions && !check->verdict.merge_right)
-		cli_next("snapmerge", "-o", "merged.img", origin, cow, NULL);
-	else if (check->verdict.info.nr_exceptions)
-		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
-}
-
 /* The args of a store on this image. */
 static struct cow_store_args args_of(struct check *check, struct cow_role_image roles[2],
 				     struct cow_image *cow)
@@ -468,11 +401,19 @@ static int conclude(struct check *check, const char *report)
 	bool has_mended = check->repaired.nr_mended > check->repaired.nr_lossy ||
 			  (check->has_grown && !check->repaired.nr_lossy);
 	int mended = has_mended ? CLI_REPAIRED : 0;
+	const struct check_next next = {
+		.output = options.output,
+		.bad_map = options.bad.maps.nr_words ? options.bad.maps.words[0] : NULL,
+		.header_only = options.header_only,
+		.has_bad_options = has_bad_options(),
+		.repairs = wants_repair(),
+		.is_dry_run = options.common.dry_run,
+	};
 
 	check_put_verdict(check);
 	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
 		fputs(report, stdout);
-	choose_next(check, is_damaged);
+	check_next_choose(check, &next, is_damaged);
 	return is_damaged || is_doubtful ? CLI_DAMAGE | mended : done;
 }
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_next.c - chooses the command that snapcheck names as the next step.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/common/cli.h"
+#include "tools/snapcheck/check.h"
+
+/* A repaired copy, without what cannot be read. */
+static void next_copy(const struct check *check, const struct check_next *next, const char *cow)
+{
+	const char *origin = check->origin ? cow_image_name(check->origin) : NULL;
+	char *map = NULL;
+
+	if (next->bad_map && asprintf(&map, "--bad-blocks=%s", next->bad_map) < 0)
+		return;
+	if (map)
+		cli_next("snapcheck", "-y", "--skip-unreadable", map, "-o", "repaired.img",
+			 origin ? origin : cow, origin ? cow : NULL, NULL);
+	else
+		cli_next("snapcheck", "-y", "--skip-unreadable", "-o", "repaired.img",
+			 origin ? origin : cow, origin ? cow : NULL, NULL);
+	free(map);
+}
+
+void check_next_choose(const struct check *check, const struct check_next *next, bool is_damaged)
+{
+	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
+	/* what is packed is mended where it came from */
+	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
+
+	/* what consists of several images is not named by one */
+	if (roles_are_given(&check->roles)) {
+		check_roles_next(check, is_damaged);
+		return;
+	}
+	if (check->verdict.info.view_bytes)
+		return;
+	if (check->verdict.doubts_origin)
+		cli_next("snapcheck", "ORIGIN", cow, NULL);
+	else if (check->verdict.needs_chunk_bytes)
+		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
+	else if (next->header_only)
+		cli_next("snapcheck", cow, NULL);
+	else if (check->verdict.needed_bytes && !next->output)
+		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+	else if (check->repaired.nr_lost) /* sound now, but not what it was */
+		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin,
+			 next->output && !next->is_dry_run ? next->output : cow, NULL);
+	else if (check->has_repaired && !next->is_dry_run && next->output)
+		cli_next("snapcheck", next->output, NULL);
+	else if (check->verdict.known && !check->verdict.valid)
+		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
+			 NULL);
+	else if (is_damaged && next->has_bad_options && !next->repairs)
+		next_copy(check, next, cow);
+	else if (is_damaged && !check->verdict.known)
+		/* no repair and no export either: for somebody else to look at */
+		cli_next("snapdump", "--metadata", "-o", "report.tar.zst", cow, NULL);
+	else if (is_damaged && !next->repairs)
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+	else if (is_damaged)
+		cli_next("snapdump", "--tar", "--force=damaged", "-o", "rescue.tar", origin, cow,
+			 NULL);
+	else if (!check->origin)
+		cli_next("snapcheck", origin, cow, NULL);
+	else if (check->verdict.info.nr_exceptions && !check->verdict.merge_right)
+		cli_next("snapmerge", "-o", "merged.img", origin, cow, NULL);
+	else if (check->verdict.info.nr_exceptions)
+		cli_next("snapmerge", "--dry-run", origin, cow, NULL);
+}
