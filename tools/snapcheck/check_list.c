@@ -46,6 +46,22 @@ struct content {
 	bool is_damaged;
 };
 
+/* What a store says of itself; where the length of the view is in it, that too. */
+static void facts_put(struct content *content, const char *kind, const struct cow_store_info *info,
+		      struct json_object *at)
+{
+	snprintf(content->used, sizeof(content->used), "%" PRIu64 "/%" PRIu64 " sectors",
+		 info->allocated_sectors, info->total_sectors);
+	json_put_text(at, "store", kind);
+	json_put_bool(at, "valid", info->valid);
+	json_put_u64(at, "chunk_bytes", info->chunk_bytes);
+	if (info->view_bytes)
+		json_put_u64(at, "view_bytes", info->view_bytes);
+	json_put_u64(at, "exceptions", info->nr_exceptions);
+	json_put_u64(at, "allocated_sectors", info->allocated_sectors);
+	json_put_u64(at, "total_sectors", info->total_sectors);
+}
+
 /* A store that consists of several images, of which this one is the metadata; false:
  * it is none. */
 static bool metadata_look(struct content *content, const struct cow_store_args *args,
@@ -68,8 +84,6 @@ static bool metadata_look(struct content *content, const struct cow_store_args *
 	nr_regions = info->view_bytes / info->chunk_bytes;
 	nr_regions += info->view_bytes % info->chunk_bytes != 0;
 	snprintf(content->type, sizeof(content->type), "metadata of a %s", kind);
-	snprintf(content->used, sizeof(content->used), "%" PRIu64 "/%" PRIu64 " sectors",
-		 info->allocated_sectors, info->total_sectors);
 	content->is_damaged = nr_damages;
 	if (content->is_damaged)
 		snprintf(content->state, sizeof(content->state), "damaged: snapcheck tells more");
@@ -77,13 +91,7 @@ static bool metadata_look(struct content *content, const struct cow_store_args *
 		snprintf(content->state, sizeof(content->state),
 			 "%" PRIu64 " of %" PRIu64 " regions hydrated", info->nr_exceptions,
 			 nr_regions);
-	json_put_text(at, "store", kind);
-	json_put_bool(at, "valid", info->valid);
-	json_put_u64(at, "chunk_bytes", info->chunk_bytes);
-	json_put_u64(at, "view_bytes", info->view_bytes);
-	json_put_u64(at, "exceptions", info->nr_exceptions);
-	json_put_u64(at, "allocated_sectors", info->allocated_sectors);
-	json_put_u64(at, "total_sectors", info->total_sectors);
+	facts_put(content, kind, info, at);
 	return true;
 }
 
@@ -109,8 +117,6 @@ static void store_look(struct content *content, struct cow_image *image, const c
 		cow_store_close(store);
 		return;
 	}
-	snprintf(content->used, sizeof(content->used), "%" PRIu64 "/%" PRIu64 " sectors",
-		 info.allocated_sectors, info.total_sectors);
 	if (info.valid)
 		snprintf(content->state, sizeof(content->state),
 			 "%" PRIu64 " exceptions in chunks of %s", info.nr_exceptions,
@@ -119,12 +125,7 @@ static void store_look(struct content *content, struct cow_image *image, const c
 		snprintf(content->state, sizeof(content->state),
 			 "store marked invalid: it overflowed");
 	content->is_damaged = !info.valid;
-	json_put_text(at, "store", kind);
-	json_put_bool(at, "valid", info.valid);
-	json_put_u64(at, "chunk_bytes", info.chunk_bytes);
-	json_put_u64(at, "exceptions", info.nr_exceptions);
-	json_put_u64(at, "allocated_sectors", info.allocated_sectors);
-	json_put_u64(at, "total_sectors", info.total_sectors);
+	facts_put(content, kind, &info, at);
 	cow_store_close(store);
 }
 
