@@ -132,6 +132,44 @@ static void every_damage_is_named(void)
 	}
 }
 
+/* Record i of the first sector again in the second one; all but the last nr_own of
+ * them, which are what belongs there. */
+static void second_sector(char *text, size_t room, unsigned int nr_own)
+{
+	size_t used = (size_t)snprintf(text, room, "header\nauto 5 32\n");
+
+	for (unsigned int i = 0; i < 32; i++)
+		used += (size_t)snprintf(text + used, room - used, "record %u %u\n",
+					 i < 32 - nr_own ? 5 + i : 100 + i,
+					 i < 32 - nr_own ? 2 + i : 34 + i);
+}
+
+static void a_sector_that_is_a_copy_is_refused(void)
+{
+	for (unsigned int nr_own = 0; nr_own < 2; nr_own++) {
+		struct cow_verdict verdict = COW_VERDICT_INIT;
+		struct cow_role_image role = { COW_ROLE_COW, 0, NULL };
+		struct cow_store_args args = COW_STORE_ARGS_INIT;
+		struct cow_store *store = NULL;
+		struct cow_err why = COW_ERR_INIT;
+		char text[2048];
+
+		second_sector(text, sizeof(text), nr_own);
+		OK(mkstore(text, &role.image, err));
+		args.images = &role;
+		args.nr_images = 1;
+		OK(check(&args, 0, &verdict, err));
+		CHECK_EQ(verdict.view_right, nr_own != 0);
+		CHECK_EQ(!strncmp(found, P "record-copied", strlen(P "record-copied")),
+			 nr_own == 0);
+		/* single records that stand twice are legal (I13) */
+		CHECK_EQ(cow_store_open(&args, &store, &why), nr_own ? 0 : -EBADMSG);
+		CHECK(nr_own || (!strcmp(why.id, "damaged") && strstr(why.message, "32 to 63")));
+		cow_store_close(store);
+		cow_image_close(role.image);
+	}
+}
+
 static void an_exception_beyond_the_origin_needs_the_origin(void)
 {
 	struct cow_verdict verdict = COW_VERDICT_INIT;
@@ -268,6 +306,7 @@ static void the_transient_store_works_as_the_others(void)
 int main(void)
 {
 	RUN(every_damage_is_named);
+	RUN(a_sector_that_is_a_copy_is_refused);
 	RUN(an_exception_beyond_the_origin_needs_the_origin);
 	RUN(other_images_are_refused_by_name);
 	RUN(a_lost_header_is_found_when_asked_for);
