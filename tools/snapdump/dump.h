@@ -22,7 +22,7 @@ struct dump {
 	const char *output;   /* -o; NULL: stdout */
 	const char *compress; /* --compress; NULL: by name */
 	int64_t mtime;
-	bool is_dry_run;
+	bool is_dry_run, skips;	     /* --skip-unreadable */
 	const char *path;	     /* --path; NULL: all files */
 	const char *const *excludes; /* --exclude */
 	size_t nr_excludes;
@@ -95,6 +95,11 @@ void dump_first_pass(struct dump *dump);
 int dump_second_pass(const struct dump *dump, struct cow_err *err);
 /* Is what is given out not what the snapshot was? */
 bool dump_is_doubtful(const struct dump *dump);
+
+/* dump_say.c: after the job, one for each kind of result. */
+void dump_say_view(const struct dump *dump);
+void dump_say_files(const struct dump *dump);
+void dump_say_metadata(const struct dump *dump);
 
 /* Tells how far it is; -ECANCELED after SIGINT. */
 int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,

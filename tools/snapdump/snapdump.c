@@ -17,7 +17,6 @@
 #include "tools/snapdump/dump.h"
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
-#include "tools/common/size_text.h"
 #include "tools/images/volumes.h"
 #include "tools/tar/tar.h"
 
@@ -116,101 +115,191 @@ static int parse_mtime(int64_t *ret_seconds)
 	return CLI_DONE;
 }
 
-#define MODES "--tar, --raw, --delta, --map, --files and --metadata"
+/* What a mode is, for the options that go with some modes only. */
+#define MODE_IS_TAR (1u << 0)	    /* --compress */
+#define MODE_IS_TEXT (1u << 1)	    /* the JSON object holds it too */
+#define MODE_OF_FILES (1u << 2)	    /* --path and --exclude */
+#define MODE_OF_VIEW (1u << 3)	    /* --partition and --volume */
+#define MODE_READS_DATA (1u << 4)   /* --skip-unreadable */
+#define MODE_OF_ONE_STORE (1u << 5) /* opens the operands itself, sound or not */
+#define MODE_IS_A_FORM (1u << 6)    /* of the mode above, so not in lists */
+
+struct dump_mode {
+	const char *name;
+	unsigned int flags;
+	/* Asked for by a flag, or by the text of an option. */
+	const bool *flag;
+	const char *const *text;
+	const char *word; /* that the text must be */
+	int (*run)(struct dump *dump, struct cow_err *err);
+	void (*say)(const struct dump *dump); /* after it was done */
+	/* Why it cannot be done without a COW image; NULL: it can. */
+	const char *needs_layer;
+};
+
+static int run_metadata(struct dump *dump, struct cow_err *err);
+
+#define NO_DIFFERENCE "--delta needs a COW image, or --against: ORIGIN does not differ from itself"
+#define NO_MAP "--map needs a COW image"
+
+static const struct dump_mode modes[] = {
+	{ .name = "--tar",
+	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA,
+	  .flag = &options.tar,
+	  .run = dump_tar,
+	  .say = dump_say_view },
+	{ .name = "--raw",
+	  .flags = MODE_OF_VIEW | MODE_READS_DATA,
+	  .flag = &options.raw,
+	  .run = dump_raw,
+	  .say = dump_say_view },
+	{ .name = "--delta",
+	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA,
+	  .flag = &options.delta,
+	  .run = dump_delta,
+	  .say = dump_say_view,
+	  .needs_layer = NO_DIFFERENCE },
+	{ .name = "--map",
+	  .flags = MODE_IS_TEXT,
+	  .text = &options.map,
+	  .word = "text",
+	  .run = dump_map,
+	  .say = dump_say_view,
+	  .needs_layer = NO_MAP },
+	{ .name = "--map=ddrescue",
+	  .flags = MODE_IS_TEXT | MODE_IS_A_FORM,
+	  .text = &options.map,
+	  .word = "ddrescue",
+	  .run = dump_rescue,
+	  .say = dump_say_view,
+	  .needs_layer = NO_MAP },
+	{ .name = "--files",
+	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FILES,
+	  .flag = &options.files,
+	  .run = dump_files,
+	  .say = dump_say_files },
+	{ .name = "--metadata",
+	  .flags = MODE_IS_TAR | MODE_READS_DATA | MODE_OF_ONE_STORE,
+	  .flag = &options.metadata,
+	  .run = run_metadata,
+	  .say = dump_say_metadata },
+};
+#define NR_MODES (sizeof(modes) / sizeof(modes[0]))
+
+static bool is_given(const struct dump_mode *mode)
+{
+	if (mode->flag)
+		return *mode->flag;
+	return *mode->text && (!mode->word || !strcmp(*mode->text, mode->word));
+}
+
+/* The modes with all these flags: "--tar, --raw and --delta". */
+#define LIST_BYTES 160
+static const char *list_modes(unsigned int flags, char list[LIST_BYTES])
+{
+	const struct dump_mode *last = NULL;
+	size_t used = 0;
+
+	list[0] = '\0';
+	for (size_t i = 0; i < NR_MODES; i++)
+		if ((modes[i].flags & flags) == flags && !(modes[i].flags & MODE_IS_A_FORM))
+			last = &modes[i];
+	for (size_t i = 0; last && i < NR_MODES && used < LIST_BYTES; i++)
+		if ((modes[i].flags & flags) == flags && !(modes[i].flags & MODE_IS_A_FORM))
+			used += (size_t)snprintf(list + used, LIST_BYTES - used, "%s%s",
+						 !used		     ? ""
+						 : &modes[i] == last ? " and "
+								     : ", ",
+						 modes[i].name);
+	return list;
+}
+
+/* The one mode; NULL after the sentence about it. */
+static const struct dump_mode *choose_mode(void)
+{
+	const struct dump_mode *mode = NULL;
+	char list[LIST_BYTES];
+	size_t nr_given = 0;
+
+	for (size_t i = 0; i < NR_MODES; i++) {
+		if (!is_given(&modes[i]))
+			continue;
+		mode = &modes[i];
+		nr_given++;
+	}
+	list_modes(0, list);
+	if (options.map && strcmp(options.map, "text") && strcmp(options.map, "ddrescue")) {
+		(void)cli_usage("--map=%s: --map or --map=ddrescue", options.map);
+		return NULL;
+	}
+	if (nr_given > 1)
+		(void)cli_usage("%s: only one of them", list);
+	else if (!mode && options.output && tar_is_name(options.output))
+		mode = &modes[0];
+	else if (!mode)
+		(void)cli_usage("one of %s is needed", list);
+	return nr_given > 1 ? NULL : mode;
+}
 
 static bool is_part(void)
 {
 	return options.partition || options.volume;
 }
 
-static int check_options(struct dump *dump)
+static int check_part(const struct dump_mode *mode)
 {
-	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
-
-	int nr_modes = options.tar + options.raw + options.delta + !!options.map + options.files +
-		       options.metadata;
-
-	if (!cli_nr_operands() && !options.table)
-		return cli_usage("%s expected, 0 given", spec.operands);
-	if (nr_modes > 1)
-		return cli_usage(MODES ": only one of them");
-	if (!nr_modes)
-		options.tar = options.output && tar_is_name(options.output);
-	if (!nr_modes && !options.tar)
-		return cli_usage("one of " MODES " is needed");
-	if (options.chunk_bytes && !options.metadata)
-		return cli_usage("--chunk-size goes with --metadata");
-	if (options.metadata && cli_nr_operands() > 2)
-		return cli_usage("--metadata is of one store: [ORIGIN] COW");
-	if (options.compress && (options.raw || options.map))
-		return cli_usage("--compress goes with --tar, --delta, --files and --metadata");
-	if ((options.path || options.excludes.nr_words) && !options.files)
-		return cli_usage("--path and --exclude go with --files");
-	if (options.against && !options.delta)
-		return cli_usage("--against goes with --delta");
-	if (options.map && strcmp(options.map, "text") && strcmp(options.map, "ddrescue"))
-		return cli_usage("--map=%s: --map or --map=ddrescue", options.map);
-	if (options.map && !strcmp(options.map, "ddrescue") && cli_nr_operands() > 2)
-		return cli_usage("--map=ddrescue: one COW image at a time");
-	if (is_part() && (options.map || options.metadata))
+	if (!is_part())
+		return CLI_DONE;
+	if (!(mode->flags & MODE_OF_VIEW))
 		return cli_usage("--partition and --volume are of the view: not with --map and "
 				 "--metadata, which look at the COW images");
-	if (is_part() && options.bad.skips)
+	if (options.bad.skips)
 		return cli_usage(
 			"--skip-unreadable: what it skips is counted in the whole view; not "
 			"with --partition or --volume");
-	if (options.bad.skips && options.map)
-		return cli_usage("--skip-unreadable: --map reads no data");
-	if (json_is_on_stdout() && is_to_stdout && !options.map)
+	return CLI_DONE;
+}
+
+static int check_stdout(const struct dump_mode *mode)
+{
+	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
+
+	if (json_is_on_stdout() && is_to_stdout && !(mode->flags & MODE_IS_TEXT))
 		return cli_usage("--json and the data cannot both go to stdout: give --json=FILE");
 	if (json_is_on_stdout() && options.output && is_to_stdout)
 		return cli_usage("--json and -o - cannot both go to stdout: give --json=FILE");
+	return CLI_DONE;
+}
+
+static int check_options(const struct dump_mode *mode, struct dump *dump)
+{
+	char list[LIST_BYTES];
+	int status;
+
+	if (options.chunk_bytes && !(mode->flags & MODE_OF_ONE_STORE))
+		return cli_usage("--chunk-size goes with --metadata");
+	if (mode->flags & MODE_OF_ONE_STORE && cli_nr_operands() > 2)
+		return cli_usage("--metadata is of one store: [ORIGIN] COW");
+	if (options.compress && !(mode->flags & MODE_IS_TAR))
+		return cli_usage("--compress goes with %s", list_modes(MODE_IS_TAR, list));
+	if ((options.path || options.excludes.nr_words) && !(mode->flags & MODE_OF_FILES))
+		return cli_usage("--path and --exclude go with %s",
+				 list_modes(MODE_OF_FILES, list));
+	if (options.against && mode->run != dump_delta)
+		return cli_usage("--against goes with --delta");
+	if (mode->run == dump_rescue && cli_nr_operands() > 2)
+		return cli_usage("--map=ddrescue: one COW image at a time");
+	if (options.bad.skips && !(mode->flags & MODE_READS_DATA))
+		return cli_usage("--skip-unreadable: --map reads no data");
+	status = check_part(mode);
+	if (status == CLI_DONE)
+		status = check_stdout(mode);
+	if (status != CLI_DONE)
+		return status;
 	return bad_check_usage(&options.bad, cli_nr_operands() - 1) | parse_mtime(&dump->mtime);
 }
 
-static void say_result(const struct dump *dump)
-{
-	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];
-	uint64_t view_bytes = cow_image_size(dump->operands.view);
-
-	json_put_u64(json_root(), "view_bytes", view_bytes);
-	json_put_u64(json_root(), "data_bytes", dump->data_bytes);
-	json_put_u64(json_root(), "layers", dump->operands.nr_layers);
-	json_put_bool(json_root(), "doubtful", dump_is_doubtful(dump));
-	if (options.common.dry_run)
-		cli_note("would write a view of %s; nothing was written",
-			 size_text(view_bytes, size));
-	else if (options.output && options.files)
-		cli_note("%s written: %" PRIu64 " files, %s in the tar", options.output,
-			 dump->nr_ranges, size_round(dump->data_bytes, data));
-	else if (options.output)
-		cli_note("%s written: view of %s, %s of it data", options.output,
-			 size_text(view_bytes, size), size_round(dump->data_bytes, data));
-	if (options.bad.skips)
-		bad_say_skipped(&dump->operands);
-	if (dump->operands.is_doubtful)
-		cli_warn("doubtful: %s", dump->operands.doubt.message);
-}
-
-static void say_metadata(const struct dump *dump)
-{
-	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];
-	uint64_t image_bytes = cow_image_size(dump->operands.layers[0].cow);
-
-	json_put_u64(json_root(), "image_bytes", image_bytes);
-	json_put_u64(json_root(), "metadata_bytes", dump->data_bytes);
-	size_text(image_bytes, size);
-	size_text(dump->data_bytes, data);
-	if (options.common.dry_run)
-		cli_note("would pack %s of metadata of an image of %s; nothing was written", data,
-			 size);
-	else if (options.output)
-		cli_note("%s written: %s of metadata of an image of %s, before compression; read "
-			 "it with snapcheck",
-			 options.output, data, size);
-}
-
-static int pack(struct dump *dump)
+static int run_metadata(struct dump *dump, struct cow_err *err)
 {
 	const struct dump_metadata_params params = {
 		.specs = cli_operands(),
@@ -219,46 +308,21 @@ static int pack(struct dump *dump)
 		.chunk_bytes = options.chunk_bytes,
 		.table = options.table,
 	};
-	struct cow_err err = COW_ERR_INIT;
-	int status = CLI_DONE;
 
-	if (dump_metadata(dump, &params, &err))
-		status = cli_fail(&err);
-	else
-		say_metadata(dump);
-	operands_close(&dump->operands);
-	return status;
-}
-
-static int export(struct dump *dump, struct cow_err *err)
-{
-	if (options.tar)
-		return dump_tar(dump, err);
-	if (options.files)
-		return dump_files(dump, err);
-	if (options.delta)
-		return dump_delta(dump, err);
-	if (options.raw)
-		return dump_raw(dump, err);
-	return strcmp(options.map, "text") ? dump_rescue(dump, err) : dump_map(dump, err);
+	return dump_metadata(dump, &params, err);
 }
 
 /* A clone is one operand, and has a layer. */
-static int check_layers(const struct dump *dump)
+static int check_layers(const struct dump_mode *mode, const struct dump *dump)
 {
-	if (roles_are_given(&dump->operands.roles) && options.map && strcmp(options.map, "text"))
+	if (roles_are_given(&dump->operands.roles) && mode->run == dump_rescue)
 		return cli_usage("--map=ddrescue is of a COW image");
-	if (dump->operands.nr_layers)
-		return CLI_DONE;
-	if (options.delta && !options.against)
-		return cli_usage("--delta needs a COW image, or --against: ORIGIN does not differ "
-				 "from itself");
-	if (options.map)
-		return cli_usage("--map needs a COW image");
+	if (!dump->operands.nr_layers && mode->needs_layer && !options.against)
+		return cli_usage("%s", mode->needs_layer);
 	return CLI_DONE;
 }
 
-static int run(struct dump *dump)
+static int open_view(struct dump *dump, struct cow_err *err)
 {
 	const struct operands_params params = {
 		.specs = cli_operands(),
@@ -274,8 +338,24 @@ static int run(struct dump *dump)
 		.fills_zero = options.bad.fill && !strcmp(options.bad.fill, "zero"),
 		.callbacks = &dump->callbacks,
 	};
+	dump->partition = options.partition;
+	dump->volume = options.volume;
+	return operands_open(&dump->operands, &params, err);
+}
+
+static int run_on_view(const struct dump_mode *mode, struct dump *dump, struct cow_err *err)
+{
+	int ret = 0;
+
+	if (mode->run == dump_delta && !options.against)
+		ret = dump_part_open(dump, cli_operands()[0], err);
+	return ret ? ret : mode->run(dump, err);
+}
+
+static int run(const struct dump_mode *mode, struct dump *dump)
+{
 	struct cow_err err = COW_ERR_INIT;
-	int status;
+	int ret = 0, status = CLI_DONE;
 
 	progress_start(&dump->progress, options.common.progress, options.common.quiet);
 	dump->callbacks = progress_callbacks(&dump->progress);
@@ -283,28 +363,26 @@ static int run(struct dump *dump)
 	dump->compress = options.compress;
 	dump->against = options.against;
 	dump->is_dry_run = options.common.dry_run;
+	dump->skips = options.bad.skips;
 	dump->path = options.path;
 	dump->excludes = options.excludes.words;
 	dump->nr_excludes = options.excludes.nr_words;
-	if (!options.map)
-		outputs_note_name(options.output, options.raw ? OUTPUTS_RAW : OUTPUTS_TAR);
-	if (options.metadata)
-		return pack(dump);
-	if (operands_open(&dump->operands, &params, &err))
-		return cli_fail(&err);
-	dump->partition = options.partition;
-	dump->volume = options.volume;
-	if (check_layers(dump) != CLI_DONE) {
-		operands_close(&dump->operands);
-		return CLI_USAGE;
+	if (!(mode->flags & MODE_IS_TEXT))
+		outputs_note_name(options.output,
+				  mode->flags & MODE_IS_TAR ? OUTPUTS_TAR : OUTPUTS_RAW);
+	if (!(mode->flags & MODE_OF_ONE_STORE)) {
+		if (open_view(dump, &err))
+			return cli_fail(&err);
+		status = check_layers(mode, dump);
 	}
-	if ((options.delta && !options.against && dump_part_open(dump, cli_operands()[0], &err)) ||
-	    export(dump, &err)) {
+	if (status == CLI_DONE)
+		ret = run_on_view(mode, dump, &err);
+	if (ret)
 		status = cli_fail(&err);
-	} else {
-		say_result(dump);
-		status = dump_is_doubtful(dump) || dump->nr_damaged ? CLI_DAMAGE : CLI_DONE;
-	}
+	else if (status == CLI_DONE)
+		mode->say(dump);
+	if (status == CLI_DONE && (dump_is_doubtful(dump) || dump->nr_damaged))
+		status = CLI_DAMAGE;
 	dump_part_close(dump);
 	operands_close(&dump->operands);
 	return status;
@@ -312,6 +390,7 @@ static int run(struct dump *dump)
 
 int main(int argc, char **argv)
 {
+	const struct dump_mode *mode;
 	struct dump dump = { 0 };
 	struct cow_err err = COW_ERR_INIT;
 	bool is_ended;
@@ -322,8 +401,11 @@ int main(int argc, char **argv)
 		return cli_finish(status);
 	if (volumes_complete(NULL, options.metadata ? VOLUMES_ALONE : VOLUMES_SHOWS, &err))
 		return cli_finish(cli_fail(&err));
-	status = check_options(&dump);
+	if (!cli_nr_operands() && !options.table)
+		return cli_finish(cli_usage("%s expected, 0 given", spec.operands));
+	mode = choose_mode();
+	status = mode ? check_options(mode, &dump) : CLI_USAGE;
 	if (status == CLI_DONE)
-		status = run(&dump);
+		status = run(mode, &dump);
 	return cli_finish(status);
 }
