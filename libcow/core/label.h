@@ -51,6 +51,15 @@ struct cow_label {
 
 void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES]);
 
+/* Has a merge begun to write and not finished? One that was cut off while it
+ * preserved may go on with what an earlier one had begun. */
+static inline bool cow_label_is_mixture(const struct cow_label *label)
+{
+	return label->job == LABEL_JOB_MERGE &&
+	       (label->phase == LABEL_PHASE_MOVE ||
+		(label->phase == LABEL_PHASE_PRESERVE && label->nr_earlier));
+}
+
 /* false: no label, or not one of ours, or torn. */
 bool cow_label_decode(const uint8_t raw[LABEL_BYTES], struct cow_label *ret_label);
 

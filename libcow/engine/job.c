@@ -136,8 +136,12 @@ int cow_job_open(struct cow_store *store, uint64_t nr_exceptions, size_t nr_sibl
 			ret = label_check(store, &job.label, nr_siblings, err);
 		if (ret)
 			return ret;
-		job.was_finished = job.label.job == LABEL_JOB_MERGE &&
-				   job.label.phase == LABEL_PHASE_DONE && !nr_exceptions;
+		/* cut off behind its last settlement, it had emptied the store, too */
+		job.was_finished = job.label.job == LABEL_JOB_MERGE && !nr_exceptions &&
+				   (job.label.phase == LABEL_PHASE_DONE ||
+				    job.label.phase == LABEL_PHASE_MOVE);
+		job.was_preserving =
+			job.label.job == LABEL_JOB_MERGE && job.label.phase == LABEL_PHASE_PRESERVE;
 		earlier_note(&job, nr_exceptions);
 	}
 	if (!job.is_continued) {

@@ -17,9 +17,10 @@
 
 struct job {
 	struct cow_label label;
-	bool is_continued; /* an earlier run has begun to move */
-	bool was_finished; /* an earlier merge emptied the store, and nothing came since */
-	bool has_label;	   /* prepared, and the kind of store can hold one */
+	bool is_continued;   /* an earlier run has begun to move */
+	bool was_finished;   /* an earlier merge emptied the store, and nothing came since */
+	bool was_preserving; /* an earlier run was cut off while it completed siblings */
+	bool has_label;	     /* prepared, and the kind of store can hold one */
 	/* An earlier run has begun to move (label.earlier_id), and the store was
 	 * used since: it has nr_grown more exceptions than were left then. */
 	bool was_used;

@@ -328,7 +328,7 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 	 * off in its last settlement (I5). */
 	if (!ret)
 		ret = cow_store_tidy(merge->store, err);
-	if (!ret && is_done && has_moved)
+	if (!ret && is_done && (has_moved || job->is_continued))
 		ret = cow_job_write(merge->store, job, LABEL_PHASE_DONE, err);
 	return ret ? ret
 		   : cow_unused_treat(merge->store, params->flags, params->callbacks,

@@ -80,6 +80,20 @@ store() { # TEXT
 	no records-behind "*records behind an empty list*" origin.img cow.img
 }
 
+@test "a merge that was cut off behind its last settlement: the next run says that it is empty" {
+	pair multiarea-c8
+	strace -qq -e trace=pwrite64 -o writes snapmerge -q -y origin.img cow.img
+	nr=$(grep -c ^pwrite64 writes)
+	pair multiarea-c8
+	run -8 strace -qq -o /dev/null -e inject=pwrite64:error=EIO:when="$nr" snapmerge -y origin.img cow.img
+	run snapcheck origin.img cow.img
+	[[ $output == *" 0 exceptions"* && $output == *merge-in-progress* ]]
+	snapmerge -q -y origin.img cow.img
+	yes cow.img
+	run -0 snapcheck origin.img cow.img
+	[[ $output != *merge-in-progress* ]]
+}
+
 @test "the label of a finished merge does not outlive what is appended" {
 	pair multiarea-c8
 	cp --sparse=always origin.img other.img

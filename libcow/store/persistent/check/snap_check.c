@@ -100,7 +100,7 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 				   LABEL_BYTES);
 		return;
 	}
-	check->is_merging = label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_MOVE;
+	check->is_merging = cow_label_is_mixture(&label);
 	check->was_merged = label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_DONE;
 	if (label.job == LABEL_JOB_MERGE && label.phase != LABEL_PHASE_DONE)
 		cow_snap_check_add(check, SNAP_MERGE_IN_PROGRESS, SNAP_LABEL_OFFSET, LABEL_BYTES,
