@@ -23,8 +23,17 @@ static size_t nr_kept(const struct cow_merge_params *params)
 	return params->nr_siblings + (params->undo != NULL);
 }
 
-static int check_sibling(const struct cow_store *store, const struct cow_store *sibling,
-			 bool will_write, struct cow_err *err)
+/* A record that is appended to a list that was cut short is written into the gap. Once
+ * siblings are appended to, a crash may leave what looks like that. */
+static int check_doubt(struct cow_store *sibling, const struct job *job, struct cow_err *err)
+{
+	if (cow_job_has_begun(job) || job->was_preserving)
+		return 0;
+	return cow_store_doubt(sibling, err);
+}
+
+static int check_sibling(const struct cow_store *store, struct cow_store *sibling,
+			 const struct job *job, bool will_write, struct cow_err *err)
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	int ret;
@@ -43,7 +52,7 @@ static int check_sibling(const struct cow_store *store, const struct cow_store *
 			"the sibling %s is %s: its view cannot be kept true; leave it out",
 			sibling->data->name, sibling->is_damaged ? "damaged" : "marked invalid");
 	if (!will_write || sibling->data->is_writable)
-		return 0;
+		return check_doubt(sibling, job, err);
 	ret = cow_fail(err, -EROFS, "the sibling %s is open for reading only", sibling->data->name);
 	cow_err_place(err, sibling->data->name, COW_OFFSET_NONE);
 	return ret;
@@ -181,7 +190,7 @@ static int check_undo(struct cow_store *store, const struct cow_merge_params *pa
 	struct cow_label label;
 	int ret;
 
-	ret = check_sibling(store, undo, will_write, err);
+	ret = check_sibling(store, undo, job, will_write, err);
 	if (!ret)
 		ret = undo_state(undo, job, &state, &label, err);
 	if (!ret && state == UNDO_OURS && cow_job_has_begun(job))
@@ -214,7 +223,7 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 				return cow_refuse(err, -EPERM, "overlap", NULL,
 						  "the sibling %s is named twice",
 						  params->siblings[i]->data->name);
-		ret = check_sibling(store, params->siblings[i],
+		ret = check_sibling(store, params->siblings[i], job,
 				    !(params->flags & COW_MERGE_DRY_RUN), err);
 		if (!ret)
 			ret = check_room(store, params->siblings[i], job, err);

@@ -385,6 +385,11 @@ int cow_store_ready(struct cow_store *store, struct cow_err *err)
 	return store->ops->ready ? store->ops->ready(store, err) : 0;
 }
 
+int cow_store_doubt(struct cow_store *store, struct cow_err *err)
+{
+	return store->ops->doubt ? store->ops->doubt(store, err) : 0;
+}
+
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err)
 {
 	return store->ops->unchanged ? store->ops->unchanged(store, err) : 0;

@@ -226,6 +226,9 @@ struct store_ops {
 	 * changed, and is there room for the smallest settlement? Writes nothing.
 	 * NULL: open() has looked at everything. */
 	int (*ready)(struct cow_store *store, struct cow_err *err);
+	/* Refuses a store whose list may be cut short, as open() does with
+	 * COW_STORE_STRICT. Errors: -EBADMSG (id "doubtful"). NULL: no list can be. */
+	int (*doubt)(struct cow_store *store, struct cow_err *err);
 	/* Re-reads the header: has somebody changed it since open? -EBUSY. */
 	int (*unchanged)(struct cow_store *store, struct cow_err *err);
 };
@@ -296,6 +299,7 @@ bool cow_store_metadata_range(const struct cow_store *store, uint64_t index,
 			      struct cow_segment *ret_range);
 int cow_store_unchanged(struct cow_store *store, struct cow_err *err);
 int cow_store_ready(struct cow_store *store, struct cow_err *err);
+int cow_store_doubt(struct cow_store *store, struct cow_err *err);
 /* Can it hold a label? */
 bool cow_store_has_label(const struct cow_store *store);
 int cow_store_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES],

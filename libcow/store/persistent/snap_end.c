@@ -391,3 +391,39 @@ int cow_snap_end_is_copy(struct cow_image *cow, const struct snap_layout *layout
 		return 0;
 	return areas_compare(cow, layout, area, *ret_of_area, ret_is_copy, err);
 }
+
+/* The place of the list at which the kernel would have handed out this chunk. */
+static uint64_t index_of(const struct snap_layout *layout, uint64_t new_chunk)
+{
+	uint64_t stride = layout->records_per_area + 1;
+
+	return (new_chunk - SNAP_FIRST_DATA_CHUNK) / stride * layout->records_per_area +
+	       (new_chunk - SNAP_FIRST_DATA_CHUNK) % stride;
+}
+
+int cow_snap_end_is_sector_copy(struct cow_image *cow, const struct snap_layout *layout,
+				uint64_t index, const uint8_t *sector, uint64_t *ret_of_index,
+				bool *ret_is_copy, struct cow_err *err)
+{
+	uint8_t there[COW_SECTOR_BYTES];
+	struct snap_record record;
+	uint64_t of;
+	int ret;
+
+	*ret_is_copy = false;
+	cow_snap_record_decode(sector, &record);
+	if (record.new_chunk < SNAP_FIRST_DATA_CHUNK || record.new_chunk >= layout->nr_chunks ||
+	    cow_snap_is_area(layout, record.new_chunk))
+		return 0;
+	of = *ret_of_index = index_of(layout, record.new_chunk);
+	if (of % SNAP_RECORDS_PER_SECTOR || of >= index)
+		return 0;
+	for (uint64_t i = 1; i < SNAP_RECORDS_PER_SECTOR; i++) {
+		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
+		if (record.new_chunk != cow_snap_position_chunk(layout, of + i))
+			return 0;
+	}
+	ret = cow_snap_sector_read(cow, layout, of, there, err);
+	*ret_is_copy = !ret && !memcmp(sector, there, sizeof(there));
+	return ret;
+}

@@ -46,4 +46,14 @@ int cow_snap_end_is_copy(struct cow_image *cow, const struct snap_layout *layout
 			 const uint8_t *sector, uint64_t *ret_of_area, bool *ret_is_copy,
 			 struct cow_err *err);
 
+/*
+ * Are the records of a sector, from number index on, a copy of another one? Each of
+ * them belongs elsewhere by its chunk, one behind the other, and the same bytes
+ * stand there. A repair that was cut off leaves records twice, too, but those moved
+ * to the front: only what stands behind its place is a copy. Errors: -EIO.
+ */
+int cow_snap_end_is_sector_copy(struct cow_image *cow, const struct snap_layout *layout,
+				uint64_t index, const uint8_t *sector, uint64_t *ret_of_index,
+				bool *ret_is_copy, struct cow_err *err);
+
 #endif

@@ -22,10 +22,8 @@ struct load {
 	struct snap_odd *odd; /* NULL: a record must be sound */
 	struct snap_bounds bounds;
 	uint64_t highest_new;
-	bool has_same;		      /* a record that stands twice */
-	bool is_ascending;	      /* new chunks: then none occurs twice */
-	uint64_t copy_index, copy_of; /* an area with the bytes of another; UINT64_MAX: none */
-	bool is_strict;		      /* refuses a list that may be cut short */
+	bool has_same;	   /* a record that stands twice */
+	bool is_ascending; /* new chunks: then none occurs twice */
 	struct cow_err *err;
 };
 
@@ -141,57 +139,23 @@ static void load_unreadable(const struct load *load, uint64_t area)
 		       area);
 }
 
-static int doubtful_refuse(const struct load *load, uint64_t index, const char *what)
-{
-	struct cow_image *cow = load->p->store.metadata;
-	int ret = cow_refuse(load->err, -EBADMSG, "doubtful", "doubtful",
-			     "the list of %s may be cut short: %s; snapcheck tells more", cow->name,
-			     what);
-
-	cow_err_place(load->err, cow->name, cow_snap_record_offset(&load->p->layout, index));
-	return ret;
-}
-
 static int note_copy(struct load *load, const uint8_t *sector, uint64_t index)
 {
-	const struct snap_layout *layout = &load->p->layout;
+	struct snap_store *p = load->p;
 	bool is_copy;
 	uint64_t of_area;
-	int ret = cow_snap_end_is_copy(load->p->store.metadata, layout,
-				       index / layout->records_per_area, sector, &of_area, &is_copy,
-				       load->err);
-
-	if (!ret && is_copy && load->copy_index == UINT64_MAX) {
-		load->copy_index = index;
-		load->copy_of = of_area;
-	}
-	return ret;
-}
-
-/* What stands behind the list while a merge of ours runs was merged. Behind an end
- * within a sector nothing can be missing, and this is how most lists end. */
-static int refuse_cut(const struct load *load)
-{
-	const struct snap_store *p = load->p;
-	struct cow_label label;
-	struct snap_end end;
 	int ret;
 
-	if (cow_label_decode(p->header + SNAP_LABEL_OFFSET, &label) &&
-	    label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_MOVE)
+	if (load->odd || index % p->layout.records_per_area || p->copy_index != UINT64_MAX)
 		return 0;
-	/* Where the list does not reach the other area, its records were moved. */
-	if (load->copy_index != UINT64_MAX &&
-	    p->nr_records > load->copy_of * p->layout.records_per_area)
-		return doubtful_refuse(load, load->copy_index,
-				       "a metadata area holds a copy of another one");
-	if (p->nr_records % SNAP_RECORDS_PER_SECTOR)
-		return 0;
-	ret = cow_snap_end_judge(p->store.metadata, p->store.origin, &load->bounds, p->nr_records,
-				 NULL, &end, load->err);
-	if (ret || (end.outcome != SNAP_END_CUT && end.outcome != SNAP_END_DOUBTFUL))
-		return ret;
-	return doubtful_refuse(load, end.behind_index, end.why);
+	ret = cow_snap_end_is_copy(p->store.metadata, &p->layout,
+				   index / p->layout.records_per_area, sector, &of_area, &is_copy,
+				   load->err);
+	if (!ret && is_copy) {
+		p->copy_index = index;
+		p->copy_of = of_area;
+	}
+	return ret;
 }
 
 static int load_list(struct load *load)
@@ -206,8 +170,7 @@ static int load_list(struct load *load)
 	p->nr_records = 0;
 	ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, load->err);
 	while (!ret && !has_end && cow_snap_list_next(&list, &record, &index)) {
-		if (load->is_strict && index % p->layout.records_per_area == 0)
-			ret = note_copy(load, cow_snap_list_sector(&list), index);
+		ret = note_copy(load, cow_snap_list_sector(&list), index);
 		if (ret)
 			break;
 		has_end = !record.new_chunk;
@@ -223,7 +186,7 @@ static int load_list(struct load *load)
 	ret = cow_snap_list_close(&list, ret);
 	if (!ret && !has_end)
 		ret = load_no_end(load);
-	return ret || !load->is_strict ? ret : refuse_cut(load);
+	return ret;
 }
 
 static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
@@ -242,17 +205,8 @@ static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
 			  duplicate->dropped_new_chunk, load->p->store.metadata->name);
 }
 
-/* The place of the list at which the kernel would have handed out this chunk. */
-static uint64_t index_of(const struct snap_layout *layout, uint64_t new_chunk)
-{
-	uint64_t stride = layout->records_per_area + 1;
-
-	return (new_chunk - SNAP_FIRST_DATA_CHUNK) / stride * layout->records_per_area +
-	       (new_chunk - SNAP_FIRST_DATA_CHUNK) % stride;
-}
-
 /* Is the area that begins here a copy as a whole? The list is doubtful then. */
-static int skip_copied_area(struct load *load, const struct snap_list *list, uint64_t index,
+static int skip_copied_area(const struct load *load, const struct snap_list *list, uint64_t index,
 			    uint64_t *skip_end)
 {
 	const struct snap_layout *layout = &load->p->layout;
@@ -269,51 +223,30 @@ static int skip_copied_area(struct load *load, const struct snap_list *list, uin
 	return ret;
 }
 
-/* Does the record that place asks for say the same? A repair that was cut off leaves
- * single records twice (I13); where all of a sector do, a copy of another sector was
- * written over it. The same rule as in snap_check_twice.c. */
-static int is_same(struct load *load, const struct snap_record *record, uint64_t index,
-		   uint64_t place, bool *ret_is)
+/* Some record stands twice: are those of a whole sector a copy? */
+static int check_copies(const struct load *load)
 {
 	const struct snap_store *p = load->p;
-	struct snap_record first;
-	int ret;
-
-	*ret_is = false;
-	if (place >= index)
-		return 0;
-	ret = cow_snap_record_read(p->store.metadata, &p->layout, place, &first, load->err);
-	*ret_is = !ret && first.old_chunk == record->old_chunk &&
-		  first.new_chunk == record->new_chunk;
-	return ret;
-}
-
-static int check_copies(struct load *load)
-{
-	const struct snap_store *p = load->p;
+	uint64_t index, of_index = 0, skip_end = 0;
 	struct snap_record record;
 	struct snap_list list;
-	uint64_t index, place, begin = 0, skip_end = 0, nr_same = 0;
-	bool is = false;
+	bool is_copy = false;
 	int ret = cow_snap_list_open(&list, p->store.metadata, &p->layout, 0, load->err);
 
 	while (!ret && list.index < p->nr_records && cow_snap_list_next(&list, &record, &index)) {
+		const uint8_t *sector = cow_snap_list_sector(&list);
+
 		ret = skip_copied_area(load, &list, index, &skip_end);
-		place = index_of(&p->layout, record.new_chunk);
-		if (index % SNAP_RECORDS_PER_SECTOR == 0) {
-			nr_same = 0;
-			begin = place;
-		}
-		if (!ret && index >= skip_end)
-			ret = is_same(load, &record, index, place, &is);
-		nr_same += !ret && index >= skip_end && is && place == begin + nr_same;
-		if (!ret && nr_same == SNAP_RECORDS_PER_SECTOR)
+		cow_snap_list_skip_sector(&list);
+		if (!ret && index >= skip_end && list.index <= p->nr_records)
+			ret = cow_snap_end_is_sector_copy(p->store.metadata, &p->layout, index,
+							  sector, &of_index, &is_copy, load->err);
+		if (!ret && is_copy)
 			ret = cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 					 "records %" PRIu64 " to %" PRIu64
 					 " of the list of %s are a copy of those from %" PRIu64
 					 " on: what stood there is lost; snapcheck tells more",
-					 index + 1 - nr_same, index, p->store.metadata->name,
-					 begin);
+					 index, list.index - 1, p->store.metadata->name, of_index);
 	}
 	return cow_snap_list_close(&list, ret);
 }
@@ -365,12 +298,11 @@ int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err)
 	struct load load = {
 		.p = p,
 		.is_ascending = true,
-		.copy_index = UINT64_MAX,
-		.is_strict = flags & COW_STORE_STRICT,
 		.err = err,
 	};
 	int ret;
 
+	p->copy_index = UINT64_MAX;
 	cow_snap_bounds_init(&load.bounds, &p->layout, p->store.origin);
 	if (flags & COW_STORE_DAMAGED) {
 		ret = cow_snap_odd_new(&p->layout, &odd, err);
@@ -398,6 +330,8 @@ int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err)
 		ret = check_copies(&load);
 	if (!ret && !odd)
 		ret = check_new_chunks(&load);
+	if (!ret && flags & COW_STORE_STRICT)
+		ret = cow_snap_doubt(&p->store, err);
 	if (ret)
 		return ret;
 	load_finish(&load);

@@ -279,5 +279,6 @@ const struct store_ops cow_store_persistent_ops = {
 	.invalidate = cow_snap_invalidate,
 	.label_read = cow_snap_label_read,
 	.label_write = cow_snap_label_write,
+	.doubt = cow_snap_doubt,
 	.unchanged = snap_unchanged,
 };

@@ -20,6 +20,9 @@ struct snap_store {
 	uint64_t nr_records; /* length of the list on disk */
 	uint64_t next_free;  /* chunk that is handed out next */
 	uint64_t shown_free; /* the same, as the kernel would print it */
+	/* An area with the bytes of another: its first record, and that area. The
+	 * first is UINT64_MAX: there is none, or nobody looked (COW_STORE_DAMAGED). */
+	uint64_t copy_index, copy_of;
 
 	/* appending (snap_append.c) */
 	struct cow_exmap *pending;   /* old chunks that were appended, not published */
@@ -57,6 +60,10 @@ int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES]
 
 /* snap_load.c: fills map, nr_records, next_free. */
 int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err);
+
+/* snap_doubt.c: refuses a list that may be cut short, or that goes on in a copy of
+ * another area. Errors: -EBADMSG (id "doubtful"), -EIO, -ENOMEM. */
+int cow_snap_doubt(struct cow_store *store, struct cow_err *err);
 
 /* snap_create.c: zeroes what stands behind the end of the list in its
  * area, durably; nothing where it is zero already. */

@@ -123,6 +123,41 @@ state() {
 	cmp origin.img less.img
 }
 
+@test "a sibling and an undo file whose lists may be cut short: refused before the first write" {
+	python3 -c 'import random; n = bytearray(open("origin.img", "rb").read()); n[:99 * 4096] = random.Random(4).randbytes(99 * 4096); open("less.img", "wb").write(n)'
+	snapcreate -q origin.img main.img --from less.img
+	zero 4096 515 1
+	truncate -s +16M cow.img
+	sha256sum origin.img cow.img main.img >sums
+	for options in "" -n; do
+		# shellcheck disable=SC2086
+		run -64 snapmerge -y $options --sibling=cow.img origin.img main.img
+		[[ $output == *"cow.img may be cut short"* ]]
+		run -64 snapmerge -y $options --save-undo=cow.img origin.img main.img
+	done
+	sha256sum --quiet -c sums
+	# One that is to be given up may be anything.
+	cp good.img sound.img
+	truncate -s +16M sound.img
+	snapmerge -q -y --sibling=sound.img --drop-sibling=cow.img origin.img main.img
+	cmp origin.img less.img
+	[ "$(state cow.img)" != sound ]
+}
+
+@test "a sector that holds a copy of another: damage behind its place, a note in front of it" {
+	dd if=good.img of=cow.img bs=512 skip=$((258 * 8)) seek=$((515 * 8 + 2)) count=1 conv=notrunc status=none
+	run -4 snapcheck origin.img cow.img
+	[ "$(grep -c "damage: persistent.record-copied" <<<"$output")" -eq 32 ]
+	run -64 snapmerge -y origin.img cow.img
+	[[ $output == *"are a copy of those from 256 on"* ]]
+	# A repair that was cut off may have left this.
+	cp good.img cow.img
+	dd if=good.img of=cow.img bs=512 skip=$((515 * 8)) seek=$((258 * 8 + 2)) count=1 conv=notrunc status=none
+	run -0 snapcheck origin.img cow.img
+	[ "$(grep -c "note: persistent.duplicate-record" <<<"$output")" -eq 32 ]
+	[[ $output == *"unless the note is about this snapshot"* ]]
+}
+
 @test "area 0 zeroed: the list is empty, and the records behind it are named" {
 	zero 4096 1 1
 	run -0 snapcheck origin.img cow.img

@@ -175,34 +175,25 @@ static void new_chunk_add(struct snap_check *check, const struct snap_record *re
 			   first->index % per_area, first->index / per_area, first->other_chunk);
 }
 
-/* A repair that was cut off leaves single records twice (I13), sometimes a whole
- * sector of them; those stand first in another place than where their chunks were
- * handed out. Where a whole sector repeats records that stand first just there, a
- * copy of that sector has overwritten another one. */
-static bool is_sector_copied(const struct twice_check *twice)
-{
-	const struct snap_layout *layout = &twice->check->layout;
-	const struct same_record *same = twice->same;
-
-	if (twice->nr_same != SNAP_RECORDS_PER_SECTOR)
-		return false;
-	for (size_t i = 0; i < twice->nr_same; i++)
-		if (same[i].first_index != same[0].first_index + i ||
-		    same[i].record.new_chunk !=
-			    cow_snap_position_chunk(layout, same[i].first_index) ||
-		    same[i].record.new_chunk == cow_snap_position_chunk(layout, same[i].index))
-			return false;
-	return true;
-}
-
-/* Names what was kept of one sector. */
-static void same_name(struct twice_check *twice)
+/* Names what was kept of one sector: records that a repair that was cut off has left
+ * twice (I13), or a copy of another sector. */
+static int same_name(struct twice_check *twice)
 {
 	struct snap_check *check = twice->check;
-	uint64_t per_area = check->layout.records_per_area;
-	bool is_copied = is_sector_copied(twice);
+	uint64_t per_area = check->layout.records_per_area, of_index, begin;
+	uint8_t sector[COW_SECTOR_BYTES];
+	bool is_copied = false;
+	int ret = 0;
 
-	for (size_t i = 0; i < twice->nr_same; i++) {
+	if (twice->nr_same == SNAP_RECORDS_PER_SECTOR) {
+		begin = twice->same[0].index;
+		ret = cow_snap_sector_read(check->cow, &check->layout, begin, sector, twice->err);
+		if (!ret)
+			ret = cow_snap_end_is_sector_copy(check->cow, &check->layout, begin, sector,
+							  &of_index, &is_copied, twice->err);
+		check->may_have_lost |= !is_copied;
+	}
+	for (size_t i = 0; !ret && i < twice->nr_same; i++) {
 		const struct same_record *same = &twice->same[i];
 
 		cow_snap_check_add(check, is_copied ? SNAP_RECORD_COPIED : SNAP_DUPLICATE_RECORD,
@@ -216,15 +207,19 @@ static void same_name(struct twice_check *twice)
 				   same->first_index % per_area, same->first_index / per_area);
 	}
 	twice->nr_same = 0;
+	return ret;
 }
 
-static void same_keep(struct twice_check *twice, const struct snap_record *record, uint64_t index,
-		      const struct twice *first)
+static int same_keep(struct twice_check *twice, const struct snap_record *record, uint64_t index,
+		     const struct twice *first)
 {
+	int ret = 0;
+
 	if (twice->nr_same &&
 	    twice->same[0].index / SNAP_RECORDS_PER_SECTOR != index / SNAP_RECORDS_PER_SECTOR)
-		same_name(twice);
+		ret = same_name(twice);
 	twice->same[twice->nr_same++] = (struct same_record){ *record, index, first->index };
+	return ret;
 }
 
 static int record_name(struct twice_check *twice, const struct snap_record *record, uint64_t index,
@@ -235,6 +230,7 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 	struct twice *old = table_find(&twice->olds, record->old_chunk);
 	struct twice *new = table_find(&twice->news, record->new_chunk);
 	char sentence[SNAP_SENTENCE_BYTES];
+	int ret = 0;
 
 	(void)user;
 	if (problem && !check->is_cut && problem == SNAP_NEW_CHUNK_BEYOND_END) {
@@ -247,7 +243,7 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 		return 0;
 	/* the same record again is legal while one is being moved (I13) */
 	if (old && old->index != INDEX_NONE && old->other_chunk == record->new_chunk)
-		same_keep(twice, record, index, old);
+		ret = same_keep(twice, record, index, old);
 	else if (old && old->index != INDEX_NONE)
 		old_chunk_add(twice, record, index, old);
 	else if (old)
@@ -256,7 +252,7 @@ static int record_name(struct twice_check *twice, const struct snap_record *reco
 		new_chunk_add(check, record, index, new);
 	else if (new &&new->index == INDEX_NONE)
 		*new = (struct twice){ record->new_chunk, index, record->old_chunk };
-	return 0;
+	return ret;
 }
 
 int cow_snap_kernel_open(const struct cow_store_args *args, struct cow_store **ret_store,
@@ -293,8 +289,7 @@ static int twice_run(struct twice_check *twice)
 		ret = cow_snap_kernel_open(check->args, &twice->store, twice->err);
 	if (!ret)
 		ret = records_each(twice, record_name, NULL);
-	same_name(twice);
-	return ret;
+	return ret ? ret : same_name(twice);
 }
 
 int cow_snap_check_twice(struct snap_check *check, struct cow_err *err)
