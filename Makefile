@@ -93,7 +93,8 @@ cli_src    := $(filter-out $(tool_src) tools/nbdkit/% tools/images/remote%,$(wil
 # The plugin for nbdkit is built where nbdkit's header is.
 plugin_src := $(wildcard tools/nbdkit/*.c)
 cli_hdr    := $(wildcard tools/*/*.h)
-unit_src   := $(wildcard tests/unit/*/test_*.c)
+# The longest first, so that the last one does not run alone.
+unit_src   := $(wildcard tests/unit/store/test_clone*.c tests/unit/volume/test_*.c) $(filter-out tests/unit/store/test_clone% tests/unit/volume/%,$(wildcard tests/unit/*/test_*.c))
 # Helpers shared by C tests (fault and recording images, store maker, ...).
 aid_src    := $(wildcard tests/aids/*.c)
 # Programs that tests start: one source each, linked with the aids.
@@ -179,8 +180,13 @@ $(replays): $(B)/%_replay: $(B)/%.o $(B)/tests/fuzz/replay.o $(cli_obj) $(aid_ob
 $(fuzzers): $(B)/%_fuzzer: $(B)/%.o $(cli_lib) $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -fsanitize=fuzzer -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
 
+# The kernel-made images as they are, unpacked once for all tests and builds.
+unpacked := build/unpacked/.done
+$(unpacked): tests/aids/unpack.sh $(shell find tests/fixtures -name '*.xz' -o -name '*.zst' 2>/dev/null)
+	$(call quiet,UNPACK)$< tests/fixtures $(@D) && touch $@
+
 test_env = PATH='$(CURDIR)/$(B)':"$$PATH" LD_LIBRARY_PATH='$(CURDIR)/$(B)' \
-	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(CURDIR)/tests/fixtures' \
+	COW_BUILD='$(CURDIR)/$(B)' COW_SOURCE='$(CURDIR)' COW_FIXTURES='$(CURDIR)/tests/fixtures' COW_UNPACKED='$(CURDIR)/build/unpacked' \
 	COW_CFLAGS='$(if $(SANITIZE),-fsanitize=$(SANITIZE))$(if $(COVERAGE),--coverage)' CHECK_WRAPPER='$(CHECK_WRAPPER)'
 
 # ---- tests, smallest first; "check" is all of them
@@ -192,14 +198,18 @@ deps:  ## install what build and tests need (Debian: apt-get)
 
 tests-bin: $(units) $(replays) $(progs) $(inners) $(B)/tests/faults/shim.so
 
-check-unit: $(units)  ## C tests of the library
-	@for t in $(units); do $(test_env) $(CHECK_WRAPPER) $$t || exit 1; done
+# Each program is a target, so that "make -j2" runs two of them at a time.
+unit_runs := $(units:%=run-%)
+check-unit: $(unit_runs)  ## C tests of the library
+$(unit_runs): run-%: % | $(unpacked)
+	@$(test_env) $(CHECK_WRAPPER) $<
 check-threads:  ## the thread rule of libcow.h, under TSan
 	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/base/test_threads $$(B)/tests/unit/snapshot/test_stack_threads' check-unit
-check-replay: $(replays)  ## fuzz targets over their kept corpus
-	@for t in $(replays); do n=$$(basename $$t _replay); [ ! -d tests/fuzz/corpus/$$n ] || \
-		$(test_env) $$t tests/fuzz/corpus/$$n || exit 1; done
-check-bats: all tests-bin  ## the tools, as a user calls them
+replay_runs := $(replays:%=run-%)
+check-replay: $(replay_runs)  ## fuzz targets over their kept corpus
+$(replay_runs): run-%: %
+	@n=$(notdir $(<:_replay=)); [ ! -d tests/fuzz/corpus/$$n ] || $(test_env) $< tests/fuzz/corpus/$$n
+check-bats: all tests-bin $(unpacked)  ## the tools, as a user calls them
 	@$(test_env) $(BATS) --jobs 2 --recursive --setup-suite-file tests/setup_suite.bash $(BATSFLAGS) $(or $(BATSFILES),tests)
 check-headers: $(B)/flags  ## every header compiles when it is the only include
 	@for h in $(wildcard include/*.h) $(lib_hdr) $(cli_hdr); do \
@@ -238,7 +248,7 @@ check-fast: check-headers check-symbols check-layers check-unit check-replay
 by_file := --no-parallelize-within-files
 quick: ## what every commit passes
 	@$(MAKE) --no-print-directory -j2 WERROR=1 all tests-bin
-	@$(MAKE) --no-print-directory WERROR=1 check-fast lint
+	@$(MAKE) --no-print-directory -j2 WERROR=1 check-fast lint
 	@$(MAKE) --no-print-directory WERROR=1 check-bats BATSFLAGS='--filter-tags !slow,!kernel,!long $(by_file)'
 
 check: needs deps  ## everything; what .ci/run and the README call
@@ -254,7 +264,7 @@ relay-soak: all tests-bin  ## kernel and tools take turns on the same images, ki
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
-mutants:  ## changes of one line in libcow, each of which a test must notice (N=2 COW_SEED=S: two of them)
+mutants: $(unpacked)  ## changes of one line in libcow, each of which a test must notice (N=2 COW_SEED=S: two of them)
 	@python3 -B tests/mutants/run.py $(if $(N),--count $(N)) --directory $(B)/mutants
 
 # Images lie below the build directory: 12 GiB of space, and 3 GiB on /dev/shm.
@@ -292,9 +302,9 @@ crash-soak: $(crashers)  ## N states of each job (1,000,000) from a new seed
 	@export COW_SEED=$${COW_SEED:-$$(date +%s)}; \
 	for t in $(crashers); do $(test_env) $$t $(or $(N),1000000) || exit 1; done
 
-check-cross-short:  ## the library on i386 and s390x, in part
+check-cross-short: $(unpacked)  ## the library on i386 and s390x, in part
 	@tests/cross/cross.sh short i386 s390x
-check-cross:  ## all of its C tests on i386, s390x, armhf and arm64 (installs the compilers)
+check-cross: $(unpacked)  ## all of its C tests on i386, s390x, armhf and arm64 (installs the compilers)
 	@tests/cross/cross.sh all i386 s390x armhf arm64
 
 coverage:  ## line coverage of libcow/ by unit tests and bats
@@ -358,7 +368,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers \
+.PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) \
 	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

@@ -13,7 +13,7 @@ part() {
 }
 m() { make --no-print-directory -j2 WERROR=1 "$@"; }
 part "build with gcc" 60 m all tests-bin
-part "headers, symbols, layers, unit tests, corpus" 60 m -j1 check-fast
+part "headers, symbols, layers, unit tests, corpus" 60 m check-fast
 part "crash states" 60 m -j1 crash
 part "faults in the tools" 60 m -j1 faults N=400
 part "two changes that a test must notice" 60 env COW_SEED="${COW_SEED:-1}" make --no-print-directory WERROR=1 mutants N=2

@@ -4,11 +4,7 @@
 
 # unpack NAME TO: an image of the fixtures, sparse.
 unpack() {
-	if [ -e "$COW_FIXTURES/$1.zst" ]; then
-		zstd -dqf --sparse "$COW_FIXTURES/$1.zst" -o "$2"
-	else
-		xz -dc "$COW_FIXTURES/$1.xz" >"$2"
-	fi
+	cp "$COW_UNPACKED/$1" "$2"
 }
 
 # pair FOLDER: origin.img and cow.img of a fixture, in the current directory.
@@ -75,11 +71,7 @@ plugin_as_installed() {
 
 # disks NAME: the disks of a fixture with LVM, in the current directory.
 disks() {
-	local packed file
-	for packed in "$COW_FIXTURES/lvm/$1"/disk*.img.xz; do
-		file=${packed##*/}
-		xz -dc "$packed" >"${file%.xz}"
-	done
+	cp "$COW_UNPACKED/lvm/$1"/disk*.img .
 }
 
 # kernel_sha NAME LV: what the kernel read of a volume there.

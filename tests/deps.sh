@@ -9,7 +9,7 @@ bats parallel python3 zstd xz-utils strace valgrind clang-format clang-tidy cppc
 gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static
 debhelper dpkg-dev lintian libarchive-tools
 user-mode-linux dmsetup lvm2 thin-provisioning-tools e2fsprogs xfsprogs btrfs-progs qemu-utils
-xxhash jq acl attr gddrescue util-linux mount fdisk bsdutils bsdextrautils busybox-static zsh fish bash-completion"
+xxhash openssl jq acl attr gddrescue util-linux mount fdisk bsdutils bsdextrautils busybox-static zsh fish bash-completion"
 missing=
 for p in $packages; do
 	dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * clone_fixture.c - unpacks clones that a kernel made, for tests in C.
+ * clone_fixture.c - copies clones that a kernel made, for tests in C.
  */
 #include "tests/aids/clone_fixture.h"
 
@@ -62,7 +62,7 @@ static bool unpack(const char *name, const char *file, int number, bool will_wri
 	if (!strcmp(unpacked[number], what) && !will_write)
 		return true;
 	snprintf(unpacked[number], sizeof(unpacked[number]), "%s", will_write ? "" : what);
-	return !clone_run("xz -dc '%s/clone/%s.img.xz' >'%s/%d' 2>/dev/null", clone_fixtures, what,
+	return !clone_run("cp '%s/clone/%s.img' '%s/%d' 2>/dev/null", getenv("COW_UNPACKED"), what,
 			  clone_folder, number);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * clone_fixture.h - clones that a kernel made, unpacked. Needs xz, and the folder
- * that COW_FIXTURES names.
+ * clone_fixture.h - clones that a kernel made. Needs the folders that
+ * COW_FIXTURES and COW_UNPACKED name.
  */
 #ifndef TESTS_AIDS_CLONE_FIXTURE_H
 #define TESTS_AIDS_CLONE_FIXTURE_H

@@ -67,7 +67,8 @@ for arch; do
 	readelf -h "$build/$file" | grep -q "$(case $arch in
 		i386) echo 'Intel 80386' ;; s390x) echo 'big endian' ;; armhf) echo ARM ;; arm64) echo AArch64 ;; esac)"
 	for program in $(programs); do
-		COW_BUILD=$PWD/$build COW_FIXTURES=$PWD/tests/fixtures "$(emulator "$arch")" "$build/$program" >"$build/log" 2>&1 || {
+		COW_BUILD=$PWD/$build COW_FIXTURES=$PWD/tests/fixtures COW_UNPACKED=$PWD/build/unpacked \
+			"$(emulator "$arch")" "$build/$program" >"$build/log" 2>&1 || {
 			cat "$build/log"
 			echo "cross.sh: $arch: $program failed"
 			exit 1

@@ -32,7 +32,7 @@ setup() {
 	run -0 nobody ./snapcheck -q base.img cow.img
 	run -0 nobody ./snapdump --tar -o view.tar base.img cow.img
 	# Logical volumes of a disk, too.
-	xz -dc "$COW_FIXTURES/lvm/mbr/disk0.img.xz" >disk.img
+	cp "$COW_UNPACKED/lvm/mbr/disk0.img" disk.img
 	chmod 444 disk.img
 	run -0 nobody ./snapcheck --list disk.img
 	[[ $output == *"lvm:disk.img:vg0/snap "* ]]

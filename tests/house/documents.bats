@@ -30,7 +30,7 @@ setup_file() {
 	snapdump -q --delta -o mon.tar base.img layer1.img
 	snapdump -q --delta -o tue.tar mid.img layer2.img
 	cp mon.tar delta.tar
-	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk.img
+	cp "$COW_UNPACKED/lvm/mbr-logical/disk0.img" disk.img
 	rm -r tree mid.img
 }
 

@@ -48,7 +48,7 @@ setup() {
 @test "LVM: a snapshot merged straight on the image of its physical volume is one with nothing left in it" {
 	mkdir "$TMPDIR/job"
 	cp "$COW_FIXTURES/lvm-1pv/snap-files.sha256" "$TMPDIR/job/files"
-	xz -dc "$COW_FIXTURES/lvm-1pv/pv0.img.xz" >"$TMPDIR/pv"
+	cp "$COW_UNPACKED/lvm-1pv/pv0.img" "$TMPDIR/pv"
 	cp "$TMPDIR/pv" "$TMPDIR/disk1"
 	snapmerge -q -y "$TMPDIR/disk1@2097152+20971520" "$TMPDIR/disk1@26214400+4194304,32505856+3145728"
 	# Metadata of LVM and the other volumes are as they were.

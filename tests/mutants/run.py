@@ -53,7 +53,8 @@ class Copy:
             shutil.copytree(TOP / name, where / name, symlinks=True,
                             ignore=shutil.ignore_patterns("fixtures", "corpus"))
         shutil.copy(TOP / "Makefile", where)
-        self.env = dict(os.environ, COW_FIXTURES=str(TOP / "tests/fixtures"), COW_SOURCE=str(where),
+        self.env = dict(os.environ, COW_FIXTURES=str(TOP / "tests/fixtures"),
+                        COW_UNPACKED=str(TOP / "build/unpacked"), COW_SOURCE=str(where),
                         COW_BUILD=str(where / "build"), CCACHE_BASEDIR=str(where))
 
     def build(self, test):

@@ -159,8 +159,8 @@ digests() {
 # bats test_tags=slow
 @test "nothing is opened for writing, made or changed" {
 	tar -xf view.tar manifest.json
-	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk.img
-	xz -dc "$COW_FIXTURES/lvm/three-chunk-sizes/disk0.img.xz" >lvm.img
+	cp "$COW_UNPACKED/lvm/mbr-logical/disk0.img" disk.img
+	cp "$COW_UNPACKED/lvm/three-chunk-sizes/disk0.img" lvm.img
 	head -c 1M /dev/urandom >source
 	truncate -s 1M dest
 	snapcreate -q -c 4K clone:metadata=meta,source=source,destination=dest

@@ -171,7 +171,7 @@ attach() { # FILE [OPTION...]
 }
 
 @test "volumes: no-table, no-pv, no-partition, no-vg, no-lv, lv-type, pv-missing, duplicate-pv" {
-	xz -dc "$COW_FIXTURES/lvm/whole/disk0.img.xz" >disk0.img
+	cp "$COW_UNPACKED/lvm/whole/disk0.img" disk0.img
 	gives no-table 64 snapcheck part:disk0.img:1
 	gives no-pv 64 snapcheck lvm:origin.img:vg0/snap
 	gives no-vg 8 snapcheck lvm:disk0.img:vg1/snap
@@ -179,9 +179,9 @@ attach() { # FILE [OPTION...]
 	gives lv-type 64 snapcheck lvm:disk0.img:vg0/snapshot0
 	cp --sparse=always disk0.img copy.img
 	gives duplicate-pv 64 snapcheck lvm:disk0.img,copy.img:vg0/snap
-	xz -dc "$COW_FIXTURES/lvm/pv-missing/disk0.img.xz" >disk0.img
+	cp "$COW_UNPACKED/lvm/pv-missing/disk0.img" disk0.img
 	gives pv-missing 8 snapcheck lvm:disk0.img:vg0/gone
-	xz -dc "$COW_FIXTURES/lvm/mbr-logical/disk0.img.xz" >disk0.img
+	cp "$COW_UNPACKED/lvm/mbr-logical/disk0.img" disk0.img
 	gives no-partition 8 snapcheck part:disk0.img:9
 }
 

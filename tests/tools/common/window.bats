@@ -93,7 +93,7 @@ refused() {
 }
 
 @test "a volume of a disk, and the snapshot of the disk as a whole" {
-	xz -dc "$COW_FIXTURES/lvm/whole/disk0.img.xz" >disk.img
+	cp "$COW_UNPACKED/lvm/whole/disk0.img" disk.img
 	snapdump -q --raw -o lv.img lvm:disk.img:vg0/base
 	cp disk.img disk2.img
 	debugfs -w -R "ssv mnt_count 7" lv.img 2>/dev/null

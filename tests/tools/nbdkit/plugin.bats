@@ -167,7 +167,7 @@ stack() {
 }
 
 @test "LVM: what the kernel read of a snapshot; a volume in the view of a whole disk; names" {
-	xz -dc "$COW_FIXTURES/lvm/whole/disk0.img.xz" >disk0.img
+	cp "$COW_UNPACKED/lvm/whole/disk0.img" disk0.img
 	run -0 serve image=pv=disk0.img image=base=lvm:image:pv:vg0/base origin=image:base cow=lvm:image:pv:vg0/snap \
 		'nbdcopy "$uri" copy.img'
 	grep -q "^vg0/snap $(sum copy.img)" "$COW_FIXTURES/lvm/whole/kernel.txt"

@@ -6,7 +6,7 @@ bats_require_minimum_version 1.8.0
 
 load ../../common
 unpack() {
-	xz -dc "$COW_FIXTURES/clone/$1.img.xz" >"$BATS_TEST_TMPDIR/meta"
+	cp "$COW_UNPACKED/clone/$1.img" "$BATS_TEST_TMPDIR/meta"
 }
 
 @test "a sound clone: regions, status numbers, exit status 0" {
@@ -49,7 +49,7 @@ unpack() {
 # All three images of a fixture.
 unpack_all() {
 	for image in meta source dest; do
-		xz -dc "$COW_FIXTURES/clone/$1/$image.img.xz" >"$BATS_TEST_TMPDIR/$image"
+		cp "$COW_UNPACKED/clone/$1/$image.img" "$BATS_TEST_TMPDIR/$image"
 	done
 	cd "$BATS_TEST_TMPDIR"
 	sha256sum meta source dest >sums
@@ -125,7 +125,7 @@ CLONE=clone:metadata=meta,source=source,destination=dest
 	[[ $output == "meta  disk: metadata of a clone  1.0 MiB  48/2048 sectors  1064 of 2048 regions hydrated" ]]
 	run -0 snapcheck --list $CLONE
 	[[ $output == "$CLONE  clone  8.0 MiB" ]]
-	xz -dc "$COW_FIXTURES/clone/damaged/b04-root-lost.meta.img.xz" >meta
+	cp "$COW_UNPACKED/clone/damaged/b04-root-lost.meta.img" meta
 	run -4 snapcheck --list meta
 	[[ $output == *"damaged: snapcheck tells more" ]]
 }

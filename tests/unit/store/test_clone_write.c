@@ -34,7 +34,7 @@ static void sha256(const char *path, char ret_sha256[65])
 	char command[600];
 	FILE *sum;
 
-	snprintf(command, sizeof(command), "sha256sum '%s'", path);
+	snprintf(command, sizeof(command), "openssl dgst -sha256 -r '%s'", path);
 	sum = popen(command, "r");
 	CHECK(sum && fscanf(sum, "%64s", ret_sha256) == 1);
 	pclose(sum);

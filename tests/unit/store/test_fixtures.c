@@ -2,8 +2,8 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * Stores that a real kernel made, or judged: what we load, show and say of
- * them is what the kernel loaded, showed and did. Needs xz and sha256sum,
- * and the folder that COW_FIXTURES names.
+ * them is what the kernel loaded, showed and did. Needs openssl, and the
+ * folders that COW_FIXTURES and COW_UNPACKED name.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -39,8 +39,8 @@ static bool fact(const char *name, const char *file, const char *key, char ret_v
 
 static bool unpack(const char *name, const char *file)
 {
-	return !run("xz -dc '%s/%s/%s.img.xz' >'%s/%s' 2>/dev/null", fixtures, name, file, folder,
-		    file);
+	return !run("cp '%s/%s/%s.img' '%s/%s' 2>/dev/null", getenv("COW_UNPACKED"), name, file,
+		    folder, file);
 }
 
 static bool pair_open(struct pair *pair, const char *name, const char *origin_name)
@@ -85,7 +85,7 @@ static void view_sha256(struct cow_image *view, char ret_hex[65], unsigned int *
 	FILE *pipe;
 
 	snprintf(path, sizeof(path), "%s/digest", folder);
-	snprintf(command, sizeof(command), "sha256sum >'%s'", path);
+	snprintf(command, sizeof(command), "openssl dgst -sha256 -r >'%s'", path);
 	pipe = popen(command, "w");
 	CHECK(pipe);
 	*ret_nr_errors = 0;

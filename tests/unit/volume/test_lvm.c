@@ -3,8 +3,8 @@
 /*
  * Disks that a real kernel and LVM made: every logical volume reads as the kernel
  * read it, or is refused as documented; metadata damaged on purpose, where LVM
- * itself said what it makes of them; and metadata mutated at random. Needs xz and
- * sha256sum, and the folder that COW_FIXTURES names.
+ * itself said what it makes of them; and metadata mutated at random. Needs openssl,
+ * and the folders that COW_FIXTURES and COW_UNPACKED name.
  */
 #include "tests/aids/test.h"
 
@@ -31,8 +31,8 @@ static void unpack(const char *name, const char *file)
 {
 	char command[8400];
 
-	snprintf(command, sizeof(command), "xz -dc '%s/%s/%s.xz' >'%s'", fixtures, name, file,
-		 file);
+	snprintf(command, sizeof(command), "cp '%s/lvm/%s/%s' '%s'", getenv("COW_UNPACKED"), name,
+		 file, file);
 	CHECK(!system(command));
 }
 
@@ -65,7 +65,7 @@ static void disks_close(struct disks *disks)
 static int sha256_of(struct cow_image *image, char ret_hex[SHA_BYTES], struct cow_err *err)
 {
 	static uint8_t buf[1 << 20];
-	FILE *pipe = popen("sha256sum >sha", "w");
+	FILE *pipe = popen("openssl dgst -sha256 -r >sha", "w");
 	int ret = 0;
 
 	CHECK(pipe);
