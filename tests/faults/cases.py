@@ -122,6 +122,8 @@ def files_case(work):
     run(["mke2fs", "-q", "-t", "ext4", "-d", tree, image], work)
     files = {"o.img": read(image)}
     yield Case("files", ["snapdump", "--files", "-o", "x.tar", "o.img"], files, ("x.tar",))
+    yield Case("ls", ["snapdump", "--ls", "-o", "x.list", "o.img"], files, ("x.list",))
+    yield Case("cat", ["snapdump", "--cat=/sub/deep/../b", "-o", "x.file", "o.img"], files, ("x.file",))
     yield Case("files-xz", ["snapdump", "--files", "-o", "x.tar.xz", "o.img"], files, ("x.tar.xz",))
 
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int printer_flush(struct printer *printer, struct cow_err *err)
 {
@@ -34,5 +35,28 @@ int printer_add(struct printer *printer, struct cow_err *err, const char *format
 	assert(len >= 0 && len < PRINTER_PIECE_BYTES);
 	printer->used += (size_t)len;
 	printer->len_bytes += (uint64_t)len;
+	return 0;
+}
+
+int printer_put(struct printer *printer, const void *bytes, size_t len_bytes, struct cow_err *err)
+{
+	const char *from = bytes;
+
+	while (len_bytes) {
+		size_t room = sizeof(printer->buf) - printer->used;
+		size_t piece = len_bytes < room ? len_bytes : room;
+
+		memcpy(printer->buf + printer->used, from, piece);
+		printer->used += piece;
+		printer->len_bytes += piece;
+		from += piece;
+		len_bytes -= piece;
+		if (printer->used == sizeof(printer->buf)) {
+			int ret = printer_flush(printer, err);
+
+			if (ret)
+				return ret;
+		}
+	}
 	return 0;
 }

@@ -22,6 +22,8 @@ struct printer {
 #define PRINTER_PIECE_BYTES 1024
 __attribute__((format(printf, 3, 4))) int printer_add(struct printer *printer, struct cow_err *err,
 						      const char *format, ...);
+/* Bytes of any number, as they are. */
+int printer_put(struct printer *printer, const void *bytes, size_t len_bytes, struct cow_err *err);
 int printer_flush(struct printer *printer, struct cow_err *err);
 
 #endif

@@ -82,8 +82,30 @@ int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err)
 	return 0;
 }
 
+static int refuse_hole(struct sink *sink, struct cow_err *err)
+{
+	int code = errno;
+
+	return cli_refuse(err, -code, code == ENOSPC ? "no-space" : "io", NULL,
+			  "%s: cannot make a hole at byte %" PRIu64 ": %s", sink->name,
+			  sink->written_bytes, strerror(code));
+}
+
+int sink_hole(struct sink *sink, uint64_t len_bytes, struct cow_err *err)
+{
+	if (!sink->output)
+		return sink_zeroes(sink, len_bytes, err);
+	if (len_bytes && lseek(sink->fd, (off_t)len_bytes, SEEK_CUR) < 0)
+		return refuse_hole(sink, err);
+	sink->written_bytes += len_bytes;
+	sink->ends_in_hole = len_bytes || sink->ends_in_hole;
+	return 0;
+}
+
 int sink_publish(struct sink *sink, struct cow_err *err)
 {
+	if (sink->output && sink->ends_in_hole && ftruncate(sink->fd, (off_t)sink->written_bytes))
+		return refuse_hole(sink, err);
 	return sink->output ? outputs_publish(sink->output, err) : 0;
 }
 

@@ -7,6 +7,7 @@
 #ifndef TOOLS_SINK_H
 #define TOOLS_SINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "libcow.h"
@@ -16,6 +17,7 @@ struct sink {
 	const char *name;
 	struct cow_output *output; /* NULL: stdout */
 	uint64_t written_bytes;
+	bool ends_in_hole;
 };
 #define SINK_INIT                                                                                  \
 	{                                                                                          \
@@ -26,6 +28,8 @@ struct sink {
 int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err);
 /* All of it, or an error. user is the struct sink: fits tar_params.write. */
 int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *err);
+/* Zeros, which take no room in a file. */
+int sink_hole(struct sink *sink, uint64_t len_bytes, struct cow_err *err);
 /* Zeros. */
 int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err);
 /* Gives a file its name. */

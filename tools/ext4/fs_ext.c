@@ -98,7 +98,8 @@ static void bound_blocks(struct fs_ext *fs)
 		fs->blocks_left *= 16;
 }
 
-int fs_ext_open(struct cow_image *image, struct fs_ext **ret_fs, struct cow_err *err)
+int fs_ext_open(struct cow_image *image, unsigned int flags, struct fs_ext **ret_fs,
+		struct cow_err *err)
 {
 	char name[FS_IO_NAME_BYTES];
 	struct fs_ext *fs;
@@ -111,7 +112,7 @@ int fs_ext_open(struct cow_image *image, struct fs_ext **ret_fs, struct cow_err 
 	if (!fs)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a file system");
 	fs->image = image;
-	ret = fs_io_new(image, &fs->io, err);
+	ret = fs_io_new(image, flags & FS_EXT_EXACT, &fs->io, err);
 	if (ret) {
 		fs_ext_close(fs);
 		return ret;
@@ -127,6 +128,31 @@ int fs_ext_open(struct cow_image *image, struct fs_ext **ret_fs, struct cow_err 
 	bound_blocks(fs);
 	*ret_fs = fs;
 	return 0;
+}
+
+void fs_ext_say_state(const struct fs_ext *fs,
+		      void (*problem)(void *user, bool is_damage, const char *sentence), void *user)
+{
+	struct ext2_super_block *super = fs->fs->super;
+	char sentence[256];
+
+	if (ext2fs_has_feature_journal_needs_recovery(super))
+		problem(user, true,
+			"the journal of the file system needs recovery: the last changes before "
+			"it was left are not in the files (mounting a writable copy replays them)");
+	else if (!ext2fs_has_feature_journal(super) && !(super->s_state & EXT2_VALID_FS))
+		problem(user, true,
+			"the file system was not unmounted cleanly: e2fsck may find damage");
+	if (super->s_state & EXT2_ERROR_FS)
+		problem(user, true, "the kernel has found errors in this file system: run e2fsck");
+	if (!fs->truncated)
+		return;
+	snprintf(sentence, sizeof(sentence),
+		 "the file system has %" PRIu64 " blocks of %u bytes, the image ends at %" PRIu64
+		 ": files beyond are left out",
+		 (uint64_t)ext2fs_blocks_count(super), fs->fs->blocksize,
+		 cow_image_size(fs->image));
+	problem(user, true, sentence);
 }
 
 void fs_ext_close(struct fs_ext *fs)

@@ -20,13 +20,18 @@
 
 struct fs_ext;
 
+/* Read no block but those asked for: slower, and none of a file comes along with
+ * what lies beside it. */
+#define FS_EXT_EXACT (1u << 0)
+
 /*
  * Opens the file system. The image stays the caller's and must outlive it.
  * Errors: -EMEDIUMTYPE not ext2/3/4 (id "not-ext"; says what it is, if known),
  * -EOPNOTSUPP features that this libext2fs does not know, -EBADMSG the
  * superblock is damaged, -EIO, -ENOMEM.
  */
-int fs_ext_open(struct cow_image *image, struct fs_ext **ret_fs, struct cow_err *err);
+int fs_ext_open(struct cow_image *image, unsigned int flags, struct fs_ext **ret_fs,
+		struct cow_err *err);
 void fs_ext_close(struct fs_ext *fs);
 
 struct fs_ext_walk_params {
@@ -37,6 +42,9 @@ struct fs_ext_walk_params {
 	 * path from any '/' on; one that begins with '/' against the whole. */
 	const char *const *excludes;
 	size_t nr_excludes;
+	/* A list: no data is looked up, each hard link is a file of its own, and what
+	 * no archive can hold (sockets, what is encrypted) comes too. */
+	bool lists;
 	void *user;
 	/* Called for each file, a directory before its content, names of one
 	 * directory in byte order. A negative errno ends the walk with it. */
@@ -49,5 +57,19 @@ struct fs_ext_walk_params {
 /* Gives out the files. Errors: -ENOENT no such path (id "no-path"), -EIO,
  * -ENOMEM, or what a callback returned. Damage is not an error. */
 int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, struct cow_err *err);
+
+struct fs_ext_find_params {
+	const char *option; /* for sentences: "--cat" */
+	const char *path;   /* symbolic links in it are followed, inside the file system */
+	void *user;
+	/* Called once, with the data of the file; its path is the one without links. */
+	int (*entry)(void *user, const struct file_entry *entry, struct cow_err *err);
+	void (*problem)(void *user, bool is_damage, const char *sentence);
+};
+
+/* Gives out one regular file. Errors: -EPERM no such path (id "no-path"), no regular
+ * file (id "not-a-file"); -EBADMSG it is damaged or encrypted; -EIO, -ENOMEM, or what
+ * the callback returned. */
+int fs_ext_find(struct fs_ext *fs, const struct fs_ext_find_params *params, struct cow_err *err);
 
 #endif

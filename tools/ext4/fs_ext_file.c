@@ -178,7 +178,8 @@ static int load_link(struct fs_file *file, struct cow_err *err)
 	return ret;
 }
 
-int fs_file_load(struct fs_ext *fs, struct fs_file *file, struct cow_err *err)
+/* The type, and the text of a symbolic link. */
+static int load_type(struct fs_ext *fs, struct fs_file *file, struct cow_err *err)
 {
 	struct file_entry *e = &file->entry;
 	uint16_t mode = file->inode.raw.i_mode;
@@ -189,15 +190,16 @@ int fs_file_load(struct fs_ext *fs, struct fs_file *file, struct cow_err *err)
 	e->nr_xattrs = file->xattrs.nr;
 	e->acl_access = (struct file_acl){ file->xattrs.acl[0], file->xattrs.nr_acl[0] };
 	e->acl_default = (struct file_acl){ file->xattrs.acl[1], file->xattrs.nr_acl[1] };
-	if (LINUX_S_ISREG(mode)) {
-		e->type = FILE_REGULAR;
-		return load_regular(file, err);
-	}
 	if (LINUX_S_ISLNK(mode)) {
 		e->type = FILE_SYMLINK;
-		return load_link(file, err);
+		/* the text of an encrypted one is no text */
+		return file->inode.raw.i_flags & EXT4_ENCRYPT_FL ? 0 : load_link(file, err);
 	}
-	if (LINUX_S_ISDIR(mode))
+	if (LINUX_S_ISREG(mode))
+		e->type = FILE_REGULAR;
+	else if (LINUX_S_ISSOCK(mode))
+		e->type = FILE_SOCKET;
+	else if (LINUX_S_ISDIR(mode))
 		e->type = FILE_DIRECTORY;
 	else if (LINUX_S_ISCHR(mode))
 		e->type = FILE_CHAR_DEVICE;
@@ -209,6 +211,21 @@ int fs_file_load(struct fs_ext *fs, struct fs_file *file, struct cow_err *err)
 		return fs_ext_damage(err, "inode %u: mode 0%o is of no known type", file->inode.ino,
 				     mode);
 	return 0;
+}
+
+int fs_file_load(struct fs_ext *fs, struct fs_file *file, struct cow_err *err)
+{
+	int ret = load_type(fs, file, err);
+
+	return ret || file->entry.type != FILE_REGULAR ? ret : load_regular(file, err);
+}
+
+int fs_file_describe(struct fs_ext *fs, struct fs_file *file, struct cow_err *err)
+{
+	int ret = load_type(fs, file, err);
+
+	file->entry.size_bytes = EXT2_I_SIZE(&file->inode.raw);
+	return ret;
 }
 
 void fs_file_clear(struct fs_file *file)

@@ -70,6 +70,8 @@ void fs_inode_describe(const struct fs_inode *inode, struct file_entry *entry)
 
 #define EXTRA(field)                                                                               \
 	(end >= offsetof(struct ext2_inode_large, field) + sizeof(large->field) ? large->field : 0)
+	entry->inode = inode->ino;
+	entry->nr_links = large->i_links_count;
 	entry->mode = large->i_mode & 07777;
 	entry->uid = inode_uid(*large);
 	entry->gid = inode_gid(*large);

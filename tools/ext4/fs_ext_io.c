@@ -3,7 +3,9 @@
 /*
  * fs_ext_io.c - an io_manager of libext2fs over struct cow_image: reading only,
  * any block size, with a cache of pieces for metadata (inode tables,
- * directories, extent blocks); data of files never comes this way.
+ * directories, extent blocks); data of files never comes this way. A piece may hold
+ * blocks of files besides what was asked for; not so in an exact one, where it is one
+ * block.
  *
  * A block outside the image is damage of who points there; a failure of the
  * image itself is kept, so that it is not mistaken for damage.
@@ -18,12 +20,13 @@
 #include "tools/common/cli.h"
 #include "tools/ext4/fs_ext_priv.h"
 
-#define PIECE_BYTES (UINT64_C(16) << 10)
+#define PIECE_BYTES_MAX (UINT64_C(16) << 10)
+#define SUPER_BYTES UINT64_C(1024)
 #define NR_SETS 128
 #define NR_WAYS 4 /* 8 MiB in all */
 
 struct piece {
-	uint64_t number; /* offset / PIECE_BYTES, + 1; 0: empty */
+	uint64_t number; /* offset / piece_bytes, + 1; 0: empty */
 	uint64_t used;	 /* clock of the last use */
 	uint8_t *bytes;
 };
@@ -31,6 +34,8 @@ struct piece {
 struct fs_io {
 	struct cow_image *image;
 	struct cow_err failure;
+	bool is_exact;
+	size_t piece_bytes;
 	uint64_t clock;
 	struct piece pieces[NR_SETS][NR_WAYS];
 };
@@ -54,8 +59,8 @@ ANALYZER_KEPT_BEGIN
 /* The piece with this number, read if need be; NULL: failure is set. */
 static struct piece *piece_get(struct fs_io *io, uint64_t index)
 {
-	uint64_t offset = index * PIECE_BYTES, size = cow_image_size(io->image);
-	size_t len = size - offset < PIECE_BYTES ? (size_t)(size - offset) : PIECE_BYTES;
+	uint64_t offset = index * io->piece_bytes, size = cow_image_size(io->image);
+	size_t len = size - offset < io->piece_bytes ? (size_t)(size - offset) : io->piece_bytes;
 	struct piece *piece = piece_choose(io->pieces[index % NR_SETS], index + 1);
 
 	piece->used = ++io->clock;
@@ -63,7 +68,7 @@ static struct piece *piece_get(struct fs_io *io, uint64_t index)
 		return piece;
 	piece->number = 0;
 	if (!piece->bytes)
-		piece->bytes = malloc(PIECE_BYTES);
+		piece->bytes = malloc(PIECE_BYTES_MAX);
 	if (!piece->bytes) {
 		(void)!cli_refuse(&io->failure, -ENOMEM, "no-memory", NULL,
 				  "no memory for a cache");
@@ -82,11 +87,11 @@ static errcode_t cached_read(struct fs_io *io, uint8_t *to, uint64_t offset, siz
 	size_t at, part;
 
 	while (len) {
-		piece = piece_get(io, offset / PIECE_BYTES);
+		piece = piece_get(io, offset / io->piece_bytes);
 		if (!piece)
 			return EIO;
-		at = offset % PIECE_BYTES;
-		part = len < PIECE_BYTES - at ? len : PIECE_BYTES - at;
+		at = offset % io->piece_bytes;
+		part = len < io->piece_bytes - at ? len : io->piece_bytes - at;
 		memcpy(to, piece->bytes + at, part);
 		to += part;
 		offset += part;
@@ -103,7 +108,7 @@ static errcode_t io_read64(io_channel channel, unsigned long long block, int cou
 
 	if (block > size / block_size || len > size - block * block_size)
 		return EXT2_ET_SHORT_READ;
-	if (len <= PIECE_BYTES * 4)
+	if (len <= PIECE_BYTES_MAX * 4)
 		return cached_read(io, data, block * block_size, len);
 	return cow_image_pread(io->image, data, len, block * block_size, &io->failure) ? EIO : 0;
 }
@@ -133,7 +138,16 @@ static errcode_t io_flush(io_channel channel)
 
 static errcode_t io_set_blksize(io_channel channel, int block_size)
 {
+	struct fs_io *io = channel->private_data;
+	size_t piece = block_size < (int)PIECE_BYTES_MAX ? (size_t)block_size : PIECE_BYTES_MAX;
+
 	channel->block_size = block_size;
+	if (!io->is_exact || piece == io->piece_bytes)
+		return 0;
+	io->piece_bytes = piece;
+	for (size_t i = 0; i < NR_SETS; i++)
+		for (size_t k = 0; k < NR_WAYS; k++)
+			io->pieces[i][k].number = 0;
 	return 0;
 }
 
@@ -197,13 +211,15 @@ static errcode_t io_open(const char *name, int flags, io_channel *ret_channel)
 	return 0;
 }
 
-int fs_io_new(struct cow_image *image, struct fs_io **ret_io, struct cow_err *err)
+int fs_io_new(struct cow_image *image, bool is_exact, struct fs_io **ret_io, struct cow_err *err)
 {
 	struct fs_io *io = calloc(1, sizeof(*io));
 
 	if (!io)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a cache");
 	io->image = image;
+	io->is_exact = is_exact;
+	io->piece_bytes = is_exact ? SUPER_BYTES : PIECE_BYTES_MAX;
 	*ret_io = io;
 	return 0;
 }

@@ -17,7 +17,7 @@
 
 struct fs_io;
 
-int fs_io_new(struct cow_image *image, struct fs_io **ret_io, struct cow_err *err);
+int fs_io_new(struct cow_image *image, bool is_exact, struct fs_io **ret_io, struct cow_err *err);
 void fs_io_free(struct fs_io *io);
 /* The manager, and the name that makes it open this fs_io. */
 extern struct struct_io_manager *const fs_io_manager;
@@ -45,6 +45,11 @@ fs_ext_fail(struct fs_ext *fs, struct cow_err *err, errcode_t code, const char *
 /* Damage that we noticed ourselves: -EBADMSG. */
 __attribute__((format(printf, 2, 3), warn_unused_result, cold)) int
 fs_ext_damage(struct cow_err *err, const char *format, ...);
+
+/* What is doubtful about the file system as a whole. */
+void fs_ext_say_state(const struct fs_ext *fs,
+		      void (*problem)(void *user, bool is_damage, const char *sentence),
+		      void *user);
 
 /* ---- fs_ext_inode.c */
 
@@ -169,6 +174,8 @@ struct fs_file {
 /* Fills file->entry, type and data included, from file->inode, which was read
  * already. */
 int fs_file_load(struct fs_ext *fs, struct fs_file *file, struct cow_err *err);
+/* The same without the data of regular files: where it is, is not looked up. */
+int fs_file_describe(struct fs_ext *fs, struct fs_file *file, struct cow_err *err);
 /* Frees what one file needed; the structure can be used again. */
 void fs_file_clear(struct fs_file *file);
 void fs_file_free(struct fs_file *file);

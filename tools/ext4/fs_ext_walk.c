@@ -182,6 +182,11 @@ static int give_directory(struct walk *w, const char *name)
 {
 	int ret = w->params->entry(w->params->user, &w->file->entry, w->err);
 
+	if (!ret && w->file->inode.raw.i_flags & EXT4_ENCRYPT_FL) {
+		tell(w, true, "/%s: encrypted (inode %u), what is in it is left out", w->path,
+		     w->file->inode.ino);
+		return 0;
+	}
 	return ret ? ret : push(w, name);
 }
 
@@ -193,27 +198,46 @@ static int give(struct walk *w, const char *name)
 	ret = fs_xattrs_load(w->fs, &file->inode, &file->xattrs, w->err);
 	if (ret && !(file->inode.raw.i_flags & EXT4_INLINE_DATA_FL))
 		ret = left_out(w, ret, "they are left out");
-	if (!ret)
+	if (!ret && w->params->lists)
+		ret = fs_file_describe(w->fs, file, w->err);
+	else if (!ret)
 		ret = fs_file_load(w->fs, file, w->err);
 	if (ret)
 		return left_out(w, ret, "left out");
-	if (file->xattrs.nr_skipped)
+	if (file->xattrs.nr_skipped && !w->params->lists)
 		tell(w, false, "/%s: %zu attributes that no archive can carry are left out",
 		     w->path, file->xattrs.nr_skipped);
 	file->entry.path = give_path(w);
 	if (file->entry.type == FILE_DIRECTORY)
 		return give_directory(w, name);
 	ret = w->params->entry(w->params->user, &file->entry, w->err);
-	if (!ret && file->inode.raw.i_links_count > 1)
+	if (!ret && file->inode.raw.i_links_count > 1 && !w->params->lists)
 		ret = fs_links_add(&w->links, file->inode.ino, file->inode.raw.i_links_count - 1u,
 				   top(w) ? top(w)->node : NULL, name, w->err);
 	return ret;
 }
 
+/* What no archive can hold. */
+static bool is_left_out(struct walk *w)
+{
+	const struct ext2_inode *raw = &w->file->inode.raw;
+
+	if (w->params->lists)
+		return false;
+	if (LINUX_S_ISSOCK(raw->i_mode)) {
+		tell(w, false, "/%s: socket, left out", w->path);
+		return true;
+	}
+	if (raw->i_flags & EXT4_ENCRYPT_FL) {
+		tell(w, true, "/%s: encrypted (inode %u), left out", w->path, w->file->inode.ino);
+		return true;
+	}
+	return false;
+}
+
 /* The file at w->path. */
 static int visit(struct walk *w, ext2_ino_t ino, const char *name)
 {
-	const struct ext2_inode *raw = &w->file->inode.raw;
 	bool seen, done;
 	int ret;
 
@@ -221,19 +245,13 @@ static int visit(struct walk *w, ext2_ino_t ino, const char *name)
 	if (ret)
 		return left_out(w, ret, "left out");
 	seen = was_seen(w, ino);
-	if (LINUX_S_ISSOCK(raw->i_mode)) {
-		tell(w, false, "/%s: socket, left out", w->path);
+	if (is_left_out(w))
 		return 0;
-	}
-	if (raw->i_flags & EXT4_ENCRYPT_FL) {
-		tell(w, true, "/%s: encrypted (inode %u), left out", w->path, ino);
-		return 0;
-	}
-	if (!LINUX_S_ISDIR(raw->i_mode)) {
+	if (!LINUX_S_ISDIR(w->file->inode.raw.i_mode) && !w->params->lists) {
 		ret = give_link(w, seen, &done);
 		if (ret || done)
 			return ret;
-	} else if (seen) {
+	} else if (seen && LINUX_S_ISDIR(w->file->inode.raw.i_mode)) {
 		tell(w, true, "/%s: directory inode %u has come before; left out", w->path, ino);
 		return 0;
 	}
@@ -350,28 +368,6 @@ static int begin(struct walk *w)
 	return ret;
 }
 
-static void tell_state(struct walk *w)
-{
-	struct ext2_super_block *super = w->fs->fs->super;
-
-	if (ext2fs_has_feature_journal_needs_recovery(super))
-		tell(w, true,
-		     "the journal of the file system needs recovery: the last changes before it "
-		     "was "
-		     "left are not in the files (mounting a writable copy replays them)");
-	else if (!ext2fs_has_feature_journal(super) && !(super->s_state & EXT2_VALID_FS))
-		tell(w, true, "the file system was not unmounted cleanly: e2fsck may find damage");
-	if (super->s_state & EXT2_ERROR_FS)
-		tell(w, true, "the kernel has found errors in this file system: run e2fsck");
-	if (w->fs->truncated)
-		tell(w, true,
-		     "the file system has %" PRIu64
-		     " blocks of %u bytes, the image ends at %" PRIu64
-		     ": files beyond are left out",
-		     (uint64_t)ext2fs_blocks_count(super), w->fs->fs->blocksize,
-		     cow_image_size(w->fs->image));
-}
-
 static void walk_free(struct walk *w)
 {
 	if (!w)
@@ -402,7 +398,7 @@ int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, stru
 	w->fs = fs;
 	w->params = params;
 	w->err = err;
-	tell_state(w);
+	fs_ext_say_state(fs, params->problem, params->user);
 	ret = begin(w);
 	while (!ret && w->nr_frames)
 		ret = step(w);

@@ -25,6 +25,7 @@ struct dump {
 	bool is_dry_run, skips;	     /* --skip-unreadable */
 	const char *path;	     /* --path; NULL: all files */
 	const char *const *excludes; /* --exclude */
+	const char *cat;	     /* --cat */
 	size_t nr_excludes;
 	const char *against;	       /* --against; NULL: the origin */
 	uint64_t partition;	       /* --partition; 0: the whole view */
@@ -35,6 +36,7 @@ struct dump {
 	/* Filled in, for the last line and the JSON object. */
 	uint64_t data_bytes; /* not holes */
 	uint64_t nr_ranges;
+	uint64_t file_bytes;	/* of the file that --cat gives out */
 	uint64_t nr_damaged;	/* files left out or doubtful: exit status 4 */
 	uint64_t skipped_bytes; /* unreadable in the first pass */
 };
@@ -63,6 +65,11 @@ int dump_rescue(struct dump *dump, struct cow_err *err);
 
 /* The files of an ext2/3/4 file system in the view, as a pax tar. */
 int dump_files(struct dump *dump, struct cow_err *err);
+
+/* What files there are, as lines of text (or in the JSON object). */
+int dump_ls(struct dump *dump, struct cow_err *err);
+/* One of them as it is: a sparse file or a stream. */
+int dump_cat(struct dump *dump, struct cow_err *err);
 
 /* The store of one COW image without its data: see libcow-metadata(5). Opens
  * the operands itself, because the store need not be one that opens. */
@@ -98,7 +105,10 @@ bool dump_is_doubtful(const struct dump *dump);
 
 /* dump_say.c: after the job, one for each kind of result. */
 void dump_say_view(const struct dump *dump);
+void dump_say_cat(const struct dump *dump);
 void dump_say_files(const struct dump *dump);
+/* Of text: nothing but doubts. */
+void dump_say_text(const struct dump *dump);
 void dump_say_metadata(const struct dump *dump);
 
 /* Tells how far it is; -ECANCELED after SIGINT. */

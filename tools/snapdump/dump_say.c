@@ -65,6 +65,28 @@ void dump_say_files(const struct dump *dump)
 	say_doubts(dump);
 }
 
+void dump_say_cat(const struct dump *dump)
+{
+	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];
+
+	say_facts(dump);
+	size_text(dump->file_bytes, size);
+	if (dump->is_dry_run)
+		cli_note("would write a file of %s; nothing was written", size);
+	else if (dump->output)
+		cli_note("%s written: %s, %s of it data", dump->output, size,
+			 size_round(dump->data_bytes, data));
+	say_doubts(dump);
+}
+
+void dump_say_text(const struct dump *dump)
+{
+	say_facts(dump);
+	if (dump->output && !dump->is_dry_run)
+		cli_note("%s written: %" PRIu64 " files", dump->output, dump->nr_ranges);
+	say_doubts(dump);
+}
+
 void dump_say_metadata(const struct dump *dump)
 {
 	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];

@@ -22,9 +22,9 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, delta, files, metadata;
+	bool tar, raw, delta, files, ls, metadata;
 	uint64_t chunk_bytes, partition;
-	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against;
+	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against, *cat;
 	struct opt_list excludes;
 	struct bad_options bad;
 } options;
@@ -44,14 +44,17 @@ static const struct opt option_table[] = {
 	  OPT_TEXT, &options.map, "text" },
 	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
 	  OPT_FLAG, &options.files, NULL },
+	{ 0, "ls", NULL, "what files there are, as ls -l prints them; no file is read", OPT_FLAG,
+	  &options.ls, NULL },
+	{ 0, "cat", "PATH", "one of these files as it is", OPT_TEXT, &options.cat, NULL },
 	{ 0, "metadata", NULL, "the store of COW without its data, for snapcheck and bug reports",
 	  OPT_FLAG, &options.metadata, NULL },
 	{ 'c', "chunk-size", "SIZE", "with --metadata: what it is, where the header is lost",
 	  OPT_SIZE, &options.chunk_bytes, NULL },
 	OPT_TABLE(&options.table),
-	{ 0, "path", "DIR", "with --files: only DIR and what is below it", OPT_TEXT, &options.path,
-	  NULL },
-	{ 0, "exclude", "GLOB", "with --files: leave out what matches, repeatable", OPT_LIST,
+	{ 0, "path", "DIR", "with --files, --ls: only DIR and what is below it", OPT_TEXT,
+	  &options.path, NULL },
+	{ 0, "exclude", "GLOB", "with --files, --ls: leave out what matches, repeatable", OPT_LIST,
 	  &options.excludes, NULL },
 	{ 0, "partition", "N", "partition N of the view of a whole disk", OPT_COUNT,
 	  &options.partition, NULL },
@@ -80,9 +83,9 @@ static const struct opts_spec spec = {
 	.operands = "ORIGIN [COW]...",
 	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
 		   "lowest first. Without COW, the ORIGIN itself.",
-	.notes = "One of --tar, --raw, --delta, --map, --files and --metadata; without: --tar if\n"
-		 "FILE is named .tar or .tar.SUFFIX. --files says what it leaves out (exit\n"
-		 "status 4 if by damage); to restore everything:\n"
+	.notes = "One of --tar, --raw, --delta, --map, --files, --ls, --cat and --metadata;\n"
+		 "without: --tar if FILE is named .tar or .tar.SUFFIX. --files says what it\n"
+		 "leaves out (exit status 4 if by damage); to restore everything:\n"
 		 "tar --xattrs --xattrs-include='*' --acls -xpf.\n"
 		 "--force=invalid, damaged or doubtful reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
@@ -178,6 +181,16 @@ static const struct dump_mode modes[] = {
 	  .flag = &options.files,
 	  .run = dump_files,
 	  .say = dump_say_files },
+	{ .name = "--ls",
+	  .flags = MODE_IS_TEXT | MODE_OF_VIEW | MODE_OF_FILES | MODE_READS_DATA,
+	  .flag = &options.ls,
+	  .run = dump_ls,
+	  .say = dump_say_text },
+	{ .name = "--cat",
+	  .flags = MODE_OF_VIEW | MODE_READS_DATA,
+	  .text = &options.cat,
+	  .run = dump_cat,
+	  .say = dump_say_cat },
 	{ .name = "--metadata",
 	  .flags = MODE_IS_TAR | MODE_READS_DATA | MODE_OF_ONE_STORE,
 	  .flag = &options.metadata,
@@ -228,6 +241,10 @@ static const struct dump_mode *choose_mode(void)
 		nr_given++;
 	}
 	list_modes(0, list);
+	if (options.cat && !*options.cat) {
+		(void)cli_usage("--cat=PATH: no path given");
+		return NULL;
+	}
 	if (options.map && strcmp(options.map, "text") && strcmp(options.map, "ddrescue")) {
 		(void)cli_usage("--map=%s: --map or --map=ddrescue", options.map);
 		return NULL;
@@ -365,9 +382,10 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 	dump->is_dry_run = options.common.dry_run;
 	dump->skips = options.bad.skips;
 	dump->path = options.path;
+	dump->cat = options.cat;
 	dump->excludes = options.excludes.words;
 	dump->nr_excludes = options.excludes.nr_words;
-	if (!(mode->flags & MODE_IS_TEXT))
+	if (!(mode->flags & MODE_IS_TEXT) && mode->run != dump_cat)
 		outputs_note_name(options.output,
 				  mode->flags & MODE_IS_TAR ? OUTPUTS_TAR : OUTPUTS_RAW);
 	if (!(mode->flags & MODE_OF_ONE_STORE)) {

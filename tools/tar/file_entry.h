@@ -21,6 +21,7 @@ enum file_type {
 	FILE_BLOCK_DEVICE,
 	FILE_FIFO,
 	FILE_HARD_LINK, /* another name of a file that was given out before */
+	FILE_SOCKET,	/* in lists only: no archive can hold one */
 };
 
 struct file_time {
@@ -65,8 +66,9 @@ struct file_entry {
 	uint32_t mode;	  /* 07777 */
 	uint32_t uid, gid;
 	uint32_t major, minor; /* devices */
+	uint32_t inode, nr_links;
 	struct file_time mtime, atime, ctime;
-	uint64_t size_bytes; /* FILE_REGULAR */
+	uint64_t size_bytes; /* FILE_REGULAR; in lists of all */
 	const struct file_xattr *xattrs;
 	size_t nr_xattrs;
 	struct file_acl acl_access, acl_default;

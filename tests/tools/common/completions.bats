@@ -99,5 +99,5 @@ each_shell() {
 	for tool in snapcreate snapcheck snapmerge snapdump; do
 		"$tool" --long-options | awk -F'\t' '$3 == "any" { sub(/[^=]*=/, "", $1); print $1 }'
 	done | sort -u | paste -sd' ' >free
-	[ "$(cat free)" = "DIR GLOB LINE N NAME=IMAGE SIZE TIME VG/LV" ]
+	[ "$(cat free)" = "DIR GLOB LINE N NAME=IMAGE PATH SIZE TIME VG/LV" ]
 }

@@ -21,7 +21,10 @@ setup() {
 	snapdump -q --raw -o view.img origin.img cow.img
 	printf '0x0 +\n0x0 %d +\n' "$(stat -c %s cow.img)" >map
 	truncate -s 4M ext.img
-	mke2fs -q -F ext.img
+	mkdir tree
+	echo there >tree/note
+	mke2fs -q -F -d tree ext.img
+	rm -r tree
 	snapcreate -q ext.img ext.cow
 }
 
@@ -75,6 +78,8 @@ more_commands() {
 		snapcreate -c 16K -s 16M --preallocate=falloc -q -t persistent origin.img made
 		snapcreate -y -v --progress=never --from-view=cow.img --image=o=origin.img image:o made
 		snapdump --files --path=/lost+found --exclude=x -o made ext.img ext.cow
+		snapdump --ls --path=/lost+found --exclude=x -o made ext.img ext.cow
+		snapdump --cat=/note -o made ext.img ext.cow
 		snapdump --delta --against=manifest.json --mtime=0 -o made origin.img cow.img
 		snapdump --tar --compress=gzip -q -y --progress=never -t persistent -o made origin.img cow.img
 		snapdump --raw -v --skip-unreadable --fill=zero --bad-blocks=map -o made origin.img cow.img

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * dump_fs.h - the file system in a view, for the modes that look into it: opened,
+ * and its problems told as they come and counted. What is left out or doubtful
+ * makes exit status 4.
+ */
+#ifndef TOOLS_DUMP_FS_H
+#define TOOLS_DUMP_FS_H
+
+#include "tools/ext4/fs_ext.h"
+#include "tools/snapdump/dump.h"
+
+struct dump_fs {
+	struct dump *dump;
+	struct fs_ext *fs;
+	struct json_object *list;
+	uint64_t nr_problems;
+};
+
+/* Errors: those of fs_ext_open(). After a failure, close is to be called too. */
+int dump_fs_open(struct dump_fs *fs, struct dump *dump, unsigned int flags, struct cow_err *err);
+void dump_fs_close(struct dump_fs *fs);
+
+/* For the callbacks of fs_ext.h; user is the struct dump_fs. */
+void dump_fs_problem(struct dump_fs *fs, bool is_damage, const char *sentence);
+/* Behind the last one: how many were not printed, and the numbers for --json. */
+void dump_fs_say_problems(const struct dump_fs *fs, uint64_t nr_files);
+
+#endif
