@@ -18,6 +18,7 @@ every_fault() {
 	every_fault malloc 'store-repair persistent-twice-old-run-decides'
 }
 
+# bats test_tags=long
 @test "a file whose name could not be made durable is not there, and the command can be repeated" {
 	every_fault flush 'dump-raw 0'
 }
@@ -28,6 +29,7 @@ every_fault() {
 	every_fault flush 'create-from 0'
 }
 
+# bats test_tags=long
 @test "a report that cannot be written is told with its name and the byte" {
 	every_fault write 'check-json 0'
 }

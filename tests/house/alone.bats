@@ -47,6 +47,7 @@ leaving() {
 	END
 }
 
+# bats test_tags=long
 @test "no link and no word of the tree leads out of it" {
 	run -0 leaving copy
 	[ -z "$output" ] || { echo "$output"; return 1; }
@@ -65,6 +66,7 @@ leaving() {
 	[ "${#lines[@]}" -eq 5 ] || { echo "$output"; return 1; }
 }
 
+# bats test_tags=long
 @test "the images of the tests take at most 16 MiB" {
 	[ "$(find copy/tests/fixtures -type f -printf '%s\n' | awk '{ s += $1 } END { print s }')" -le $((16 << 20)) ]
 }

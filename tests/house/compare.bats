@@ -22,6 +22,7 @@ setup() {
 	[[ $output == *"superblock is corrupt"* ]]
 }
 
+# bats test_tags=long
 @test "without root our tools do their work, and dmsetup and lvconvert do not" {
 	home=$(mktemp -d "${TMPDIR:-/tmp}/nobody.XXXXXX")
 	cp "$COW_BUILD"/snap{create,check,merge,dump} base.img changed.img cow.img "$home"

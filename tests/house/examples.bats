@@ -56,6 +56,7 @@ setup() {
 	run -8 check_store origin.img
 }
 
+# bats test_tags=long
 @test "a program merges, stops when it likes, and goes on; so does the tool" {
 	pair multiarea-c8
 	run -32 --separate-stderr merge_some origin.img cow.img 1M

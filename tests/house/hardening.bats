@@ -18,6 +18,7 @@ one_object() {
 	line=$(sed 's/ | .*//' "$1/flags")
 }
 
+# bats test_tags=long
 @test "programs are position-independent, and what the loader has filled in is read-only" {
 	make -s --no-print-directory -C "$COW_SOURCE" static
 	for file in $tools libcow.so static/snapmerge static/snapcheck; do
@@ -32,6 +33,7 @@ one_object() {
 	done
 }
 
+# bats test_tags=long
 @test "copies and stacks are guarded in programs and library" {
 	for file in $tools libcow.so; do
 		echo "$file"
@@ -48,6 +50,7 @@ one_object() {
 	objdump -d "$COW_BUILD/snapmerge" | grep -q 'orq *$0x0,(%rsp)'
 }
 
+# bats test_tags=long
 @test "a user's flags win, and bring no warning" {
 	one_object plain
 	[[ $line == *_FORTIFY_SOURCE=3* && $line == *-fstack-protector-strong* ]]

@@ -12,6 +12,7 @@ bats_require_minimum_version 1.8.0
 	[ -z "$output" ]
 }
 
+# bats test_tags=long
 @test "each .c file opens with its name and what it is for" {
 	cd "$COW_SOURCE"
 	find libcow tools -name '*.c' >"$BATS_TEST_TMPDIR/files"

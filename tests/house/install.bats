@@ -89,6 +89,7 @@ cow_version() {
 	[ "$(needed snapdump)" = "libarchive libblkid libc libcom_err libext2fs libjson-c libseccomp libxxhash" ]
 }
 
+# bats test_tags=long
 @test "a program of ten lines builds with what pkg-config says: shared, static, as C++" {
 	program=$COW_SOURCE/tests/examples/version.c
 	cc -Wall -Wextra -Werror -std=c99 -o shared "$program" $(pkg-config --cflags --libs libcow)
@@ -103,6 +104,7 @@ cow_version() {
 	[ "$(pkg-config --modversion libcow)" = "$(cow_version)" ]
 }
 
+# bats test_tags=long
 @test "DESTDIR with a blank is kept to, and uninstall leaves nothing" {
 	dest="$BATS_TEST_TMPDIR/a b"
 	in_source install DESTDIR="$dest" prefix=/opt/cow libdir=/opt/cow/lib/arch

@@ -101,6 +101,7 @@ kind() {
 	breaks 6 tools/snapmerge/snapmerge.c
 }
 
+# bats test_tags=long
 @test "rule 6: of the library tools include libcow.h and base/ alone" {
 	include tools/images/operands.c libcow/base/units.h
 	run -0 "$COW_SOURCE/tests/house/layers.py" .
@@ -108,6 +109,7 @@ kind() {
 	breaks 6 tools/images/operands.c
 }
 
+# bats test_tags=long
 @test "rule 7: the plugin includes libcow.h alone" {
 	mkdir -p tools/nbdkit
 	printf '#include <libcow.h>\n#include "libcow.h"\n' >tools/nbdkit/nbdkit_plugin.c

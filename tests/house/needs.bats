@@ -28,6 +28,7 @@ needs() {
 	[[ $output == *"no loop devices"* ]]
 }
 
+# bats test_tags=long
 @test "make check asks before it installs anything, and the workflow gives what is asked for" {
 	run -0 make -C "$COW_SOURCE" -n check
 	[[ $output == *tests/needs.sh*tests/deps.sh*tests/check.sh* ]]

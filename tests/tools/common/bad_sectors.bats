@@ -42,6 +42,7 @@ drawn() {
 	done
 }
 
+# bats test_tags=long
 @test "--tar and --delta: the same bytes, marked doubtful" {
 	drawn multiarea-c8 2
 	bad_model view origin.img cow.img map origin expected
@@ -78,6 +79,7 @@ nth_read() {
 	grep -n ', [0-9]\{5,\}, [0-9]*) = ' trace | cut -d: -f1 | if [ "$which" = last ]; then tail -1; else head -1; fi
 }
 
+# bats test_tags=long
 @test "a sector of the origin that cannot be read: zeros with --fill=zero, else an error" {
 	pair both-c32
 	n=$(nth_read origin.img first snapdump -q --raw -o new origin.img cow.img)
@@ -110,6 +112,7 @@ nth_read() {
 	[[ $stderr == *"doubtful: "*"could not be read"* ]]
 }
 
+# bats test_tags=long
 @test "a stack takes one map for each COW image" {
 	pair both-c32
 	snapmerge -q -o lower.img origin.img cow.img
@@ -126,6 +129,7 @@ nth_read() {
 	[[ $stderr == *"one MAPFILE for each COW image"* ]]
 }
 
+# bats test_tags=long
 @test "--map=ddrescue: ddrescue copies that domain, and the copy has the view" {
 	for folder in both-c32 multiarea-c8 area-255 area-256; do
 		pair $folder
@@ -178,6 +182,7 @@ nth_read() {
 	run -16 snapdump --map --skip-unreadable origin.img cow.img
 }
 
+# bats test_tags=long
 @test "a map is read as ddrescue reads it: comments and further fields behind those it knows" {
 	pair both-c32
 	size=$(stat -c %s cow.img)

@@ -49,6 +49,7 @@ setup() {
 	done
 }
 
+# bats test_tags=long
 @test "a wrong call is one line on stderr that points to --help, and exits 16" {
 	for tool in "${tools[@]}"; do
 		for call in "" "--bogus" "-Z" "--type" "--progress=sometimes a b" "--force=bogus a b" "--yes=3 a b" "--force a"; do
@@ -100,6 +101,7 @@ setup() {
 	[ -z "$(find . -name 'j.*')" ]
 }
 
+# bats test_tags=long
 @test "--json holds every key on success, failure and refusal" {
 	truncate -s 1M base.img
 	mkdir directory
@@ -154,6 +156,7 @@ setup() {
 	[ "$(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "a reader that goes away ends a stream quietly" {
 	truncate -s 64M base.img
 	for mode in --raw --tar; do
@@ -172,6 +175,7 @@ setup() {
 	cmp plain german
 }
 
+# bats test_tags=long
 @test "--json=FILE replaces a report, an empty file, and nothing else" {
 	truncate -s 1M base.img
 	snapcreate -q base.img cow.img

@@ -25,6 +25,7 @@ sum() {
 	sha256sum <"$1" | cut -d' ' -f1
 }
 
+# bats test_tags=long
 @test "every mode of snapdump gives out what the kernel showed" {
 	unpack half-r8
 	snapdump -q --raw -o view $CLONE
@@ -117,11 +118,13 @@ finished_as_the_kernel_does() {
 	[ "$(sum meta)" = "$(<done)" ]
 }
 
+# bats test_tags=long
 @test "a clone is finished as the kernel finishes it, and the source is not written" {
 	finished_as_the_kernel_does half-r8
 	finished_as_the_kernel_does shortlast-r64
 }
 
+# bats test_tags=long
 @test "a clone is finished as the kernel finishes it: target smaller, source larger, killed" {
 	# bats test_tags=slow
 	finished_as_the_kernel_does target-smaller
@@ -176,6 +179,7 @@ finished_as_the_kernel_does() {
 	snapmerge -q -y --force=origin clone:metadata=meta,source=other,destination=dest
 }
 
+# bats test_tags=long
 @test "metadata without room for a commit is refused before the first byte, and so is a table of others" {
 	unpack fresh-r8
 	snapcreate -q --force=overwrite -c 4K $CLONE

@@ -26,6 +26,7 @@ containers() {
 	ls disk.* | grep -v 'img$\|cow$'
 }
 
+# bats test_tags=long
 @test "a layer of the disk is refused over the file that holds the disk, by every tool" {
 	containers >files
 	[ "$(wc -l <files)" -eq 10 ]

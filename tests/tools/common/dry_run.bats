@@ -139,6 +139,7 @@ digests() {
 	[ ! -s missing ]
 }
 
+# bats test_tags=long
 @test "with --json=FILE the report is made, and nothing else" {
 	rm -f report
 	before=$(digests)
@@ -188,6 +189,7 @@ digests() {
 	grep -qE 'O_RDWR|O_TMPFILE' ../trace
 }
 
+# bats test_tags=long
 @test "it works without permission to write, and on a read-only mount" {
 	[ "$(id -u)" = 0 ]
 	for folder in .. . "$BATS_TEST_TMPDIR" "$(dirname "$BATS_TEST_TMPDIR")" "$BATS_RUN_TMPDIR"; do
@@ -207,6 +209,7 @@ digests() {
 	done < <(commands)
 }
 
+# bats test_tags=long
 @test "it is refused where the real run is, and before that nothing is written" {
 	before=$(digests)
 	while read -r command; do

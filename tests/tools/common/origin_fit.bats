@@ -186,6 +186,7 @@ right() {
 	cmp new.img base.img
 }
 
+# bats test_tags=long
 @test "what is not judged: LUKS, LVM, ISO 9660, FAT, squashfs, with an old superblock behind them" {
 	for name in 0:LUKS 512:LABELONE 32769:CD001 54:FAT16 82:FAT32 0:hsqs 3:NTFS; do
 		fs ext4 base.img

@@ -76,6 +76,7 @@ refused() {
 	commands | awk '{ print $1, $2 }' | grep -v ' COW$' | sort -u | diff options -
 }
 
+# bats test_tags=long
 @test "a file that is there is not overwritten, whatever it holds" {
 	for thing in $(things); do
 		sha256sum "$thing" >>sums

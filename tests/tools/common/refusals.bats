@@ -158,7 +158,7 @@ attach() { # FILE [OPTION...]
 	[ "$(member k 'j["exit"]')" = 8 ]
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "no memory, of what the tool asks for: no-memory" {
 	for nth in $(seq 60); do
 		rm -f j
@@ -191,6 +191,7 @@ attach() { # FILE [OPTION...]
 	[ "$(member k 'j["error"]["id"]')" = interrupted ]
 }
 
+# bats test_tags=long
 @test "tests/cases/README has a row for each id, and the test it names mentions the id" {
 	"$COW_SOURCE/tests/aids/refusal_ids.py" "$COW_SOURCE" --table
 	# The search finds what it is for.

@@ -48,6 +48,7 @@ images() {
 	snapcreate -q --from=new.img base.img cow.img
 }
 
+# bats test_tags=long
 @test "what is read over a connection is what is in the files: view, check, files of a kernel" {
 	images
 	serve base file base.img
@@ -70,6 +71,7 @@ images() {
 	done
 }
 
+# bats test_tags=long
 @test "an export inside other specifications, by TCP too, and with a name" {
 	images
 	head -c 12M base.img >one.img
@@ -184,6 +186,7 @@ images() {
 	LD_LIBRARY_PATH=$PWD/lib snapcheck base.img cow.img
 }
 
+# bats test_tags=long
 @test "what must not be written is refused before the first byte" {
 	images
 	sha256sum base.img cow.img >sums

@@ -47,6 +47,7 @@ interrupted() {
 	run -0 snapcheck --bad-blocks=map origin.img cow.img
 }
 
+# bats test_tags=long
 @test "an archive in one compression is read, one in two is refused before the second is looked at" {
 	pair both-c32
 	snapdump -q --tar -o v.tar origin.img cow.img

@@ -44,6 +44,7 @@ refused() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "the snapshot of the disk is refused over a partition of it, by every tool" {
 	refused $part disk.cow
 	refused part:disk.img:1 disk.cow
@@ -63,6 +64,7 @@ refused() {
 	run -0 snapcheck $part late.cow
 }
 
+# bats test_tags=long
 @test "exceptions beyond the part that lie on the disk: it is the disk's snapshot" {
 	# Nothing known at its beginning, there or here: only the numbers tell.
 	truncate -s 0 disk.img
@@ -79,6 +81,7 @@ refused() {
 	[[ $stderr == *"the origin has 3072 chunks"* ]]
 }
 
+# bats test_tags=long
 @test "a file system that only the disk's view has: it is the disk's snapshot" {
 	# The partition was blank when the snapshot was taken.
 	dd if=/dev/zero of=disk.img bs=1M seek=5 count=12 conv=notrunc status=none
@@ -92,6 +95,7 @@ refused() {
 	refused $part disk.cow
 }
 
+# bats test_tags=long
 @test "a volume of a disk, and the snapshot of the disk as a whole" {
 	cp "$COW_UNPACKED/lvm/whole/disk0.img" disk.img
 	snapdump -q --raw -o lv.img lvm:disk.img:vg0/base

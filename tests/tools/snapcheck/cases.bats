@@ -70,6 +70,7 @@ group() {
 	group end-
 }
 
+# bats test_tags=long
 @test "images that were cut" {
 	group cut-
 }
@@ -90,6 +91,7 @@ preened() {
 	END
 }
 
+# bats test_tags=long
 @test "-p leaves every record of every case, but for a commit that was cut off, and ends with 4 where it must" {
 	cd "$BATS_TEST_TMPDIR"
 	local nr=0 status

@@ -87,6 +87,7 @@ findings() {
 	done
 }
 
+# bats test_tags=long
 @test "a metadata area that cannot be read in part: the check goes on behind it" {
 	pair multiarea-c8
 	# records 64 to 95 of area 0, 32 to 63 of area 1, and data
@@ -111,6 +112,7 @@ findings() {
 	[ "$(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "behind the end of the list, and where a whole area is gone" {
 	pair both-c32
 	bad $((32 + 31)) 1
@@ -139,6 +141,7 @@ findings() {
 	cmp cow.img new.img
 }
 
+# bats test_tags=long
 @test "reads that fail, without a map" {
 	pair multiarea-c8
 	cp cow.img whole.img

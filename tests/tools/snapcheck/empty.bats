@@ -36,6 +36,7 @@ store() { # TEXT
 	printf '%b' "$1" | "$COW_BUILD/tests/examples/mkstore" cow.img
 }
 
+# bats test_tags=long
 @test "a new store is empty; one with exceptions says how many" {
 	pair both-c32
 	no holds-chunks "cow.img is not empty: it holds 223 chunks" origin.img cow.img
@@ -52,6 +53,7 @@ store() { # TEXT
 	[[ $output != *'?'* ]]
 }
 
+# bats test_tags=long
 @test "what a merge of ours has emptied is empty; what it has not, is not" {
 	pair multiarea-c8
 	cp --sparse=always cow.img before.img
@@ -94,6 +96,7 @@ store() { # TEXT
 	[[ $output != *merge-in-progress* ]]
 }
 
+# bats test_tags=long
 @test "the label of a finished merge does not outlive what is appended" {
 	pair multiarea-c8
 	cp --sparse=always origin.img other.img
@@ -117,6 +120,7 @@ store() { # TEXT
 	no records-behind "*" cow.img
 }
 
+# bats test_tags=long
 @test "doubt and damage are a no" {
 	pair full-P-snapwrite
 	no damaged "cow.img is damaged: what it holds cannot be told" origin.img cow.img
@@ -142,6 +146,7 @@ store() { # TEXT
 	done
 }
 
+# bats test_tags=long
 @test "every store that the kernel emptied is empty, every other one is not" {
 	for folder in "$COW_FIXTURES"/*/; do
 		folder=$(basename "$folder")

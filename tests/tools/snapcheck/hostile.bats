@@ -97,6 +97,7 @@ store() {
 	[ "$(ls -A | grep -c '^\.new')" -eq 0 ]
 }
 
+# bats test_tags=long
 @test "what is no image is refused, and never waited for" {
 	pair both-c32
 	mkfifo fifo

@@ -60,6 +60,7 @@ state() {
 	[ "$(state origin.img cow.img)" = sound ]
 }
 
+# bats test_tags=long
 @test "a sector that was zeroed cuts the list: damage, and the rest is saved to a new image" {
 	zero 512 9 1 # the second one of area 0
 	run -4 snapcheck origin.img cow.img
@@ -68,6 +69,7 @@ state() {
 	is_left_alone
 }
 
+# bats test_tags=long
 @test "an area that was zeroed: doubtful, also without the origin" {
 	zero 4096 515 1 # area 2
 	run -4 snapcheck origin.img cow.img
@@ -76,6 +78,7 @@ state() {
 	is_left_alone
 }
 
+# bats test_tags=long
 @test "a run of chunks that goes on behind the zeros cuts the list, and -o saves it" {
 	# records without a gap: each chunk of the origin in turn
 	python3 -c 'import random; open("new.img", "wb").write(random.Random(2).randbytes(16 << 20))'
@@ -90,6 +93,7 @@ state() {
 	[ "$(wrong_chunks saved.img)" -eq 256 ]
 }
 
+# bats test_tags=long
 @test "an area that holds a copy of another: damage; -o drops it and says so" {
 	dd if=good.img of=cow.img bs=4096 skip=1 seek=258 count=1 conv=notrunc status=none
 	run -4 snapcheck origin.img cow.img
@@ -101,6 +105,7 @@ state() {
 	[ "$(wrong_chunks saved.img)" -eq 256 ]
 }
 
+# bats test_tags=long
 @test "the first 64 KiB zeroed: -c and -o bring back what is left, and say what is not" {
 	zero 65536 0 1
 	run -5 snapcheck -t persistent -c 4096 -y -o saved.img origin.img cow.img
@@ -108,6 +113,7 @@ state() {
 	[ "$(wrong_chunks saved.img)" -eq 256 ]
 }
 
+# bats test_tags=long
 @test "a new store over an older one: a note, exit 0, and nothing is wiped" {
 	python3 -c 'import random; n = bytearray(open("origin.img", "rb").read()); n[:400 * 4096] = random.Random(3).randbytes(400 * 4096); open("less.img", "wb").write(n)'
 	snapcreate -q --force=overwrite origin.img cow.img --from less.img
@@ -158,6 +164,7 @@ state() {
 	[[ $output == *"unless the note is about this snapshot"* ]]
 }
 
+# bats test_tags=long
 @test "area 0 zeroed: the list is empty, and the records behind it are named" {
 	zero 4096 1 1
 	run -0 snapcheck origin.img cow.img
@@ -165,6 +172,7 @@ state() {
 	run -4 snapcheck --is-empty origin.img cow.img
 }
 
+# bats test_tags=long
 @test "the origin holds the data behind a hole: all of it counts, not the first of it" {
 	# Area 1 is lost; behind it stand exceptions 512 to 1499, of the chunks 2 i.
 	zero 4096 258 1

@@ -10,7 +10,7 @@ setup() {
 }
 
 # The limits are those of processor time and memory: other programs may run, too.
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "10,000 volumes on 16 TiB are listed in less than 3 seconds and 64 MiB" {
 	lvm_text many 10000 a.img b.img
 	python3 - <<-'END'
@@ -48,6 +48,7 @@ fresh() {
 	done
 }
 
+# bats test_tags=long
 @test "a label with a wrong checksum, metadata with one: named" {
 	fresh
 	poke disk0.img $((512 + 100)) X
@@ -70,6 +71,7 @@ fresh() {
 	listed "the metadata area at byte 4096 is not used"
 }
 
+# bats test_tags=long
 @test "one damaged volume is named, and does not hide the others" {
 	fresh
 	lvm_text edit $'stripes = [\n"pv0", 20\n' $'stripes = [\n"pv0", 90\n' disk0.img
@@ -86,6 +88,7 @@ fresh() {
 	listed "lies on too many LVs, one on the other, or on itself" base snap3
 }
 
+# bats test_tags=long
 @test "a text that is cut, a disk that is shorter than its text says: named, what is there is read" {
 	fresh
 	lvm_text edit 'snapshot2 {' '' disk0.img

@@ -86,6 +86,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[ ! -e u2.img ]
 }
 
+# bats test_tags=long
 @test "an undo file in memory is refused: a power cut would take it" {
 	[ "$(stat -f -c %T /dev/shm)" = tmpfs ] || skip "no tmpfs"
 	store "$twice_and_stale"
@@ -314,6 +315,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $output == *"32 exceptions"* ]]
 }
 
+# bats test_tags=long
 @test "a dropped exception is no loss only where the view still shows the data" {
 	truncate -s 400K origin.img
 	# beyond both ends: which chunk it was is not known

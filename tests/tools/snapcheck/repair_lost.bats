@@ -59,6 +59,7 @@ given_up() {
 	END
 }
 
+# bats test_tags=long
 @test "noise over 64 records, whole areas: what is given up is listed, by range" {
 	truncate -s 8000K origin.img
 	for noise in "1024 5000" "512 4608" "4096 4096" "4096 1056768" "96 4112"; do

@@ -38,6 +38,7 @@ clean_pair() {
 	run -16 snapcheck --origin=origin.img origin.img cow.img
 }
 
+# bats test_tags=long
 @test "the same verdict as JSON" {
 	clean_pair
 	snapcheck --json=j origin.img cow.img >report

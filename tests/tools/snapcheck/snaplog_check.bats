@@ -48,6 +48,7 @@ one_case() {
 	cat source.img log*.img | cmp - after || return 1
 }
 
+# bats test_tags=long
 @test "logs as text: findings, repair, what is left, and the geometry" {
 	local nr=0
 	for dir in "$COW_SOURCE"/tests/cases/snaplog-*/; do
@@ -58,6 +59,7 @@ one_case() {
 	[ "$nr" -ge 20 ]
 }
 
+# bats test_tags=long
 @test "a sound one: what it is, numbers, what comes next" {
 	logs sound
 	run -0 --separate-stderr snapcheck "$spec"
@@ -110,6 +112,7 @@ one_case() {
 	cat log*.img | cmp - before
 }
 
+# bats test_tags=long
 @test "a bit that names nothing is data lost: which range, 4 besides 1" {
 	logs value-high
 	run -4 --separate-stderr snapcheck -y --json=j "$spec"
@@ -128,6 +131,7 @@ one_case() {
 	[ "$(member j 'j["verdict"]["state"]')" = doubtful ]
 }
 
+# bats test_tags=long
 @test "what has no sense here is refused by its name" {
 	logs sound
 	cat log*.img >before

@@ -9,6 +9,7 @@ setup() {
 	pair both-c32
 }
 
+# bats test_tags=long
 @test "a view that is what the manifest says: exit 0, from JSON, tar, compressed tar and delta" {
 	snapdump -q --tar -o v.tar origin.img cow.img
 	snapdump -q --tar -o v.tar.zst origin.img cow.img
@@ -28,6 +29,7 @@ setup() {
 	run -0 snapcheck --verify=m.json origin.img new.img
 }
 
+# bats test_tags=long
 @test "data that changed under a sound store is found, and where it lies" {
 	snapdump -q --tar -o v.tar origin.img cow.img
 	cp cow.img good.img
@@ -54,6 +56,7 @@ setup() {
 	[[ $output == *"lie there"* || $output == *"all of it is the origin's"* ]]
 }
 
+# bats test_tags=long
 @test "the wrong manifest, a cut one and a changed one: one sentence, exit 64" {
 	snapdump -q --tar -o v.tar origin.img cow.img
 	tar -xOf v.tar manifest.json >m.json
@@ -83,6 +86,7 @@ setup() {
 	one_sentence
 }
 
+# bats test_tags=long
 @test "a damaged store is compared as the kernel reads it, a repaired one again" {
 	snapdump -q --tar -o v.tar origin.img cow.img
 	# the last record becomes a hole in front of nothing: an exception is gone

@@ -80,6 +80,7 @@ nothing_made() {
 	done
 }
 
+# bats test_tags=long
 @test "a delta is a tar that people can use: members, ranges, and nothing but changed data" {
 	chain
 	run -0 tar -tf d1
@@ -110,6 +111,7 @@ nothing_made() {
 	[ "$(snapdump --delta o c1 | sum /dev/stdin)" = "$(sum d1)" ]
 }
 
+# bats test_tags=long
 @test "bsdtar reads a delta, and what it packs again can be imported" {
 	chain
 	mkdir x
@@ -120,6 +122,7 @@ nothing_made() {
 	snapdump --raw o c | cmp - v1
 }
 
+# bats test_tags=long
 @test "a whole view: without an origin, or over one" {
 	chain
 	size=$(stat -c %s o)
@@ -172,6 +175,7 @@ nothing_made() {
 	run -16 snapdump --raw --against=m v
 }
 
+# bats test_tags=long
 @test "a gap in a chain is refused by name" {
 	chain
 	run -64 --separate-stderr snapcreate o c --import d1 --import d3
@@ -187,6 +191,7 @@ nothing_made() {
 	nothing_made
 }
 
+# bats test_tags=long
 @test "another origin than the delta was made from is refused" {
 	chain
 	run -64 --separate-stderr snapcreate v1 c --import d1
@@ -318,6 +323,7 @@ nothing_made() {
 	one_sentence
 }
 
+# bats test_tags=long
 @test "a full disk, a limit, a terminal: nothing half-made" {
 	chain
 	run --separate-stderr bash -c 'ulimit -f 100; snapcreate o c --import d1'
@@ -337,6 +343,7 @@ nothing_made() {
 	[ "$(wc -l <err)" -eq 1 ]
 }
 
+# bats test_tags=long
 @test "a dry run reads the exports and says what is needed" {
 	chain
 	run -0 --separate-stderr snapcreate -n o c --import d1

@@ -117,6 +117,7 @@ first_bytes() {
 	cmp off.img falloc.img
 }
 
+# bats test_tags=long
 @test "the sizes are in the JSON object, and what to type next" {
 	run -0 --separate-stderr snapcreate --json base.img 'my cow.img'
 	echo "$output" >j

@@ -82,6 +82,7 @@ image() {
 	[ ! -e d ]
 }
 
+# bats test_tags=long
 @test "a view is made again: flat, with another chunk size, without what equals the origin" {
 	image o 1
 	image v 2
@@ -117,6 +118,7 @@ image() {
 	done
 }
 
+# bats test_tags=long
 @test "the manifest is the one of the view" {
 	image o 1
 	image v 2
@@ -125,6 +127,7 @@ image() {
 	run -16 snapcreate o d --manifest=n
 }
 
+# bats test_tags=long
 @test "an existing store survives a run that fails" {
 	image o 1
 	image v 2
@@ -144,6 +147,7 @@ image() {
 	snapdump --raw o c | cmp - w
 }
 
+# bats test_tags=long
 @test "in place, in a window of a file, nothing around it is touched" {
 	image o 1
 	image v 2
@@ -182,6 +186,7 @@ image() {
 	[ "$(snapdump --map o c | sed -n 3p)" = "9437184000000 8388608" ]
 }
 
+# bats test_tags=long
 @test "ORIGIN, IMAGE and COW are three images" {
 	image o 1
 	image v 2

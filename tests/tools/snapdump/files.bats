@@ -227,6 +227,7 @@ interrupted() {
 	run ! python3 -c 'import tarfile; [t.extractfile(m).read() for t in [tarfile.open("cut.tar")] for m in t if m.isreg()]'
 }
 
+# bats test_tags=long
 @test "an archive that ends early, inside a file, is noticed by every reader" {
 	tree img -t ext4
 	head -c 7000000 /dev/urandom >src/large

@@ -99,6 +99,7 @@ same() {
 	[ "$(member gnu/metadata.json 'j["schema"], j["origin_bytes"]')" = "('libcow.metadata/1', 8388608)" ]
 }
 
+# bats test_tags=long
 @test "no byte of the data is in a pack, wherever the damage put it" {
 	python3 - <<-'END'
 		import struct
@@ -155,6 +156,7 @@ same() {
 	run -16 snapdump --metadata --tar -o x.tar cow.img
 }
 
+# bats test_tags=long
 @test "a pack is not repaired; -n shows what a repair would do" {
 	"$COW_BUILD/tests/examples/mkstore" cow.img <"$COW_SOURCE/tests/cases/persistent-end-hole/store.txt"
 	snapdump -q --metadata -o a.pack cow.img

@@ -64,6 +64,7 @@ digest() {
 	[ "$(digest disk.img)" = "$view" ]
 }
 
+# bats test_tags=long
 @test "tar: GNU tar, bsdtar and Python read the view out of it" {
 	snapdump -o view.tar origin.img cow.img
 	[ "$(tar -tf view.tar | paste -sd' ')" = "view.img manifest.json" ]
@@ -77,6 +78,7 @@ digest() {
 	[ "$(tar -xOf view.tar view.img | digest)" = "$view" ]
 }
 
+# bats test_tags=long
 @test "tar: sparse members extract sparse, and the archive holds data only" {
 	truncate -s 64M big.img
 	for at in 0 500 1000 16383; do
@@ -93,6 +95,7 @@ digest() {
 	done
 }
 
+# bats test_tags=long
 @test "tar: a view of nothing but zeros, and one that ends in data" {
 	truncate -s 3M zeros.img
 	snapdump -o zeros.tar zeros.img
@@ -107,6 +110,7 @@ digest() {
 	[ "$(bsdtar -xOf tail.tar view.img | digest)" = "$(digest tail.img)" ]
 }
 
+# bats test_tags=long
 @test "the manifest is JSON, complete, and names every range that is not zeros" {
 	snapdump --tar origin.img cow.img | tar -xOf - manifest.json >manifest
 	[ "$(member manifest 'j["schema"], j["complete"], j["view_bytes"], j["range_bytes"]')" = "('libcow.manifest/1', True, 8388608, 1048576)" ]
@@ -117,6 +121,7 @@ digest() {
 	[ "$(member manifest 'j["ranges"][0][1]')" = "$(cut -d' ' -f1 first)" ]
 }
 
+# bats test_tags=long
 @test "the tar depends on the view alone: merged, layered or flat give the same bytes" {
 	snapdump --tar origin.img cow.img >before.tar
 	snapdump --raw -o flat.img origin.img cow.img
@@ -193,6 +198,7 @@ digest() {
 	[ -z "$(find . -name '*out*' -o -name '.*' -type f)" ]
 }
 
+# bats test_tags=long
 @test "an existing file of -o needs --force=overwrite, and stays whole until then" {
 	echo precious >out
 	for mode in --raw --tar --map; do
@@ -216,6 +222,7 @@ digest() {
 	done
 }
 
+# bats test_tags=long
 @test "map: the ranges that the layers hold" {
 	run -0 --separate-stderr snapdump --map origin.img cow.img
 	[ "${lines[0]}" = "# libcow map 1" ]
@@ -251,6 +258,7 @@ digest() {
 	cmp out.img flat.img
 }
 
+# bats test_tags=long
 @test "an invalid store needs --force=invalid: doubtful, exit 4" {
 	snapdump --raw -o good.img origin.img cow.img
 	poke cow.img 4 '\x00'

@@ -15,6 +15,7 @@ logs() {
 	spec=$(cat spec)
 }
 
+# bats test_tags=long
 @test "--raw, --tar and --delta are the view" {
 	for name in sound stale-map two-logs three-logs short-last-block sector-keys bytes; do
 		rm -f ./*.img ./*.tar
@@ -59,6 +60,7 @@ logs() {
 	[ "$(tar -xOf files.tar ./file 2>/dev/null || tar -xOf files.tar file)" = old ]
 }
 
+# bats test_tags=long
 @test "damage needs force, and is said with 4; a doubt, too" {
 	logs value-high
 	run -64 --separate-stderr snapdump --json=j --raw -o x.img "$spec"

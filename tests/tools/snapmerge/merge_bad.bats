@@ -73,6 +73,7 @@ drawn() {
 	[ "$(sum origin.img)" = "$(fact multiarea-c8 merged_origin_sha256)" ]
 }
 
+# bats test_tags=long
 @test "without bad sectors it is an ordinary merge" {
 	pair both-c32
 	run -0 --separate-stderr snapmerge -y --skip-unreadable --force=bad-cow --bad-list=out origin.img cow.img
@@ -87,6 +88,7 @@ drawn() {
 	cmp -i 512 cow.img skipped.img
 }
 
+# bats test_tags=long
 @test "-o NEW leaves everything alone and needs no force" {
 	drawn both-c32 4
 	before="$(sum origin.img) $(sum cow.img)"
@@ -101,6 +103,7 @@ drawn() {
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "reads that fail, without a map" {
 	pair both-c32
 	snapmerge -q -o expected origin.img cow.img
@@ -121,6 +124,7 @@ drawn() {
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 }
 
+# bats test_tags=long
 @test "metadata that cannot be read is refused, with the way out" {
 	pair multiarea-c8
 	before="$(sum origin.img) $(sum cow.img)"
@@ -137,6 +141,7 @@ drawn() {
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "what does not go together" {
 	drawn both-c32 1
 	snapcreate -q origin.img other.img

@@ -14,6 +14,7 @@ raw() {
 	snapdump -q --raw -o - "$@" | sha256sum | cut -d' ' -f1
 }
 
+# bats test_tags=long
 @test "a snapshot alone brings its origin, in each tool" {
 	disks whole
 	local snap=lvm:disk0.img:vg0/snap wanted
@@ -58,6 +59,7 @@ raw() {
 	one_sentence
 }
 
+# bats test_tags=long
 @test "an origin that grew afterwards keeps its tail: the view has the length of the snapshot" {
 	disks extended
 	local base=lvm:disk0.img:vg0/base snap=lvm:disk0.img:vg0/snap wanted tail
@@ -73,6 +75,7 @@ raw() {
 	[ "$(raw window:10M+2M:$base)" = "$tail" ]
 }
 
+# bats test_tags=long
 @test "--all-siblings keeps every other snapshot that LVM knows" {
 	disks three-chunk-sizes
 	local d=lvm:disk0.img:vg0 lv
@@ -96,6 +99,7 @@ raw() {
 	[ "$(raw lvm:disk0.img:vg0/base)" = "$(kernel_sha overflowed vg0/ok)" ]
 }
 
+# bats test_tags=long
 @test "snapshots that show another length of the origin are not kept, and nothing is written" {
 	disks three-chunk-sizes
 	# The joint of snap2 says that the origin had 19 extents when it was taken.
@@ -107,6 +111,7 @@ raw() {
 	[ "$(sum disk0.img)" = "$(cat before)" ]
 }
 
+# bats test_tags=long
 @test "an origin into which LVM merges another snapshot is refused; alone it is shown as what it will be" {
 	disks merge-pending
 	[ "$(raw lvm:disk0.img:vg0/base)" = "$(kernel_sha merge-pending vg0/base)" ]
@@ -133,6 +138,7 @@ raw() {
 	done
 }
 
+# bats test_tags=long
 @test "a raid0 origin is written; mirrored and cached ones are read, and refused before the first write" {
 	disks raid0-origin
 	local d=disk0.img,disk1.img name

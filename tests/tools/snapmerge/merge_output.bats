@@ -8,6 +8,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
+# bats test_tags=long
 @test "-o writes the view to a new file, with holes, and leaves the pair alone" {
 	pair both-c32
 	before="$(sum origin.img) $(sum cow.img)"
@@ -20,6 +21,7 @@ setup() {
 	[ "$(member j 'j["output"]["copied_bytes"] > 0, j["done"]')" = "(True, True)" ]
 }
 
+# bats test_tags=long
 @test "-o: an existing name, an operand's name, -n" {
 	pair both-c32
 	echo precious >new.img

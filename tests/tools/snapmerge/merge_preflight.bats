@@ -49,7 +49,7 @@ refused() {
 	run -16 snapmerge -y --batch=1 origin.img cow.img
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "an image that cannot be written" {
 	pair both-c32
 	chmod 0444 origin.img

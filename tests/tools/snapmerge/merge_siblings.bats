@@ -31,6 +31,7 @@ cut_off() {
 	[ "$status" -eq 137 ] || { echo "$at did not happen: $status $output"; return 1; }
 }
 
+# bats test_tags=long
 @test "siblings of other chunk sizes show what they showed, one of them with exceptions" {
 	pair both-c32
 	sibling small.img 512
@@ -127,6 +128,7 @@ used_since() {
 	[ "$(member j 'j["store"]["exceptions"]')" -eq $((22 - $1 - $2)) ]
 }
 
+# bats test_tags=long
 @test "the snapshot grew after its merge was cut off: an undo file that lacks that is refused, not passed over" {
 	for cut in "3 0" "0 5"; do
 		# shellcheck disable=SC2086
@@ -145,6 +147,7 @@ used_since() {
 	done
 }
 
+# bats test_tags=long
 @test "the snapshot grew after its merge was cut off: what was left out then is refused" {
 	used_since 3 0
 	for chunk in 512 4K 16K; do # made too late, as an image of the mixture
@@ -166,6 +169,7 @@ used_since() {
 	[ "$(view a.img)" = "$(sum before)" ]
 }
 
+# bats test_tags=long
 @test "the snapshot grew, and the next merge was cut off while it preserved: what was left out is still refused" {
 	used_since 3 0
 	view=$(view cow.img)
@@ -187,6 +191,7 @@ used_since() {
 	[ "$(sum origin.img)" = "$view" ]
 }
 
+# bats test_tags=long
 @test "the snapshot grew after its merge was cut off: a sibling is kept true, or refused where nobody knows" {
 	used_since 3 0
 	run -0 --separate-stderr snapmerge -y --sibling=a.img origin.img cow.img
@@ -216,6 +221,7 @@ used_since() {
 	[ "$(sums)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "a sibling that is given up is marked invalid before anything else is written" {
 	pair both-c32
 	sibling a.img 4K
@@ -230,6 +236,7 @@ used_since() {
 	[ "$(sums)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "siblings that cannot be: invalid, twice, the COW image itself, no store" {
 	pair both-c32
 	sibling a.img 4K
@@ -249,6 +256,7 @@ used_since() {
 	[ "$(sums)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "an undo file is a snapshot of the old origin, and is taken back bit for bit" {
 	pair both-c32
 	before=$(sum origin.img)
@@ -284,6 +292,7 @@ used_since() {
 	done
 }
 
+# bats test_tags=long
 @test "a target that moved on is not taken back, unless forced" {
 	pair both-c32
 	before=$(sum origin.img)
@@ -298,6 +307,7 @@ used_since() {
 	[ "$(sum origin.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "an undo file is no snapshot to merge, and not for another origin" {
 	pair both-c32
 	run -0 snapmerge -y --save-undo=undo origin.img cow.img
@@ -313,6 +323,7 @@ used_since() {
 	[ "$(sums) $(sum undo)" = "$now" ]
 }
 
+# bats test_tags=long
 @test "an existing file is not taken for the undo, whatever it is" {
 	pair both-c32
 	head -c 600 /dev/zero | tr '\0' x >text
@@ -379,6 +390,7 @@ used_since() {
 	[ "$(sum origin.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "a volatile place, a full place, no place for the undo file" {
 	pair both-c32
 	now=$(sums)
@@ -406,6 +418,7 @@ used_since() {
 	[ "$(sums)" = "$now" ]
 }
 
+# bats test_tags=long
 @test "--keep leaves the exceptions" {
 	pair both-c32
 	cp origin.img before.img
@@ -420,6 +433,7 @@ used_since() {
 	cmp cow.img full.img
 }
 
+# bats test_tags=long
 @test "-n names siblings and undo, and makes no file" {
 	pair both-c32
 	sibling a.img 4K
@@ -432,6 +446,7 @@ used_since() {
 	[ "$(sums)" = "$now" ]
 }
 
+# bats test_tags=long
 @test "what does not go together is a wrong call" {
 	pair both-c32
 	cp cow.img second.img
@@ -446,6 +461,7 @@ used_since() {
 	[ "$(sums)" = "$now" ]
 }
 
+# bats test_tags=long
 @test "interrupted while siblings are completed: nothing is a mixture, and it says what goes on" {
 	pair multiarea-c8
 	sibling a.img 4K

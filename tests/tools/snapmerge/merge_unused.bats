@@ -22,6 +22,7 @@ zero_pair() {
 	python3 "$COW_SOURCE/tests/aids/fill_store.py" cow.img new.bin 16384
 }
 
+# bats test_tags=long
 @test "--sparse turns zeros into holes of the origin" {
 	zero_pair
 	cp origin.img o2.img
@@ -48,6 +49,7 @@ zero_pair() {
 	done
 }
 
+# bats test_tags=long
 @test "--scrub leaves no byte of the data, also when there is nothing to merge" {
 	pair both-c32
 	cp cow.img full.img
@@ -80,6 +82,7 @@ zero_pair() {
 	zeros cow.img 32768
 }
 
+# bats test_tags=long
 @test "nothing is treated before the metadata is durable" {
 	pair both-c32
 	strace -qq -y -e trace=pwrite64,pwritev,fdatasync,fallocate -o trace snapmerge -y --discard origin.img cow.img

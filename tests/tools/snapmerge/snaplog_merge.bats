@@ -20,6 +20,7 @@ bits_are_zero() {
 	cmp <(head -c 1024 "$1") <(head -c 1024 /dev/zero)
 }
 
+# bats test_tags=long
 @test "the source becomes what the snapshot showed, and the logs are empty" {
 	for name in sound stale-map two-logs three-logs hole hole-many; do
 		rm -f ./*.img
@@ -43,6 +44,7 @@ bits_are_zero() {
 	done
 }
 
+# bats test_tags=long
 @test "what it says before, after, and in a dry run; without an answer nothing is written" {
 	logs sound
 	cat source.img log*.img >before
@@ -82,6 +84,7 @@ bits_are_zero() {
 	cmp again.img shown.img
 }
 
+# bats test_tags=long
 @test "what has no sense here is refused by its name, and nothing is written" {
 	logs sound
 	cat source.img log*.img >before
@@ -97,6 +100,7 @@ bits_are_zero() {
 	[ ! -e u ]
 }
 
+# bats test_tags=long
 @test "damage is refused, and so are logs in the wrong order" {
 	for name in value-high value-twice key-beyond key-misaligned; do
 		rm -f ./*.img

@@ -8,6 +8,7 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
+# bats test_tags=long
 @test "the origin becomes the view, the store becomes empty, a rerun finds nothing to do" {
 	pair both-c32
 	run -0 --separate-stderr snapmerge -y origin.img cow.img
@@ -25,6 +26,7 @@ setup() {
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
 }
 
+# bats test_tags=long
 @test "-n shows the plan and writes nothing, not even with read-only images" {
 	pair both-c32
 	chmod 0444 origin.img cow.img
@@ -36,6 +38,7 @@ setup() {
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "counters as JSON" {
 	pair both-c32
 	run -0 snapmerge -y --json=j origin.img cow.img
@@ -108,6 +111,7 @@ setup() {
 	[ "$(sum bad.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "SIGINT stops at a safe point with exit 32, and the same command continues" {
 	pair multiarea-c8
 	# The signal waits before the program starts: it stops at the first point.
@@ -151,12 +155,14 @@ setup() {
 	done
 }
 
+# bats test_tags=long
 @test "order on disk: origin flushed before metadata is written, COW image flushed after (I1)" {
 	pair multiarea-c8
 	strace -qq -y -e trace=pwrite64,pwritev,fdatasync,fallocate,ioctl,copy_file_range -o trace snapmerge -y origin.img cow.img
 	python3 "$COW_SOURCE/tests/aids/merge_order.py" trace origin.img cow.img
 }
 
+# bats test_tags=long
 @test "flushes grow with epochs, not with exceptions" {
 	flushes() {
 		pair "$1"
@@ -206,6 +212,7 @@ setup() {
 	done
 }
 
+# bats test_tags=long
 @test "an origin that is too short is refused, and forcing does not help" {
 	pair both-c32
 	truncate -s 1M origin.img
@@ -228,6 +235,7 @@ setup() {
 	cmp end <(tail -c 1M origin.img)
 }
 
+# bats test_tags=long
 @test "swapped operands, twice the same image, by any name" {
 	pair both-c32
 	ln -s cow.img link.img
@@ -242,6 +250,7 @@ setup() {
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "an image behind a loop device is refused" {
 	[ "$(id -u)" -eq 0 ] || skip "needs root"
 	pair both-c32
@@ -257,6 +266,7 @@ setup() {
 	[ "$(sum origin.img) $(sum cow.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "an image that somebody else has locked is refused" {
 	pair both-c32
 	before="$(sum origin.img) $(sum cow.img)"
@@ -269,6 +279,7 @@ setup() {
 	run -0 snapmerge -y origin.img cow.img
 }
 
+# bats test_tags=long
 @test "no image at all: one sentence, nothing written" {
 	pair both-c32
 	: >empty
@@ -290,6 +301,7 @@ setup() {
 	[ "$(sum origin.img)" = "$before" ]
 }
 
+# bats test_tags=long
 @test "progress goes to stderr only, never shows 100 %, and SIGUSR1 asks for a line" {
 	pair multiarea-c8
 	run -0 --separate-stderr strace -qq -o /dev/null -e inject=pwritev:signal=SIGUSR1:when=1+1 snapmerge -y --progress=never --batch=1M origin.img cow.img
