@@ -1046,6 +1046,10 @@ struct cow_verdict {
 	/* The geometry by which the store was judged, where it was not given and the
 	 * images tell it: "key=value,..." as a specification has it; else "". */
 	char geometry[160];
+	/* It is repaired into an image of its own, cow_repair_params.target, which
+	 * has target_bytes at least. */
+	bool needs_target;
+	uint64_t target_bytes;
 };
 #define COW_VERDICT_INIT                                                                           \
 	{                                                                                          \
@@ -1083,6 +1087,7 @@ COW_EXPORT int cow_metadata_copy(const struct cow_store_args *args,
 #define COW_REPAIR_LOST (1u << 1)	/* drop exceptions beyond a truncated end, too */
 #define COW_REPAIR_REVALIDATE (1u << 2) /* mark an invalid store valid */
 #define COW_REPAIR_ORIGIN (1u << 3)	/* although the origin is in doubt */
+#define COW_REPAIR_DOUBTFUL (1u << 4)	/* clone: although trees contradict each other */
 
 struct cow_repair_params {
 	size_t size;
@@ -1096,6 +1101,14 @@ struct cow_repair_params {
 	 * dropped: it shows the origin now, and the data is lost. Ascending.
 	 * NULL: nobody wants to know. */
 	void (*lost)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
+	/* Where a store that is not repaired in place is written as a whole
+	 * (cow_verdict.needs_target); the images in args are only read then. NULL:
+	 * in place. */
+	struct cow_image *target;
+	/* Called at the end for each range of the view of which it cannot be told
+	 * on which image its newest data lies. Ascending. NULL: nobody wants to
+	 * know. */
+	void (*doubtful)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
 };
 #define COW_REPAIR_PARAMS_INIT                                                                     \
 	{                                                                                          \
@@ -1113,6 +1126,9 @@ struct cow_repair_result {
 			      * view shows the origin there. A later check cannot know it */
 	uint64_t nr_unknown; /* of them: nobody knows which part of the view */
 	uint64_t lost_bytes; /* of the view, of the others */
+	/* Chunks, and bytes of the view, of which it cannot be told on which image
+	 * their newest data lies. A later check cannot know it */
+	uint64_t nr_doubtful, doubtful_bytes;
 };
 #define COW_REPAIR_RESULT_INIT                                                                     \
 	{                                                                                          \
@@ -1131,6 +1147,14 @@ struct cow_repair_result {
  * -ENOMEM, -ECANCELED (nothing is half done), -EMEDIUMTYPE as cow_check(),
  * -EINVAL chunk_bytes contradicts the header (id "chunk-size"), -EBUSY the
  * header changed while it was asked what to do (id "changed").
+ *
+ * With a target, all is mended or nothing, and a crash leaves a target that holds
+ * no store, or the new one. Errors before the target is written to, also: -EBADMSG
+ * it cannot be decided what to write (id "table": the geometry must be given;
+ * "doubtful": what is left contradicts itself; "damaged": too little is left),
+ * -EPERM not all of it may be mended (id "declined"), -ERANGE the target is too
+ * small (id "size"), -EOPNOTSUPP this kind is repaired in place, or an unknown
+ * version.
  */
 COW_EXPORT int cow_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 			  struct cow_repair_result *ret_result, struct cow_err *err);

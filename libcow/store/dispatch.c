@@ -15,7 +15,9 @@
 #include "libcow/core/report.h"
 #include "libcow/store/store.h"
 
-#define REPAIR_FLAGS (COW_REPAIR_SAFE | COW_REPAIR_LOST | COW_REPAIR_REVALIDATE | COW_REPAIR_ORIGIN)
+#define REPAIR_FLAGS                                                                               \
+	(COW_REPAIR_SAFE | COW_REPAIR_LOST | COW_REPAIR_REVALIDATE | COW_REPAIR_ORIGIN |           \
+	 COW_REPAIR_DOUBTFUL)
 
 static int unsupported(const struct store_ops *ops, const char *what, struct cow_err *err)
 {
@@ -125,6 +127,8 @@ int cow_repair(const struct cow_store_args *args, const struct cow_repair_params
 		return ret;
 	if (!ops->repair)
 		return unsupported(ops, "be repaired", err);
+	if (params->target && !ops->needs_target)
+		return unsupported(ops, "be repaired into an image of its own", err);
 	ret = ops->repair(args, params, &result, err);
 	*ret_result = result;
 	return ret;

@@ -98,6 +98,8 @@ struct store_ops {
 	/* Moves go to the image that holds the exceptions, too; else it is refused
 	 * that these are one. */
 	bool is_target_data;
+	/* repair() writes to params->target, as a whole, and to nothing else. */
+	bool needs_target;
 
 	/* 0: mine; -EMEDIUMTYPE: not mine; anything else: could not look. */
 	int (*probe)(struct cow_image *image, struct cow_err *err);

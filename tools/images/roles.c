@@ -240,6 +240,29 @@ char *roles_text(const struct roles *roles, const char *geometry)
 	return text;
 }
 
+char *roles_text_metadata(const struct roles *roles, const char *metadata)
+{
+	const char *source = roles_spec(roles, COW_ROLE_SOURCE);
+	const char *destination = roles_spec(roles, COW_ROLE_DESTINATION);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = source && destination ? open_memstream(&text, &len) : NULL;
+
+	if (!to)
+		return NULL;
+	fprintf(to, "%s:metadata=", roles_kind(roles));
+	part_write(to, metadata);
+	fputs(",source=", to);
+	part_write(to, source);
+	fputs(",destination=", to);
+	part_write(to, destination);
+	if (fclose(to)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
 void roles_put(struct roles *roles, int role, struct cow_image *image)
 {
 	for (size_t i = 0; i < roles->nr_images; i++)

@@ -33,7 +33,8 @@ struct check {
 	FILE *text;		 /* the report, printed as a whole */
 	struct json_object *findings;
 	struct cow_repair_result repaired;
-	struct check_lost lost;
+	struct check_lost lost, doubtful;
+	const char *made; /* new metadata, that were looked at last; NULL: none */
 	bool only_looks, has_repaired;
 	bool has_grown;	  /* by the metadata area that ends the list */
 	bool may_be_pack; /* pack_fd is open; cow may be NULL, and cow_error says why */
@@ -57,9 +58,6 @@ struct check_roles_wish {
 /* check_roles.c: opens the images. Errors: -EINVAL, -EPERM (id "swapped"), those of
  * opening. */
 int check_roles_open(struct check *check, const struct check_roles_wish *wish, struct cow_err *err);
-/* The next safe step. */
-void check_roles_next(const struct check *check, bool is_damaged);
-
 /* Callback of a check: one finding, in words and as JSON. */
 void check_on_finding(void *user, const struct cow_finding *finding);
 /* What it is called that is looked at. */
@@ -82,12 +80,15 @@ __attribute__((weak)) int check_unpack(struct check *check, const char *path, bo
 struct check_next {
 	const char *output;  /* -o */
 	const char *bad_map; /* the first --bad-blocks */
+	const char *table;   /* --table, where it is not all that was named */
 	bool header_only;
 	bool has_bad_options; /* the image itself is left alone then */
 	bool repairs;
 	bool is_dry_run;
 };
 
+/* check_roles.c: of a store of several images. */
+void check_roles_next(const struct check *check, const struct check_next *next, bool is_damaged);
 /* Names the next safe step (cli_next()); nothing that writes to what was checked. */
 void check_next_choose(const struct check *check, const struct check_next *next, bool is_damaged);
 

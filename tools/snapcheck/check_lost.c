@@ -22,19 +22,40 @@ void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len
 	lost->nr_ranges++;
 }
 
-static void print_ranges(const struct check_lost *lost, const struct cow_repair_result *result,
-			 FILE *text)
+/* The end of a line. */
+static void print_first(const struct check_lost *lost, FILE *text)
 {
-	char size[SIZE_TEXT_BYTES];
 	uint64_t nr = lost->nr_ranges < CHECK_LOST_SHOWN ? lost->nr_ranges : CHECK_LOST_SHOWN;
 
-	fprintf(text, "lost: %s of the snapshot, in %" PRIu64 " %s, now show the origin: bytes ",
-		size_text(result->lost_bytes, size), lost->nr_ranges,
-		lost->nr_ranges == 1 ? "range" : "ranges");
 	for (uint64_t i = 0; i < nr; i++)
 		fprintf(text, "%s%" PRIu64 "-%" PRIu64, i ? ", " : "", lost->first[i].offset_bytes,
 			lost->first[i].offset_bytes + lost->first[i].len_bytes - 1);
 	fprintf(text, "%s\n", lost->nr_ranges > nr ? ", ... (--json lists all)" : "");
+}
+
+static void print_ranges(const struct check_lost *lost, const struct cow_repair_result *result,
+			 FILE *text)
+{
+	char size[SIZE_TEXT_BYTES];
+
+	fprintf(text, "lost: %s of the snapshot, in %" PRIu64 " %s, now show the origin: bytes ",
+		size_text(result->lost_bytes, size), lost->nr_ranges,
+		lost->nr_ranges == 1 ? "range" : "ranges");
+	print_first(lost, text);
+}
+
+void check_lost_print_doubtful(const struct check_lost *doubtful,
+			       const struct cow_repair_result *result, FILE *text)
+{
+	char size[SIZE_TEXT_BYTES];
+
+	if (!result->nr_doubtful)
+		return;
+	fprintf(text,
+		"in doubt: %" PRIu64 " regions, %s: they may have been written to, and then their "
+		"newest data is not where the new metadata read it: bytes ",
+		result->nr_doubtful, size_text(result->doubtful_bytes, size));
+	print_first(doubtful, text);
 }
 
 void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,
@@ -53,6 +74,11 @@ void check_lost_print(const struct check_lost *lost, const struct cow_repair_res
 
 void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text)
 {
+	if (result->nr_doubtful)
+		fprintf(text,
+			"a later check of %s cannot know which regions are in doubt, so keep this "
+			"report, the old metadata and both images\n",
+			image);
 	if (result->nr_lost)
 		fprintf(text,
 			"the data of the snapshot is not complete; a later check of %s cannot "

@@ -22,11 +22,14 @@ struct check_lost {
 	uint64_t nr_ranges;
 };
 
-/* For cow_repair_params.lost. */
+/* For cow_repair_params.lost and .doubtful. */
 void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len_bytes);
 /* Prints them; nothing where nothing is lost. image: what was repaired. */
 void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,
 		      const char *image, FILE *text);
+/* The ranges that a rebuilt store may show wrongly; nothing where there are none. */
+void check_lost_print_doubtful(const struct check_lost *doubtful,
+			       const struct cow_repair_result *result, FILE *text);
 /* The last line of a report: nobody else will ever say it. */
 void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text);
 

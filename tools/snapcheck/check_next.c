@@ -34,9 +34,11 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 
 	/* what consists of several images is not named by one */
 	if (roles_are_given(&check->roles)) {
-		check_roles_next(check, is_damaged);
+		check_roles_next(check, next, is_damaged);
 		return;
 	}
+	if (check->verdict.needs_target && check->verdict.known && is_damaged && !next->repairs)
+		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
 	if (check->verdict.info.view_bytes)
 		return;
 	if (check->verdict.doubts_origin)

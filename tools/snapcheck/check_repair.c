@@ -40,17 +40,13 @@ bool check_repair_is_due(const struct check_repair *repair, const struct cow_rep
 	return false;
 }
 
-static int open_output(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		       struct cow_err *err)
+int check_repair_output(struct check_repair *repair, struct cow_imageset *set, uint64_t size,
+			struct cow_err *err)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
-	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
-	struct cow_copy_result result = COW_COPY_RESULT_INIT;
 	struct blkid_device device = { NULL, NULL };
-	uint64_t size = cow_image_size(cow);
 	int ret;
 
-	size = repair->needed_bytes > size ? repair->needed_bytes : size;
 	outputs_note_name(repair->output, OUTPUTS_STORE);
 	ret = outputs_open(set, repair->output, size, flags, &repair->out, err);
 	if (!ret)
@@ -64,7 +60,22 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	repair->target = cow_output_image(repair->out);
 	if (cow_image_is_block_device(repair->target))
 		cli_wrote();
-	else
+	return 0;
+}
+
+static int open_output(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		       struct cow_err *err)
+{
+	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
+	struct cow_copy_result result = COW_COPY_RESULT_INIT;
+	uint64_t size = cow_image_size(cow);
+	int ret;
+
+	size = repair->needed_bytes > size ? repair->needed_bytes : size;
+	ret = check_repair_output(repair, set, size, err);
+	if (ret || repair->is_dry_run)
+		return ret;
+	if (!cow_image_is_block_device(repair->target))
 		params.flags = COW_COPY_HOLES;
 	params.callbacks = repair->callbacks;
 	return cow_copy(cow, repair->target, &params, &result, err);

@@ -18,13 +18,17 @@ struct check_repair {
 	const char *output, *save_undo;
 	uint64_t needed_bytes; /* size of what is repaired, at least; 0: as it is */
 	bool is_grown;	       /* it has that size now */
+	/* It is written as a whole, so long, to an image of its own: verdict */
+	bool needs_target;
+	uint64_t target_bytes;
 	const struct cow_callbacks *callbacks;
-	struct check_lost *lost;
+	struct check_lost *lost, *doubtful;
 
 	struct cow_image *target; /* what is repaired; belongs to one of these */
 	struct cow_output *out, *undo;
 	struct cow_store *undo_store;
 	struct cow_image *preview, *guard;
+	bool is_refused;	    /* it cannot be decided what to write: said, nothing written */
 	struct cow_image *old_undo; /* of a repair that is continued */
 	/* The target, with what could not be read when it was copied. */
 	struct cow_image *patched;
@@ -39,6 +43,15 @@ bool check_repair_is_due(const struct check_repair *repair, const struct cow_rep
 /* Makes the target: copies, or makes the undo file and gives it its name. */
 int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
 		      struct cow_err *err);
+/* check_rebuild.c: the same for what is written as a whole; nothing is copied. */
+int check_rebuild_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+		       struct cow_err *err);
+/* Runs it: args are of what is damaged. is_refused: the answer is 0. */
+int check_rebuild_run(struct check_repair *repair, const struct cow_store_args *args,
+		      struct cow_repair_result *ret_result, struct cow_err *err);
+/* Opens NEW, with size bytes: a device is checked for what it holds. */
+int check_repair_output(struct check_repair *repair, struct cow_imageset *set, uint64_t size,
+			struct cow_err *err);
 /* args: of the target. */
 int check_repair_run(struct check_repair *repair, const struct cow_store_args *args,
 		     struct cow_repair_result *ret_result, struct cow_err *err);

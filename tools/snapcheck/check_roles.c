@@ -6,6 +6,7 @@
  * of it is written to.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "tools/common/cli.h"
@@ -48,12 +49,34 @@ int check_roles_open(struct check *check, const struct check_roles_wish *wish, s
 	return ret ? ret : roles_check_order(&check->roles, err);
 }
 
-void check_roles_next(const struct check *check, bool is_damaged)
+/* Metadata on an image of their own: repaired into a new one, then looked at there. */
+static void metadata_next(const struct check *check, const struct check_next *next, bool is_damaged)
+{
+	char *text;
+
+	if (check->made) {
+		text = roles_text_metadata(&check->roles, check->made);
+		if (text)
+			cli_next("snapcheck", text, NULL);
+		free(text);
+	} else if (is_damaged && !next->repairs && !next->header_only) {
+		text = NULL;
+		if (next->table && asprintf(&text, "--table=%s", next->table) < 0)
+			return;
+		cli_next("snapcheck", "-y", "-o", "repaired.img", text ? text : check->roles.name,
+			 text ? check->roles.name : NULL, NULL);
+		free(text);
+	}
+}
+
+void check_roles_next(const struct check *check, const struct check_next *next, bool is_damaged)
 {
 	const struct cow_verdict *verdict = &check->verdict;
 	const char *geometry = verdict->geometry;
 	char *text;
 
+	if (verdict->needs_target)
+		metadata_next(check, next, is_damaged);
 	if (!roles_have_logs(&check->roles) || !verdict->known || is_damaged)
 		return;
 	text = *geometry ? roles_text(&check->roles, geometry) : NULL;

@@ -16,6 +16,8 @@ static const char *const class_names[] = { "info", "note", "damage", "lost" };
 
 const char *check_name(const struct check *check)
 {
+	if (check->made)
+		return check->made;
 	return roles_are_given(&check->roles) ? roles_name(&check->roles)
 					      : cow_image_name(check->cow);
 }
@@ -189,6 +191,8 @@ static const char *state(const struct check *check)
 
 	if (cow_report_count(check->report, COW_CLASS_LOST) || check->repaired.nr_lost)
 		return "lost";
+	if (check->repaired.nr_doubtful)
+		return "doubtful";
 	/* with one finding of this class, the doubt is all there is */
 	if (verdict->is_doubtful && cow_report_count(check->report, COW_CLASS_DAMAGE) == 1)
 		return "doubtful";
@@ -254,12 +258,15 @@ void check_put_repair(const struct check *check, const char *where, bool is_dry_
 	json_put_bool(at, "data_lost", result->nr_lost != 0);
 	json_put_u64(at, "lost_bytes", result->lost_bytes);
 	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
+	json_put_u64(at, "regions_in_doubt", result->nr_doubtful);
+	json_put_u64(at, "bytes_in_doubt", result->doubtful_bytes);
 	fprintf(check->text,
 		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
 		" records dropped, %" PRIu64 " chunks copied\n",
 		is_dry_run ? "repair, in memory only" : "repair", result->nr_mended,
 		result->nr_left, result->nr_dropped, result->nr_copied);
 	check_lost_print(&check->lost, result, where, check->text);
+	check_lost_print_doubtful(&check->doubtful, result, check->text);
 	if (revalidates && result->nr_mended)
 		fprintf(check->text,
 			"the store is taken as valid: every write to the origin since it was "

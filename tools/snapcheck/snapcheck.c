@@ -77,7 +77,7 @@ static const struct opts_spec spec = {
 		"or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
-	.force_ids = "busy,content,grow,lost,origin,overwrite,uuid,volatile",
+	.force_ids = "busy,content,doubtful,grow,lost,origin,overwrite,uuid,volatile",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 0, /* --table names a store, too */
@@ -358,6 +358,46 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	return ret ? ret : check_repair_publish(repair, err);
 }
 
+/* What is written as a whole: its own images are only read. */
+static int rebuild_and_look(struct check *check, struct check_repair *repair, struct cow_err *err)
+{
+	struct cow_role_image roles[2];
+	struct cow_store_args args = args_of(check, roles, check->cow);
+	int ret;
+
+	repair->target_bytes = check->verdict.target_bytes;
+	ret = check_rebuild_open(repair, check->set, check->cow, err);
+	if (ret)
+		return ret;
+	check->doubtful.ranges = json_put_array(json_root(), "in_doubt");
+	repair->doubtful = &check->doubtful;
+	ret = check_rebuild_run(repair, &args, &check->repaired, err);
+	cli_status_line(NULL);
+	if (ret || repair->is_refused)
+		return ret;
+	check->has_repaired = check->repaired.nr_mended;
+	check->made = options.common.dry_run ? NULL : options.output;
+	check_put_repair(check, options.output ? options.output : check_name(check),
+			 options.common.dry_run, false);
+	check->findings = json_put_array(json_root(), "findings_left");
+	ret = look(check, repair->target, err);
+	/* what was looked at is not there for long */
+	roles_put(&check->roles, COW_ROLE_METADATA, check->cow);
+	/* sound now, but nobody knows whether it is right */
+	if (check->repaired.nr_doubtful)
+		check->verdict.view_right = check->verdict.merge_right = false;
+	return ret ? ret : check_repair_publish(repair, err);
+}
+
+static int rebuild(struct check *check, struct check_repair *repair, struct cow_err *err)
+{
+	if (options.output || options.common.dry_run)
+		return rebuild_and_look(check, repair, err);
+	if (check_repair_is_due(repair, check->report, &check->verdict))
+		cli_note("%s is repaired into a new image only: add -o NEW", check_name(check));
+	return 0;
+}
+
 static int repair(struct check *check, struct cow_err *err)
 {
 	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
@@ -382,7 +422,9 @@ static int repair(struct check *check, struct cow_err *err)
 			 options.output);
 		return 0;
 	}
-	if (options.output || check_repair_is_due(&job, check->report, &check->verdict))
+	if (check->verdict.needs_target)
+		ret = rebuild(check, &job, err);
+	else if (options.output || check_repair_is_due(&job, check->report, &check->verdict))
 		ret = repair_and_look(check, &job, err);
 	else if (options.save_undo && !options.common.dry_run)
 		ret = check_repair_settle(&job, check->set, check->cow, err);
@@ -393,8 +435,8 @@ static int repair(struct check *check, struct cow_err *err)
 static int conclude(struct check *check, const char *report)
 {
 	bool is_damaged = has_damage(check);
-	bool is_doubtful = check->repaired.nr_lost || check->has_grown || check->container ||
-			   check->is_foreign;
+	bool is_doubtful = check->repaired.nr_lost || check->repaired.nr_doubtful ||
+			   check->has_grown || check->container || check->is_foreign;
 	/* a preview ends as the real run would */
 	int done = check->has_repaired ? CLI_REPAIRED : CLI_DONE;
 	/* besides what was given up */
@@ -404,6 +446,7 @@ static int conclude(struct check *check, const char *report)
 	const struct check_next next = {
 		.output = options.output,
 		.bad_map = options.bad.maps.nr_words ? options.bad.maps.words[0] : NULL,
+		.table = cli_nr_operands() ? options.table : NULL,
 		.header_only = options.header_only,
 		.has_bad_options = has_bad_options(),
 		.repairs = wants_repair(),

@@ -51,16 +51,34 @@ void cow_clone_bits_take(struct clone_bits *bits, uint64_t first, const uint8_t 
 		bits->words[first + i] = get_le64(raw + 8 * (size_t)i) & word_mask(bits, first + i);
 }
 
+void cow_clone_bits_merge(struct clone_bits *bits, uint64_t first, const uint8_t *raw, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr && first + i < nr_words(bits); i++)
+		bits->words[first + i] |=
+			get_le64(raw + 8 * (size_t)i) & word_mask(bits, first + i);
+}
+
+/* Those bits of the word with bit that lie below end; *ret_next: the bit behind. */
+static uint64_t range_mask(uint64_t bit, uint64_t end, uint64_t *ret_next)
+{
+	uint64_t within = bit % WORD_BITS;
+	uint64_t len = min_u64(WORD_BITS - within, end - bit);
+	uint64_t mask = len == WORD_BITS ? UINT64_MAX : (UINT64_C(1) << len) - 1;
+
+	*ret_next = bit + len;
+	return mask << within;
+}
+
 void cow_clone_bits_set(struct clone_bits *bits, uint64_t first, uint64_t nr)
 {
-	for (uint64_t bit = first; bit < first + nr;) {
-		uint64_t within = bit % WORD_BITS;
-		uint64_t len = min_u64(WORD_BITS - within, first + nr - bit);
-		uint64_t mask = len == WORD_BITS ? UINT64_MAX : (UINT64_C(1) << len) - 1;
+	for (uint64_t bit = first, next; bit < first + nr; bit = next)
+		bits->words[bit / WORD_BITS] |= range_mask(bit, first + nr, &next);
+}
 
-		bits->words[bit / WORD_BITS] |= mask << within;
-		bit += len;
-	}
+void cow_clone_bits_clear(struct clone_bits *bits, uint64_t first, uint64_t nr)
+{
+	for (uint64_t bit = first, next; bit < first + nr; bit = next)
+		bits->words[bit / WORD_BITS] &= ~range_mask(bit, first + nr, &next);
 }
 
 uint64_t cow_clone_bits_count(const struct clone_bits *bits)

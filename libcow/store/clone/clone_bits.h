@@ -25,7 +25,10 @@ void cow_clone_bits_destroy(struct clone_bits *bits);
 /* Takes words from number first on, little-endian as on the disk; what lies
  * behind the last bit is left out. */
 void cow_clone_bits_take(struct clone_bits *bits, uint64_t first, const uint8_t *raw, uint32_t nr);
+/* The same, added to those that are there. */
+void cow_clone_bits_merge(struct clone_bits *bits, uint64_t first, const uint8_t *raw, uint32_t nr);
 void cow_clone_bits_set(struct clone_bits *bits, uint64_t first, uint64_t nr);
+void cow_clone_bits_clear(struct clone_bits *bits, uint64_t first, uint64_t nr);
 
 uint64_t cow_clone_bits_count(const struct clone_bits *bits);
 /* Is each bit of a set in b, too? Both have the same number. */

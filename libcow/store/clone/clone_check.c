@@ -20,6 +20,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
+#include "libcow/store/clone/clone_format.h"
 #include "libcow/store/clone/clone_lost.h"
 
 void cow_clone_check_kernel(struct clone_check *check, enum clone_kernel kernel)
@@ -181,6 +182,8 @@ static int trees_check(struct clone_check *check, struct cow_err *err)
 static int lost_check(struct clone_check *check, size_t *ret_nr, struct cow_err *err)
 {
 	struct clone_lost lost = { .nr_regions = check->nr_regions };
+	const struct clone_tree *largest;
+	bool is_one_life = true;
 	int ret = 0;
 
 	if (!check->blocks)
@@ -194,7 +197,9 @@ static int lost_check(struct clone_check *check, size_t *ret_nr, struct cow_err 
 				    " words, %" PRIu64 " regions hydrated",
 				    lost.trees[i].root, lost.trees[i].nr_words,
 				    lost.trees[i].nr_hydrated);
-	if (!ret && !cow_clone_lost_is_one_life(&lost))
+	if (!ret)
+		ret = cow_clone_lost_lives(&lost, &is_one_life, &largest, err);
+	if (!ret && !is_one_life)
 		cow_clone_check_add(check, CLONE_TWO_LIVES, COW_OFFSET_NONE,
 				    "of %zu complete trees some have regions that larger ones "
 				    "lack",
@@ -274,10 +279,30 @@ static int check_run(struct clone_check *check, bool header_only, struct cow_ver
 	return 0;
 }
 
+/* New metadata are as large as the old ones, if a commit has room there. */
+static uint64_t target_size(const struct clone_check *check)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	uint64_t size = check->metadata->size_bytes, needed, large;
+
+	if (!check->nr_regions)
+		return size;
+	args.chunk_bytes = sectors_to_bytes(check->super.region_sectors);
+	needed = cow_clone_format_size(check->nr_regions, size / PDATA_BLOCK_BYTES);
+	if (needed <= size ||
+	    cow_clone_create_size(&args, sectors_to_bytes(check->super.target_sectors), &large,
+				  NULL))
+		return size;
+	return large;
+}
+
 static void verdict_draw(const struct clone_check *check, bool header_only,
 			 struct cow_verdict *verdict)
 {
 	enum clone_kernel kernel = check->kernel;
+
+	verdict->needs_target = true;
+	verdict->target_bytes = target_size(check);
 
 	verdict->valid = true;
 	verdict->header_only = header_only;

@@ -19,150 +19,185 @@
 
 #define COMPARE_BYTES ((size_t)64 << 10)
 
-struct doubt {
-	struct clone_check *check;
-	struct clone_bits live, seen; /* seen: in any tree */
-	uint8_t *a, *b;		      /* buffers */
-	uint64_t nr_regions, first;   /* in doubt */
+/* ---------------------------------------------------------------- source and destination */
+
+/* Two images that are compared. */
+struct pair {
+	const struct clone_pair *images;
+	uint8_t *a, *b; /* buffers */
 };
+
+/* What cannot be read is not the same. */
+static bool is_equal(const struct pair *pair, uint64_t at, uint64_t end)
+{
+	const struct clone_pair *images = pair->images;
+
+	for (uint64_t len; at < end; at += len) {
+		len = min_u64(end - at, COMPARE_BYTES);
+		if (cow_image_pread(images->source, pair->a, (size_t)len, at, NULL) ||
+		    cow_image_pread(images->destination, pair->b, (size_t)len, at, NULL) ||
+		    memcmp(pair->a, pair->b, (size_t)len) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* From here on both are zeros, up to where they end or data begins. */
+static uint64_t zeros_end(const struct clone_pair *images, uint64_t at)
+{
+	struct cow_image *const both[] = { images->source, images->destination };
+	uint64_t end = images->target_bytes, data, len;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (cow_image_next_data(both[i], at, &data, &len, NULL))
+			return at;
+		if (len)
+			end = min_u64(end, data);
+	}
+	return end;
+}
+
+/* Of a run of regions: takes away those that are the same on both. */
+static int run_compare(const struct pair *pair, struct clone_bits *bits, uint64_t first,
+		       uint64_t nr, struct cow_err *err)
+{
+	const struct clone_pair *images = pair->images;
+	uint64_t region_bytes = images->region_bytes;
+	int ret = 0;
+
+	for (uint64_t region = first, next; !ret && region < first + nr; region = next) {
+		uint64_t at = region * region_bytes;
+		uint64_t end = min_u64(at + region_bytes, images->target_bytes);
+		uint64_t zeros = zeros_end(images, at);
+
+		next = region + 1;
+		if (zeros >= end) {
+			next = zeros == images->target_bytes ? first + nr : zeros / region_bytes;
+			next = min_u64(next, first + nr);
+			cow_clone_bits_clear(bits, region, next - region);
+		} else if (is_equal(pair, at, end)) {
+			cow_clone_bits_clear(bits, region, 1);
+		}
+		ret = cow_callbacks_progress(images->callbacks, "compare", at, images->target_bytes,
+					     err);
+	}
+	return ret;
+}
+
+int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *bits,
+			   struct cow_err *err)
+{
+	AUTO_FREE uint8_t *a = malloc(COMPARE_BYTES);
+	AUTO_FREE uint8_t *b = malloc(COMPARE_BYTES);
+	const struct pair pair = { images, a, b };
+	uint64_t first, nr;
+	int ret = 0;
+
+	if (!a || !b)
+		return cow_fail(err, -ENOMEM, "no memory to compare regions");
+	if (!images->source || !images->destination ||
+	    images->source->size_bytes < images->target_bytes ||
+	    images->destination->size_bytes < images->target_bytes)
+		return 0;
+	for (uint64_t from = 0; !ret && cow_clone_bits_next(bits, true, from, &first, &nr);
+	     from = first + nr)
+		ret = run_compare(&pair, bits, first, nr, err);
+	return ret;
+}
+
+/* ---------------------------------------------------------------- trees */
 
 static int take_words(void *user, uint64_t first, const uint8_t *values, uint32_t nr,
 		      uint64_t block, struct cow_err *err)
 {
 	(void)block;
 	(void)err;
-	cow_clone_bits_take(&((struct doubt *)user)->live, first, values, nr);
+	cow_clone_bits_take((struct clone_bits *)user, first, values, nr);
 	return 0;
 }
 
-/* What cannot be read is not the same. */
-static bool is_equal(const struct doubt *doubt, uint64_t region)
+/* seen: in any tree, and not in that of the superblock. */
+static int others_find(struct pdata_blocks *blocks, const struct clone_super *super,
+		       struct clone_bits *live, struct clone_bits *seen, struct cow_err *err)
 {
-	const struct clone_check *check = doubt->check;
-	uint64_t region_bytes = sectors_to_bytes(check->super.region_sectors);
-	uint64_t at = region * region_bytes, len;
-	uint64_t end = min_u64(at + region_bytes, sectors_to_bytes(check->super.target_sectors));
+	const struct pdata_array array = clone_array(blocks, super);
+	const struct pdata_array_walk walk = { .user = live, .values = take_words };
+	struct clone_lost lost = { .blocks = blocks, .nr_regions = live->nr_bits };
+	int ret = cow_pdata_array_walk(&array, &walk, err);
 
-	if (!check->source || !check->destination || end > check->source->size_bytes ||
-	    end > check->destination->size_bytes)
-		return false;
-	for (; at < end; at += len) {
-		len = min_u64(end - at, COMPARE_BYTES);
-		if (cow_image_pread(check->source, doubt->a, (size_t)len, at, NULL) ||
-		    cow_image_pread(check->destination, doubt->b, (size_t)len, at, NULL) ||
-		    memcmp(doubt->a, doubt->b, (size_t)len) != 0)
-			return false;
-	}
-	return true;
-}
-
-static int regions_compare(struct doubt *doubt, struct cow_err *err)
-{
-	uint64_t first, nr;
-	int ret = 0;
-
-	for (uint64_t from = 0; !ret && cow_clone_bits_next(&doubt->seen, true, from, &first, &nr);
-	     from = first + nr) {
-		for (uint64_t region = first; region < first + nr; region++) {
-			if (is_equal(doubt, region))
-				continue;
-			if (!doubt->nr_regions++)
-				doubt->first = region;
-		}
-		ret = cow_callbacks_progress(doubt->check->callbacks, "compare", first + nr,
-					     doubt->seen.nr_bits, err);
-	}
+	if (!ret)
+		ret = cow_clone_lost_find(&lost, err);
+	if (!ret)
+		ret = cow_clone_lost_union(&lost, seen, err);
+	cow_clone_lost_destroy(&lost);
+	if (!ret)
+		cow_clone_bits_drop(seen, live);
 	return ret;
 }
 
-static void doubt_add(const struct doubt *doubt)
+/* *ret_nr regions are in doubt, and this is the first. */
+static int doubt_find(struct pdata_blocks *blocks, const struct clone_super *super,
+		      const struct clone_pair *images, uint64_t *ret_nr, uint64_t *ret_first,
+		      struct cow_err *err)
 {
-	struct clone_check *check = doubt->check;
-	bool has_images = check->source && check->destination;
-
-	if (!doubt->nr_regions)
-		return;
-	check->is_doubtful = true;
-	cow_clone_check_add(check, CLONE_REGIONS_IN_DOUBT, COW_OFFSET_NONE,
-			    "%" PRIu64 " regions, the first of them %" PRIu64
-			    ", are hydrated in another complete tree and not in that of the "
-			    "superblock; %s",
-			    doubt->nr_regions, doubt->first,
-			    has_images ? "source and destination differ there"
-				       : "source and destination were not given to compare");
-}
-
-static int doubt_run(struct doubt *doubt, struct cow_err *err)
-{
-	struct clone_check *check = doubt->check;
-	const struct pdata_array array = clone_array(check->blocks, &check->super);
-	const struct pdata_array_walk walk = { .user = doubt, .values = take_words };
-	struct clone_lost lost = { .blocks = check->blocks,
-				   .nr_regions = check->nr_regions,
-				   .seen = &doubt->seen };
-	int ret = cow_clone_bits_init(&doubt->live, check->nr_regions, err);
+	uint64_t nr_regions = cow_clone_nr_regions(super->region_sectors, super->target_sectors);
+	struct clone_bits live = { .words = NULL }, seen = { .words = NULL };
+	uint64_t nr;
+	int ret = cow_clone_bits_init(&live, nr_regions, err);
 
 	if (!ret)
-		ret = cow_clone_bits_init(&doubt->seen, check->nr_regions, err);
+		ret = cow_clone_bits_init(&seen, nr_regions, err);
 	if (!ret)
-		ret = cow_pdata_array_walk(&array, &walk, err);
+		ret = others_find(blocks, super, &live, &seen, err);
 	if (!ret)
-		ret = cow_clone_lost_find(&lost, err);
-	cow_clone_lost_destroy(&lost);
-	if (ret)
-		return ret;
-	cow_clone_bits_drop(&doubt->seen, &doubt->live);
-	return regions_compare(doubt, err);
-}
-
-/* Fills nr_regions and first. */
-static int doubt_find(struct clone_check *check, struct doubt *ret_doubt, struct cow_err *err)
-{
-	struct doubt doubt = { .check = check,
-			       .a = malloc(COMPARE_BYTES),
-			       .b = malloc(COMPARE_BYTES) };
-	int ret;
-
-	if (doubt.a && doubt.b)
-		ret = doubt_run(&doubt, err);
-	else
-		ret = cow_fail(err, -ENOMEM, "no memory to compare regions");
-	cow_clone_bits_destroy(&doubt.live);
-	cow_clone_bits_destroy(&doubt.seen);
-	free(doubt.a);
-	free(doubt.b);
-	*ret_doubt = (struct doubt){ .check = check,
-				     .nr_regions = doubt.nr_regions,
-				     .first = doubt.first };
+		ret = cow_clone_pair_compare(images, &seen, err);
+	if (!ret) {
+		*ret_nr = cow_clone_bits_count(&seen);
+		if (!cow_clone_bits_next(&seen, true, 0, ret_first, &nr))
+			*ret_first = 0;
+	}
+	cow_clone_bits_destroy(&live);
+	cow_clone_bits_destroy(&seen);
 	return ret;
 }
 
 int cow_clone_check_doubt(struct clone_check *check, struct cow_err *err)
 {
-	struct doubt doubt;
-	int ret = doubt_find(check, &doubt, err);
+	const struct clone_pair images = {
+		.source = check->source,
+		.destination = check->destination,
+		.region_bytes = sectors_to_bytes(check->super.region_sectors),
+		.target_bytes = sectors_to_bytes(check->super.target_sectors),
+		.callbacks = check->callbacks,
+	};
+	uint64_t nr = 0, first = 0;
+	int ret = doubt_find(check->blocks, &check->super, &images, &nr, &first, err);
 
-	if (!ret)
-		doubt_add(&doubt);
-	return ret;
+	if (ret || !nr)
+		return ret;
+	check->is_doubtful = true;
+	cow_clone_check_add(check, CLONE_REGIONS_IN_DOUBT, COW_OFFSET_NONE,
+			    "%" PRIu64 " regions, the first of them %" PRIu64
+			    ", are hydrated in another complete tree and not in that of the "
+			    "superblock; %s",
+			    nr, first,
+			    check->source && check->destination
+				    ? "source and destination differ there"
+				    : "source and destination were not given to compare");
+	return 0;
 }
 
-int cow_clone_doubt_count(const struct clone_store *c, const struct cow_store_args *args,
+int cow_clone_doubt_count(const struct clone_store *c, const struct cow_callbacks *callbacks,
 			  uint64_t *ret_nr, struct cow_err *err)
 {
-	struct clone_check check = {
-		.args = args,
-		.metadata = c->store.metadata,
+	const struct clone_pair images = {
 		.source = c->store.origin,
 		.destination = c->store.data,
-		.blocks = c->blocks,
-		.super = c->super,
-		.nr_regions = c->bits.nr_bits,
+		.region_bytes = c->store.chunk_bytes,
+		.target_bytes = c->store.view_bytes,
+		.callbacks = callbacks,
 	};
-	struct doubt doubt;
-	int ret = doubt_find(&check, &doubt, err);
+	uint64_t first;
 
-	if (!ret)
-		*ret_nr = doubt.nr_regions;
-	return ret;
+	return doubt_find(c->blocks, &c->super, &images, ret_nr, &first, err);
 }

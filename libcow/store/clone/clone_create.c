@@ -12,9 +12,9 @@
  *	...	the bitset's tree, root first, then its array blocks
  *
  * Order: block 0 zeroed, flush; all other blocks, flush; block 0, flush. So a
- * crash leaves the old metadata, none, or the new one. Blocks behind these are
- * not touched. Source: drivers/md/dm-clone-metadata.c, __format_metadata(),
- * Linux 6.1.
+ * crash leaves the old metadata, none, or the new one. Blocks behind these become
+ * zeros; the kernel leaves them as they are. Source: drivers/md/dm-clone-metadata.c,
+ *__format_metadata(), Linux 6.1.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -196,9 +196,22 @@ static int super_write(const struct plan *plan, uint64_t region_sectors, uint64_
 	return cow_image_pwrite(plan->metadata, raw, sizeof(raw), 0, err);
 }
 
+static uint64_t blocks_needed(const struct plan *plan)
+{
+	return max_u64(plan->nr_used + 4, BLOCKS_MIN);
+}
+
+uint64_t cow_clone_format_size(uint64_t nr_regions, uint64_t nr_blocks)
+{
+	struct plan plan = { .nr_blocks = min_u64(nr_blocks, PDATA_BLOCKS_MAX) };
+
+	plan_make(&plan, nr_regions);
+	return blocks_needed(&plan) * PDATA_BLOCK_BYTES;
+}
+
 static int size_check(const struct plan *plan, struct cow_err *err)
 {
-	uint64_t needed = max_u64(plan->nr_used + 4, BLOCKS_MIN);
+	uint64_t needed = blocks_needed(plan);
 
 	if (plan->nr_blocks >= needed)
 		return 0;
@@ -208,11 +221,17 @@ static int size_check(const struct plan *plan, struct cow_err *err)
 		plan->metadata->name, plan->metadata->size_bytes, needed * PDATA_BLOCK_BYTES);
 }
 
-/* Makes metadata hold these regions, durably; bits NULL: none is hydrated. The
- * sizes are good ones (assert). Errors: -ERANGE the image is too small (id
- * "size"), -EROFS, -EIO. */
-static int clone_format(struct cow_image *metadata, uint64_t region_sectors,
-			uint64_t target_sectors, const struct clone_bits *bits, struct cow_err *err)
+/* Trees of an earlier life would make it doubtful which is the newest. */
+static int rest_clear(const struct plan *plan, struct cow_err *err)
+{
+	uint64_t used_bytes = plan->nr_used * PDATA_BLOCK_BYTES;
+
+	return cow_image_write_zeroes(plan->metadata, used_bytes,
+				      plan->metadata->size_bytes - used_bytes, err);
+}
+
+int cow_clone_format(struct cow_image *metadata, uint64_t region_sectors, uint64_t target_sectors,
+		     const struct clone_bits *bits, struct cow_err *err)
 {
 	struct plan plan = {
 		.metadata = metadata,
@@ -235,6 +254,8 @@ static int clone_format(struct cow_image *metadata, uint64_t region_sectors,
 		ret = bitmaps_write(&plan, err);
 	if (!ret)
 		ret = bitset_write(&plan, err);
+	if (!ret)
+		ret = rest_clear(&plan, err);
 	if (!ret)
 		ret = cow_image_flush(metadata, err);
 	if (!ret)
@@ -358,6 +379,6 @@ int cow_clone_create(const struct cow_store_args *args, struct cow_err *err)
 	if (!ret)
 		ret = image_check(destination, "destination", target_bytes, region_bytes, err);
 	return ret ? ret
-		   : clone_format(metadata, bytes_to_sectors(region_bytes),
-				  bytes_to_sectors(target_bytes), NULL, err);
+		   : cow_clone_format(metadata, bytes_to_sectors(region_bytes),
+				      bytes_to_sectors(target_bytes), NULL, err);
 }

@@ -248,11 +248,10 @@ static int bits_read(struct clone_store *c, uint32_t flags, struct cow_err *err)
 	return 0;
 }
 
-static int doubt_check(const struct clone_store *c, const struct cow_store_args *args,
-		       struct cow_err *err)
+static int doubt_check(const struct clone_store *c, struct cow_err *err)
 {
 	uint64_t nr = 0;
-	int ret = c->store.is_damaged ? 0 : cow_clone_doubt_count(c, args, &nr, err);
+	int ret = c->store.is_damaged ? 0 : cow_clone_doubt_count(c, NULL, &nr, err);
 
 	if (ret || !nr)
 		return ret;
@@ -292,7 +291,7 @@ static int clone_load(struct clone_store *c, const struct cow_store_args *args, 
 		ret = regions_check(c, err);
 	if (!ret)
 		ret = bits_read(c, args->flags, err);
-	return ret || !(args->flags & COW_STORE_STRICT) ? ret : doubt_check(c, args, err);
+	return ret || !(args->flags & COW_STORE_STRICT) ? ret : doubt_check(c, err);
 }
 
 static int clone_open(const struct cow_store_args *args, struct cow_store **ret_store,
@@ -430,6 +429,7 @@ const struct store_ops cow_store_clone_ops = {
 	.summary = "dm-clone: a destination that is filled from a source",
 	.probe_role = COW_ROLE_METADATA,
 	.is_target_data = true,
+	.needs_target = true,
 	.table = clone_table,
 	.probe = clone_probe,
 	.open = clone_open,
@@ -437,6 +437,7 @@ const struct store_ops cow_store_clone_ops = {
 	.info = clone_info,
 	.map_next = clone_map_next,
 	.check = cow_clone_check,
+	.repair = cow_clone_repair,
 	.metadata_copy = cow_clone_metadata_copy,
 	.moves_left = clone_moves_left,
 	.target_next = clone_target_next,

@@ -67,8 +67,19 @@ int cow_clone_metadata_copy(const struct cow_store_args *args,
 			    struct cow_err *err);
 /* clone_check_doubt.c: how many regions another whole tree has hydrated, where source
  * and destination differ. Errors: -ENOMEM, -EIO, -ECANCELED. */
-int cow_clone_doubt_count(const struct clone_store *c, const struct cow_store_args *args,
+int cow_clone_doubt_count(const struct clone_store *c, const struct cow_callbacks *callbacks,
 			  uint64_t *ret_nr, struct cow_err *err);
+
+/* What can be compared: the two images that the data of a region may lie on. */
+struct clone_pair {
+	struct cow_image *source, *destination; /* NULL: not given */
+	uint64_t region_bytes, target_bytes;
+	const struct cow_callbacks *callbacks;
+};
+/* Takes those regions away in which both hold the same; where an image was not given,
+ * or is too short, none. Errors: -ENOMEM, -ECANCELED. */
+int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *bits,
+			   struct cow_err *err);
 int cow_clone_check(const struct cow_store_args *args, const struct cow_check_params *params,
 		    struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 

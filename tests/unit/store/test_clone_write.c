@@ -65,8 +65,12 @@ static void a_new_clone_is_the_kernels(void)
 		OK(cow_image_pread(metadata, raw, 4096, block * 4096, err));
 		CHECK_EQ(get_le32(raw), checksums[block]);
 	}
-	OK(cow_image_pread(metadata, raw, 4096, 8 * 4096, err));
-	CHECK(raw[0] == 0x5a && !memcmp(raw, raw + 1, 4095));
+	/* The kernel leaves what lies behind. Trees of an earlier life there would make
+	 * it doubtful which is the newest. */
+	for (uint64_t block = 8; block < 20; block++) {
+		OK(cow_image_pread(metadata, raw, 4096, block * 4096, err));
+		CHECK(!raw[0] && !memcmp(raw, raw + 1, 4095));
+	}
 	cow_image_close(metadata);
 }
 
