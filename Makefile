@@ -264,8 +264,8 @@ relay-soak: all tests-bin  ## kernel and tools take turns on the same images, ki
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
-mutants: $(unpacked)  ## changes of one line in libcow, each of which a test must notice (N=2 COW_SEED=S: two of them)
-	@python3 -B tests/mutants/run.py $(if $(N),--count $(N)) --directory $(B)/mutants
+mutants: $(unpacked)  ## changes of one line in libcow, each of which a test must notice (N=2 COW_SEED=S: two of them; FILE=PART)
+	@python3 -B tests/mutants/run.py $(if $(N),--count $(N)) $(if $(FILE),--file $(FILE)) --directory $(B)/mutants
 
 # Images lie below the build directory: 12 GiB of space, and 3 GiB on /dev/shm.
 bench_env = $(test_env) ROUNDS='$(ROUNDS)' ONLY='$(ONLY)' SMALL='$(SMALL)' OUT='$(or $(OUT),$(B)/bench.txt)'

@@ -1071,8 +1071,9 @@ COW_EXPORT int cow_check(const struct cow_store_args *args, const struct cow_che
  * the same, with the same chunk_bytes in args. Works on stores that cannot be
  * opened. Where data stands in the place of metadata, only what a report shows
  * of it is copied: libcow-metadata(5) has the promise. target: as large as the
- * COW image, and all zeros (cow_image_standin_new(): memory in proportion to
- * the metadata). Errors: as cow_check(), -EINVAL target has another size.
+ * COW image (the logs of a snaplog: all of them, one after the other), and all
+ * zeros (cow_image_standin_new(): memory in proportion to the metadata). Errors: as
+ * cow_check(), -EINVAL target has another size.
  */
 COW_EXPORT int cow_metadata_copy(const struct cow_store_args *args,
 				 const struct cow_callbacks *callbacks, struct cow_image *target,

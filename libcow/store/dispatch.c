@@ -138,7 +138,8 @@ int cow_metadata_copy(const struct cow_store_args *args, const struct cow_callba
 		      struct cow_image *target, struct cow_err *err)
 {
 	const struct store_ops *ops;
-	struct cow_image *image;
+	struct cow_image *first, *image;
+	uint64_t size_bytes = 0;
 	int ret;
 
 	ret = cow_store_find_ops(args, &ops, err);
@@ -146,11 +147,14 @@ int cow_metadata_copy(const struct cow_store_args *args, const struct cow_callba
 		return ret;
 	if (!ops->metadata_copy)
 		return unsupported(ops, "be copied without its data", err);
-	image = cow_store_args_image(args, ops->probe_role, 0);
-	if (image && image->size_bytes != target->size_bytes)
+	first = cow_store_args_image(args, ops->probe_role, 0);
+	for (uint32_t i = 0; (image = cow_store_args_image(args, ops->probe_role, i)); i++)
+		if (add_overflows(size_bytes, image->size_bytes, &size_bytes))
+			return cow_fail(err, -ERANGE, "the images have more than 2^64 bytes");
+	if (first && size_bytes != target->size_bytes)
 		return cow_fail(err, -EINVAL,
 				"%s has %" PRIu64 " bytes, what stands in for it %" PRIu64,
-				image->name, image->size_bytes, target->size_bytes);
+				first->name, size_bytes, target->size_bytes);
 	return ops->metadata_copy(args, callbacks, target, err);
 }
 

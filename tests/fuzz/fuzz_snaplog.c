@@ -79,6 +79,38 @@ static uint64_t check(const struct cow_store_args *args, uint64_t *ret_nr, uint6
 	return nr - *ret_nr_doubts;
 }
 
+/* Of the logs without their data a check says the same. */
+static void pack(const struct world *world, uint64_t nr_damage, uint64_t nr_stored,
+		 uint64_t nr_doubts)
+{
+	struct cow_store_args args = world->args;
+	struct cow_role_image roles[1 + LOGS_MAX];
+	struct cow_image *target, *logs[1 + LOGS_MAX] = { NULL };
+	struct cow_segment where = { 0, 0 };
+	uint64_t size = 0, nr, doubts;
+
+	memcpy(roles, world->roles, sizeof(roles));
+	for (size_t i = 0; i < args.nr_images; i++)
+		size += roles[i].role == COW_ROLE_LOG ? cow_image_size(roles[i].image) : 0;
+	fuzz_must(!cow_image_memory_new(size, &target, NULL));
+	if (!cow_metadata_copy(&args, NULL, target, NULL)) {
+		for (size_t i = 0; i < args.nr_images; i++) {
+			if (roles[i].role != COW_ROLE_LOG)
+				continue;
+			where.offset_bytes += where.len_bytes;
+			where.len_bytes = cow_image_size(roles[i].image);
+			fuzz_must(!cow_image_window_new(target, &where, 1, &logs[i], NULL));
+			roles[i].image = logs[i];
+		}
+		args.images = roles;
+		fuzz_must(check(&args, &nr, &doubts) == nr_damage);
+		fuzz_must(nr == nr_stored && doubts == nr_doubts);
+	}
+	for (size_t i = 0; i < args.nr_images; i++)
+		cow_image_close(logs[i]);
+	cow_image_close(target);
+}
+
 static void read_some(struct cow_store *store)
 {
 	struct cow_image *view;
@@ -143,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	geometry_read(&world, data);
 	images_make(&world, data, data + HEAD_BYTES, size - HEAD_BYTES);
 	nr_damage = check(&world.args, &nr, &doubts);
+	pack(&world, nr_damage, nr, doubts);
 	if (data[6] & 1) {
 		world.args.nr_geometry = 0;
 		check(&world.args, &nr, &doubts);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""run.py [--count N] [--seed S]: do the tests notice?
+"""run.py [--count N] [--seed S] [--file PART]: do the tests notice?
 
 table.txt lists changes of one line in libcow, each with the test that must see
 it. Each is applied to a copy of the sources, that test is built there and must
@@ -91,9 +91,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=0, help="so many, drawn by the seed; 0: all")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("COW_SEED", random.randrange(1 << 30))))
+    parser.add_argument("--file", default="", help="only those in files with this in the name")
     parser.add_argument("--directory", default=str(TOP / "build/mutants"))
     options = parser.parse_args()
-    rows = table()
+    rows = [row for row in table() if options.file in row["file"]]
     if options.count:
         print(f"seed {options.seed}")
         rows = random.Random(options.seed).sample(rows, options.count)

@@ -40,6 +40,10 @@ int pack_print_head(const struct pack_head *head, struct printer *printer, struc
 				  " \"origin_bytes\": %" PRIu64
 				  ",\n \"origin_block_bytes\": %" PRIu64 ",\n",
 				  head->origin_bytes, head->origin_block_bytes);
+	if (!ret && head->nr_logs)
+		ret = printer_add(printer, err,
+				  " \"logs\": %" PRIu64 ",\n \"specification\": \"%s\",\n",
+				  head->nr_logs, head->specification);
 	if (!ret && head->chunk_bytes)
 		ret = printer_add(printer, err, " \"chunk_bytes\": %" PRIu64 ",\n",
 				  head->chunk_bytes);
@@ -71,6 +75,7 @@ static int read_member(void *user, struct json_reader *reader, const char *key, 
 		{ "origin_block_bytes", &head->origin_block_bytes },
 		{ "chunk_bytes", &head->chunk_bytes },
 		{ "metadata_bytes", &head->metadata_bytes },
+		{ "logs", &head->nr_logs },
 	};
 	int ret;
 
@@ -192,6 +197,11 @@ int pack_read(struct tar_reader *tar, uint64_t max_bytes, struct cow_image **ret
 
 	source = tar_reader_source(tar);
 	ret = pack_read_head(&head, &source, err);
+	if (!ret && head.nr_logs)
+		ret = cli_refuse(err, -EOPNOTSUPP, "pack", NULL,
+				 "%s is a metadata pack of several logs: extract it with tar, and "
+				 "check what \"specification\" in its " PACK_HEAD_MEMBER " says",
+				 name);
 	if (!ret)
 		ret = next_image(tar, &len, err);
 	if (!ret && len != head.image_bytes)

@@ -12,6 +12,8 @@
 
 #define PACK_HEAD_MEMBER "metadata.json"
 #define PACK_IMAGE_MEMBER "cow.img"
+/* In the place of it, one member for each log of a store that has logs. */
+#define PACK_LOG_MEMBER "log%" PRIu64 ".img"
 
 /* What metadata.json says. */
 struct pack_head {
@@ -19,7 +21,9 @@ struct pack_head {
 	uint64_t origin_bytes, origin_block_bytes; /* 0: no origin was given */
 	uint64_t chunk_bytes;			   /* as it was given; 0: it was not */
 	uint64_t metadata_bytes;		   /* of cow.img, not holes */
-	uint8_t digest[COW_DIGEST_BYTES];	   /* of cow.img */
+	uint8_t digest[COW_DIGEST_BYTES];	   /* of cow.img, or all logs joined */
+	uint64_t nr_logs;			   /* 0: it is of one image */
+	const char *specification;		   /* of the extracted logs; written only */
 };
 
 int pack_print_head(const struct pack_head *head, struct printer *printer, struct cow_err *err);

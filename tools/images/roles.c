@@ -167,6 +167,14 @@ struct cow_image *roles_image(const struct roles *roles, int role)
 	return NULL;
 }
 
+struct cow_image *roles_log(const struct roles *roles, uint64_t n)
+{
+	for (size_t i = 0; i < roles->nr_images; i++)
+		if (roles->images[i].role == COW_ROLE_LOG && roles->images[i].index == n)
+			return roles->images[i].image;
+	return NULL;
+}
+
 bool roles_have_logs(const struct roles *roles)
 {
 	const struct cow_store_spec *spec = images_of(roles);

@@ -52,6 +52,8 @@ const char *roles_spec(const struct roles *roles, int role);
 const char *roles_kind(const struct roles *roles);
 /* NULL: not open. */
 struct cow_image *roles_image(const struct roles *roles, int role);
+/* Log number n; NULL: there is none. */
+struct cow_image *roles_log(const struct roles *roles, uint64_t n);
 /* The image that a check looks at first: the metadata, or the first log. */
 struct cow_image *roles_main(const struct roles *roles);
 /* Does it consist of logs? They are repaired in place, all of them together. */

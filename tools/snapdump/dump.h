@@ -27,6 +27,7 @@ struct dump {
 	const char *const *excludes; /* --exclude */
 	const char *cat;	     /* --cat */
 	size_t nr_excludes;
+	uint64_t log;		       /* --map=ddrescue:N */
 	const char *against;	       /* --against; NULL: the origin */
 	uint64_t partition;	       /* --partition; 0: the whole view */
 	const char *volume;	       /* --volume; NULL: the whole, or the partition */
@@ -34,7 +35,8 @@ struct dump {
 	struct cow_image *part;
 	struct cow_callbacks callbacks; /* of the progress */
 	/* Filled in, for the last line and the JSON object. */
-	uint64_t data_bytes; /* not holes */
+	uint64_t data_bytes;  /* not holes */
+	uint64_t image_bytes; /* --metadata: of the COW image, or of all logs */
 	uint64_t nr_ranges;
 	uint64_t file_bytes;	/* of the file that --cat gives out */
 	uint64_t nr_damaged;	/* files left out or doubtful: exit status 4 */
@@ -60,7 +62,8 @@ int dump_map(struct dump *dump, struct cow_err *err);
  * stdout nowhere, because the object has it. */
 typedef int dump_text_writer(struct dump *dump, struct printer *text, struct cow_err *err);
 int dump_text(struct dump *dump, dump_text_writer *write, struct cow_err *err);
-/* The ranges of the COW image that are worth rescuing, as a mapfile. */
+/* The ranges of the COW image, or of one of several logs, that are worth rescuing,
+ * as a mapfile. */
 int dump_rescue(struct dump *dump, struct cow_err *err);
 
 /* The files of an ext2/3/4 file system in the view, as a pax tar. */

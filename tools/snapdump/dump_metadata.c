@@ -3,13 +3,16 @@
 /*
  * dump_metadata.c - --metadata: a store without its data.
  *
- * A store without its data, as a pax tar: metadata.json, then cow.img, sparse.
+ * A store without its data, as a pax tar: metadata.json, then cow.img, or each of its
+ * logs, sparse.
  * What of the store goes into it is the library's business. Memory: what goes
  * into it, and no more.
  */
 #include "tools/snapdump/dump.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,15 +23,10 @@
 
 static int open_metadata(struct operands *operands, uint32_t flags, struct cow_err *err)
 {
-	int ret;
+	int ret = roles_open(&operands->roles, operands->set, flags, err);
 
-	if (roles_have_logs(&operands->roles))
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
-				  "a pack is of one image, and a %s has several: copy the logs",
-				  roles_kind(&operands->roles));
-	ret = roles_open(&operands->roles, operands->set, flags, err);
 	if (!ret)
-		operands->layers[0].cow = roles_image(&operands->roles, COW_ROLE_METADATA);
+		operands->layers[0].cow = roles_main(&operands->roles);
 	return ret;
 }
 
@@ -61,6 +59,19 @@ static int open_images(struct dump *dump, const struct dump_metadata_params *par
 	return ret;
 }
 
+/* The image, or all logs. */
+static uint64_t size_of_all(const struct operands *operands)
+{
+	const struct roles *roles = &operands->roles;
+	uint64_t size = 0;
+
+	if (!roles_have_logs(roles))
+		return cow_image_size(operands->layers[0].cow);
+	for (uint64_t log = 0; roles_log(roles, log); log++)
+		size += cow_image_size(roles_log(roles, log));
+	return size;
+}
+
 static int copy_metadata(struct dump *dump, const struct dump_metadata_params *params,
 			 struct cow_image **ret_standin, struct cow_err *err)
 {
@@ -75,9 +86,12 @@ static int copy_metadata(struct dump *dump, const struct dump_metadata_params *p
 	/* a store without a header is one if the caller says what it looks like */
 	if (!args.kind && params->chunk_bytes)
 		args.kind = cow_store_kind(0);
-	cow_store_args_pair(&args, roles, cow, NULL);
+	if (roles_have_logs(&dump->operands.roles))
+		roles_fill(&dump->operands.roles, &args);
+	else
+		cow_store_args_pair(&args, roles, cow, NULL);
 	args.chunk_bytes = params->chunk_bytes;
-	ret = cow_image_standin_new(cow_image_name(cow), cow_image_size(cow),
+	ret = cow_image_standin_new(cow_image_name(cow), size_of_all(&dump->operands),
 				    cow_image_logical_block_size(cow), ret_standin, err);
 	return ret ? ret : cow_metadata_copy(&args, &callbacks, *ret_standin, err);
 }
@@ -85,6 +99,62 @@ static int copy_metadata(struct dump *dump, const struct dump_metadata_params *p
 static int print_head(const void *user, struct printer *printer, struct cow_err *err)
 {
 	return pack_print_head(user, printer, err);
+}
+
+/* How the logs are named after tar has extracted them; the caller's, free(). */
+static char *specification_of(const struct operands *operands)
+{
+	const struct roles *roles = &operands->roles;
+	const struct cow_store_spec *spec = roles->spec;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		return NULL;
+	fprintf(to, "%s:source=zero:%" PRIu64, spec->kind,
+		cow_image_size(roles_image(roles, COW_ROLE_SOURCE)));
+	for (uint64_t log = 0; roles_log(roles, log); log++)
+		fprintf(to, ",log=" PACK_LOG_MEMBER, log);
+	for (size_t i = 0; i < spec->nr_geometry; i++)
+		fprintf(to, ",%s=%s", spec->geometry[i].key, spec->geometry[i].value);
+	if (!fclose(to))
+		return text;
+	free(text);
+	return NULL;
+}
+
+static int put_log(struct dump *dump, struct tar *tar, struct cow_image *standin, uint64_t log,
+		   const struct cow_segment *where, struct cow_err *err)
+{
+	struct dump_contents contents = { 0 };
+	struct cow_image *image = NULL;
+	char name[32];
+	int ret = cow_image_window_new(standin, where, 1, &image, err);
+
+	snprintf(name, sizeof(name), PACK_LOG_MEMBER, log);
+	if (!ret)
+		ret = dump_contents_scan(dump, image, &contents, err);
+	if (!ret)
+		ret = dump_contents_put(dump, tar, name, image, &contents, err);
+	dump_contents_clear(&contents);
+	cow_image_close(image);
+	return ret;
+}
+
+static int put_logs(struct dump *dump, struct tar *tar, struct cow_image *standin,
+		    struct cow_err *err)
+{
+	const struct roles *roles = &dump->operands.roles;
+	struct cow_segment where = { 0, 0 };
+	int ret = 0;
+
+	for (uint64_t log = 0; !ret && roles_log(roles, log); log++) {
+		where.offset_bytes += where.len_bytes;
+		where.len_bytes = cow_image_size(roles_log(roles, log));
+		ret = put_log(dump, tar, standin, log, &where, err);
+	}
+	return ret;
 }
 
 static int write_pack(struct dump *dump, struct sink *sink, const struct pack_head *head,
@@ -106,7 +176,9 @@ static int write_pack(struct dump *dump, struct sink *sink, const struct pack_he
 	if (ret)
 		return ret;
 	ret = tar_put_text(tar, PACK_HEAD_MEMBER, print_head, head, err);
-	if (!ret)
+	if (!ret && head->nr_logs)
+		ret = put_logs(dump, tar, standin, err);
+	else if (!ret)
 		ret = dump_contents_put(dump, tar, PACK_IMAGE_MEMBER, standin, contents, err);
 	if (!ret)
 		ret = tar_end(tar, err);
@@ -119,7 +191,7 @@ static struct pack_head make_head(const struct dump *dump, const struct dump_con
 {
 	const struct cow_image *cow = dump->operands.layers[0].cow, *origin = dump->operands.origin;
 	struct pack_head head = {
-		.image_bytes = cow_image_size(cow),
+		.image_bytes = size_of_all(&dump->operands),
 		.block_bytes = cow_image_logical_block_size(cow),
 		.origin_bytes = origin ? cow_image_size(origin) : 0,
 		.origin_block_bytes = origin ? cow_image_logical_block_size(origin) : 0,
@@ -128,6 +200,8 @@ static struct pack_head make_head(const struct dump *dump, const struct dump_con
 
 	for (size_t i = 0; i < contents->nr_extents; i++)
 		head.metadata_bytes += contents->extents[i].len_bytes;
+	while (roles_log(&dump->operands.roles, head.nr_logs))
+		head.nr_logs++;
 	memcpy(head.digest, contents->manifest.digest, sizeof(head.digest));
 	return head;
 }
@@ -138,6 +212,7 @@ int dump_metadata(struct dump *dump, const struct dump_metadata_params *params, 
 	struct cow_image *standin = NULL;
 	struct sink sink = SINK_INIT;
 	struct pack_head head;
+	char *specification = NULL;
 	int ret;
 
 	ret = open_images(dump, params, err);
@@ -151,11 +226,17 @@ int dump_metadata(struct dump *dump, const struct dump_metadata_params *params, 
 	if (!ret) {
 		head = make_head(dump, &contents, params->chunk_bytes);
 		dump->nr_ranges = contents.nr_extents;
-		if (dump->is_dry_run)
+		dump->image_bytes = head.image_bytes;
+		if (head.nr_logs)
+			head.specification = specification = specification_of(&dump->operands);
+		if (head.nr_logs && !specification)
+			ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+		else if (dump->is_dry_run)
 			dump->data_bytes = head.metadata_bytes;
 		else
 			ret = write_pack(dump, &sink, &head, standin, &contents, err);
 	}
+	free(specification);
 	dump_contents_clear(&contents);
 	cow_image_close(standin);
 	sink_close(&sink);

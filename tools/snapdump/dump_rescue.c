@@ -5,7 +5,7 @@
  *
  * The ranges of a COW image that are worth rescuing, as a domain for ddrescue:
  * header, metadata areas in use and the chunks that exceptions name are "+",
- * all else "?".
+ * all else "?". Of a store of several logs it is the domain of one of them.
  */
 #include "tools/snapdump/dump.h"
 
@@ -14,6 +14,7 @@
 
 struct rescue {
 	struct dump *dump;
+	uint64_t start_bytes, len_bytes; /* of the image in what the store calls its data */
 	struct mapfile_writer writer;
 	struct json_object *list;
 	struct cow_err *err;
@@ -22,8 +23,17 @@ struct rescue {
 static int on_range(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct rescue *rescue = user;
-	struct json_object *item = json_put_object(rescue->list, NULL);
+	uint64_t end_bytes = offset_bytes + len_bytes, last = rescue->start_bytes;
+	struct json_object *item;
 
+	last += rescue->len_bytes;
+	offset_bytes = offset_bytes > rescue->start_bytes ? offset_bytes : rescue->start_bytes;
+	end_bytes = end_bytes < last ? end_bytes : last;
+	if (offset_bytes >= end_bytes)
+		return 0;
+	offset_bytes -= rescue->start_bytes;
+	len_bytes = end_bytes - rescue->start_bytes - offset_bytes;
+	item = json_put_object(rescue->list, NULL);
 	json_put_u64(item, "offset", offset_bytes);
 	json_put_u64(item, "length", len_bytes);
 	rescue->dump->nr_ranges++;
@@ -31,11 +41,31 @@ static int on_range(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 	return mapfile_add(&rescue->writer, offset_bytes, len_bytes, rescue->err);
 }
 
+/* The logs lie one after the other, each with its whole blocks. */
+static struct cow_image *place_find(struct rescue *rescue, const struct dump *dump)
+{
+	const struct cow_stack_layer *layer = &dump->operands.layers[0];
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_image *image = layer->cow;
+
+	rescue->len_bytes = cow_image_size(image);
+	if (!roles_have_logs(&dump->operands.roles))
+		return image;
+	cow_store_get_info(layer->store, &info);
+	for (uint64_t log = 0; log <= dump->log; log++) {
+		rescue->start_bytes += log ? rescue->len_bytes : 0;
+		image = roles_log(&dump->operands.roles, log);
+		rescue->len_bytes = cow_image_size(image) / info.chunk_bytes * info.chunk_bytes;
+	}
+	return image;
+}
+
 static int write_map(struct dump *dump, struct printer *text, struct cow_err *err)
 {
 	const struct cow_stack_layer *layer = &dump->operands.layers[0];
 	struct cow_err why = COW_ERR_INIT;
 	struct rescue rescue = { .dump = dump, .err = err };
+	struct cow_image *image = place_find(&rescue, dump);
 	int ret;
 
 	rescue.list = json_put_array(json_root(), "ranges");
@@ -45,7 +75,7 @@ static int write_map(struct dump *dump, struct printer *text, struct cow_err *er
 	ret = cow_store_used(layer->store, on_range, &rescue, &why);
 	if (ret && !err->code) /* not the writer's: it has said why */
 		*err = why;
-	return ret ? ret : mapfile_end(&rescue.writer, cow_image_size(layer->cow), err);
+	return ret ? ret : mapfile_end(&rescue.writer, cow_image_size(image), err);
 }
 
 int dump_rescue(struct dump *dump, struct cow_err *err)

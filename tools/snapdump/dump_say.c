@@ -90,7 +90,7 @@ void dump_say_text(const struct dump *dump)
 void dump_say_metadata(const struct dump *dump)
 {
 	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];
-	uint64_t image_bytes = cow_image_size(dump->operands.layers[0].cow);
+	uint64_t image_bytes = dump->image_bytes;
 
 	json_put_u64(json_root(), "image_bytes", image_bytes);
 	json_put_u64(json_root(), "metadata_bytes", dump->data_bytes);
@@ -101,6 +101,8 @@ void dump_say_metadata(const struct dump *dump)
 			 size);
 	else if (dump->output)
 		cli_note("%s written: %s of metadata of an image of %s, before compression; read "
-			 "it with snapcheck",
-			 dump->output, data, size);
+			 "it with snapcheck%s",
+			 dump->output, data, size,
+			 roles_have_logs(&dump->operands.roles) ? ", after tar has extracted it"
+								: "");
 }

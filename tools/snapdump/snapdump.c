@@ -39,8 +39,9 @@ static const struct opt option_table[] = {
 	{ 0, "against", "MANIFEST",
 	  "with --delta: what changed since the export with this manifest, not since ORIGIN",
 	  OPT_TEXT, &options.against, NULL },
-	{ 0, "map", "[=ddrescue]",
-	  "the ranges that the COW images hold, as text; =ddrescue: what of COW is worth rescuing",
+	{ 0, "map", "[=ddrescue[:N]]",
+	  "the ranges that the COW images hold, as text; =ddrescue: what of COW (:N: of log N) is "
+	  "worth rescuing",
 	  OPT_TEXT, &options.map, "text" },
 	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
 	  OPT_FLAG, &options.files, NULL },
@@ -199,11 +200,24 @@ static const struct dump_mode modes[] = {
 };
 #define NR_MODES (sizeof(modes) / sizeof(modes[0]))
 
+/* Is a text the word of a mode, or, of a map for rescue, the word and ":N"? */
+static bool is_word(const char *text, const char *word)
+{
+	size_t len = strlen(word), nr_digits;
+
+	if (strncmp(text, word, len) != 0)
+		return false;
+	if (!text[len] || strcmp(word, "ddrescue") != 0)
+		return !text[len];
+	nr_digits = strspn(text + len + 1, "0123456789");
+	return text[len] == ':' && nr_digits && nr_digits < 10 && !text[len + 1 + nr_digits];
+}
+
 static bool is_given(const struct dump_mode *mode)
 {
 	if (mode->flag)
 		return *mode->flag;
-	return *mode->text && (!mode->word || !strcmp(*mode->text, mode->word));
+	return *mode->text && (!mode->word || is_word(*mode->text, mode->word));
 }
 
 /* The modes with all these flags: "--tar, --raw and --delta". */
@@ -245,8 +259,8 @@ static const struct dump_mode *choose_mode(void)
 		(void)cli_usage("--cat=PATH: no path given");
 		return NULL;
 	}
-	if (options.map && strcmp(options.map, "text") && strcmp(options.map, "ddrescue")) {
-		(void)cli_usage("--map=%s: --map or --map=ddrescue", options.map);
+	if (options.map && !is_word(options.map, "text") && !is_word(options.map, "ddrescue")) {
+		(void)cli_usage("--map=%s: --map, --map=ddrescue or --map=ddrescue:N", options.map);
 		return NULL;
 	}
 	if (nr_given > 1)
@@ -329,11 +343,30 @@ static int run_metadata(struct dump *dump, struct cow_err *err)
 	return dump_metadata(dump, &params, err);
 }
 
-/* A clone is one operand, and has a layer. */
-static int check_layers(const struct dump_mode *mode, const struct dump *dump)
+/* --map=ddrescue[:N]: of a COW image, or of a log. */
+static int check_rescue(struct dump *dump)
 {
-	if (roles_are_given(&dump->operands.roles) && mode->run == dump_rescue)
-		return cli_usage("--map=ddrescue is of a COW image");
+	const char *colon = strchr(options.map, ':');
+	const struct roles *roles = &dump->operands.roles;
+
+	if (!roles_have_logs(roles) && (colon || roles_are_given(roles)))
+		return cli_usage(colon ? "--map=%s: only logs are numbered"
+				       : "--map=%s is of a COW image, or of a log",
+				 options.map);
+	dump->log = colon ? strtoull(colon + 1, NULL, 10) : 0;
+	if (roles_have_logs(roles) && !colon && roles_log(roles, 1))
+		return cli_usage("--map=ddrescue: there are several logs: --map=ddrescue:0 is the "
+				 "domain of the first");
+	if (roles_have_logs(roles) && !roles_log(roles, dump->log))
+		return cli_usage("--map=%s: there is no such log", options.map);
+	return CLI_DONE;
+}
+
+/* A clone is one operand, and has a layer. */
+static int check_layers(const struct dump_mode *mode, struct dump *dump)
+{
+	if (mode->run == dump_rescue && check_rescue(dump) != CLI_DONE)
+		return CLI_USAGE;
 	if (!dump->operands.nr_layers && mode->needs_layer && !options.against)
 		return cli_usage("%s", mode->needs_layer);
 	return CLI_DONE;

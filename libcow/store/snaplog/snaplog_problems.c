@@ -150,11 +150,15 @@ static const struct snaplog_problem_row rows[SNAPLOG_NR_PROBLEMS] = {
 		.problem = {
 			.id = "snaplog.value-twice",
 			.klass = COW_CLASS_DAMAGE,
+			.flags = COW_PROBLEM_FIXABLE,
 			.summary = "two entries of the map name one data block: one of the two blocks shows the data of the other",
 			.kernel = "reads the same block for both",
-			.fix = "which of the two is wrong cannot be told; export what the snapshot shows and compare both",
+			.fix = "which of the two is wrong cannot be told: export what the snapshot shows and compare both; with --force=lost both bits are cleared, and the old content of both blocks is lost",
+			.question = "clear both bits, and give up the old content of both blocks",
 		},
 		.is_impossible = true,
+		.clears_bit = true,
+		.loses_data = true,
 	},
 };
 

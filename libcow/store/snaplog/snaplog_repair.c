@@ -2,10 +2,16 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * snaplog_repair.c - clears the bits that mean nothing: of entries that are
- * impossible, whose data is lost, and of second copies. Everything is collected
- * and asked for first (I7). Then the bits of one log after the other are cleared,
+ * impossible, whose data is lost, and of second copies. Where entries share a data
+ * block one of them is wrong, and nothing says which: all of them are given up, and
+ * only if that was asked for (COW_REPAIR_LOST). Everything is collected and asked
+ * for first (I7). Then the bits of one log after the other are cleared,
  * and each log is flushed. Any of these bits may be left by a crash, and the same
  * call clears it (I6): no bit depends on another. Nothing else is ever written.
+ *
+ * NOTE: one exception. A crash may leave one of two bits that shared a data block,
+ * if they are not in one sector; that one then looks sound, and may be the wrong
+ * one. No order of writes avoids it. The question names both before a byte is written.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -58,7 +64,8 @@ static bool is_allowed(const struct repair *repair, const struct snaplog_problem
 	/* in a wrong geometry good bits look like these; and the source may be cut */
 	if (repair->is_doubted && !(flags & COW_REPAIR_ORIGIN))
 		return false;
-	return problem != SNAPLOG_KEY_BEYOND_SOURCE || flags & COW_REPAIR_LOST;
+	return (problem != SNAPLOG_KEY_BEYOND_SOURCE && problem != SNAPLOG_VALUE_TWICE) ||
+	       flags & COW_REPAIR_LOST;
 }
 
 /* Without its last block a log that others follow would look as if bits were lost:
@@ -108,9 +115,110 @@ static void ask_all(struct repair *repair)
 			repair->faults[nr++] = *fault;
 	}
 	repair->nr_faults = nr;
+	repair->result->nr_mended = nr;
+}
+
+/* ---------------------------------------------------------------- shared data blocks */
+
+static bool is_sound_key(const struct snaplog_geometry *geometry, uint64_t key)
+{
+	return key < geometry->keys_end && key % geometry->keys_per_block == 0;
+}
+
+/* Ends with those of shared data blocks, by block and key. */
+static int fault_compare(const void *a, const void *b)
+{
+	const struct snaplog_fault *left = (const struct snaplog_fault *)a;
+	const struct snaplog_fault *right = (const struct snaplog_fault *)b;
+	const uint64_t lefts[] = { left->problem == SNAPLOG_VALUE_TWICE, left->log, left->value,
+				   left->key };
+	const uint64_t rights[] = { right->problem == SNAPLOG_VALUE_TWICE, right->log, right->value,
+				    right->key };
+
+	for (size_t i = 0; i < sizeof(lefts) / sizeof(lefts[0]); i++)
+		if (lefts[i] != rights[i])
+			return lefts[i] < rights[i] ? -1 : 1;
+	return 0;
+}
+
+/* A fault for each of the two keys. */
+static int twice_unfold(struct repair *repair, struct cow_err *err)
+{
+	size_t nr = repair->nr_faults;
+	/* bounded: a fault for each, in memory already */
+	struct snaplog_fault *faults =
+		(struct snaplog_fault *)reallocarray(repair->faults, 2 * nr + 1, sizeof(*faults));
+
+	if (!faults)
+		return cow_fail(err, -ENOMEM, "no memory for the findings");
+	repair->faults = faults;
+	repair->capacity = 2 * nr + 1;
+	for (size_t i = 0; i < nr; i++) {
+		if (faults[i].problem != SNAPLOG_VALUE_TWICE)
+			continue;
+		faults[repair->nr_faults] = faults[i];
+		faults[repair->nr_faults++].key = faults[i].other_key;
+	}
+	qsort(faults, repair->nr_faults, sizeof(*faults), fault_compare);
+	return 0;
+}
+
+static bool shares_block(const struct snaplog_fault *a, const struct snaplog_fault *b)
+{
+	return b->problem == SNAPLOG_VALUE_TWICE && a->log == b->log && a->value == b->value;
+}
+
+/* Clears all entries of a shared block, each once. One that should not be there is a
+ * finding of its own: without it, the only other one is right. */
+static int twice_sort(struct repair *repair, struct cow_err *err)
+{
+	struct snaplog_fault *faults;
+	size_t nr = 0, end;
+	int ret = twice_unfold(repair, err);
+
+	faults = repair->faults;
+	for (size_t i = 0; !ret && i < repair->nr_faults; i = end) {
+		size_t first = nr;
+
+		end = i + 1;
+		if (faults[i].problem != SNAPLOG_VALUE_TWICE) {
+			faults[nr++] = faults[i];
+			continue;
+		}
+		while (end < repair->nr_faults && shares_block(&faults[i], &faults[end]))
+			end++;
+		for (size_t k = i; k < end; k++)
+			if (is_sound_key(&repair->logs.geometry, faults[k].key) &&
+			    (nr == first || faults[nr - 1].key != faults[k].key))
+				faults[nr++] = faults[k];
+		if (nr < first + 2)
+			nr = first;
+	}
+	repair->nr_faults = ret ? repair->nr_faults : nr;
+	return ret;
 }
 
 /* ---------------------------------------------------------------- doing it */
+
+static int u64_compare(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* A second copy may share its data block, too. */
+static size_t keys_unique(uint64_t *keys, size_t nr_keys)
+{
+	size_t nr = 0;
+
+	if (nr_keys)
+		qsort(keys, nr_keys, sizeof(*keys), u64_compare);
+	for (size_t i = 0; i < nr_keys; i++)
+		if (!nr || keys[nr - 1] != keys[i])
+			keys[nr++] = keys[i];
+	return nr;
+}
 
 static int log_mend(struct repair *repair, size_t log, struct cow_err *err)
 {
@@ -125,6 +233,7 @@ static int log_mend(struct repair *repair, size_t log, struct cow_err *err)
 	for (size_t i = 0; i < repair->nr_faults; i++)
 		if (repair->faults[i].log == log)
 			keys[nr++] = repair->faults[i].key;
+	nr = keys_unique(keys, nr);
 	ret = cow_snaplog_bits_clear(&repair->logs, log, keys, nr, err);
 	if (!ret)
 		repair->result->nr_dropped += nr;
@@ -152,7 +261,8 @@ static void losses_say(struct repair *repair)
 		uint64_t at = fault->key / geometry->keys_per_block * geometry->block_bytes;
 		uint64_t len = min_u64(geometry->block_bytes, repair->logs.source_bytes - at);
 
-		if (!cow_snaplog_problem_row(fault->problem)->loses_data)
+		if (!cow_snaplog_problem_row(fault->problem)->loses_data ||
+		    (i && fault->key == repair->faults[i - 1].key))
 			continue;
 		result->nr_lossy++;
 		result->nr_lost++;
@@ -224,14 +334,16 @@ static int left_count(struct repair *repair, struct cow_err *err)
 
 static int mend(struct repair *repair, struct cow_err *err)
 {
-	int ret = 0;
+	int ret;
 
 	ask_all(repair);
+	ret = twice_sort(repair, err);
 	for (size_t log = repair->logs.nr_logs; !ret && log-- > 0;)
 		ret = log_mend(repair, log, err);
-	if (ret)
+	if (ret) {
+		repair->result->nr_mended = 0;
 		return ret;
-	repair->result->nr_mended = repair->nr_faults;
+	}
 	losses_say(repair);
 	return left_count(repair, err);
 }

@@ -199,6 +199,9 @@ static int log_settle(struct snaplog_store *p, size_t log, uint64_t token, struc
 		ret = cow_snaplog_bits_clear(&p->logs, log, keys, nr, err);
 	if (ret)
 		return ret;
+	/* a merge counts those of the whole */
+	if (nr && p->joined)
+		p->joined->stats.nr_flushes++;
 	p->nr_settled += nr;
 	if (token <= found->first_chunk)
 		values_free(p, log);

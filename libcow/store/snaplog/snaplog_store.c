@@ -395,6 +395,7 @@ const struct store_ops cow_store_snaplog_ops = {
 	.info = snaplog_info,
 	.check = cow_snaplog_check,
 	.repair = cow_snaplog_repair,
+	.metadata_copy = cow_snaplog_metadata_copy,
 	.moves_left = snaplog_moves_left,
 	.next_moves = cow_snaplog_next_moves,
 	.settle = cow_snaplog_settle,

@@ -61,6 +61,10 @@ int cow_snaplog_check(const struct cow_store_args *args, const struct cow_check_
 		      struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 int cow_snaplog_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 		       struct cow_repair_result *result, struct cow_err *err);
+/* snaplog_metadata.c */
+int cow_snaplog_metadata_copy(const struct cow_store_args *args,
+			      const struct cow_callbacks *callbacks, struct cow_image *target,
+			      struct cow_err *err);
 /* snaplog_rollback.c */
 int cow_snaplog_next_moves(struct cow_store *store, uint64_t budget_bytes,
 			   struct store_moves *moves, struct cow_err *err);

@@ -123,6 +123,42 @@ one_case() {
 	run -1 snapcheck -p "$spec"
 }
 
+@test "entries that share a data block are given up together, with --force=lost" {
+	logs value-twice
+	cat log*.img >before
+	run -4 --separate-stderr snapcheck -y "$spec"
+	cat log*.img | cmp - before
+	[[ $output == *"--force=lost"* ]]
+	run -4 --separate-stderr snapcheck -y --force=lost --json=j "$spec"
+	[[ $output == *"repair: 1 findings mended, 0 left, 2 records dropped"* ]]
+	[ "$(member j 'j["repair"]["lost_bytes"]')" = 2048 ]
+	run -0 --separate-stderr snapcheck "$spec"
+	[[ $output == *"33 of 100 stored"* ]]
+	# both show the source now, and all else is as it was
+	for block in 81 82; do
+		dd if=source.img of=view.img bs=1024 count=1 skip=$block seek=$block conv=notrunc status=none
+	done
+	snapdump -q --raw -o raw.img "$spec"
+	cmp raw.img view.img
+	# one is of a bit that should not be set: the other is right, and stays
+	logs value-twice-beyond
+	run -1 snapcheck -y --force=lost "$spec"
+	run -0 --separate-stderr snapcheck "$spec"
+	# four entries, one of them behind the end: the other three are given up
+	"$COW_SOURCE/tests/aids/snaplog_text.py" . <<-END
+		geometry block=1024 word=4 endian=little key=block bitmap=packed map=half
+		source 200
+		log 40
+		save 3 50-70 9 1
+		entry 0 3 7
+		entry 0 50 7
+		bit 0 120 7
+	END
+	run -5 --separate-stderr snapcheck -y --force=lost "$(cat spec)"
+	[[ $output == *" 0 left, 4 records dropped"* ]]
+	run -0 snapcheck "$(cat spec)"
+}
+
 @test "logs in the wrong order are doubted" {
 	logs sound
 	run -4 --separate-stderr snapcheck "${spec/log=log0.img,log=log1.img/log=log1.img,log=log0.img}"

@@ -399,7 +399,7 @@ static void the_geometry_is_found(void)
 
 /* ---------------------------------------------------------------- rolling back */
 
-static void merge(struct cow_store *store, uint64_t batch, uint64_t epoch)
+static void merge(struct cow_store *store, uint64_t batch, uint64_t epoch, uint64_t *ret_nr_flushes)
 {
 	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
 	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
@@ -408,6 +408,20 @@ static void merge(struct cow_store *store, uint64_t batch, uint64_t epoch)
 	params.epoch_bytes = epoch;
 	OK(cow_merge(store, &params, &result, err));
 	CHECK_EQ(result.nr_left, 0);
+	*ret_nr_flushes = result.nr_flushes;
+}
+
+static uint64_t flushes_of(const struct fixture *f)
+{
+	uint64_t nr = 0;
+
+	for (unsigned int i = 0; i <= f->nr_logs; i++) {
+		struct cow_image_stats stats = COW_IMAGE_STATS_INIT;
+
+		cow_image_get_stats(f->images[i], &stats);
+		nr += stats.nr_flushes;
+	}
+	return nr;
 }
 
 /* Only bits of the bitmap are cleared. */
@@ -424,6 +438,7 @@ static void fixture_rolled_back(struct fixture *f)
 	uint8_t *before[1 + SNAPLOG_BUILD_LOGS] = { NULL };
 	struct cow_store *store;
 	char wanted[80], found[65];
+	uint64_t nr, nr_flushes;
 
 	f->args.flags = 0;
 	if (cow_store_open(&f->args, &store, NULL))
@@ -433,7 +448,9 @@ static void fixture_rolled_back(struct fixture *f)
 		CHECK(before[i]);
 		memcpy(before[i], f->bytes[i], f->images[i]->size_bytes);
 	}
-	merge(store, 1 << 20, 37 * store->chunk_bytes);
+	nr_flushes = flushes_of(f);
+	merge(store, 1 << 20, 37 * store->chunk_bytes, &nr);
+	CHECK_EQ(nr, flushes_of(f) - nr_flushes);
 	cow_store_close(store);
 	fact(f->name, "view_sha256", wanted);
 	sha256(f->bytes[0], f->images[0]->size_bytes, found);
@@ -443,7 +460,7 @@ static void fixture_rolled_back(struct fixture *f)
 	for (unsigned int i = 0; i <= f->nr_logs; i++)
 		free(before[i]);
 	OK(cow_store_open(&f->args, &store, err));
-	merge(store, 0, 0);
+	merge(store, 0, 0, &nr);
 	cow_store_close(store);
 }
 
@@ -576,7 +593,7 @@ static void random_logs_read_as_the_naive_reader_reads_them(void)
 		CHECK(view);
 		snaplog_build_view(&m.build, view);
 		merge(store, 4096 * (1 + test_random(&random) % 8),
-		      m.build.block * (1 + test_random(&random) % 60));
+		      m.build.block * (1 + test_random(&random) % 60), &nr);
 		cow_store_close(store);
 		CHECK(!memcmp(view, m.build.source, m.build.source_bytes));
 		for (unsigned int log = 0; log < m.build.nr_logs; log++)
@@ -627,7 +644,7 @@ static void fixture_repaired(struct fixture *f)
 	struct cow_report *report;
 	struct losses losses;
 	bool is_twice = !strcmp(f->name, "d-value-twice");
-	bool is_left = is_twice || !strcmp(f->name, "d-gap-between-logs");
+	bool is_left = !strcmp(f->name, "d-gap-between-logs");
 
 	repair(&f->args, COW_REPAIR_LOST, &first, &losses);
 	verdict_of(&f->args, &report, &verdict);
@@ -635,15 +652,17 @@ static void fixture_repaired(struct fixture *f)
 	CHECK_EQ(cow_report_count(report, COW_CLASS_LOST), 0);
 	CHECK_EQ(cow_report_count_id(report, "snaplog.on-two-logs"), 0);
 	CHECK_EQ(first.nr_left, is_left);
-	CHECK_EQ(first.nr_lost, !strncmp(f->name, "d-value-", 8) && !is_twice ? 1
-				: !strcmp(f->name, "d-key-misaligned")	      ? 1
-									      : 0);
+	CHECK_EQ(first.nr_lost, is_twice			       ? 2
+				: !strncmp(f->name, "d-value-", 8)     ? 1
+				: !strcmp(f->name, "d-key-misaligned") ? 1
+								       : 0);
 	CHECK_EQ(first.nr_unknown, !strcmp(f->name, "d-key-misaligned"));
 	CHECK_EQ(first.nr_mended, !strcmp(f->name, "d-two-logs") ||
 					  !strcmp(f->name, "d-key-beyond") || first.nr_lost);
-	CHECK_EQ(first.nr_dropped, first.nr_mended);
+	CHECK_EQ(first.nr_dropped, first.nr_mended + is_twice);
 	cow_report_free(report);
-	view_agrees(f, COW_STORE_DAMAGED);
+	if (!is_twice) /* snaplog_check.bats has it */
+		view_agrees(f, COW_STORE_DAMAGED);
 	repair(&f->args, COW_REPAIR_LOST, &second, &losses);
 	CHECK_EQ(second.nr_mended, 0);
 }
