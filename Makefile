@@ -100,7 +100,9 @@ aid_src    := $(wildcard tests/aids/*.c)
 # Programs that tests start: one source each, linked with the aids.
 prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/examples/*.c)
 # The same, but linked with what the tools consist of.
-inner_src  := $(wildcard tests/sandbox/*.c)
+inner_src  := tests/sandbox/probe.c
+# Shared objects that tests put into a tool.
+preload_src := tests/faults/shim.c tests/sandbox/spy.c
 fuzz_src   := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 lib_obj    := $(lib_src:%.c=$(B)/%.o)
@@ -111,6 +113,7 @@ tools      := $(addprefix $(B)/,$(tool_names))
 units      := $(unit_src:%.c=$(B)/%)
 progs      := $(prog_src:%.c=$(B)/%)
 inners     := $(inner_src:%.c=$(B)/%)
+preloads   := $(preload_src:%.c=$(B)/%.so)
 crashers   := $(filter $(B)/tests/crash/%,$(progs))
 replays    := $(fuzz_src:%.c=$(B)/%_replay)
 fuzzers    := $(fuzz_src:%.c=$(B)/%_fuzzer)
@@ -169,8 +172,8 @@ $(plugin): $(plugin_src:%.c=$(B)/%.pic.o) tools/nbdkit/nbdkit_snapshot.map $(if 
 		$(filter %.pic.o,$^) $(if $(SHARED_TOOLS),-L$(B) -lcow) $(lib_libs) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
-# For LD_PRELOAD: what goes wrong below a tool.
-$(B)/tests/faults/shim.so: tests/faults/shim.c $(B)/flags
+# For LD_PRELOAD: what goes wrong below a tool; when it calls a library.
+$(preloads): $(B)/%.so: %.c $(B)/flags
 	$(call quiet,LD)mkdir -p $(@D); $(CC) -D_GNU_SOURCE -O1 -g $(warnings) -Wno-missing-prototypes $(if $(WERROR),-Werror) -fPIC -shared -o $@ $<
 $(inners): $(B)/%: $(B)/%.o $(cli_obj) $(static_lib)
 	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(tool_libs) $(LDLIBS)
@@ -196,7 +199,7 @@ needs:  ## what the tests need of the machine or container, or what is missing
 deps:  ## install what build and tests need (Debian: apt-get)
 	@tests/deps.sh
 
-tests-bin: $(units) $(replays) $(progs) $(inners) $(B)/tests/faults/shim.so
+tests-bin: $(units) $(replays) $(progs) $(inners) $(preloads)
 
 # Each program is a target, so that "make -j2" runs two of them at a time.
 unit_runs := $(units:%=run-%)

@@ -558,6 +558,14 @@ struct cow_output;
  */
 COW_EXPORT int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_bytes,
 			       uint32_t flags, struct cow_output **ret_output, struct cow_err *err);
+/*
+ * Makes an output larger that nothing was written to: its size is known only after a
+ * look, and a program may want to give up the right to open anything before that.
+ * Errors: -ENOSPC device too small; -EPERM (id "overlap") the bytes behind it on a
+ * device belong to an image of the set; -EINVAL smaller, or no whole sectors; and
+ * those of cow_image_grow().
+ */
+COW_EXPORT int cow_output_grow(struct cow_output *output, uint64_t size_bytes, struct cow_err *err);
 /* The image to write to; belongs to the output. */
 COW_EXPORT struct cow_image *cow_output_image(struct cow_output *output);
 /*

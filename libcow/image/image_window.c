@@ -189,6 +189,17 @@ int cow_image_window_of(const struct cow_window_args *args, struct cow_image **r
 	return 0;
 }
 
+void *cow_image_window_owner(const struct cow_image *image)
+{
+	return ((const struct image_window *)image)->owner;
+}
+
+void cow_image_window_widen(struct cow_image *image, uint64_t size_bytes)
+{
+	((struct image_window *)image)->segments[0].len_bytes = size_bytes;
+	image->size_bytes = size_bytes;
+}
+
 int cow_image_window_new(struct cow_image *base, const struct cow_segment *segments,
 			 size_t nr_segments, struct cow_image **ret_image, struct cow_err *err)
 {

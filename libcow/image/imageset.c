@@ -263,3 +263,15 @@ int cow_imageset_open_range(struct cow_imageset *set, const char *path,
 		cow_err_place(err, path, COW_OFFSET_NONE);
 	return ret;
 }
+
+int cow_imageset_widen(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
+{
+	struct set_range *range = (struct set_range *)cow_image_window_owner(image);
+	int ret = cow_set_range_widen(range, size_bytes, err);
+
+	if (!ret)
+		cow_image_window_widen(image, size_bytes);
+	else
+		cow_err_place(err, range->name, COW_OFFSET_NONE);
+	return ret;
+}

@@ -26,6 +26,10 @@ int cow_imageset_open_range(struct cow_imageset *set, const char *path,
 			    const struct cow_segment *range, uint32_t flags,
 			    struct cow_image **ret_image, struct cow_err *err);
 
+/* Makes an image that cow_imageset_open_range() has opened longer, by bytes of the same file.
+ * Errors: as cow_set_range_widen(). */
+int cow_imageset_widen(struct cow_image *image, uint64_t size_bytes, struct cow_err *err);
+
 /* Opens a file, a part of one, or zeros, as cow_imageset_open(); name is what the
  * image is called. is_base: see cow_imageset_open_base(). */
 int cow_imageset_open_spec(struct cow_imageset *set, const char *name, const struct cow_spec *spec,

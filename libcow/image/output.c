@@ -33,7 +33,7 @@
 
 struct cow_output {
 	struct cow_image *image;
-	struct cow_image *lower; /* COW_OUTPUT_REHEARSE: the device under image */
+	struct cow_image *device; /* under image; NULL: a file */
 	char *path;
 	const char *name; /* the last part of path */
 	int directory;	  /* -1: a device */
@@ -101,24 +101,28 @@ static int check_target(struct cow_imageset *set, const char *path, uint32_t fla
 	return ret;
 }
 
+static int refuse_small(uint64_t size_bytes, struct cow_err *err)
+{
+	return cow_fail(err, -ENOSPC,
+			"the device is smaller than the %" PRIu64 " bytes it is to hold",
+			size_bytes);
+}
+
 static int device_open(struct cow_imageset *set, struct cow_output *output, uint64_t size_bytes,
 		       struct cow_err *err)
 {
 	struct cow_segment range = { 0, size_bytes };
 	bool is_rehearsal = output->flags & COW_OUTPUT_REHEARSE;
-	struct cow_image *device;
 	int ret = cow_imageset_open_range(set, output->path, &range,
 					  is_rehearsal ? COW_OPEN_REHEARSE : COW_OPEN_WRITE,
-					  &device, err);
+					  &output->device, err);
 
 	if (ret == -ERANGE)
-		return cow_fail(err, -ENOSPC,
-				"the device is smaller than the %" PRIu64 " bytes it is to hold",
-				size_bytes);
-	if (ret || !is_rehearsal)
-		return ret ? ret : cow_image_fill_new(device, &output->image, err);
-	output->lower = device;
-	return cow_image_overlay_new(device, &output->image, err);
+		return refuse_small(size_bytes, err);
+	if (ret)
+		return ret;
+	return is_rehearsal ? cow_image_overlay_new(output->device, &output->image, err)
+			    : cow_image_fill_new(output->device, &output->image, err);
 }
 
 static int directory_open(struct cow_output *output, struct cow_err *err)
@@ -247,6 +251,36 @@ int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_by
 	return 0;
 }
 
+/* What is over the device has the size that the device has then. */
+static int device_grow(struct cow_output *output, uint64_t size_bytes, struct cow_err *err)
+{
+	bool is_rehearsal = output->flags & COW_OUTPUT_REHEARSE;
+	int ret = cow_imageset_widen(output->device, size_bytes, err);
+
+	if (ret)
+		return ret == -ERANGE ? refuse_small(size_bytes, err) : ret;
+	if (is_rehearsal)
+		return cow_image_grow(output->image, size_bytes, err);
+	output->image->size_bytes = size_bytes;
+	return 0;
+}
+
+int cow_output_grow(struct cow_output *output, uint64_t size_bytes, struct cow_err *err)
+{
+	int ret;
+
+	if (size_bytes < output->image->size_bytes || size_bytes % COW_SECTOR_BYTES ||
+	    size_bytes > COW_IMAGE_BYTES_MAX)
+		return cow_fail(err, -EINVAL,
+				"an output of %" PRIu64 " bytes cannot be enlarged to %" PRIu64,
+				output->image->size_bytes, size_bytes);
+	ret = output->device ? device_grow(output, size_bytes, err)
+			     : cow_image_grow(output->image, size_bytes, err);
+	if (ret)
+		cow_err_place(err, output->path, COW_OFFSET_NONE);
+	return ret;
+}
+
 struct cow_image *cow_output_image(struct cow_output *output)
 {
 	return output->image;
@@ -366,7 +400,9 @@ void cow_output_close(struct cow_output *output)
 	if (!output)
 		return;
 	cow_image_close(output->image);
-	cow_image_close(output->lower);
+	/* The image of a device that is written closes what is under it. */
+	if (output->flags & COW_OUTPUT_REHEARSE)
+		cow_image_close(output->device);
 	if (output->temp_name[0])
 		unlinkat(output->directory, output->temp_name, 0);
 	if (output->fd >= 0)

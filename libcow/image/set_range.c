@@ -107,6 +107,25 @@ int cow_set_range_check(const struct cow_imageset *set, const struct set_range *
 	int ret = 0;
 
 	for (const struct set_range *old = set->ranges; old && !ret; old = old->next)
-		ret = check_with(old, new, err);
+		if (old != new)
+			ret = check_with(old, new, err);
+	return ret;
+}
+
+int cow_set_range_widen(struct set_range *range, uint64_t len_bytes, struct cow_err *err)
+{
+	struct cow_segment *segment = &range->segments[0];
+	uint64_t old_len_bytes = segment->len_bytes;
+	int ret;
+
+	if (!range_fits(segment->offset_bytes, len_bytes, range->file->image->size_bytes))
+		return cow_fail(err, -ERANGE,
+				"%" PRIu64 " bytes at byte %" PRIu64 " go beyond the end, %" PRIu64
+				" bytes",
+				len_bytes, segment->offset_bytes, range->file->image->size_bytes);
+	segment->len_bytes = len_bytes;
+	ret = cow_set_range_check(range->set, range, err);
+	if (ret)
+		segment->len_bytes = old_len_bytes;
 	return ret;
 }

@@ -39,6 +39,9 @@ void cow_set_range_free(struct set_range *range);
 /* Refuses one that shares a byte with another one. Errors: -EPERM (id "overlap"). */
 int cow_set_range_check(const struct cow_imageset *set, const struct set_range *new,
 			struct cow_err *err);
+/* Takes more bytes behind the only segment of a range that is in a set. Errors: -ERANGE
+ * the file has not so many; -EPERM (id "overlap"). */
+int cow_set_range_widen(struct set_range *range, uint64_t len_bytes, struct cow_err *err);
 void cow_set_range_add(struct cow_imageset *set, struct set_range *range);
 /* cow_window_closed: an image of the set was closed. Takes its range, and those
  * of "also", out of the set. */

@@ -30,4 +30,9 @@ int cow_segments_check(const struct cow_segment *segments, size_t nr_segments, u
 int cow_image_window_of(const struct cow_window_args *args, struct cow_image **ret_image,
 			struct cow_err *err);
 
+/* The owner of an image that cow_image_window_of() has made. */
+void *cow_image_window_owner(const struct cow_image *image);
+/* Lets such an image of one segment reach further into its base, which is large enough. */
+void cow_image_window_widen(struct cow_image *image, uint64_t size_bytes);
+
 #endif

@@ -10,17 +10,15 @@
 #include <stddef.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/sandbox.h"
 #include "tools/snapcheck/check_repair.h"
 
-int check_rebuild_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
+int check_rebuild_open(struct check_repair *repair, const struct cow_image *cow,
 		       struct cow_err *err)
 {
 	int ret = 0;
 
 	if (repair->output)
-		ret = check_repair_output(repair, set, repair->target_bytes, err);
-	sandbox_enter();
+		ret = check_repair_output(repair, repair->target_bytes, err);
 	if (ret || !repair->is_dry_run)
 		return ret;
 	ret = cow_image_standin_new(cow_image_name(cow), repair->target_bytes, 512,

@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/images/blkid.h"
 #include "tools/common/ask.h"
 #include "tools/common/cli.h"
 #include "tools/common/list.h"
 #include "tools/common/outputs.h"
-#include "tools/common/sandbox.h"
 #include "tools/common/volatile.h"
 
 #define UNDO_CHUNK_BYTES 4096
+/* Of an output whose size is not known yet. */
+#define SIZE_BYTES_MIN 512
 
 bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report,
 			 const struct cow_verdict *verdict)
@@ -40,21 +40,24 @@ bool check_repair_is_due(const struct check_repair *repair, const struct cow_rep
 	return false;
 }
 
-int check_repair_output(struct check_repair *repair, struct cow_imageset *set, uint64_t size,
-			struct cow_err *err)
+/* How much it is to hold is known after the look: check_repair_output(). */
+static int prepare_output(struct check_repair *repair, struct cow_imageset *set,
+			  struct cow_err *err)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
-	struct blkid_device device = { NULL, NULL };
 	int ret;
 
 	outputs_note_name(repair->output, OUTPUTS_STORE);
-	ret = outputs_open(set, repair->output, size, flags, &repair->out, err);
+	ret = outputs_open(set, repair->output, SIZE_BYTES_MIN, flags, &repair->out, err);
+	return ret ? ret : blkid_device_open(&repair->device, repair->out, repair->output, err);
+}
+
+int check_repair_output(struct check_repair *repair, uint64_t size, struct cow_err *err)
+{
+	int ret = blkid_device_check(&repair->device, repair->output, err);
+
 	if (!ret)
-		ret = blkid_device_open(&device, repair->out, repair->output, err);
-	sandbox_enter();
-	if (!ret)
-		ret = blkid_device_check(&device, repair->output, err);
-	blkid_device_close(&device);
+		ret = cow_output_grow(repair->out, size, err);
 	if (ret || repair->is_dry_run)
 		return ret;
 	repair->target = cow_output_image(repair->out);
@@ -63,8 +66,7 @@ int check_repair_output(struct check_repair *repair, struct cow_imageset *set, u
 	return 0;
 }
 
-static int open_output(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		       struct cow_err *err)
+static int open_output(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_copy_params params = COW_COPY_PARAMS_INIT;
 	struct cow_copy_result result = COW_COPY_RESULT_INIT;
@@ -72,7 +74,7 @@ static int open_output(struct check_repair *repair, struct cow_imageset *set, st
 	int ret;
 
 	size = repair->needed_bytes > size ? repair->needed_bytes : size;
-	ret = check_repair_output(repair, set, size, err);
+	ret = check_repair_output(repair, size, err);
 	if (ret || repair->is_dry_run)
 		return ret;
 	if (!cow_image_is_block_device(repair->target))
@@ -142,29 +144,64 @@ static int open_old_undo(struct check_repair *repair, struct cow_imageset *set,
 	return ret;
 }
 
-/* Made, and given its name: from now on a crash must not take away what is saved. */
-static int create_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		       struct cow_err *err)
+static struct cow_create_params undo_params(const struct cow_image *cow)
 {
-	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct cow_create_params create = COW_CREATE_PARAMS_INIT;
-	uint64_t block_bytes = cow_image_logical_block_size(cow), size;
-	struct blkid_device device = { NULL, NULL };
-	int ret;
+	uint64_t block_bytes = cow_image_logical_block_size(cow);
 
 	create.origin_bytes = cow_image_size(cow);
 	create.chunk_bytes = block_bytes > UNDO_CHUNK_BYTES ? block_bytes : UNDO_CHUNK_BYTES;
-	ret = volatile_check(repair->save_undo, err);
+	return create;
+}
+
+/* Opens a new undo file, or a device. */
+static int open_new_undo(struct check_repair *repair, struct cow_imageset *set,
+			 struct cow_image *cow, struct cow_err *err)
+{
+	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
+	struct cow_create_params create = undo_params(cow);
+	uint64_t size;
+	int ret = volatile_check(repair->save_undo, err);
+
 	if (!ret)
 		ret = cow_create_size(&create, &size, err);
 	if (!ret)
 		ret = outputs_open(set, repair->save_undo, size, flags, &repair->undo, err);
-	if (!ret)
-		ret = blkid_device_open(&device, repair->undo, repair->save_undo, err);
-	sandbox_enter();
-	if (!ret)
-		ret = blkid_device_check(&device, repair->save_undo, err);
-	blkid_device_close(&device);
+	return ret ? ret : blkid_device_open(&repair->device, repair->undo, repair->save_undo, err);
+}
+
+/* Opens the undo file of a repair that was cut off, or else a new one. */
+static int prepare_undo(struct check_repair *repair, struct cow_imageset *set,
+			struct cow_image *cow, struct cow_err *err)
+{
+	uint64_t nr_exceptions;
+	int ret = open_old_undo(repair, set, cow, &nr_exceptions, err);
+
+	repair->is_undo_full = ret == -ENOENT && nr_exceptions;
+	repair->is_continued = !ret;
+	if (ret != -ENOENT)
+		return ret;
+	*err = (struct cow_err)COW_ERR_INIT;
+	return nr_exceptions ? 0 : open_new_undo(repair, set, cow, err);
+}
+
+int check_repair_prepare(struct check_repair *repair, struct cow_imageset *set,
+			 struct cow_image *cow, struct cow_err *err)
+{
+	if (repair->output)
+		return prepare_output(repair, set, err);
+	/* Without an image it is a metadata pack, which is never written to. */
+	if (repair->save_undo && cow)
+		(void)prepare_undo(repair, set, cow, &repair->undo_error);
+	return 0;
+}
+
+/* Made, and given its name: from now on a crash must not take away what is saved. */
+static int create_undo(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
+{
+	struct cow_create_params create = undo_params(cow);
+	int ret = blkid_device_check(&repair->device, repair->save_undo, err);
+
 	if (ret || repair->is_dry_run)
 		return ret;
 	ret = cow_create(cow_output_image(repair->undo), &create, err);
@@ -175,29 +212,28 @@ static int create_undo(struct check_repair *repair, struct cow_imageset *set, st
 	return ret ? ret : outputs_publish(repair->undo, err);
 }
 
-/* The undo file is a snapshot of the COW image, whose origin that image is. What
- * a repair that has ended saved there must not be overwritten, by nothing. */
-static int open_undo(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		     struct cow_err *err)
+/* The undo file is a snapshot of the COW image, whose origin that image is. Never
+ * overwrite what a repair that has ended saved there, whatever --force says. */
+static int open_undo(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
 {
-	uint64_t nr_exceptions;
-	int ret = open_old_undo(repair, set, cow, &nr_exceptions, err);
+	int ret = 0;
 
-	if (ret == -ENOENT && nr_exceptions) {
+	if (repair->undo_error.code) {
+		*err = repair->undo_error;
+		return err->code;
+	}
+	if (repair->is_undo_full) {
 		cli_next("snapmerge", cow_image_name(cow), repair->save_undo, NULL);
 		return cli_refuse(err, -EPERM, "undo-exists", NULL,
 				  "%s holds what a repair has saved: take that back with "
 				  "snapmerge and begin again, or name another file",
 				  repair->save_undo);
 	}
-	if (!ret) {
-		sandbox_enter();
+	if (repair->is_continued)
 		cli_note("goes on with the repair that was cut off: %s has what %s was",
 			 repair->save_undo, cow_image_name(cow));
-	} else if (ret == -ENOENT) {
-		*err = (struct cow_err)COW_ERR_INIT;
-		ret = create_undo(repair, set, cow, err);
-	}
+	else
+		ret = create_undo(repair, cow, err);
 	if (!repair->is_dry_run)
 		repair->target = repair->guard;
 	return ret;
@@ -212,15 +248,14 @@ static bool will_grow(const struct check_repair *repair)
 
 /* Refused where the repair itself would be, before it writes; then what it would
  * do is done in memory. */
-static int rehearse(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		    struct cow_err *err)
+static int rehearse(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
 {
 	int ret = 0;
 
 	if (repair->output)
-		ret = open_output(repair, set, cow, err);
+		ret = open_output(repair, cow, err);
 	else if (repair->save_undo && !will_grow(repair))
-		ret = open_undo(repair, set, cow, err);
+		ret = open_undo(repair, cow, err);
 	close_undo(repair);
 	if (!ret)
 		ret = cow_image_overlay_new(cow, &repair->preview, err);
@@ -228,14 +263,13 @@ static int rehearse(struct check_repair *repair, struct cow_imageset *set, struc
 	return ret;
 }
 
-int check_repair_settle(struct check_repair *repair, struct cow_imageset *set,
-			struct cow_image *cow, struct cow_err *err)
+int check_repair_settle(struct check_repair *repair, const struct cow_image *cow,
+			struct cow_err *err)
 {
-	uint64_t nr_exceptions;
 	int ret;
 
-	/* another's file is in nobody's way here */
-	if (open_old_undo(repair, set, cow, &nr_exceptions, NULL))
+	/* A file of something else harms nothing here. */
+	if (!repair->is_continued)
 		return 0;
 	ret = cow_repair_undo_end(repair->undo_store, err);
 	if (!ret)
@@ -294,19 +328,18 @@ static int open_patched(struct check_repair *repair, struct cow_image *cow, stru
 	return ret;
 }
 
-int check_repair_open(struct check_repair *repair, struct cow_imageset *set, struct cow_image *cow,
-		      struct cow_err *err)
+int check_repair_open(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
 {
 	int ret = 0;
 
 	repair->target = cow;
 	if (repair->is_dry_run) {
-		ret = rehearse(repair, set, cow, err);
+		ret = rehearse(repair, cow, err);
 	} else if (repair->output) {
 		repair->is_grown = repair->needed_bytes > cow_image_size(cow);
-		ret = open_output(repair, set, cow, err);
+		ret = open_output(repair, cow, err);
 	} else if (repair->save_undo && !will_grow(repair)) {
-		ret = open_undo(repair, set, cow, err);
+		ret = open_undo(repair, cow, err);
 	}
 	if (!ret)
 		ret = grow(repair, err);
@@ -386,6 +419,7 @@ int check_repair_publish(struct check_repair *repair, struct cow_err *err)
 void check_repair_close(struct check_repair *repair)
 {
 	cow_image_close(repair->patched);
+	blkid_device_close(&repair->device);
 	close_undo(repair);
 	outputs_close(repair->undo);
 	outputs_close(repair->out);

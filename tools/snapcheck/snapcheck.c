@@ -294,6 +294,11 @@ static int unpack(struct check *check, struct cow_err *err)
 		return cli_refuse(err, -EPERM, "pack", NULL,
 				  "%s is a metadata pack, which has no data to compare",
 				  cow_image_name(check->cow));
+	if (!ret && check->is_pack && options.save_undo)
+		return cli_refuse(err, -EPERM, "pack", NULL,
+				  "%s is a metadata pack, which is never written to: leave "
+				  "--save-undo out",
+				  cow_image_name(check->cow));
 	if (!ret && check->is_pack && options.is_empty)
 		return cli_refuse(err, -EPERM, "pack", NULL,
 				  "%s is a metadata pack; --is-empty asks about the image itself",
@@ -322,7 +327,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	int ret;
 
 	repair->needed_bytes = check->verdict.needed_bytes;
-	ret = check_repair_open(repair, check->set, check->cow, err);
+	ret = check_repair_open(repair, check->cow, err);
 	if (!ret && repair->is_dry_run && roles_have_logs(&check->roles))
 		ret = roles_overlay(&check->roles, err);
 	if (ret)
@@ -366,7 +371,7 @@ static int rebuild_and_look(struct check *check, struct check_repair *repair, st
 	int ret;
 
 	repair->target_bytes = check->verdict.target_bytes;
-	ret = check_rebuild_open(repair, check->set, check->cow, err);
+	ret = check_rebuild_open(repair, check->cow, err);
 	if (ret)
 		return ret;
 	check->doubtful.ranges = json_put_array(json_root(), "in_doubt");
@@ -398,23 +403,21 @@ static int rebuild(struct check *check, struct check_repair *repair, struct cow_
 	return 0;
 }
 
-static int repair(struct check *check, struct cow_err *err)
+/* Opens what a repair would write to, if there may be one. */
+static int prepare(struct check *check, struct check_repair *job, struct cow_err *err)
+{
+	job->is_wanted = wants_repair() && !check->only_looks && !options.header_only;
+	return job->is_wanted ? check_repair_prepare(job, check->set, check->cow, err) : 0;
+}
+
+static int repair(struct check *check, struct check_repair *job, struct cow_err *err)
 {
 	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
-	struct check_repair job = {
-		.is_safe_only = options.preen,
-		.asks = is_asking(),
-		.is_dry_run = options.common.dry_run,
-		.revalidates = options.revalidate,
-		.output = options.output,
-		.save_undo = options.save_undo,
-		.callbacks = &callbacks,
-	};
-	int ret = 0;
 
 	callbacks.user = check;
 	callbacks.progress = on_progress;
-	if (!wants_repair() || check->only_looks || options.header_only)
+	job->callbacks = &callbacks;
+	if (!job->is_wanted || check->only_looks)
 		return 0;
 	if (options.output && check->verdict.needs_chunk_bytes) {
 		cli_note("%s is not made: as long as the chunk size is not known nothing can be "
@@ -423,13 +426,12 @@ static int repair(struct check *check, struct cow_err *err)
 		return 0;
 	}
 	if (check->verdict.needs_target)
-		ret = rebuild(check, &job, err);
-	else if (options.output || check_repair_is_due(&job, check->report, &check->verdict))
-		ret = repair_and_look(check, &job, err);
-	else if (options.save_undo && !options.common.dry_run)
-		ret = check_repair_settle(&job, check->set, check->cow, err);
-	check_repair_close(&job);
-	return ret;
+		return rebuild(check, job, err);
+	if (options.output || check_repair_is_due(job, check->report, &check->verdict))
+		return repair_and_look(check, job, err);
+	if (options.save_undo && !options.common.dry_run)
+		return check_repair_settle(job, check->cow, err);
+	return 0;
 }
 
 static int conclude(struct check *check, const char *report)
@@ -462,6 +464,15 @@ static int conclude(struct check *check, const char *report)
 
 static int run(struct check *check)
 {
+	struct check_repair job = {
+		.is_safe_only = options.preen,
+		.asks = is_asking(),
+		.is_dry_run = options.common.dry_run,
+		.revalidates = options.revalidate,
+		.output = options.output,
+		.save_undo = options.save_undo,
+		.undo_error = COW_ERR_INIT,
+	};
 	struct cow_err err = COW_ERR_INIT;
 	char *report = NULL;
 	size_t len = 0;
@@ -475,9 +486,9 @@ static int run(struct check *check)
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
 	check->callbacks = progress_callbacks(&check->progress);
 	ret = open_images(check, &err);
-	/* What they are to hold is known after a look: check_repair_open(). */
-	if (!options.output && !options.save_undo)
-		sandbox_enter();
+	if (!ret)
+		ret = prepare(check, &job, &err);
+	sandbox_enter();
 	if (!ret && check->may_be_pack)
 		ret = unpack(check, &err);
 	if (!ret && check->container)
@@ -496,7 +507,7 @@ static int run(struct check *check)
 			 "given up because of that",
 			 cow_image_name(check->origin));
 	if (!ret)
-		ret = repair(check, &err);
+		ret = repair(check, &job, &err);
 	if (!ret) {
 		check_print_summary(check);
 		check_lost_print_end(&check->repaired,
@@ -513,6 +524,7 @@ static int run(struct check *check)
 			 : options.is_empty ? check_empty_conclude(check, options.common.quiet)
 					    : conclude(check, report);
 	free(report);
+	check_repair_close(&job);
 	cow_report_free(check->report);
 	if (check->file)
 		check_bad_close(check);

@@ -8,6 +8,10 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
+teardown() {
+	[ -z "${loop:-}" ] || losetup -d "$loop"
+}
+
 # store TEXT: cow.img out of text.
 store() {
 	printf '%b' "$1" >store.txt
@@ -276,6 +280,29 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	run -1 snapcheck -c 4K -y -o other.img cow.img
 	run -0 snapcheck other.img
 	[[ $output == *"chunks of 4.0 KiB, 3 exceptions"* ]]
+}
+
+# bats test_tags=slow
+@test "a repaired store that needs more room than COW goes to a device that has it, behind other images of the job too" {
+	store "size 34s\nchunk 1\nheader\nauto 5 32\n"
+	truncate -s 1M disk.img
+	loop=$(losetup -f --show disk.img)
+	run -5 snapcheck -y -o "$loop" cow.img
+	cmp -n 512 cow.img "$loop"
+	run -0 snapcheck "$loop"
+	[[ $output == *"32 exceptions"* ]]
+	# The bytes behind it belong to the origin.
+	wipefs -qa "$loop"
+	before=$(sum "$loop")
+	run -64 snapcheck -y --force=origin -o "$loop" "$loop@17408" cow.img
+	[[ $output == *overlap* ]]
+	[ "$(sum "$loop")" = "$before" ]
+	losetup -d "$loop"
+	truncate -s 17408 disk.img
+	loop=$(losetup -f --show disk.img)
+	run -8 snapcheck -y --force=overwrite -o "$loop" cow.img
+	[[ $output == *"the device is smaller than"* ]]
+	run -8 snapcheck -n -y --force=overwrite -o "$loop" cow.img
 }
 
 @test "a list without an end: --force=grow enlarges a file in place; -n says what would come of it" {

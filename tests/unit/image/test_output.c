@@ -111,6 +111,27 @@ static void a_name_can_be_taken_back(void)
 	CHECK(!nr_files());
 }
 
+static void an_output_is_enlarged_before_it_is_written(void)
+{
+	struct cow_output *output = NULL;
+	struct stat st;
+
+	OK(cow_output_open(set, "g", 512, 0, &output, err));
+	FAILS(-EINVAL, cow_output_grow(output, 513, err));
+	FAILS(-EINVAL, cow_output_grow(output, 0, err));
+	OK(cow_output_grow(output, 16384, err));
+	CHECK_EQ(cow_image_size(cow_output_image(output)), 16384);
+	OK(cow_image_pwrite(cow_output_image(output), "z", 1, 16383, err));
+	OK(cow_output_publish(output, err));
+	CHECK(!stat("g", &st) && st.st_size == 16384 && first_byte("g") == 0);
+	cow_output_close(output);
+	CHECK(!unlink("g"));
+	OK(cow_output_open(set, "g", 512, COW_OUTPUT_REHEARSE, &output, err));
+	OK(cow_output_grow(output, 16384, err));
+	CHECK_EQ(cow_image_size(cow_output_image(output)), 16384);
+	cow_output_close(output);
+}
+
 static void what_is_not_published_leaves_nothing(void)
 {
 	cow_output_close(opened("a", 0));
@@ -248,6 +269,7 @@ int main(void)
 	RUN(a_file_appears_whole_when_published);
 	RUN(a_name_can_be_taken_back);
 	RUN(a_stream_of_unknown_length_is_a_file_too);
+	RUN(an_output_is_enlarged_before_it_is_written);
 	RUN(what_is_not_published_leaves_nothing);
 	RUN(an_existing_file_needs_overwrite);
 	RUN(a_link_is_replaced_not_followed);
