@@ -107,23 +107,12 @@ int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *b
 
 /* ---------------------------------------------------------------- trees */
 
-static int take_words(void *user, uint64_t first, const uint8_t *values, uint32_t nr,
-		      uint64_t block, struct cow_err *err)
-{
-	(void)block;
-	(void)err;
-	cow_clone_bits_take((struct clone_bits *)user, first, values, nr);
-	return 0;
-}
-
 /* seen: in any tree, and not in that of the superblock. */
 static int others_find(struct pdata_blocks *blocks, const struct clone_super *super,
 		       struct clone_bits *live, struct clone_bits *seen, struct cow_err *err)
 {
-	const struct pdata_array array = clone_array(blocks, super);
-	const struct pdata_array_walk walk = { .user = live, .values = take_words };
 	struct clone_lost lost = { .blocks = blocks, .nr_regions = live->nr_bits };
-	int ret = cow_pdata_array_walk(&array, &walk, err);
+	int ret = cow_clone_bits_read(blocks, super, live, err);
 
 	if (!ret)
 		ret = cow_clone_lost_find(&lost, err);

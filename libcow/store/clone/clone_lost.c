@@ -73,6 +73,22 @@ static int root_add(struct scan *scan, uint64_t block, struct cow_err *err)
 	return 0;
 }
 
+/* Of a piece in which not everything can be read: block by block. */
+static int piece_salvage(struct cow_image *image, uint8_t *piece, uint64_t at, uint64_t len,
+			 struct cow_err *err)
+{
+	int ret = 0;
+
+	for (uint64_t i = 0; !ret && i < len; i += PDATA_BLOCK_BYTES) {
+		ret = cow_image_pread(image, piece + i, PDATA_BLOCK_BYTES, at + i, err);
+		if (ret != -EIO)
+			continue;
+		memset(piece + i, 0, PDATA_BLOCK_BYTES);
+		ret = 0;
+	}
+	return ret;
+}
+
 /* Blocks that cannot be read are none. */
 static int roots_find(struct scan *scan, struct cow_err *err)
 {
@@ -87,10 +103,8 @@ static int roots_find(struct scan *scan, struct cow_err *err)
 	for (uint64_t at = 0; !ret && at < size; at += len) {
 		len = min_u64(COW_PIECE_BYTES, size - at);
 		ret = cow_image_pread(image, piece, (size_t)len, at, err);
-		if (ret == -EIO) {
-			ret = 0;
-			continue;
-		}
+		if (ret == -EIO)
+			ret = piece_salvage(image, piece, at, len, err);
 		for (uint64_t i = 0; !ret && i < len; i += PDATA_BLOCK_BYTES)
 			if (may_be_root((at + i) / PDATA_BLOCK_BYTES, piece + i))
 				ret = root_add(scan, (at + i) / PDATA_BLOCK_BYTES, err);
@@ -233,8 +247,9 @@ static int arrays_check(struct clone_lost *lost, const struct places *places,
 			return 0;
 		known->stamp = stamp;
 		tree->nr_hydrated += known->nr_set;
+		if (is_last)
+			tree->nr_words = i * PDATA_WORDS_PER_BLOCK + get_le32(raw + 8);
 	}
-	tree->nr_words = (places->nr - 1) * PDATA_WORDS_PER_BLOCK + get_le32(raw + 8);
 	*ret_is_whole = true;
 	return 0;
 }
@@ -309,8 +324,8 @@ const struct clone_tree *cow_clone_lost_tree(const struct clone_lost *lost, uint
 
 static int by_size(const void *a, const void *b)
 {
-	const struct clone_tree *x = *(const struct clone_tree *const *)a;
-	const struct clone_tree *y = *(const struct clone_tree *const *)b;
+	const struct clone_tree *x = (const struct clone_tree *)a;
+	const struct clone_tree *y = (const struct clone_tree *)b;
 
 	if (x->nr_hydrated != y->nr_hydrated)
 		return x->nr_hydrated < y->nr_hydrated ? -1 : 1;
@@ -355,8 +370,7 @@ int cow_clone_lost_lives(struct clone_lost *lost, bool *ret_is_one_life,
 			 const struct clone_tree **ret_largest, struct cow_err *err)
 {
 	/* bounded: trees in memory already */
-	AUTO_FREE const struct clone_tree **order =
-		reallocarray(NULL, lost->nr_trees + 1, sizeof(*order));
+	AUTO_FREE struct clone_tree *order = reallocarray(NULL, lost->nr_trees + 1, sizeof(*order));
 	struct places places[2] = { { .blocks = NULL }, { .blocks = NULL } };
 	bool is_within = true;
 	int ret = 0;
@@ -364,10 +378,10 @@ int cow_clone_lost_lives(struct clone_lost *lost, bool *ret_is_one_life,
 	if (!order)
 		return cow_fail(err, -ENOMEM, "no memory for %zu trees", lost->nr_trees);
 	for (size_t i = 0; i < lost->nr_trees; i++)
-		order[i] = &lost->trees[i];
-	qsort(order, lost->nr_trees, sizeof(struct clone_tree *), by_size);
+		order[i] = lost->trees[i];
+	qsort(order, lost->nr_trees, sizeof(*order), by_size);
 	for (size_t i = 0; !ret && is_within && i < lost->nr_trees; i++) {
-		ret = places_read(lost, order[i]->root, &places[i % 2], err);
+		ret = places_read(lost, order[i].root, &places[i % 2], err);
 		if (!ret && i)
 			ret = places_within(lost, &places[(i - 1) % 2], &places[i % 2], &is_within,
 					    err);
@@ -375,7 +389,8 @@ int cow_clone_lost_lives(struct clone_lost *lost, bool *ret_is_one_life,
 	free(places[0].blocks);
 	free(places[1].blocks);
 	*ret_is_one_life = is_within;
-	*ret_largest = lost->nr_trees ? order[lost->nr_trees - 1] : NULL;
+	*ret_largest =
+		lost->nr_trees ? cow_clone_lost_tree(lost, order[lost->nr_trees - 1].root) : NULL;
 	return ret;
 }
 

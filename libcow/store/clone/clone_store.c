@@ -225,17 +225,53 @@ static int regions_check(const struct clone_store *c, struct cow_err *err)
 	return super_refuse(c, "has more regions than the metadata device can hold bits of", err);
 }
 
+struct bits_reading {
+	struct pdata_blocks *blocks;
+	struct clone_bits *bits;
+};
+
+static int take_bits(void *user, uint64_t first, const uint8_t *values, uint32_t nr, uint64_t block,
+		     struct cow_err *err)
+{
+	(void)block;
+	(void)err;
+	cow_clone_bits_take(((const struct bits_reading *)user)->bits, first, values, nr);
+	return 0;
+}
+
+/* Array blocks behind the last one say nothing about any region. */
+static int take_fault(void *user, enum pdata_array_part part, const struct pdata_fault *fault,
+		      uint64_t first, uint64_t nr, struct cow_err *err)
+{
+	(void)first;
+	(void)nr;
+	if (fault->what == PDATA_ARRAY_EXTRA)
+		return 0;
+	return cow_pdata_fail(((const struct bits_reading *)user)->blocks, fault,
+			      pdata_array_part_name(part), err);
+}
+
+int cow_clone_bits_read(struct pdata_blocks *blocks, const struct clone_super *super,
+			struct clone_bits *bits, struct cow_err *err)
+{
+	const struct pdata_array array = clone_array(blocks, super);
+	struct bits_reading reading = { blocks, bits };
+	const struct pdata_array_walk walk = { .user = &reading,
+					       .values = take_bits,
+					       .fault = take_fault };
+
+	return cow_pdata_array_walk(&array, &walk, err);
+}
+
 static int bits_read(struct clone_store *c, uint32_t flags, struct cow_err *err)
 {
-	const struct pdata_array array = clone_array(c->blocks, &c->super);
-	const struct pdata_array_walk walk = { .user = c, .values = take_words };
 	struct cow_err mine = COW_ERR_INIT;
 	int ret = cow_clone_bits_init(
 		&c->bits, cow_clone_nr_regions(c->super.region_sectors, c->super.target_sectors),
 		&mine);
 
 	if (!ret)
-		ret = cow_pdata_array_walk(&array, &walk, &mine);
+		ret = cow_clone_bits_read(c->blocks, &c->super, &c->bits, &mine);
 	if (ret == -EBADMSG && (flags & COW_STORE_DAMAGED))
 		ret = bits_read_as_kernel(c, err);
 	else if (ret == -EBADMSG)

@@ -54,6 +54,11 @@ static inline struct pdata_array clone_array(struct pdata_blocks *blocks,
 	return (struct pdata_array){ blocks, super->bitset_root, 8, pdata_bitset_words(nr) };
 }
 
+/* Reads the bits of the tree that the superblock names. Errors: -EBADMSG, -EIO: one of
+ * them cannot be told; -ENOMEM. */
+int cow_clone_bits_read(struct pdata_blocks *blocks, const struct clone_super *super,
+			struct clone_bits *bits, struct cow_err *err);
+
 /* Reads block 0 from the disk, whatever it says. Errors: -EIO, -ERANGE. */
 int cow_clone_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYTES],
 			 struct cow_err *err);

@@ -12,9 +12,9 @@ TABLE='0 16371 clone meta dest source 8'
 # damaged NAME: its metadata, and both images.
 damaged() {
 	cd "$BATS_TEST_TMPDIR"
-	xz -dc "$COW_FIXTURES/clone/damaged/$1.meta.img.xz" >meta
+	unpack "clone/damaged/$1.meta.img" meta
 	for image in source dest; do
-		xz -dc "$COW_FIXTURES/clone/damaged/$image-a.img.xz" >$image
+		unpack "clone/damaged/$image-a.img" $image
 	done
 	sha256sum meta source dest >sums
 	rm -f new
@@ -125,7 +125,7 @@ shows() {
 
 @test "metadata too small for a commit are made larger" {
 	cd "$BATS_TEST_TMPDIR"
-	xz -dc "$COW_FIXTURES/clone/meta-smallest/meta.img.xz" >meta
+	unpack clone/meta-smallest/meta.img meta
 	before=$(stat -c %s meta)
 	run snapcheck -y -o new meta
 	[[ $output == *"findings: 0 lost, 0 damage, 0 note, 0 info"* ]]
@@ -133,20 +133,8 @@ shows() {
 	# As the kernel formats a device of 8 blocks, on which it dies at the first write.
 	truncate -s 1M source dest
 	snapcreate -q -c 4K -s 40K clone:metadata=ten,source=source,destination=dest
-	python3 - ten <<-'PY'
-		import sys
-		def crc(data):
-		    c = 0xffffffff
-		    for byte in data:
-		        c ^= byte
-		        for _ in range(8):
-		            c = c >> 1 ^ (0x82f63b78 if c & 1 else 0)
-		    return c
-		f = open(sys.argv[1], "r+b"); b = bytearray(f.read(4096))
-		b[44:52] = (8).to_bytes(8, "little")
-		b[0:4] = (crc(b[4:]) ^ 257649492).to_bytes(4, "little")
-		f.seek(0); f.write(b); f.truncate(32768)
-	PY
+	"$COW_SOURCE/tests/aids/clone_poke.py" ten 0:44:8:8
+	truncate -s 32K ten
 	run -4 snapcheck clone:metadata=ten,source=source,destination=dest
 	[[ $output == *clone.metadata-eight-blocks* ]]
 	run -1 snapcheck -p -o larger clone:metadata=ten,source=source,destination=dest

@@ -5,8 +5,8 @@
  * of the kernel's, of devices with two lives, of devices with hundreds of trees.
  * What is known of each base (meta.txt) judges: no region that was hydrated is read
  * from the source without being named as in doubt, and none is read from the
- * destination that was not hydrated. Needs xz, and the folder that COW_FIXTURES
- * names.
+ * destination that was not hydrated. Needs the folders that COW_FIXTURES and
+ * COW_UNPACKED name.
  */
 #include "libcow/core/report.h"
 #include "libcow/store/clone/clone_store.h"
