@@ -18,6 +18,11 @@ fact() {
 	sed -n "s/^$2 //p" "$COW_FIXTURES/$1/meta.txt" | head -1
 }
 
+# content_bytes TAR: how long it is without the zeros at its end.
+content_bytes() {
+	python3 -c 'import sys; print(len(open(sys.argv[1], "rb").read().rstrip(b"\0")))' "$1"
+}
+
 # sum FILE: its SHA-256.
 sum() {
 	sha256sum <"$1" | cut -d' ' -f1

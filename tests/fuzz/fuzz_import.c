@@ -55,12 +55,25 @@ static struct cow_image *make_origin(void)
 	return origin;
 }
 
+static int from_memory(void *source, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		       struct cow_err *err)
+{
+	(void)err;
+	memcpy(buf, (const uint8_t *)source + offset_bytes, len_bytes);
+	return 0;
+}
+
 static void put_member(struct tar *tar, const char *name, const void *buf, size_t size)
 {
+	struct cow_segment all = { 0, size };
+	struct file_entry entry = tar_own_entry(name, size, 0);
 	struct cow_err err = COW_ERR_INIT;
 
-	check(!tar_begin(tar, name, size, &err));
-	check(!size || !tar_data(tar, buf, size, &err));
+	entry.ranges = &all;
+	entry.nr_ranges = size ? 1 : 0;
+	entry.read = from_memory;
+	entry.source = (void *)(uintptr_t)buf;
+	check(!tar_add(tar, &entry, &err));
 }
 
 static int print_head(const void *user, struct printer *printer, struct cow_err *err)
@@ -77,37 +90,53 @@ static void put_head(struct tar *tar, struct cow_image *origin)
 
 	check(!manifest_scan(&manifest, origin, &scan, &err));
 	memcpy(delta.parent, manifest.digest, sizeof(delta.parent));
-	check(!tar_put_text(tar, DELTA_HEAD_MEMBER, print_head, &delta, &err));
+	check(!tar_put_text(tar, DELTA_HEAD_MEMBER, 0, print_head, &delta, &err));
 	manifest_clear(&manifest);
 }
 
-/* The data member; returns how many bytes of the input were taken. */
-static size_t put_blocks(struct tar *tar, const uint8_t *data, size_t size)
-{
-	struct cow_segment blocks[BLOCKS_MAX] = { { 0 } };
-	struct cow_err err = COW_ERR_INIT;
-	uint64_t end = 0, at = 0;
-	uint8_t buf[256 * 512];
-	size_t nr = 0, nr_given = size ? data[0] % (BLOCKS_MAX + 1) : 0, used = size ? 1 : 0;
+/* The data member: what each block is full of stands in the input. */
+struct blocks {
+	struct cow_segment at[BLOCKS_MAX];
+	size_t nr;
+	const uint8_t *data;
+};
 
-	for (; nr < nr_given && used + 3 <= size; used += 3, nr++) {
-		uint64_t offset = end + (nr ? 1 : 0) + data[used] * UINT64_C(97);
+static int from_blocks(void *source, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		       struct cow_err *err)
+{
+	const struct blocks *blocks = source;
+	size_t i = 0;
+
+	(void)err;
+	while (blocks->at[i].offset_bytes + blocks->at[i].len_bytes <= offset_bytes)
+		i++;
+	check(i < blocks->nr);
+	memset(buf, blocks->data[1 + 3 * i + 2], len_bytes);
+	return 0;
+}
+
+static void put_blocks(struct tar *tar, const uint8_t *data, size_t size)
+{
+	struct blocks blocks = { .data = data };
+	struct file_entry entry = tar_own_entry(DELTA_DATA_MEMBER, VIEW_BYTES, 0);
+	size_t nr_given = size ? data[0] % (BLOCKS_MAX + 1) : 0, used = size ? 1 : 0;
+	struct cow_err err = COW_ERR_INIT;
+	uint64_t end = 0;
+
+	for (; blocks.nr < nr_given && used + 3 <= size; used += 3, blocks.nr++) {
+		uint64_t offset = end + (blocks.nr ? 1 : 0) + data[used] * UINT64_C(97);
 		uint64_t len = 1 + data[used + 1] * UINT64_C(101);
 
 		if (offset >= VIEW_BYTES || len > VIEW_BYTES - offset)
 			break;
-		blocks[nr] = (struct cow_segment){ offset, len };
+		blocks.at[blocks.nr] = (struct cow_segment){ offset, len };
 		end = offset + len;
 	}
-	check(!tar_begin_sparse(tar, DELTA_DATA_MEMBER, VIEW_BYTES, blocks, nr, &err));
-	for (size_t i = 0; i < nr; i++) {
-		check(!tar_hole(tar, blocks[i].offset_bytes - at, &err));
-		memset(buf, data[1 + 3 * i + 2], sizeof(buf));
-		check(!tar_data(tar, buf, blocks[i].len_bytes, &err));
-		at = blocks[i].offset_bytes + blocks[i].len_bytes;
-	}
-	check(!tar_hole(tar, VIEW_BYTES - at, &err));
-	return used;
+	entry.ranges = blocks.at;
+	entry.nr_ranges = blocks.nr;
+	entry.read = from_blocks;
+	entry.source = &blocks;
+	check(!tar_add(tar, &entry, &err));
 }
 
 /* The data comes first in the input, but behind the ranges in the tar. */

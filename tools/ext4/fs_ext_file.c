@@ -50,7 +50,7 @@ static int read_data(void *source, void *buf, size_t len_bytes, uint64_t offset_
 
 static int ranges_reserve(struct fs_file *file, size_t nr, struct cow_err *err)
 {
-	struct file_range *grown;
+	struct cow_segment *grown;
 
 	if (nr <= file->ranges_room)
 		return 0;
@@ -66,7 +66,7 @@ static int ranges_reserve(struct fs_file *file, size_t nr, struct cow_err *err)
 static int ranges_fill(struct fs_file *file, struct cow_err *err)
 {
 	uint64_t block_size = file->fs->fs->blocksize, offset, len;
-	struct file_range *last = NULL;
+	struct cow_segment *last = NULL;
 	size_t i;
 	int ret;
 
@@ -83,7 +83,7 @@ static int ranges_fill(struct fs_file *file, struct cow_err *err)
 			continue;
 		}
 		last = last ? last + 1 : file->ranges;
-		*last = (struct file_range){ offset, len };
+		*last = (struct cow_segment){ offset, len };
 	}
 	file->entry.ranges = file->ranges;
 	file->entry.nr_ranges = last ? (size_t)(last - file->ranges) + 1 : 0;
@@ -110,7 +110,7 @@ static int load_regular(struct fs_file *file, struct cow_err *err)
 	/* truncate(2) makes such a file longer than what is there: zeros follow.
 	 * source: ext4_read_inline_folio() in fs/ext4/inline.c. */
 	file->ranges[0] =
-		(struct file_range){ 0, size < file->inline_bytes ? size : file->inline_bytes };
+		(struct cow_segment){ 0, size < file->inline_bytes ? size : file->inline_bytes };
 	file->entry.ranges = file->ranges;
 	file->entry.nr_ranges = 1;
 	return 0;

@@ -78,6 +78,7 @@ void fs_inode_describe(const struct fs_inode *inode, struct file_entry *entry)
 	entry->mtime = time_decode(large->i_mtime, EXTRA(i_mtime_extra));
 	entry->atime = time_decode(large->i_atime, EXTRA(i_atime_extra));
 	entry->ctime = time_decode(large->i_ctime, EXTRA(i_ctime_extra));
+	entry->has_times = true;
 #undef EXTRA
 	if (LINUX_S_ISCHR(large->i_mode) || LINUX_S_ISBLK(large->i_mode))
 		device_decode(inode, entry);

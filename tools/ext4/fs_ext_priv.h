@@ -162,7 +162,7 @@ struct fs_file {
 	struct fs_inode inode;
 	struct fs_xattrs xattrs;
 	struct fs_map map;
-	struct file_range *ranges;
+	struct cow_segment *ranges;
 	size_t ranges_room;
 	char *link;
 	uint8_t *inline_data;

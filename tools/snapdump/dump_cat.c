@@ -19,7 +19,7 @@ struct cat {
 	uint8_t *buf;
 };
 
-static int copy_range(struct cat *cat, const struct file_entry *e, const struct file_range *range,
+static int copy_range(struct cat *cat, const struct file_entry *e, const struct cow_segment *range,
 		      struct cow_err *err)
 {
 	uint64_t at = range->offset_bytes, end = at + range->len_bytes;
@@ -50,7 +50,7 @@ static int on_entry(void *user, const struct file_entry *e, struct cow_err *err)
 	json_put_u64(json_root(), "size_bytes", e->size_bytes);
 	dump->nr_ranges = 1;
 	for (size_t i = 0; !ret && i < e->nr_ranges; i++) {
-		const struct file_range *range = &e->ranges[i];
+		const struct cow_segment *range = &e->ranges[i];
 
 		dump->data_bytes += range->len_bytes;
 		if (dump->is_dry_run)

@@ -174,58 +174,45 @@ static int scan(struct delta_dump *job, struct cow_err *err)
 
 /* --------------------------------------------------------------- writing */
 
-static int put_ranges(struct tar *tar, struct delta_dump *job, void *buf, struct cow_err *err)
+struct view_source {
+	struct delta_dump *job;
+	uint64_t done_bytes;
+};
+
+static int read_view(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		     struct cow_err *err)
 {
-	struct cow_image *view = job->dump->operands.view;
-	const struct delta *delta = &job->delta;
-	uint64_t at = 0, end, done = 0;
-	int ret = 0;
+	struct view_source *source = user;
+	struct dump *dump = source->job->dump;
+	int ret = dump_step(dump, "write", source->done_bytes, source->job->delta.data_bytes, err);
 
-	for (size_t i = 0; !ret && i < delta->nr_ranges; i++) {
-		const struct delta_range *range = &delta->ranges[i];
-
-		if (range->is_zero)
-			continue;
-		ret = tar_hole(tar, range->offset_bytes - at, err);
-		at = range->offset_bytes;
-		for (end = at + range->len_bytes; !ret && at < end;) {
-			size_t piece = end - at < DUMP_PIECE_BYTES ? end - at : DUMP_PIECE_BYTES;
-
-			ret = dump_step(job->dump, "write", done, delta->data_bytes, err);
-			if (!ret)
-				ret = cow_image_pread(view, buf, piece, at, err);
-			if (!ret)
-				ret = tar_data(tar, buf, piece, err);
-			at += piece;
-			done += piece;
-		}
-	}
-	return ret ? ret : tar_hole(tar, delta->view_bytes - at, err);
+	source->done_bytes += len_bytes;
+	return ret ? ret : cow_image_pread(dump->operands.view, buf, len_bytes, offset_bytes, err);
 }
 
 static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err)
 {
 	const struct delta *delta = &job->delta;
+	struct view_source source = { .job = job };
+	struct file_entry entry =
+		tar_own_entry(DELTA_DATA_MEMBER, delta->view_bytes, job->dump->mtime);
 	/* bounded: so many are in memory */
 	struct cow_segment *extents = calloc(delta->nr_ranges + 1, sizeof(*extents));
-	void *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
-	size_t nr_extents = 0;
 	int ret;
 
-	for (size_t i = 0; extents && i < delta->nr_ranges; i++)
+	if (!extents)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu ranges",
+				  delta->nr_ranges);
+	for (size_t i = 0; i < delta->nr_ranges; i++)
 		if (!delta->ranges[i].is_zero)
-			extents[nr_extents++] = (struct cow_segment){ delta->ranges[i].offset_bytes,
-								      delta->ranges[i].len_bytes };
-	if (!extents || !buf)
-		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu ranges",
-				 delta->nr_ranges);
-	else
-		ret = tar_begin_sparse(tar, DELTA_DATA_MEMBER, delta->view_bytes, extents,
-				       nr_extents, err);
+			extents[entry.nr_ranges++] =
+				(struct cow_segment){ delta->ranges[i].offset_bytes,
+						      delta->ranges[i].len_bytes };
+	entry.ranges = extents;
+	entry.read = read_view;
+	entry.source = &source;
+	ret = tar_add(tar, &entry, err);
 	free(extents);
-	if (!ret)
-		ret = put_ranges(tar, job, buf, err);
-	free(buf);
 	return ret;
 }
 
@@ -251,7 +238,6 @@ static int write_tar(struct delta_dump *job, struct sink *sink, struct cow_err *
 		.user = sink,
 		.compress = job->dump->compress,
 		.file_name = job->dump->output,
-		.mtime = job->dump->mtime,
 	};
 	struct tar *tar = NULL;
 	int ret;
@@ -259,15 +245,17 @@ static int write_tar(struct delta_dump *job, struct sink *sink, struct cow_err *
 	ret = tar_open(&params, &tar, err);
 	if (ret)
 		return ret;
-	ret = tar_put_text(tar, DELTA_HEAD_MEMBER, print_head, &job->delta, err);
+	ret = tar_put_text(tar, DELTA_HEAD_MEMBER, job->dump->mtime, print_head, &job->delta, err);
 	if (!ret)
-		ret = tar_put_text(tar, DELTA_RANGES_MEMBER, print_ranges, &job->delta, err);
+		ret = tar_put_text(tar, DELTA_RANGES_MEMBER, job->dump->mtime, print_ranges,
+				   &job->delta, err);
 	if (!ret)
 		ret = put_data(tar, job, err);
 	if (!ret)
 		ret = dump_second_pass(job->dump, err);
 	if (!ret)
-		ret = tar_put_text(tar, MANIFEST_MEMBER, print_manifest, &job->manifest, err);
+		ret = tar_put_text(tar, MANIFEST_MEMBER, job->dump->mtime, print_manifest,
+				   &job->manifest, err);
 	if (!ret)
 		ret = tar_end(tar, err);
 	tar_free(tar);

@@ -11,7 +11,6 @@
 
 #include "tools/snapdump/dump_fs.h"
 
-#include "tools/tar/pax.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
 #include "tools/tar/tar.h"
@@ -19,10 +18,9 @@
 struct files {
 	struct dump *dump;
 	struct tar *tar; /* NULL: a dry run */
-	struct pax_writer *pax;
 	struct dump_fs fs;
 	uint64_t nr_files;
-	bool is_cut; /* the end of a stream that failed */
+	const struct file_entry *entry; /* whose data is read */
 };
 
 static int step(const struct files *files, struct cow_err *err)
@@ -31,27 +29,36 @@ static int step(const struct files *files, struct cow_err *err)
 			 cow_image_size(files->dump->operands.view), err);
 }
 
-static int to_tar(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
+static int read_file(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		     struct cow_err *err)
 {
 	struct files *files = user;
-	int ret = files->is_cut ? 0 : step(files, err);
+	int ret = step(files, err);
 
 	if (ret)
 		return ret;
 	files->dump->data_bytes += len_bytes;
-	return tar_data(files->tar, buf, len_bytes, err);
+	return files->entry->read(files->entry->source, buf, len_bytes, offset_bytes, err);
 }
 
 static int on_entry(void *user, const struct file_entry *entry, struct cow_err *err)
 {
 	struct files *files = user;
+	struct file_entry counted = *entry;
+	int ret = step(files, err);
 
 	files->nr_files++;
-	if (files->tar)
-		return pax_add(files->pax, entry, err);
+	if (ret)
+		return ret;
+	if (files->tar) {
+		counted.read = read_file;
+		counted.source = files;
+		files->entry = entry;
+		return tar_add(files->tar, &counted, err);
+	}
 	for (size_t i = 0; i < entry->nr_ranges; i++)
 		files->dump->data_bytes += entry->ranges[i].len_bytes;
-	return step(files, err);
+	return 0;
 }
 
 static void on_problem(void *user, bool is_damage, const char *sentence)
@@ -85,25 +92,14 @@ static int write_files(struct files *files, struct sink *sink, struct cow_err *e
 		.user = sink,
 		.compress = files->dump->compress,
 		.file_name = files->dump->output,
-		.is_stream = true,
 	};
-	struct cow_err ignored = COW_ERR_INIT;
 	int ret;
 
 	ret = tar_open(&params, &files->tar, err);
 	if (!ret)
-		ret = pax_new(to_tar, files, &files->pax, err);
-	if (!ret)
 		ret = walk(files, err);
-	if (!ret) {
-		ret = pax_finish(files->pax, err);
-	} else if (files->pax && ret != -EPIPE) {
-		files->is_cut = true;
-		(void)pax_cut(files->pax, &ignored);
-	}
 	if (!ret)
 		ret = tar_end(files->tar, err);
-	pax_free(files->pax);
 	tar_free(files->tar);
 	return ret ? ret : sink_publish(sink, err);
 }

@@ -167,7 +167,6 @@ static int write_pack(struct dump *dump, struct sink *sink, const struct pack_he
 		.user = sink,
 		.compress = dump->compress || names_compression ? dump->compress : "zstd",
 		.file_name = dump->output,
-		.mtime = dump->mtime,
 	};
 	struct tar *tar = NULL;
 	int ret;
@@ -175,7 +174,7 @@ static int write_pack(struct dump *dump, struct sink *sink, const struct pack_he
 	ret = tar_open(&params, &tar, err);
 	if (ret)
 		return ret;
-	ret = tar_put_text(tar, PACK_HEAD_MEMBER, print_head, head, err);
+	ret = tar_put_text(tar, PACK_HEAD_MEMBER, dump->mtime, print_head, head, err);
 	if (!ret && head->nr_logs)
 		ret = put_logs(dump, tar, standin, err);
 	else if (!ret)

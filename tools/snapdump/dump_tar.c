@@ -57,49 +57,36 @@ static int print_manifest(const void *user, struct printer *printer, struct cow_
 	return manifest_print(user, printer, err);
 }
 
-static int put_extent(struct dump *dump, struct tar *tar, struct cow_image *image,
-		      const struct cow_segment *extent, void *buf, struct cow_err *err)
+/* A piece of the image, for the archive. */
+struct image_source {
+	struct dump *dump;
+	struct cow_image *image;
+};
+
+static int read_image(void *source, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		      struct cow_err *err)
 {
-	uint64_t at = extent->offset_bytes, end = at + extent->len_bytes;
+	struct image_source *from = source;
+	int ret = dump_step(from->dump, "write", offset_bytes, cow_image_size(from->image), err);
 
-	while (at < end) {
-		size_t piece = end - at < DUMP_PIECE_BYTES ? end - at : DUMP_PIECE_BYTES;
-		int ret = dump_step(dump, "write", at, cow_image_size(image), err);
-
-		if (!ret)
-			ret = cow_image_pread(image, buf, piece, at, err);
-		if (!ret)
-			ret = tar_data(tar, buf, piece, err);
-		if (ret)
-			return ret;
-		at += piece;
-		dump->data_bytes += piece;
-	}
-	return 0;
+	if (!ret)
+		ret = cow_image_pread(from->image, buf, len_bytes, offset_bytes, err);
+	if (!ret)
+		from->dump->data_bytes += len_bytes;
+	return ret;
 }
 
 int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, struct cow_image *image,
 		      const struct dump_contents *contents, struct cow_err *err)
 {
-	uint64_t at = 0, size = cow_image_size(image);
-	void *buf = aligned_alloc(DUMP_BUFFER_ALIGN, DUMP_PIECE_BYTES);
-	int ret;
+	struct image_source source = { .dump = dump, .image = image };
+	struct file_entry entry = tar_own_entry(name, cow_image_size(image), dump->mtime);
 
-	if (!buf)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a buffer");
-	ret = tar_begin_sparse(tar, name, size, contents->extents, contents->nr_extents, err);
-	for (size_t i = 0; !ret && i < contents->nr_extents; i++) {
-		const struct cow_segment *extent = &contents->extents[i];
-
-		ret = tar_hole(tar, extent->offset_bytes - at, err);
-		if (!ret)
-			ret = put_extent(dump, tar, image, extent, buf, err);
-		at = extent->offset_bytes + extent->len_bytes;
-	}
-	if (!ret)
-		ret = tar_hole(tar, size - at, err);
-	free(buf);
-	return ret;
+	entry.ranges = contents->extents;
+	entry.nr_ranges = contents->nr_extents;
+	entry.read = read_image;
+	entry.source = &source;
+	return tar_add(tar, &entry, err);
 }
 
 static int write_tar(struct dump *dump, struct sink *sink, const struct dump_contents *contents,
@@ -110,7 +97,6 @@ static int write_tar(struct dump *dump, struct sink *sink, const struct dump_con
 		.user = sink,
 		.compress = dump->compress,
 		.file_name = dump->output,
-		.mtime = dump->mtime,
 	};
 	struct tar *tar = NULL;
 	int ret;
@@ -122,7 +108,8 @@ static int write_tar(struct dump *dump, struct sink *sink, const struct dump_con
 	if (!ret)
 		ret = dump_second_pass(dump, err);
 	if (!ret)
-		ret = tar_put_text(tar, MANIFEST_MEMBER, print_manifest, &contents->manifest, err);
+		ret = tar_put_text(tar, MANIFEST_MEMBER, dump->mtime, print_manifest,
+				   &contents->manifest, err);
 	if (!ret)
 		ret = tar_end(tar, err);
 	tar_free(tar);

@@ -8,6 +8,7 @@
 #ifndef TOOLS_FILE_ENTRY_H
 #define TOOLS_FILE_ENTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,12 +54,6 @@ struct file_acl {
 	size_t nr_entries; /* 0: no such ACL */
 };
 
-/* A range of the file that has data; what lies between is a hole. */
-struct file_range {
-	uint64_t offset_bytes;
-	uint64_t len_bytes;
-};
-
 struct file_entry {
 	enum file_type type;
 	const char *path; /* from the root, no slash at either end; the root: "." */
@@ -68,11 +63,13 @@ struct file_entry {
 	uint32_t major, minor; /* devices */
 	uint32_t inode, nr_links;
 	struct file_time mtime, atime, ctime;
+	bool has_times;	     /* atime and ctime are known */
 	uint64_t size_bytes; /* FILE_REGULAR; in lists of all */
 	const struct file_xattr *xattrs;
 	size_t nr_xattrs;
 	struct file_acl acl_access, acl_default;
-	const struct file_range *ranges; /* ascending, within the size */
+	/* What has data: ascending, not adjacent, within the size; the rest is holes. */
+	const struct cow_segment *ranges;
 	size_t nr_ranges;
 	/* Reads a piece of one range; called with ascending offsets. */
 	int (*read)(void *source, void *buf, size_t len_bytes, uint64_t offset_bytes,

@@ -257,8 +257,10 @@ void pax_records_fill(struct pax_text *t, struct pax_text *scratch, const struct
 		record_time(t, "mtime", &e->mtime);
 	if (e->type == FILE_HARD_LINK)
 		return;
-	record_time(t, "atime", &e->atime);
-	record_time(t, "ctime", &e->ctime);
+	if (e->has_times) {
+		record_time(t, "atime", &e->atime);
+		record_time(t, "ctime", &e->ctime);
+	}
 	record_acl(t, scratch, "SCHILY.acl.access", &e->acl_access);
 	record_acl(t, scratch, "SCHILY.acl.default", &e->acl_default);
 	for (i = 0; i < e->nr_xattrs; i++)

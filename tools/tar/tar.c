@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * tar.c - writes a tar through libarchive, sparse members included, and cuts
- * it where writing fails.
+ * tar.c - compresses the archive that pax.c writes, through libarchive, and cuts
+ * it where writing fails. To libarchive it is the one member of a "raw" archive.
  */
 #include "tools/tar/tar.h"
 
@@ -10,17 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <archive.h>
 #include <archive_entry.h>
 
 #include "tools/common/cli.h"
+#include "tools/tar/pax.h"
 
-/* Holes are handed to libarchive as bytes that it skips without reading: one
- * mapping that is never touched. It takes less than 2 GiB at once. */
-#define HOLE_MAPPING_MAX (UINT64_C(1) << 30)
-#define HOLE_MAPPING_MIN (UINT64_C(1) << 20)
 #define TAR_MODE 0600
 
 struct compression {
@@ -44,11 +40,9 @@ struct tar {
 	struct tar_params params;
 	const struct compression *compression;
 	struct archive *archive;
-	struct archive_entry *entry;
+	struct pax_writer *pax;
 	uint64_t nr_written_bytes;
 	struct cow_err write_err; /* what params.write said */
-	void *hole;
-	size_t hole_bytes;
 	bool is_ended;
 };
 
@@ -146,35 +140,26 @@ static int set_filter(struct tar *tar, const char *level, struct cow_err *err)
 	return 0;
 }
 
-static int map_hole(struct tar *tar, struct cow_err *err)
-{
-	for (uint64_t size = HOLE_MAPPING_MAX; size >= HOLE_MAPPING_MIN; size /= 4) {
-		void *hole = mmap(NULL, size, PROT_READ,
-				  /* cppcheck-suppress invalidFunctionArg ; of no file: -1 */
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		if (hole == MAP_FAILED)
-			continue;
-		tar->hole = hole;
-		tar->hole_bytes = size;
-		return 0;
-	}
-	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
-}
-
-static int set_format(struct tar *tar, struct cow_err *err)
-{
-	int ret = tar->params.is_stream ? archive_write_set_format_raw(tar->archive)
-					: archive_write_set_format_pax(tar->archive);
-
-	return ret == ARCHIVE_OK ? 0 : fail(tar, err);
-}
-
-/* To libarchive a stream is the one member of a "raw" archive. */
 static int begin_stream(struct tar *tar, struct cow_err *err)
 {
-	archive_entry_set_filetype(tar->entry, AE_IFREG);
-	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+	struct archive_entry *entry = archive_entry_new();
+	int ret;
+
+	if (!entry)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
+	archive_entry_set_filetype(entry, AE_IFREG);
+	ret = archive_write_header(tar->archive, entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+	archive_entry_free(entry);
+	return ret;
+}
+
+/* Takes what pax.c writes. */
+static int compress(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
+{
+	struct tar *tar = user;
+	la_ssize_t done = archive_write_data(tar->archive, buf, len_bytes);
+
+	return done >= 0 && (size_t)done == len_bytes ? 0 : fail(tar, err);
 }
 
 static int set_up(struct tar *tar, struct cow_err *err)
@@ -185,16 +170,14 @@ static int set_up(struct tar *tar, struct cow_err *err)
 	ret = choose_compression(tar, &level, err);
 	if (ret)
 		return ret;
-	ret = map_hole(tar, err);
+	ret = pax_new(compress, tar, &tar->pax, err);
 	if (ret)
 		return ret;
 	tar->archive = archive_write_new();
-	tar->entry = archive_entry_new();
-	if (!tar->archive || !tar->entry)
+	if (!tar->archive)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
-	ret = set_format(tar, err);
-	if (ret)
-		return ret;
+	if (archive_write_set_format_raw(tar->archive) != ARCHIVE_OK)
+		return fail(tar, err);
 	ret = set_filter(tar, level, err);
 	if (ret)
 		return ret;
@@ -202,7 +185,7 @@ static int set_up(struct tar *tar, struct cow_err *err)
 	archive_write_set_bytes_per_block(tar->archive, 0);
 	if (archive_write_open(tar->archive, tar, NULL, on_write, NULL) != ARCHIVE_OK)
 		return fail(tar, err);
-	return tar->params.is_stream ? begin_stream(tar, err) : 0;
+	return begin_stream(tar, err);
 }
 
 int tar_open(const struct tar_params *params, struct tar **ret_tar, struct cow_err *err)
@@ -223,101 +206,58 @@ int tar_open(const struct tar_params *params, struct tar **ret_tar, struct cow_e
 	return 0;
 }
 
-static void describe(struct tar *tar, const char *name, uint64_t len_bytes)
+int tar_add(struct tar *tar, const struct file_entry *entry, struct cow_err *err)
 {
-	archive_entry_clear(tar->entry);
-	archive_entry_set_pathname(tar->entry, name);
-	archive_entry_set_filetype(tar->entry, AE_IFREG);
-	archive_entry_set_perm(tar->entry, TAR_MODE);
-	archive_entry_set_size(tar->entry, (la_int64_t)len_bytes);
-	archive_entry_set_mtime(tar->entry, tar->params.mtime, 0);
-	archive_entry_set_uid(tar->entry, 0);
-	archive_entry_set_gid(tar->entry, 0);
+	return pax_add(tar->pax, entry, err);
 }
 
-int tar_begin(struct tar *tar, const char *name, uint64_t len_bytes, struct cow_err *err)
+struct file_entry tar_own_entry(const char *name, uint64_t len_bytes, int64_t mtime_seconds)
 {
-	describe(tar, name, len_bytes);
-	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
+	return (struct file_entry){
+		.type = FILE_REGULAR,
+		.path = name,
+		.mode = TAR_MODE,
+		.mtime = { .seconds = mtime_seconds },
+		.size_bytes = len_bytes,
+	};
 }
 
-/* NOTE: libarchive drops an extent without a word when it has no memory; a map of one
- * extent that is all of the file it calls none. */
-static bool is_map_complete(struct archive_entry *entry, uint64_t len_bytes,
-			    const struct cow_segment *extents, size_t nr_extents)
+static int to_pax(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
 {
-	bool is_whole =
-		nr_extents == 1 && !extents[0].offset_bytes && extents[0].len_bytes == len_bytes;
-	size_t wanted = nr_extents ? nr_extents : 1;
+	struct tar *tar = user;
 
-	return (size_t)archive_entry_sparse_count(entry) == (is_whole ? 0 : wanted);
+	return pax_put(tar->pax, buf, len_bytes, err);
 }
 
-int tar_begin_sparse(struct tar *tar, const char *name, uint64_t len_bytes,
-		     const struct cow_segment *extents, size_t nr_extents, struct cow_err *err)
-{
-	describe(tar, name, len_bytes);
-	for (size_t i = 0; i < nr_extents; i++)
-		archive_entry_sparse_add_entry(tar->entry, (la_int64_t)extents[i].offset_bytes,
-					       (la_int64_t)extents[i].len_bytes);
-	/* No extent would mean "not sparse": say that the hole has an end. */
-	if (!nr_extents)
-		archive_entry_sparse_add_entry(tar->entry, (la_int64_t)len_bytes, 0);
-	if (!is_map_complete(tar->entry, len_bytes, extents, nr_extents))
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for the tar");
-	return archive_write_header(tar->archive, tar->entry) == ARCHIVE_OK ? 0 : fail(tar, err);
-}
-
-int tar_data(struct tar *tar, const void *buf, size_t len_bytes, struct cow_err *err)
-{
-	la_ssize_t done = archive_write_data(tar->archive, buf, len_bytes);
-
-	return done >= 0 && (size_t)done == len_bytes ? 0 : fail(tar, err);
-}
-
-int tar_hole(struct tar *tar, uint64_t len_bytes, struct cow_err *err)
-{
-	while (len_bytes) {
-		size_t piece = len_bytes < tar->hole_bytes ? len_bytes : tar->hole_bytes;
-		int ret = cli_interrupted()
-				  ? cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted")
-				  : tar_data(tar, tar->hole, piece, err);
-
-		if (ret)
-			return ret;
-		len_bytes -= piece;
-	}
-	return 0;
-}
-
-static int to_tar(void *user, const void *buf, size_t len_bytes, struct cow_err *err)
-{
-	return tar_data(user, buf, len_bytes, err);
-}
-
-int tar_put_text(struct tar *tar, const char *name,
+int tar_put_text(struct tar *tar, const char *name, int64_t mtime_seconds,
 		 int (*print)(const void *user, struct printer *printer, struct cow_err *err),
 		 const void *user, struct cow_err *err)
 {
 	struct printer *text = calloc(1, sizeof(*text));
-	uint64_t len_bytes;
+	struct file_entry entry;
 	int ret;
 
 	if (!text)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %s", name);
 	ret = print(user, text, err);
-	len_bytes = text->len_bytes;
-	*text = (struct printer){ .write = to_tar, .user = tar };
+	entry = tar_own_entry(name, text->len_bytes, mtime_seconds);
+	*text = (struct printer){ .write = to_pax, .user = tar };
 	if (!ret)
-		ret = tar_begin(tar, name, len_bytes, err);
+		ret = pax_begin(tar->pax, &entry, err);
 	if (!ret)
 		ret = print(user, text, err);
+	if (!ret)
+		ret = pax_end(tar->pax, err);
 	free(text);
 	return ret;
 }
 
 int tar_end(struct tar *tar, struct cow_err *err)
 {
+	int ret = pax_finish(tar->pax, err);
+
+	if (ret)
+		return ret;
 	if (archive_write_finish_entry(tar->archive) != ARCHIVE_OK)
 		return fail(tar, err);
 	if (archive_write_close(tar->archive) != ARCHIVE_OK)
@@ -330,12 +270,14 @@ int tar_end(struct tar *tar, struct cow_err *err)
  * A compressor that is abandoned keeps what it has buffered, so perhaps nothing
  * was written at all, and an empty stream is an empty archive to some readers:
  * then it gets the first bytes of its format, which promise more. Without
- * compression the header of the member is out and its data is not.
+ * compression pax_cut() ends it with a header whose data does not follow.
  */
 static void cut(struct tar *tar)
 {
 	struct cow_err ignored = COW_ERR_INIT;
 
+	if (!tar->write_err.code)
+		(void)pax_cut(tar->pax, &ignored);
 	archive_write_fail(tar->archive);
 	if (!tar->nr_written_bytes && tar->compression->magic_bytes)
 		tar->params.write(tar->params.user, tar->compression->magic,
@@ -350,8 +292,6 @@ void tar_free(struct tar *tar)
 		cut(tar);
 	if (tar->archive)
 		archive_write_free(tar->archive);
-	archive_entry_free(tar->entry);
-	if (tar->hole)
-		munmap(tar->hole, tar->hole_bytes);
+	pax_free(tar->pax);
 	free(tar);
 }

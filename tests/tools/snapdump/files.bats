@@ -238,12 +238,12 @@ interrupted() {
 
 # bats test_tags=long
 @test "an archive that ends early, between two files, is noticed by every reader" {
-	# Members of directories have 1536 bytes: 2048 of them are three buffers.
+	# Members of directories have 1536 bytes.
 	mkdir src
 	seq -f 'src/%04g' 3000 | xargs mkdir
 	mke2fs -q -F -t ext4 -N 4000 -d src img 16M
 	interrupted img 2600000
-	[ "$(stat -c %s cut.tar)" -eq $((3145728 + 512)) ]
+	[ $((($(stat -c %s cut.tar) - 512) % 1536)) -eq 0 ]
 }
 
 @test "a full disk ends it, and no file is left" {
