@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libcow/base/limit.h"
+
 /* The functions behind the macros. */
 #undef cow_fail
 #undef cow_refuse
@@ -20,12 +22,25 @@ static const struct {
 	int code;
 	const char *id;
 } usual_ids[] = {
-	{ -EINVAL, "usage" },	  { -ENOMEM, "no-memory" },	   { -EIO, "io" },
-	{ -ENOSPC, "no-space" },  { -EFBIG, "no-space" },	   { -EDQUOT, "no-space" },
-	{ -EBADMSG, "damaged" },  { -EMEDIUMTYPE, "not-a-store" }, { -EOPNOTSUPP, "unsupported" },
-	{ -ERANGE, "bounds" },	  { -EROFS, "read-only" },	   { -EBUSY, "busy" },
-	{ -EPERM, "refused" },	  { -ECANCELED, "interrupted" },   { -EEXIST, "exists" },
-	{ -ENOENT, "not-found" }, { -EACCES, "permission" },
+	{ -EINVAL, "usage" },
+	{ -ENOMEM, "no-memory" },
+	{ -EIO, "io" },
+	{ -ENOSPC, "no-space" },
+	{ -EFBIG, "limit" },
+	{ -EDQUOT, "no-space" },
+	{ -EBADMSG, "damaged" },
+	{ -EMEDIUMTYPE, "not-a-store" },
+	{ -EOPNOTSUPP, "unsupported" },
+	{ -ERANGE, "bounds" },
+	{ -EROFS, "read-only" },
+	{ -EBUSY, "busy" },
+	{ -EPERM, "refused" },
+	{ -ECANCELED, "interrupted" },
+	{ -EEXIST, "exists" },
+	{ -ENOENT, "not-found" },
+	{ -EACCES, "permission" },
+	{ -EMFILE, "limit" },
+	{ -ENFILE, "limit" },
 };
 
 static const char *usual_id(int code)
@@ -49,6 +64,7 @@ __attribute__((format(printf, 5, 0))) static void err_fill(struct cow_err *err, 
 	snprintf(err->id, sizeof(err->id), "%s", id);
 	snprintf(err->force, sizeof(err->force), "%s", force ? force : "");
 	vsnprintf(err->message, sizeof(err->message), format, args);
+	cow_limit_name(err);
 }
 
 int cow_fail(struct cow_err *err, int code, const char *format, ...)

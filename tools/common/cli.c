@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "libcow/base/limit.h"
 #include "tools/common/analyzer.h"
 #include "tools/common/json.h"
 #include "tools/common/opts.h"
@@ -217,6 +218,7 @@ int cli_refuse(struct cow_err *err, int code, const char *id, const char *force,
 	va_start(args, format);
 	vsnprintf(err->message, sizeof(err->message), format, args);
 	va_end(args);
+	cow_limit_name(err);
 	return code;
 }
 

@@ -22,6 +22,15 @@
 /* Farther from both ends there is no signature that libblkid knows. */
 #define EDGE_BYTES (UINT64_C(2) << 20)
 
+/* The file in memory cannot be made: no memory, or a limit; errno says which. */
+static int no_copy(struct cow_err *err)
+{
+	int error = errno;
+
+	return cli_refuse(err, -error, error == ENOMEM ? "no-memory" : "system", NULL,
+			  "no copy in memory to look for signatures: %s", strerror(error));
+}
+
 static int copy_edge(struct cow_image *image, int fd, uint64_t start, uint64_t end, void *buf,
 		     struct cow_err *err)
 {
@@ -32,12 +41,13 @@ static int copy_edge(struct cow_image *image, int fd, uint64_t start, uint64_t e
 		return ret;
 	/* Not pwrite(2): who counts those means the images. */
 	if (lseek(fd, (off_t)start, SEEK_SET) < 0)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
-				  "no memory to look for signatures");
+		return no_copy(err);
 	done = write(fd, buf, (size_t)(end - start));
 	if (done == (ssize_t)(end - start))
 		return 0;
-	return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to look for signatures");
+	if (done >= 0)
+		errno = ENOMEM;
+	return no_copy(err);
 }
 
 static int copy_edges(struct cow_image *image, int fd, struct cow_err *err)
@@ -49,8 +59,7 @@ static int copy_edges(struct cow_image *image, int fd, struct cow_err *err)
 	int ret;
 
 	if (!buf || ftruncate(fd, (off_t)size))
-		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL,
-				 "no memory to look for signatures");
+		ret = no_copy(err);
 	else
 		ret = copy_edge(image, fd, 0, head, buf, err);
 	if (!ret && tail < size)
@@ -108,8 +117,7 @@ int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
 
 	ret_name[0] = ret_uuid[0] = '\0';
 	if (fd < 0)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
-				  "no memory to look for signatures");
+		return no_copy(err);
 	ret = copy_edges(image, fd, err);
 	if (!ret)
 		ret = probe_fd(fd, ret_name, ret_uuid, err);

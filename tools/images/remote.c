@@ -136,7 +136,7 @@ static int server_add(const char *text, struct cow_err *err)
 		return ret;
 	}
 	if (remote.nr_servers == SERVERS_MAX - 1)
-		return cli_refuse(err, -EMFILE, "connection", NULL,
+		return cli_refuse(err, -E2BIG, "connection", NULL,
 				  "more than %d exports of NBD servers", SERVERS_MAX - 1);
 	server->text = strdup(text);
 	if (!server->text)

@@ -107,6 +107,9 @@ static int fail(struct tar *tar, struct cow_err *err)
 		*err = tar->write_err;
 		return err->code;
 	}
+	if (archive_errno(tar->archive) == ENOMEM)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory to write the tar%s%s",
+				  reason ? ": " : "", reason ? reason : "");
 	return cli_refuse(err, -EIO, "tar", NULL, "cannot write the tar: %s",
 			  reason ? reason : "no reason given");
 }

@@ -170,6 +170,64 @@ attach() { # FILE [OPTION...]
 	[ "$(sort -u seen)" = no-memory ]
 }
 
+# limited WHAT COMMAND...: with that limit, after --.
+limited() {
+	prlimit "$1" -- "${@:2}"
+}
+
+# says ID SENTENCE LIMIT COMMAND...: exit 8 with it, and nothing left.
+says() {
+	rm -rf out
+	mkdir out
+	run -8 --separate-stderr limited "$3" "$4" --json=j "${@:5}" </dev/null
+	one_sentence
+	[[ $stderr == *"$2"* ]] || { echo "$stderr"; return 1; }
+	[ "$(member j 'j["error"]["id"]')" = "$1" ]
+	[ -z "$(ls -A out)" ]
+	rm j
+}
+
+# few_descriptors COMMAND...: with each number that is too small for it, but not for the loader.
+few_descriptors() {
+	local nr code nr_said=0
+	for nr in {4..30}; do
+		rm -rf out
+		mkdir out
+		code=0
+		limited "--nofile=$nr" "$@" </dev/null 2>err || code=$?
+		[ "$code" != 127 ] || continue
+		[ "$code" != 0 ] || break
+		[ "$code" = 8 ]
+		grep "^snap.*: Too many open files; this process may have $nr (ulimit -n)$" err
+		[ -z "$(ls -A out)" ]
+		nr_said=$((nr_said + 1))
+	done
+	[ "$code" = 0 ]
+	[ "$nr_said" -ge 2 ]
+}
+
+# bats test_tags=limit,slow
+@test "limits of the process are named: open files, the size of a file, memory" {
+	snapdump -q --tar -o view.tar origin.img cow.img
+	size='files of this process may have 1048576 bytes (ulimit -f)'
+	says limit "$size" --fsize=1048576 snapmerge -o out/new origin.img cow.img
+	says limit "$size" --fsize=1048576 snapdump --raw -o out/new origin.img cow.img
+	says limit "$size" --fsize=1048576 snapdump --tar -o out/new origin.img cow.img
+	says limit "$size" --fsize=1048576 snapdump --tar --compress=gzip:0 -o out/new origin.img cow.img
+	says limit "$size" --fsize=1048576 snapcreate --import=view.tar origin.img out/new
+	says limit "$size" --fsize=1048576 snapcreate --preallocate=full origin.img out/new
+	says limit "$size" --fsize=1048576 snapcheck -y -o out/new cow.img
+	says limit "$size" --fsize=1048576 snapmerge -y --force=volatile --save-undo=out/new origin.img cow.img
+	split -b 64K -a 3 origin.img part
+	says limit "this process may have 30 (ulimit -n)" --nofile=30 snapdump --raw -o out/new "concat:$(echo part* | tr ' ' ,)" cow.img
+	few_descriptors snapdump --tar -o out/new origin.img cow.img
+	few_descriptors snapmerge -o out/new origin.img cow.img
+	few_descriptors snapcreate --import=view.tar origin.img out/new
+	few_descriptors snapcheck origin.img cow.img
+	# An encoder that wants 700 MiB.
+	says no-memory "this process may have 100000000 bytes of memory (ulimit -v)" --as=100000000 snapdump --tar --compress=xz:9 -o out/new origin.img cow.img
+}
+
 @test "volumes: no-table, no-pv, no-partition, no-vg, no-lv, lv-type, pv-missing, duplicate-pv" {
 	cp "$COW_UNPACKED/lvm/whole/disk0.img" disk0.img
 	gives no-table 64 snapcheck part:disk0.img:1
