@@ -12,6 +12,7 @@ DM_HEADER = struct.Struct("=3IIIIiIIIQ128s129s7x")
 DM_TARGET = struct.Struct("=QQiI16s")
 DM_CREATE, DM_REMOVE, DM_SUSPEND, DM_LOAD, DM_STATUS = 3, 4, 6, 9, 12
 DM_FLAG_SUSPEND = 2
+DM_FLAG_SKIP_LOCKFS = 1 << 10
 LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
 LOOP_SET_BLOCK_SIZE = 0x4C09
 
@@ -50,6 +51,15 @@ def dm_reload(name, sectors, kind, params):
     _dm(DM_LOAD, name, nr_targets=1, payload=target)
     _dm(DM_SUSPEND, name, DM_FLAG_SUSPEND)
     _dm(DM_SUSPEND, name)  # without the flag: resume
+
+
+def dm_freeze(name):
+    """Stops a device when what was begun is done; a file system on it hears of nothing."""
+    _dm(DM_SUSPEND, name, DM_FLAG_SUSPEND | DM_FLAG_SKIP_LOCKFS)
+
+
+def dm_thaw(name):
+    _dm(DM_SUSPEND, name)
 
 
 def dm_remove(name):

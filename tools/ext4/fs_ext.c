@@ -14,6 +14,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/ext4/fs_ext_priv.h"
+#include "tools/ext4/fs_journal.h"
 
 #define SUPER_BYTES UINT64_C(1024)
 
@@ -98,12 +99,53 @@ static void bound_blocks(struct fs_ext *fs)
 		fs->blocks_left *= 16;
 }
 
+/* Opens what is in fs->image. */
+static int open_image(struct fs_ext *fs, struct cow_err *err)
+{
+	char name[FS_IO_NAME_BYTES];
+	errcode_t code;
+	int ret = fs_io_new(fs->image, fs->flags & FS_EXT_EXACT, &fs->io, err);
+
+	if (ret)
+		return ret;
+	fs_io_name(fs->io, name);
+	code = ext2fs_open2(name, NULL, EXT2_FLAG_64BITS, 0, 0, fs_io_manager, &fs->fs);
+	if (code)
+		return refuse_open(fs, code, err);
+	bound_blocks(fs);
+	return 0;
+}
+
+static void close_image(struct fs_ext *fs)
+{
+	if (fs->fs)
+		ext2fs_close_free(&fs->fs);
+	fs_io_free(fs->io);
+	fs->io = NULL;
+}
+
+/* What stands in the journal counts: the file system is opened again, over it. */
+static int replay(struct fs_ext *fs, struct cow_err *err)
+{
+	int ret = fs_journal_open(fs, &fs->journal, &fs->journal_damage);
+
+	/* Without it, and that is told: there may be enough left to be of use. */
+	if (ret == -EBADMSG || ret == -EOPNOTSUPP)
+		return 0;
+	if (ret) {
+		if (err)
+			*err = fs->journal_damage;
+		return ret;
+	}
+	close_image(fs);
+	fs->image = fs->journal->image;
+	return open_image(fs, err);
+}
+
 int fs_ext_open(struct cow_image *image, unsigned int flags, struct fs_ext **ret_fs,
 		struct cow_err *err)
 {
-	char name[FS_IO_NAME_BYTES];
 	struct fs_ext *fs;
-	errcode_t code;
 	int ret;
 
 	if (!has_magic(image, err, &ret))
@@ -112,22 +154,55 @@ int fs_ext_open(struct cow_image *image, unsigned int flags, struct fs_ext **ret
 	if (!fs)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a file system");
 	fs->image = image;
-	ret = fs_io_new(image, flags & FS_EXT_EXACT, &fs->io, err);
-	if (ret) {
-		fs_ext_close(fs);
-		return ret;
-	}
+	fs->flags = flags;
 	initialize_ext2_error_table();
-	fs_io_name(fs->io, name);
-	code = ext2fs_open2(name, NULL, EXT2_FLAG_64BITS, 0, 0, fs_io_manager, &fs->fs);
-	if (code) {
-		ret = refuse_open(fs, code, err);
+	ret = open_image(fs, err);
+	if (!ret && !(flags & FS_EXT_IGNORE_JOURNAL) &&
+	    ext2fs_has_feature_journal_needs_recovery(fs->fs->super))
+		ret = replay(fs, err);
+	if (ret)
 		fs_ext_close(fs);
-		return ret;
+	else
+		*ret_fs = fs;
+	return ret;
+}
+
+/* A journal that was replayed, and what is wrong with it. */
+static void say_journal(const struct fs_ext *fs,
+			void (*problem)(void *user, bool is_damage, const char *sentence),
+			void *user)
+{
+	const struct fs_jbd2 *log = &fs->journal->log;
+	char sentence[512];
+
+	snprintf(sentence, sizeof(sentence),
+		 "the journal was replayed in memory: %" PRIu32 " transactions, %zu blocks",
+		 log->nr_transactions, log->nr_blocks);
+	problem(user, false, sentence);
+	if (log->nr_damaged) {
+		snprintf(sentence, sizeof(sentence),
+			 "%s; the kernel does not mount such a file system, e2fsck on a copy may "
+			 "mend it",
+			 log->damage);
+		problem(user, true, sentence);
 	}
-	bound_blocks(fs);
-	*ret_fs = fs;
-	return 0;
+	if (log->has_fast_commits)
+		problem(user, true,
+			"the journal holds fast commits, which are not replayed: the last changes "
+			"are missing (mounting a writable copy replays them)");
+}
+
+static void say_no_journal(const struct fs_ext *fs,
+			   void (*problem)(void *user, bool is_damage, const char *sentence),
+			   void *user)
+{
+	char sentence[COW_ERR_MESSAGE_BYTES + 256];
+
+	snprintf(sentence, sizeof(sentence),
+		 "the journal of the file system needs recovery and was not replayed%s%s: the last "
+		 "changes before it was left are not in the files",
+		 *fs->journal_damage.message ? ": " : "", fs->journal_damage.message);
+	problem(user, true, sentence);
 }
 
 void fs_ext_say_state(const struct fs_ext *fs,
@@ -136,10 +211,10 @@ void fs_ext_say_state(const struct fs_ext *fs,
 	struct ext2_super_block *super = fs->fs->super;
 	char sentence[256];
 
-	if (ext2fs_has_feature_journal_needs_recovery(super))
-		problem(user, true,
-			"the journal of the file system needs recovery: the last changes before "
-			"it was left are not in the files (mounting a writable copy replays them)");
+	if (fs->journal)
+		say_journal(fs, problem, user);
+	else if (ext2fs_has_feature_journal_needs_recovery(super))
+		say_no_journal(fs, problem, user);
 	else if (!ext2fs_has_feature_journal(super) && !(super->s_state & EXT2_VALID_FS))
 		problem(user, true,
 			"the file system was not unmounted cleanly: e2fsck may find damage");
@@ -159,8 +234,7 @@ void fs_ext_close(struct fs_ext *fs)
 {
 	if (!fs)
 		return;
-	if (fs->fs)
-		ext2fs_close_free(&fs->fs);
-	fs_io_free(fs->io);
+	close_image(fs);
+	fs_journal_close(fs->journal);
 	free(fs);
 }

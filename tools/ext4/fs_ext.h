@@ -23,6 +23,8 @@ struct fs_ext;
 /* Read no block but those asked for: slower, and none of a file comes along with
  * what lies beside it. */
 #define FS_EXT_EXACT (1u << 0)
+/* A journal that needs recovery stays as it is; else it is replayed in memory. */
+#define FS_EXT_IGNORE_JOURNAL (1u << 1)
 
 /*
  * Opens the file system. The image stays the caller's and must outlive it.

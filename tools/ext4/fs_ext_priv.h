@@ -28,8 +28,13 @@ const struct cow_err *fs_io_error(const struct fs_io *io);
 
 /* ---- fs_ext.c */
 
+struct fs_journal;
+
 struct fs_ext {
-	struct cow_image *image;
+	struct cow_image *image; /* with the journal replayed */
+	unsigned int flags;
+	struct fs_journal *journal;    /* NULL: none that needs recovery, or not replayed */
+	struct cow_err journal_damage; /* why it could not be */
 	struct fs_io *io;
 	ext2_filsys fs;
 	bool truncated;		/* larger than the image */

@@ -22,6 +22,7 @@ struct dump {
 	const char *output;   /* -o; NULL: stdout */
 	const char *compress; /* --compress; NULL: by name */
 	int64_t mtime;
+	bool ignores_journal;
 	bool is_dry_run, skips;	     /* --skip-unreadable */
 	const char *path;	     /* --path; NULL: all files */
 	const char *const *excludes; /* --exclude */

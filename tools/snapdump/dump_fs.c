@@ -35,6 +35,8 @@ int dump_fs_open(struct dump_fs *fs, struct dump *dump, unsigned int flags, stru
 
 	fs->dump = dump;
 	fs->list = json_put_array(json_root(), "problems");
+	if (dump->ignores_journal)
+		flags |= FS_EXT_IGNORE_JOURNAL;
 	ret = fs_ext_open(dump->operands.view, flags, &fs->fs, err);
 	return ret == -EMEDIUMTYPE ? say_whole_disk(dump, err) : ret;
 }

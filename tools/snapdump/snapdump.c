@@ -24,7 +24,8 @@ static struct options {
 	struct cli_common common;
 	bool tar, raw, delta, files, ls, metadata;
 	uint64_t chunk_bytes, partition;
-	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against, *cat;
+	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against, *cat,
+		*journal;
 	struct opt_list excludes;
 	struct bad_options bad;
 } options;
@@ -48,6 +49,10 @@ static const struct opt option_table[] = {
 	{ 0, "ls", NULL, "what files there are, as ls -l prints them; no file is read", OPT_FLAG,
 	  &options.ls, NULL },
 	{ 0, "cat", "PATH", "one of these files as it is", OPT_TEXT, &options.cat, NULL },
+	{ 0, "journal", "replay|ignore",
+	  "with --files, --ls and --cat, of a journal that needs recovery (default: replay, in "
+	  "memory)",
+	  OPT_CHOICE, &options.journal, NULL },
 	{ 0, "metadata", NULL, "the store of COW without its data, for snapcheck and bug reports",
 	  OPT_FLAG, &options.metadata, NULL },
 	{ 'c', "chunk-size", "SIZE", "with --metadata: what it is, where the header is lost",
@@ -127,6 +132,7 @@ static int parse_mtime(int64_t *ret_seconds)
 #define MODE_READS_DATA (1u << 4)   /* --skip-unreadable */
 #define MODE_OF_ONE_STORE (1u << 5) /* opens the operands itself, sound or not */
 #define MODE_IS_A_FORM (1u << 6)    /* of the mode above, so not in lists */
+#define MODE_OF_FS (1u << 7)	    /* looks into a file system: --journal */
 
 struct dump_mode {
 	const char *name;
@@ -178,17 +184,17 @@ static const struct dump_mode modes[] = {
 	  .say = dump_say_view,
 	  .needs_layer = NO_MAP },
 	{ .name = "--files",
-	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FILES,
+	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_FILES,
 	  .flag = &options.files,
 	  .run = dump_files,
 	  .say = dump_say_files },
 	{ .name = "--ls",
-	  .flags = MODE_IS_TEXT | MODE_OF_VIEW | MODE_OF_FILES | MODE_READS_DATA,
+	  .flags = MODE_IS_TEXT | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_FILES,
 	  .flag = &options.ls,
 	  .run = dump_ls,
 	  .say = dump_say_text },
 	{ .name = "--cat",
-	  .flags = MODE_OF_VIEW | MODE_READS_DATA,
+	  .flags = MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS,
 	  .text = &options.cat,
 	  .run = dump_cat,
 	  .say = dump_say_cat },
@@ -316,6 +322,8 @@ static int check_options(const struct dump_mode *mode, struct dump *dump)
 	if ((options.path || options.excludes.nr_words) && !(mode->flags & MODE_OF_FILES))
 		return cli_usage("--path and --exclude go with %s",
 				 list_modes(MODE_OF_FILES, list));
+	if (options.journal && !(mode->flags & MODE_OF_FS))
+		return cli_usage("--journal goes with %s", list_modes(MODE_OF_FS, list));
 	if (options.against && mode->run != dump_delta)
 		return cli_usage("--against goes with --delta");
 	if (mode->run == dump_rescue && cli_nr_operands() > 2)
@@ -416,6 +424,7 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 	dump->skips = options.bad.skips;
 	dump->path = options.path;
 	dump->cat = options.cat;
+	dump->ignores_journal = options.journal && !strcmp(options.journal, "ignore");
 	dump->excludes = options.excludes.words;
 	dump->nr_excludes = options.excludes.nr_words;
 	if (!(mode->flags & MODE_IS_TEXT) && mode->run != dump_cat)

@@ -112,12 +112,15 @@ inode() {
 	run -64 --separate-stderr snapdump --files zero:512
 }
 
-@test "a journal that needs recovery is said, and the files are given all the same" {
+@test "a journal that is to be ignored is said, and the files are given all the same" {
 	tree img -t ext4
 	change img "feature needs_recovery"
-	run -4 --separate-stderr snapdump --files -o out.tar img
+	run -4 --separate-stderr snapdump --files --journal=ignore -o out.tar img
 	[[ $stderr == *"journal"*"needs recovery"* ]]
 	[ "$(tar -tf out.tar | wc -l)" -eq 11 ]
+	run -0 --separate-stderr snapdump --files -o again.tar img
+	[[ $stderr == *"replayed in memory: 0 transactions, 0 blocks"* ]]
+	cmp out.tar again.tar
 }
 
 @test "a damaged inode is left out and said, all others come" {

@@ -1,0 +1,10 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What snapdump says of file systems that a running kernel changed, and of their journals,
+# as that kernel shows them (looks.py).
+# bats file_tags=kernel,slow
+bats_require_minimum_version 1.8.0
+
+@test "24 images cut from a running kernel: lists and files are what it shows after its replay, and e2fsck's replay gives the same archive" {
+	"$COW_SOURCE/tests/kernel/looks.py" "$BATS_TEST_TMPDIR/work" journals --cuts 4
+}

@@ -1,0 +1,170 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Copyright (C) 2026 the libcow authors
+"""What snapdump says of file systems, with the real kernel as judge.
+
+usage: looks.py WORK journals|changes [--cuts N] [--seed S]
+
+looks_guest.py changes file systems of several kinds at random and cuts their images, N
+times each. journals: of each cut image --ls and --files must be what the kernel shows
+after it replayed the journal, and a replay by e2fsck must give the same archive."""
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import lab  # noqa: E402
+
+KINDS = (
+    ("csum", "24M", "-t ext4 -b 1024 -O metadata_csum,64bit", "noatime"),
+    ("large", "32M", "-t ext4 -b 4096 -O metadata_csum,inline_data,ea_inode -I 256", "noatime"),
+    ("sums1", "24M", "-t ext4 -b 1024 -O ^metadata_csum,^64bit", "noatime,data=journal,journal_checksum"),
+    ("async", "24M", "-t ext4 -b 1024 -O metadata_csum", "noatime,data=writeback,journal_async_commit"),
+    ("old", "24M", "-t ext3 -b 1024 -I 128", "noatime"),
+    ("fast", "24M", "-t ext4 -b 1024 -O fast_commit", "noatime"),
+)
+TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink", stat.S_IFCHR: "char-device",
+         stat.S_IFBLK: "block-device", stat.S_IFIFO: "fifo", stat.S_IFSOCK: "socket"}
+
+
+class Wrong(Exception):
+    pass
+
+
+def run(words, statuses=(0,)):
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode not in statuses:
+        raise Wrong("%s: %d: %s" % (" ".join(words), done.returncode, done.stderr.decode(errors="replace")))
+    return done
+
+
+def make_states(work, cuts, seed, kinds):
+    plan = []
+    for i, (name, size, options, mount) in enumerate(kinds):
+        run(["truncate", "-s", size, os.path.join(work, name + ".img")])
+        run(["mke2fs", "-q", "-F", "-J", "size=4", "-N", "2000", *options.split(), os.path.join(work, name + ".img")]
+            if "4096" in options else
+            ["mke2fs", "-q", "-F", "-J", "size=2", "-N", "2000", *options.split(), os.path.join(work, name + ".img")])
+        plan.append({"name": name, "mount": mount, "seed": seed * 1000 + i, "cuts": cuts})
+    with open(os.path.join(work, "plan.json"), "w") as f:
+        json.dump(plan, f)
+    boot = lab.Boot(os.path.join(work, "boot"), os.path.join(HERE, "looks_guest.py"), work, timeout=1200)
+    try:
+        boot.start()
+        boot.wait()
+    finally:
+        boot.kill()
+    return plan
+
+
+def wanted_of(facts):
+    """A line of --ls --json, from what the kernel said."""
+    kind = stat.S_IFMT(facts["mode"])
+    seconds, nanoseconds = divmod(facts["mtime"], 10**9)
+    line = {"type": TYPES[kind], "mode": "%04o" % (facts["mode"] & 0o7777), "inode": facts["ino"],
+            "links": facts["links"], "uid": facts["uid"], "gid": facts["gid"], "size_bytes": facts["size"],
+            "mtime_nanoseconds": nanoseconds,
+            "target": facts["data"] if kind == stat.S_IFLNK else None}
+    if kind in (stat.S_IFCHR, stat.S_IFBLK):
+        line["major"], line["minor"] = os.major(facts["rdev"]), os.minor(facts["rdev"])
+    return line, seconds
+
+
+def check_list(image, kernel, statuses):
+    done = run(["snapdump", "--ls", "--json", "-q", image], statuses)
+    report = json.loads(done.stdout)
+    ours = {e["path"]: e for e in report["entries"]}
+    if set(ours) != set(kernel):
+        raise Wrong("%s: names: %s" % (image, sorted(set(ours) ^ set(kernel))[:10]))
+    for path, facts in kernel.items():
+        wanted, _ = wanted_of(facts)
+        entry = {k: ours[path].get(k) for k in wanted}
+        if entry != wanted:
+            raise Wrong("%s: %s: %s, not %s" % (image, path, entry, wanted))
+    return report
+
+
+def check_files(image, kernel, work, statuses):
+    archive = os.path.join(work, "x.tar")
+    run(["snapdump", "--files", "-q", "--force=overwrite", "-o", archive, image], statuses)
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = os.path.normpath(member.name)
+            if member.isreg():
+                data = tar.extractfile(member).read()
+                if hashlib.sha256(data).hexdigest()[:20] != kernel[path]["data"]:
+                    raise Wrong("%s: %s has other bytes than the kernel's" % (image, path))
+    return archive
+
+
+def check_e2fsck(image, archive, work):
+    """A replay by e2fsck, into a copy: the same archive, without a replay of ours."""
+    copy = os.path.join(work, "copy.img")
+    shutil.copy(image, copy)
+    run(["e2fsck", "-y", "-E", "journal_only", copy], (0, 1))
+    run(["snapdump", "--files", "-q", "--force=overwrite", "-o", archive + "2", copy])
+    with open(archive, "rb") as a, open(archive + "2", "rb") as b:
+        if a.read() != b.read():
+            raise Wrong(image + ": e2fsck's replay gives another archive")
+
+
+def journals(work, plan):
+    replayed = blocks = fast = 0
+    for one in plan:
+        for number in range(one["cuts"]):
+            name = os.path.join(work, "%s-%d" % (one["name"], number))
+            with open(name + ".json") as f:
+                kernel = json.load(f)
+            with open(name + ".img", "rb") as f:
+                before = hashlib.sha256(f.read()).digest()
+            if kernel is None and one["name"] == "fast":
+                kernel = {}  # Linux 6.1 does not replay each of its own fast commits
+            try:
+                report = check_list(name + ".img", kernel, (0,))
+            except Wrong:
+                # Fast commits are told, and are not replayed.
+                said = run(["snapdump", "--ls", name + ".img"], (4,)).stderr
+                if one["name"] != "fast" or b"fast commits" not in said:
+                    raise
+                fast += 1
+                continue
+            archive = check_files(name + ".img", kernel, work, (0,))
+            check_e2fsck(name + ".img", archive, work)
+            words = [p["message"] for p in report["problems"] if "replayed in memory" in p["message"]]
+            replayed += len(words)
+            blocks += sum(int(w.split()[-2]) for w in words)
+            with open(name + ".img", "rb") as f:
+                if hashlib.sha256(f.read()).digest() != before:
+                    raise Wrong(name + ": was written")
+    print("%d states, %d journals replayed, %d blocks, %d with fast commits, none wrong"
+          % (sum(one["cuts"] for one in plan), replayed, blocks, fast))
+    return replayed
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work")
+    parser.add_argument("what", choices=("journals",))
+    parser.add_argument("--cuts", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    work = os.path.abspath(args.work)
+    os.makedirs(work, exist_ok=True)
+    try:
+        plan = make_states(work, args.cuts, args.seed, KINDS)
+        if journals(work, plan) < sum(one["cuts"] for one in plan) // 2:
+            raise Wrong("too few journals needed a replay")
+    except Wrong as e:
+        print("seed %d: %s" % (args.seed, e))
+        return 1
+    return 0
+
+
+sys.exit(main())
