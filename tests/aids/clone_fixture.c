@@ -13,7 +13,8 @@
 char clone_folder[] = "/dev/shm/cow-clone-XXXXXX";
 const char *clone_fixtures;
 
-int clone_run(const char *format, ...)
+/* Runs a command of the shell. */
+__attribute__((format(printf, 1, 2))) static int command_run(const char *format, ...)
 {
 	char command[1024];
 	va_list args;
@@ -62,8 +63,8 @@ static bool unpack(const char *name, const char *file, int number, bool will_wri
 	if (!strcmp(unpacked[number], what) && !will_write)
 		return true;
 	snprintf(unpacked[number], sizeof(unpacked[number]), "%s", will_write ? "" : what);
-	return !clone_run("cp '%s/clone/%s.img' '%s/%d' 2>/dev/null", getenv("COW_UNPACKED"), what,
-			  clone_folder, number);
+	return !command_run("cp '%s/clone/%s.img' '%s/%d' 2>/dev/null", getenv("COW_UNPACKED"),
+			    what, clone_folder, number);
 }
 
 bool clone_trio_open(struct clone_trio *trio, const char *name, const char *metadata,
@@ -104,5 +105,5 @@ void clone_fixture_begin(void)
 
 void clone_fixture_end(void)
 {
-	clone_run("rm -r '%s'", clone_folder);
+	command_run("rm -r '%s'", clone_folder);
 }

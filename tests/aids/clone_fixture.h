@@ -15,8 +15,6 @@ extern const char *clone_fixtures;
 void clone_fixture_begin(void);
 void clone_fixture_end(void);
 
-/* Runs a command of the shell. */
-__attribute__((format(printf, 1, 2))) int clone_run(const char *format, ...);
 /* The rest of the line of a file of a fixture that begins with key. */
 bool clone_fact(const char *name, const char *file, const char *key, char ret_value[400]);
 

@@ -4,6 +4,7 @@
 may make. Each has an independent answer where there is one."""
 import glob
 import os
+import random
 import subprocess
 
 from images import Pair, SECTOR
@@ -146,6 +147,33 @@ def snaplog_cases(source, work):
                answer={"source.img": view}).in_place(*names)
 
 
+def clone_cases(source, work):
+    """A clone of 15 regions and a half, four of them hydrated; its metadata sound, with a leak, without a superblock."""
+    rng = random.Random("clone")
+    folder = os.path.join(work, "clone")
+    images = {"s.img": rng.randbytes(63488), "d.img": rng.randbytes(65536)}
+    images["d.img"] = images["d.img"][:16384] + images["s.img"][16384:20480] + images["d.img"][20480:]
+    names = "source=s.img,destination=d.img"
+    spec, new = "clone:metadata=m.img," + names, "clone:metadata=x.img," + names
+    view = images["s.img"][:16384] + images["d.img"][16384:32768] + images["s.img"][32768:]
+    made(folder, ["snapcreate", "-c", "4K", "-s", "80K", spec], images, "m.img")
+    poke = os.path.join(source, "tests", "aids", "clone_poke.py")
+    run([poke, "m.img", "5:24:8:0xf0"], folder)
+    files = dict(images, **{"m.img": read(os.path.join(folder, "m.img"))})
+    run([poke, "m.img", "3:20:1:2", "1:24:4:16313"], folder)
+    leaked = dict(images, **{"m.img": read(os.path.join(folder, "m.img"))})
+    lost = dict(images, **{"m.img": bytes(4096) + files["m.img"][4096:]})
+    yield Case("clone-create", ["snapcreate", "-c", "4K", "-s", "80K", new], images, ("x.img",))
+    yield Case("clone-check", ["snapcheck", "--json=j", spec], files, ("j",))
+    yield Case("clone-repair", ["snapcheck", "-y", "-o", "x.img", spec], leaked, ("x.img",), good=(1,))
+    yield Case("clone-repair-lost", ["snapcheck", "-y", "-o", "x.img", "--table=0 124 clone m.img d.img s.img 8", spec],
+               lost, ("x.img",), good=(4,))
+    yield Case("clone-dump", ["snapdump", "--raw", "-o", "x.img", spec], files, ("x.img",), answer={"x.img": view})
+    yield Case("clone-merge", ["snapmerge", "-y", spec], files,
+               answer={"d.img": view + images["d.img"][63488:]}).in_place("d.img", loose=("m.img",))
+    yield Case("clone-merge-new", ["snapmerge", "-o", "x.img", spec], files, ("x.img",), answer={"x.img": view})
+
+
 def store_cases(source, work, only):
     """Every damaged store of tests/cases."""
     root = os.path.join(source, "tests", "cases")
@@ -170,7 +198,7 @@ def all_cases(source, work, nr_pairs, only):
     os.makedirs(work, exist_ok=True)
     if only and only.startswith("store"):
         return list(store_cases(source, work, only))
-    cases = list(files_case(work)) + list(snaplog_cases(source, work))
+    cases = list(files_case(work)) + list(snaplog_cases(source, work)) + list(clone_cases(source, work))
     for number in range(nr_pairs):
         for case in pair_cases(number, os.path.join(work, "pair-%d" % number)):
             case.name += " %d" % number

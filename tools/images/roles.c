@@ -112,11 +112,16 @@ int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, st
 	return ret;
 }
 
-static bool holds(struct cow_image *image, const char *kind)
+enum held { HELD, NOT_HELD, UNREADABLE };
+
+static enum held holds(struct cow_image *image, const char *kind)
 {
 	const char *found;
+	int ret = cow_store_probe(image, &found, NULL);
 
-	return !cow_store_probe(image, &found, NULL) && !strcmp(found, kind);
+	if (!ret)
+		return strcmp(found, kind) ? NOT_HELD : HELD;
+	return ret == -EMEDIUMTYPE ? NOT_HELD : UNREADABLE;
 }
 
 int roles_check_order(const struct roles *roles, struct cow_err *err)
@@ -124,10 +129,11 @@ int roles_check_order(const struct roles *roles, struct cow_err *err)
 	struct cow_image *metadata = roles_image(roles, COW_ROLE_METADATA);
 	const char *kind = roles_kind(roles);
 
-	if (!metadata || !kind || holds(metadata, kind))
+	if (!metadata || !kind || holds(metadata, kind) != NOT_HELD)
 		return 0;
 	for (size_t i = 0; i < roles->nr_images; i++)
-		if (holds(roles->images[i].image, kind))
+		if (roles->images[i].image != metadata &&
+		    holds(roles->images[i].image, kind) == HELD)
 			return cli_refuse(err, -EPERM, "swapped", NULL,
 					  "%s is the metadata of a %s and %s is not: looks swapped",
 					  cow_image_name(roles->images[i].image), kind,

@@ -53,6 +53,8 @@ each_command() {
 	truncate -s "$(stat -c %s origin.img)" zero.img
 	cp origin.img new-origin.img
 	poke new-origin.img 70000 changed
+	cp origin.img "$1/dest"
+	local clone=clone:metadata=$1/clone,source=new-origin.img,destination=$1/dest
 	while read -r -a command; do
 		"${@:2}" "${command[@]}" >"$1/out" 2>"$1/err" || { echo "${command[@]}"; cat "$1/err"; return 1; }
 		# shellcheck disable=SC2154
@@ -71,6 +73,11 @@ each_command() {
 		snapmerge -v -o $1/merged.img origin.img cow.img
 		snapmerge -y -v --save-undo=$1/undo.img origin.img cow.img
 		snapmerge -y -v --take-back origin.img $1/undo.img
+		snapcreate -v -c 4K $clone
+		snapdump -v --raw -o $1/view $clone
+		snapcheck -v -y -o $1/meta.img $clone
+		snapmerge -v -o $1/view2 $clone
+		snapmerge -y -v $clone
 	END
 	COW_SANDBOX=off snapdump --tar -o "$1/off.tar" new-origin.img
 	snapdump --tar -o "$1/on.tar" new-origin.img
