@@ -1097,6 +1097,9 @@ COW_EXPORT int cow_metadata_copy(const struct cow_store_args *args,
 #define COW_REPAIR_REVALIDATE (1u << 2) /* mark an invalid store valid */
 #define COW_REPAIR_ORIGIN (1u << 3)	/* although the origin is in doubt */
 #define COW_REPAIR_DOUBTFUL (1u << 4)	/* clone: although trees contradict each other */
+#define COW_REPAIR_APPEND (1u << 5)	/* also where that may be an older store's */
+#define COW_REPAIR_FILL (1u << 6)	/* guess what is missing in a gap of the list */
+#define COW_REPAIR_LEAVE (1u << 7)	/* append nothing that stands behind a gap */
 
 struct cow_repair_params {
 	size_t size;
@@ -1138,6 +1141,8 @@ struct cow_repair_result {
 	/* Chunks, and bytes of the view, of which it cannot be told on which image
 	 * their newest data lies. A later check cannot know it */
 	uint64_t nr_doubtful, doubtful_bytes;
+	uint64_t nr_appended; /* exceptions from behind a gap that may be an older store's */
+	uint64_t nr_guessed;  /* exceptions that were made up, of a run that spans a gap */
 };
 #define COW_REPAIR_RESULT_INIT                                                                     \
 	{                                                                                          \
@@ -1150,7 +1155,10 @@ struct cow_repair_result {
  * that the kernel reads is kept. Exceptions beyond the end of the image are
  * dropped only with COW_REPAIR_LOST, and so are those beyond the end of a given
  * origin; where the origin is in doubt (cow_verdict.doubts_origin) they are
- * dropped only with COW_REPAIR_ORIGIN. A
+ * dropped only with COW_REPAIR_ORIGIN. What stands behind a gap in the list is
+ * appended to it with COW_REPAIR_LOST; where it may be an older store's, with
+ * COW_REPAIR_APPEND, too. With COW_REPAIR_FILL a gap that a run of chunks spans
+ * exactly is filled as the run would: a guess. A
  * crash at any point leaves what the same call finishes; a second call writes
  * nothing. ret_result is written on failure too. Errors: -EROFS, -EIO,
  * -ENOMEM, -ECANCELED (nothing is half done), -EMEDIUMTYPE as cow_check(),

@@ -17,7 +17,7 @@
 
 #define REPAIR_FLAGS                                                                               \
 	(COW_REPAIR_SAFE | COW_REPAIR_LOST | COW_REPAIR_REVALIDATE | COW_REPAIR_ORIGIN |           \
-	 COW_REPAIR_DOUBTFUL)
+	 COW_REPAIR_DOUBTFUL | COW_REPAIR_APPEND | COW_REPAIR_FILL | COW_REPAIR_LEAVE)
 
 static int unsupported(const struct store_ops *ops, const char *what, struct cow_err *err)
 {

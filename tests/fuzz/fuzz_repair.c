@@ -35,7 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_begin();
 	cow = fuzz_image(data, size);
 	fuzz_must(!cow_image_zero_new(FUZZ_ORIGIN_BYTES, &origin, NULL));
-	repair(cow, NULL, COW_REPAIR_LOST | COW_REPAIR_REVALIDATE | COW_REPAIR_ORIGIN);
+	repair(cow, NULL,
+	       COW_REPAIR_LOST | COW_REPAIR_REVALIDATE | COW_REPAIR_ORIGIN | COW_REPAIR_APPEND |
+		       COW_REPAIR_FILL);
 	repair(cow, NULL, COW_REPAIR_SAFE);
 	repair(cow, origin, COW_REPAIR_LOST);
 	repair(cow, origin, 0);

@@ -70,6 +70,22 @@ void check_lost_print(const struct check_lost *lost, const struct cow_repair_res
 			"held\n",
 			result->nr_unknown, lost->nr_ranges ? "further " : "",
 			result->nr_unknown == 1 ? "" : "s", image);
+	if (result->nr_appended)
+		fprintf(text,
+			"in doubt: %" PRIu64
+			" exceptions of %s stood behind the gap; if they are an older store's, the "
+			"view is wrong where they are (--gap=leave leaves them out)\n",
+			result->nr_appended, image);
+	if (result->nr_guessed)
+		fprintf(text,
+			"guessed: %" PRIu64
+			" exceptions of %s, as the run of chunks across the gap has them\n",
+			result->nr_guessed, image);
+}
+
+bool check_lost_is_doubtful(const struct cow_repair_result *result)
+{
+	return result->nr_lost || result->nr_doubtful || result->nr_appended || result->nr_guessed;
 }
 
 void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text)
@@ -78,6 +94,12 @@ void check_lost_print_end(const struct cow_repair_result *result, const char *im
 		fprintf(text,
 			"a later check of %s cannot know which regions are in doubt, so keep this "
 			"report, the old metadata and both images\n",
+			image);
+	if (!result->nr_lost && (result->nr_appended || result->nr_guessed))
+		fprintf(text,
+			"a later check of %s cannot know what was appended or guessed, so keep "
+			"this "
+			"report\n",
 			image);
 	if (result->nr_lost)
 		fprintf(text,

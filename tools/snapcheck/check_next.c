@@ -50,7 +50,7 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 	else if (check->verdict.needed_bytes && !next->output)
 		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
-	else if (check->repaired.nr_lost) /* sound now, but not what it was */
+	else if (check_lost_is_doubtful(&check->repaired)) /* sound now, but not what it was */
 		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin,
 			 next->output && !next->is_dry_run ? next->output : cow, NULL);
 	else if (check->has_repaired && !next->is_dry_run && next->output)

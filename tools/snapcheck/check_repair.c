@@ -348,6 +348,11 @@ int check_repair_open(struct check_repair *repair, struct cow_image *cow, struct
 	return ret;
 }
 
+static bool is_gap(const struct check_repair *repair, const char *word)
+{
+	return repair->gap && !strcmp(repair->gap, word);
+}
+
 /* y, n, a(ll of this id), q(uit). */
 static bool approve(void *user, const struct cow_finding *finding)
 {
@@ -397,6 +402,12 @@ int check_repair_run(struct check_repair *repair, const struct cow_store_args *a
 		params.flags |= COW_REPAIR_ORIGIN;
 	if (repair->revalidates)
 		params.flags |= COW_REPAIR_REVALIDATE;
+	if (repair->output && !repair->is_safe_only)
+		params.flags |= COW_REPAIR_APPEND;
+	if (is_gap(repair, "leave"))
+		params.flags |= COW_REPAIR_LEAVE;
+	if (is_gap(repair, "fill"))
+		params.flags |= COW_REPAIR_FILL;
 	params.callbacks = repair->callbacks;
 	params.user = repair;
 	params.approve = approve;

@@ -17,6 +17,7 @@ struct check_repair {
 	/* set by the caller */
 	bool is_wanted, is_safe_only, asks, is_dry_run, revalidates;
 	const char *output, *save_undo;
+	const char *gap;       /* what -o does about one in the list; NULL: the default */
 	uint64_t needed_bytes; /* size of what is repaired, at least; 0: as it is */
 	bool is_grown;	       /* it has that size now */
 	/* It is written as a whole, so long, to an image of its own: verdict */

@@ -260,6 +260,8 @@ void check_put_repair(const struct check *check, const char *where, bool is_dry_
 	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
 	json_put_u64(at, "regions_in_doubt", result->nr_doubtful);
 	json_put_u64(at, "bytes_in_doubt", result->doubtful_bytes);
+	json_put_u64(at, "appended_in_doubt", result->nr_appended);
+	json_put_u64(at, "guessed", result->nr_guessed);
 	fprintf(check->text,
 		"%s: %" PRIu64 " findings mended, %" PRIu64 " left, %" PRIu64
 		" records dropped, %" PRIu64 " chunks copied\n",

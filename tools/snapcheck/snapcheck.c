@@ -35,7 +35,7 @@ static struct options {
 	const char *origin;
 	uint64_t chunk_bytes, max_findings;
 	bool header_only, is_empty, is_list, preen, revalidate;
-	const char *output, *save_undo, *verify, *table;
+	const char *output, *save_undo, *verify, *table, *gap;
 	struct bad_options bad;
 } options;
 
@@ -47,6 +47,9 @@ static const struct opt option_table[] = {
 	  &options.output, NULL },
 	{ 0, "save-undo", "FILE", "first save in FILE what will be overwritten", OPT_TEXT,
 	  &options.save_undo, NULL },
+	{ 0, "gap", "append|leave|fill",
+	  "what -o does with exceptions behind a gap in the list (default: append)", OPT_CHOICE,
+	  &options.gap, NULL },
 	{ 0, "revalidate", NULL, "make a store valid that is marked invalid", OPT_FLAG,
 	  &options.revalidate, NULL },
 	{ 'c', "chunk-size", "SIZE", "what it is, where the header is lost; else it must be this",
@@ -356,7 +359,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 			 cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, target, err);
-	if (check->repaired.nr_lost || check->has_grown) /* sound now, but not what it was */
+	if (check_lost_is_doubtful(&check->repaired) ||
+	    check->has_grown) /* sound now, but not what it was */
 		check->verdict.view_right = check->verdict.merge_right = false;
 	if (!ret && repair->is_stopped)
 		cli_note("stopped: what was answered with yes is repaired");
@@ -437,8 +441,8 @@ static int repair(struct check *check, struct check_repair *job, struct cow_err 
 static int conclude(struct check *check, const char *report)
 {
 	bool is_damaged = has_damage(check);
-	bool is_doubtful = check->repaired.nr_lost || check->repaired.nr_doubtful ||
-			   check->has_grown || check->container || check->is_foreign;
+	bool is_doubtful = check_lost_is_doubtful(&check->repaired) || check->has_grown ||
+			   check->container || check->is_foreign;
 	/* a preview ends as the real run would */
 	int done = check->has_repaired ? CLI_REPAIRED : CLI_DONE;
 	/* besides what was given up */
@@ -471,6 +475,7 @@ static int run(struct check *check)
 		.revalidates = options.revalidate,
 		.output = options.output,
 		.save_undo = options.save_undo,
+		.gap = options.gap,
 		.undo_error = COW_ERR_INIT,
 	};
 	struct cow_err err = COW_ERR_INIT;
@@ -559,6 +564,8 @@ static int options_check(void)
 		return cli_usage("--origin and two operands: which one is the origin?");
 	if (options.preen && options.common.yes)
 		return cli_usage("-p repairs what is safe, -y all: which one?");
+	if (options.gap && (!options.output || options.preen))
+		return cli_usage("--gap: what a repair with -o, without -p, does about one");
 	if (options.output && options.save_undo)
 		return cli_usage("-o leaves COW alone, --save-undo has nothing to save then");
 	if (options.revalidate && !options.output && !options.save_undo)

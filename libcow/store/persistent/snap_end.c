@@ -275,14 +275,11 @@ static void later_area_decide(struct judge *judge)
 {
 	const struct snap_end *end = judge->end;
 	uint64_t shift = 0, last_shift = 0;
-	bool is_run;
 
 	if (!end->nr_records) {
 		decide(judge, SNAP_END_EMPTY, "");
 		return;
 	}
-	is_run = judge->first.old_chunk - judge->last.old_chunk ==
-		 end->behind_index - end->nr_records + 1;
 	shift_of(judge, &judge->first, end->behind_index, &shift);
 	shift_of(judge, &judge->last, end->nr_records - 1, &last_shift);
 	if (!judge->is_plausible)
@@ -295,13 +292,23 @@ static void later_area_decide(struct judge *judge)
 		decide(judge, SNAP_END_OLDER, "their chunks are lower than this list's");
 	else if (judge->is_in_origin)
 		decide(judge, SNAP_END_OLDER, "the origin holds their data, too");
-	else if (is_run)
+	else if (end->is_run)
 		decide(judge, SNAP_END_CUT,
 		       "a run of chunks goes on behind the gap where the missing ones would end");
 	else
 		decide(judge, SNAP_END_DOUBTFUL,
 		       "part of the list was lost, or an older store stood there and this one "
 		       "ended exactly at the end of a sector");
+}
+
+static void run_note(struct judge *judge)
+{
+	struct snap_end *end = judge->end;
+
+	end->old_before = judge->last.old_chunk;
+	end->old_behind = judge->first.old_chunk;
+	end->is_run = end->nr_records &&
+		      end->old_behind - end->old_before == end->behind_index - end->nr_records + 1;
 }
 
 static int behind_judge(struct judge *judge)
@@ -314,6 +321,8 @@ static int behind_judge(struct judge *judge)
 	if (!ret && end->nr_records)
 		ret = cow_snap_record_read(judge->cow, judge->layout, end->nr_records - 1,
 					   &judge->last, judge->err);
+	if (!ret)
+		run_note(judge);
 	if (!ret && is_same_area)
 		ret = next_area_look(judge);
 	if (!ret && judge->is_plausible && is_at_sector(end->nr_records)) {

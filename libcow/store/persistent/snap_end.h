@@ -24,6 +24,9 @@ struct snap_end {
 	uint64_t nr_records;   /* of the list, in front of the end */
 	uint64_t behind_index; /* the first record behind it */
 	uint64_t nr_behind;    /* from there on to the next end */
+	uint64_t old_before;   /* chunk of the origin in front of the gap, ... */
+	uint64_t old_behind;   /* ... and behind it */
+	bool is_run;	       /* they are as far apart as the gap is long */
 	char why[200];	       /* a clause for a person */
 };
 

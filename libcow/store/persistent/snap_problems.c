@@ -295,11 +295,14 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		.problem = {
 			.id = "persistent.list-doubtful",
 			.klass = COW_CLASS_DAMAGE,
+			.flags = FIXABLE,
 			.summary = "the list ends where zeros may have cut it, and records stand behind it",
 			.kernel = "shows the origin for what may be missing",
-			.fix = "give the origin too: its data may decide; --force=doubtful uses the list as it is",
+			.fix = "give the origin too: its data may decide; -o saves the exceptions behind the gap to a new store, --gap=leave without them; --force=doubtful uses the list as it is",
+			.question = "append the exceptions behind the gap to the list",
 		},
-		.action = SNAP_DO_LEAVE,
+		.action = SNAP_DO_SALVAGE,
+		.loses = SNAP_LOSES_ALWAYS,
 	},
 	[SNAP_LIST_WITHOUT_END] = {
 		.problem = {

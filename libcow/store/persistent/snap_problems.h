@@ -78,7 +78,6 @@ enum snap_action {
 	SNAP_DO_STALE,	 /* zero what stands behind the list */
 	SNAP_DO_COPIED,	 /* drop all records of the area */
 	SNAP_DO_SALVAGE, /* put what stands behind a gap of the list behind its end */
-	SNAP_DO_LEAVE,	 /* what stands behind the list, whatever else is mended */
 };
 
 /* When mending it gives up data that is there, or may be, but not on this image

@@ -79,6 +79,7 @@ more_commands() {
 		snapcheck --origin=origin.img cow.img
 		snapcheck -c 16K -q --max-findings=1 -t persistent origin.img cow.img
 		snapcheck --header-only cow.img
+		snapcheck -y --gap=leave -o repaired origin.img bad.img
 		snapcheck --is-empty --progress=never origin.img cow.img
 		snapcheck --list --image=c=cow.img image:c
 		snapcheck --verify=view.tar -v origin.img cow.img

@@ -5,6 +5,7 @@
  * copy of another area. snap_end.c has the rule.
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "libcow/store/persistent/check/snap_check.h"
 
@@ -57,7 +58,6 @@ static void end_add(struct snap_check *check, enum snap_problem problem, const s
 {
 	uint64_t per_area = check->layout.records_per_area;
 
-	check->is_doubtful |= problem == SNAP_LIST_CUT || problem == SNAP_LIST_DOUBTFUL;
 	check->has_older |= problem == SNAP_OLDER_RECORDS;
 	cow_snap_check_add(
 		check, problem, cow_snap_record_offset(&check->layout, end->behind_index),
@@ -69,18 +69,45 @@ static void end_add(struct snap_check *check, enum snap_problem problem, const s
 		end->why);
 }
 
+/* Both readings, and how often each. */
+static void doubt_add(struct snap_check *check, const struct snap_end *end)
+{
+	uint64_t per_area = check->layout.records_per_area, at = end->nr_records % per_area;
+
+	check->is_doubtful = true;
+	cow_snap_check_add(
+		check, SNAP_LIST_DOUBTFUL,
+		cow_snap_record_offset(&check->layout, end->behind_index), SNAP_RECORD_BYTES,
+		"the list ends at record %" PRIu64 " of area %" PRIu64 "; %" PRIu64
+		" records stand behind it, from record %" PRIu64 " of area %" PRIu64
+		" on: either about %" PRIu64 " between are lost, or those behind are an older "
+		"store's, merged or never finished, and the list ended exactly there, at %s, as "
+		"one in %" PRIu64 " does by chance",
+		at, end->nr_records / per_area, end->nr_behind, end->behind_index % per_area,
+		end->behind_index / per_area, end->behind_index - end->nr_records,
+		at ? "the end of a sector" : "the end of an area",
+		at ? SNAP_RECORDS_PER_SECTOR : per_area);
+}
+
 static void cut_add(struct snap_check *check, const struct snap_end *end)
 {
 	uint64_t per_area = check->layout.records_per_area;
 
+	char run[120] = "";
+
+	if (end->is_run)
+		snprintf(run, sizeof(run),
+			 "; a run of chunks spans the gap, %" PRIu64 " in front of it and %" PRIu64
+			 " behind it",
+			 end->old_before, end->old_behind);
 	check->is_doubtful = true;
 	cow_snap_check_add(
 		check, SNAP_LIST_CUT, cow_snap_record_offset(&check->layout, end->behind_index),
 		SNAP_RECORD_BYTES,
 		"the list is cut short at record %" PRIu64 " of area %" PRIu64 ": about %" PRIu64
-		" records are missing, %" PRIu64 " are intact behind them (%s)",
+		" records are missing, %" PRIu64 " are intact behind them (%s%s)",
 		end->nr_records % per_area, end->nr_records / per_area,
-		end->behind_index - end->nr_records, end->nr_behind, end->why);
+		end->behind_index - end->nr_records, end->nr_behind, end->why, run);
 }
 
 /* A merge of ours that finished zeroed area 0 and the first sector of area 1. */
@@ -123,7 +150,7 @@ int cow_snap_check_end(struct snap_check *check, bool *ret_is_settled, struct co
 		cut_add(check, &end);
 		break;
 	case SNAP_END_DOUBTFUL:
-		end_add(check, SNAP_LIST_DOUBTFUL, &end);
+		doubt_add(check, &end);
 		break;
 	}
 	*ret_is_settled = true;

@@ -132,6 +132,10 @@ static bool is_allowed(const struct repair *repair, enum snap_problem problem)
 		return false;
 	if (problem == SNAP_RECORDS_BEHIND_EMPTY && !repair->was_wiped)
 		return false;
+	if (row->action == SNAP_DO_SALVAGE && flags & COW_REPAIR_LEAVE)
+		return false;
+	if (problem == SNAP_LIST_DOUBTFUL && !(flags & COW_REPAIR_APPEND))
+		return false;
 	if (problem == SNAP_INVALID)
 		return flags & COW_REPAIR_REVALIDATE;
 	/* who names the chunk size decides */
@@ -283,7 +287,9 @@ static uint64_t count_left(const struct snap_mends *mends)
 static int list_mend(struct repair *repair, struct cow_image *over, struct snap_mends *mends,
 		     const struct cow_verdict *verdict, bool *ret_changed)
 {
-	struct snap_plan plan = { .cow = repair->cow, .callbacks = repair->params->callbacks };
+	struct snap_plan plan = { .cow = repair->cow,
+				  .callbacks = repair->params->callbacks,
+				  .fills_gap = repair->params->flags & COW_REPAIR_FILL };
 	AUTO_HANDLE(store) struct cow_store *kernel = NULL;
 	struct cow_role_image roles[2];
 	struct cow_store_args args = args_over(repair, over, roles);
@@ -314,6 +320,8 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 		repair->result->nr_dropped += plan.drops.nr;
 		repair->result->nr_copied += plan.copies.nr;
 		repair->result->nr_lossy += plan.nr_lossy;
+		repair->result->nr_appended += plan.nr_appended;
+		repair->result->nr_guessed += plan.nr_guessed;
 	}
 	cow_snap_plan_free(&plan);
 	return ret;

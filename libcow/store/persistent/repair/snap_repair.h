@@ -4,7 +4,7 @@
  * snap_repair.h - what the files snap_repair*.c share: the plan.
  * snap_repair.c asks and mends the header, snap_repair_plan.c
  * turns findings into changes of the list, snap_repair_hole.c follows it
- * behind a hole, snap_repair_apply.c writes,
+ * behind a hole, snap_repair_gap.c behind a gap, snap_repair_apply.c writes,
  * snap_repair_edits.c has the order of changes.
  */
 #ifndef COW_STORE_SNAP_REPAIR_H
@@ -55,6 +55,9 @@ struct snap_plan {
 	struct snap_edits runs;	  /* index: old chunk; with a top byte that will go */
 	uint64_t nr_unknown;	  /* records were overwritten, at least so many */
 	uint64_t nr_lossy;	  /* findings that are mended by giving up data */
+	uint64_t nr_appended;	  /* appended, and perhaps an older store's */
+	uint64_t nr_guessed;	  /* made up: a run spans the gap */
+	bool fills_gap;		  /* where one does */
 	bool cuts_tail;		  /* even if nothing is dropped */
 	bool is_salvaged;	  /* the hole ends where other records begin, and all stay */
 	bool cuts_garbage;	  /* with the area that holds it */
@@ -72,9 +75,10 @@ bool cow_snap_plan_is_empty(const struct snap_plan *plan);
  * and drops what stands between them. Errors: -EIO, -ENOMEM. */
 int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err);
 /* Of a list that was cut short: drops the empty records between its end and the
- * record at index, and adds those from there to the next end. Errors: -EIO,
- * -ENOMEM. */
-int cow_snap_plan_salvage(struct snap_plan *plan, uint64_t index, struct cow_err *err);
+ * record at index, or fills them, and adds those from there to the next end. They may
+ * be an older store's: is_doubtful. snap_repair_gap.c. Errors: -EIO, -ENOMEM. */
+int cow_snap_plan_salvage(struct snap_plan *plan, uint64_t index, bool is_doubtful,
+			  struct cow_err *err);
 
 /* What the view loses by a repair; snap_repair_lost.c. */
 struct snap_losses {

@@ -150,21 +150,3 @@ int cow_snap_plan_hole(struct snap_plan *plan, struct cow_err *err)
 		before = raw == sectors[0] ? sectors[1] : sectors[0];
 	}
 }
-
-int cow_snap_plan_salvage(struct snap_plan *plan, uint64_t index, struct cow_err *err)
-{
-	struct snap_record record;
-	struct snap_list list;
-	int ret = 0;
-
-	plan->is_salvaged = true;
-	plan->first_hole = plan->nr_records;
-	for (uint64_t at = plan->nr_records; !ret && at < index; at++)
-		ret = cow_snap_edits_add(&plan->drops, at, NULL, err);
-	if (ret)
-		return ret;
-	ret = cow_snap_list_open(&list, plan->cow, &plan->layout, index, err);
-	while (!ret && cow_snap_list_next(&list, &record, &index) && record.new_chunk)
-		plan->nr_records = index + 1;
-	return cow_snap_list_close(&list, ret);
-}

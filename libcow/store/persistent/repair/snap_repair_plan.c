@@ -137,7 +137,8 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 
 	if (!mend->is_wanted) {
 		plan->keeps_tail |= action == SNAP_DO_HOLE || action == SNAP_DO_STALE;
-		plan->leaves_tail |= mend->problem == SNAP_LIST_CUT || action == SNAP_DO_LEAVE;
+		plan->leaves_tail |=
+			mend->problem == SNAP_LIST_CUT || mend->problem == SNAP_LIST_DOUBTFUL;
 		return 0;
 	}
 	index = cow_snap_record_index(&plan->layout, mend->offset_bytes);
@@ -178,7 +179,8 @@ static int mend_plan(struct planner *planner, const struct snap_mend *mend)
 		return places_drop(planner, index, plan->layout.records_per_area);
 	case SNAP_DO_SALVAGE:
 		planner->has_lost = true;
-		return cow_snap_plan_salvage(plan, index, planner->err);
+		return cow_snap_plan_salvage(plan, index, mend->problem == SNAP_LIST_DOUBTFUL,
+					     planner->err);
 	default:
 		return 0; /* of the header */
 	}
