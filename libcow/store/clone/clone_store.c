@@ -15,6 +15,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
+#include "libcow/pdata/pdata_copy.h"
 #include "libcow/store/clone/clone_format.h"
 
 static int args_sectors(const struct cow_store_args *args, const char *key, uint64_t *ret_sectors,
@@ -456,6 +457,17 @@ static int clone_unchanged(struct cow_store *store, struct cow_err *err)
 	return ret;
 }
 
+static int clone_metadata_copy(const struct cow_store_args *args,
+			       const struct cow_callbacks *callbacks, struct cow_image *target,
+			       struct cow_err *err)
+{
+	struct cow_image *metadata = cow_clone_args_metadata(args);
+
+	if (!metadata)
+		return cow_fail(err, -EINVAL, "a clone needs its metadata");
+	return cow_pdata_copy(metadata, &cow_clone_super_type, callbacks, target, err);
+}
+
 /* Source: dm-clone-target.c, clone_ctr(). */
 static const char *const clone_table[] = { CLONE_KEY_TARGET, "metadata",       "destination",
 					   "source",	     CLONE_KEY_REGION, NULL };
@@ -474,7 +486,7 @@ const struct store_ops cow_store_clone_ops = {
 	.map_next = clone_map_next,
 	.check = cow_clone_check,
 	.repair = cow_clone_repair,
-	.metadata_copy = cow_clone_metadata_copy,
+	.metadata_copy = clone_metadata_copy,
 	.moves_left = clone_moves_left,
 	.target_next = clone_target_next,
 	.next_moves = cow_clone_next_moves,

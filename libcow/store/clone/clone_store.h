@@ -67,9 +67,6 @@ int cow_clone_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYT
  * the image that holds a store. NULL: not given. */
 struct cow_image *cow_clone_args_metadata(const struct cow_store_args *args);
 
-int cow_clone_metadata_copy(const struct cow_store_args *args,
-			    const struct cow_callbacks *callbacks, struct cow_image *target,
-			    struct cow_err *err);
 /* clone_check_doubt.c: how many regions another whole tree has hydrated, where source
  * and destination differ. Errors: -ENOMEM, -EIO, -ECANCELED. */
 int cow_clone_doubt_count(const struct clone_store *c, const struct cow_callbacks *callbacks,
