@@ -644,6 +644,7 @@ COW_EXPORT uint64_t cow_report_count_id(const struct cow_report *report, const c
 #define COW_ROLE_SOURCE 4      /* clone: read-only source */
 #define COW_ROLE_DESTINATION 5 /* clone: where regions go */
 #define COW_ROLE_LOG 6	       /* log devices, in order (index 0, 1, ...) */
+#define COW_ROLE_DATA 7	       /* thin: the data device of a pool */
 
 struct cow_role_image {
 	int role;	/* COW_ROLE_* */
@@ -773,6 +774,12 @@ struct cow_store_info {
 	/* Words for people, of a store that knows the length of its view: what its
 	 * chunks are ("regions"), and those of nr_exceptions ("hydrated"); static. */
 	const char *units, *held;
+	/* Of a thin device: nobody said how long it is, so view_bytes is where its
+	 * highest mapping ends; the device itself may be longer. */
+	bool is_size_guessed;
+	/* Of a store that holds several snapshots, as cow_check() finds it: how many;
+	 * else 0. allocated_sectors is of the data then. */
+	uint64_t nr_snapshots;
 };
 #define COW_STORE_INFO_INIT                                                                        \
 	{                                                                                          \
@@ -781,12 +788,17 @@ struct cow_store_info {
 /* Reads them. Errors: -EINVAL size not set. */
 COW_EXPORT int cow_store_get_info(const struct cow_store *store, struct cow_store_info *ret_info);
 
+/* Tells what a person should know who reads a store that is open: a finished
+ * sentence; NULL behind the last one. Cannot fail. */
+COW_EXPORT const char *cow_store_note(const struct cow_store *store, size_t index);
+
 /* A run of neighbours: len_bytes of the origin at old_bytes are found on the
  * COW image at new_bytes. */
 struct cow_extent {
 	uint64_t old_bytes;
 	uint64_t new_bytes; /* COW_OFFSET_NONE: of a damaged store, nowhere */
 	uint64_t len_bytes; /* not clipped at the end of the origin */
+	bool is_shared;	    /* with another snapshot of the store: a write copies it first */
 };
 /* Finds the run at or behind origin offset old_bytes, clipped to begin there;
  * false: no exception from there on. Cannot fail. */
@@ -994,10 +1006,26 @@ COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params 
 #define COW_CHECK_HEADER_ONLY (1u << 0)
 #define COW_CHECK_EMPTY (1u << 1) /* and set cow_verdict.empty: reads all metadata areas */
 
+/* One snapshot of a store that holds several: a thin device of a pool. Valid during
+ * the callback only. */
+struct cow_snapshot {
+	size_t size;
+	uint64_t id;
+	uint64_t nr_mapped;	       /* blocks */
+	uint64_t nr_exclusive;	       /* of them, those that no other snapshot uses */
+	uint64_t end_bytes;	       /* where its highest block ends; 0: none */
+	uint64_t transaction_id;       /* of the pool, when it was created */
+	uint64_t created, snapshotted; /* times: how many snapshots there were then */
+	bool is_damaged;	       /* some of it cannot be read: the numbers are too small */
+};
+
 struct cow_check_params {
 	size_t size;
 	uint32_t flags; /* COW_CHECK_* */
 	const struct cow_callbacks *callbacks;
+	/* Called with the callbacks' user for each snapshot of a store that holds
+	 * several, by ascending id, when everything has been looked at; may be NULL. */
+	void (*snapshot)(void *user, const struct cow_snapshot *snapshot);
 };
 #define COW_CHECK_PARAMS_INIT                                                                      \
 	{                                                                                          \

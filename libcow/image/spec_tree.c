@@ -48,6 +48,7 @@ static const struct spec_key thin_keys[] = {
 	{ .name = "id" },
 	{ .name = "size" },
 	{ .name = "origin", .is_image = true },
+	{ .name = "metadata-snapshot" },
 	{ .name = NULL },
 };
 

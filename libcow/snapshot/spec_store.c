@@ -8,6 +8,7 @@
 #include "libcow/snapshot/spec_open.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ static const struct {
 } roles[] = {
 	{ "metadata", COW_ROLE_METADATA },	 { "source", COW_ROLE_SOURCE },
 	{ "destination", COW_ROLE_DESTINATION }, { "log", COW_ROLE_LOG },
-	{ "origin", COW_ROLE_ORIGIN },
+	{ "origin", COW_ROLE_ORIGIN },		 { "data", COW_ROLE_DATA },
 };
 
 /* 0: the key is not one of an image. */
@@ -276,6 +277,28 @@ static int shown_next_data(struct cow_image *image, uint64_t offset_bytes,
 				   ret_len_bytes, err);
 }
 
+/* Where two devices of one pool share a block, both find it in one place. */
+static struct cow_image *shown_resolve(struct cow_image *image, uint64_t offset_bytes,
+				       uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+{
+	*ret_offset_bytes = offset_bytes;
+	(void)len_bytes;
+	return ((struct shown *)image)->view;
+}
+
+/* What it lies on has been claimed: the images of the store are those of the set. */
+static int shown_footprint(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			   cow_image_range_fn *call, void *user, struct cow_err *err)
+{
+	(void)image;
+	(void)offset_bytes;
+	(void)len_bytes;
+	(void)call;
+	(void)user;
+	(void)err;
+	return 0;
+}
+
 static void shown_close(struct cow_image *image)
 {
 	struct shown *shown = (struct shown *)image;
@@ -288,8 +311,23 @@ static const struct image_ops shown_ops = {
 	.name = "store",
 	.pread = shown_pread,
 	.next_data = shown_next_data,
+	.resolve = shown_resolve,
+	.footprint = shown_footprint,
 	.close = shown_close,
 };
+
+/* An image has a length: what stands on one must not depend on a guess. */
+static int length_check(const struct cow_store *store, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+
+	if (cow_store_get_info(store, &info) || !info.is_size_guessed)
+		return 0;
+	return cow_refuse(err, -EPERM, "size", NULL,
+			  "nobody said how long this device is, and its metadata do not know: add "
+			  "size=N, at least %" PRIu64 " for its highest mapping",
+			  info.view_bytes);
+}
 
 static int shown_new(const struct cow_store_args *args, const char *name,
 		     struct cow_image **ret_image, struct cow_err *err)
@@ -300,6 +338,8 @@ static int shown_new(const struct cow_store_args *args, const char *name,
 	if (!shown)
 		return cow_fail(err, -ENOMEM, "no memory for an image");
 	ret = cow_store_open(args, &shown->store, err);
+	if (!ret)
+		ret = length_check(shown->store, err);
 	if (!ret)
 		ret = cow_view_new(shown->store->origin, shown->store, &shown->view, err);
 	if (!ret)
@@ -342,6 +382,7 @@ static int spec_show(struct cow_spec_opening *opening, const struct cow_store_sp
 	args.nr_images = spec->nr_images;
 	args.geometry = spec->geometry;
 	args.nr_geometry = spec->nr_geometry;
+	args.snapshot_id = STORE_SNAPSHOT_NONE; /* the geometry has it */
 	args.flags = COW_STORE_STRICT;
 	return ret ? ret : shown_new(&args, name, ret_image, err);
 }

@@ -244,6 +244,16 @@ bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,
 			  : store->ops->map_next(store, old_chunk, ret_run);
 }
 
+bool cow_store_is_shared(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks)
+{
+	return store->ops->is_shared && store->ops->is_shared(store, old_chunk, nr_chunks);
+}
+
+const char *cow_store_note(const struct cow_store *store, size_t index)
+{
+	return store->ops->note ? store->ops->note(store, index) : NULL;
+}
+
 /* All chunks, less what the target's last one is short of (I11). Records of a
  * sound store name chunks of its COW image, each once, so this cannot overflow. */
 static void left_of_map(const struct cow_store *store, struct store_left *ret_left)

@@ -20,15 +20,14 @@ static const struct store_ops *const kinds[] = {
 	&cow_store_persistent_ops,
 	&cow_store_clone_ops,
 	&cow_store_snaplog_ops,
+	&cow_store_thin_ops,
 };
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 /* All findings; sorted, as every id begins with the name of its table. */
 static const struct problem_table *const problem_tables[] = {
-	&cow_clone_problems,
-	&cow_image_problems,
-	&cow_snap_problems,
-	&cow_snaplog_problems,
+	&cow_clone_problems,   &cow_image_problems, &cow_snap_problems,
+	&cow_snaplog_problems, &cow_thin_problems,
 };
 #define NR_TABLES (sizeof(problem_tables) / sizeof(problem_tables[0]))
 

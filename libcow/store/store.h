@@ -121,6 +121,13 @@ struct store_ops {
 	bool (*map_next)(const struct cow_store *store, uint64_t old_chunk,
 			 struct exmap_run *ret_run);
 
+	/* What a person should know of an open store; NULL: behind the last. NULL
+	 * operation: nothing. */
+	const char *(*note)(const struct cow_store *store, size_t index);
+	/* Does a write to this chunk need a block of its own first? *nr_chunks is
+	 * shortened to those of which the same is true. NULL: none does. */
+	bool (*is_shared)(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
+
 	/* Works on images that open() refuses; findings go to the report. */
 	int (*check)(const struct cow_store_args *args, const struct cow_check_params *params,
 		     struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
@@ -261,10 +268,12 @@ COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);
 extern const struct store_ops cow_store_persistent_ops;
 extern const struct store_ops cow_store_clone_ops;
 extern const struct store_ops cow_store_snaplog_ops;
+extern const struct store_ops cow_store_thin_ops;
 /* Their findings. */
 extern const struct problem_table cow_snap_problems;
 extern const struct problem_table cow_clone_problems;
 extern const struct problem_table cow_snaplog_problems;
+extern const struct problem_table cow_thin_problems;
 
 /* registry.c: by name, or by probing; for engine/. Errors: -EMEDIUMTYPE,
  * -EINVAL no such kind. */
@@ -286,6 +295,7 @@ int cow_store_allows(const struct cow_store *store, uint32_t wanted, struct cow_
 bool cow_store_is_target_data(const struct cow_store *store);
 bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,
 			struct exmap_run *ret_run);
+bool cow_store_is_shared(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
 void cow_store_moves_left(const struct cow_store *store, struct store_left *ret_left);
 bool cow_store_target_next(const struct cow_store *store, uint64_t from_bytes,
 			   struct cow_segment *ret_range);

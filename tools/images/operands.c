@@ -228,11 +228,25 @@ static int open_roles_store(struct operands *operands, struct cow_err *err)
 	return cow_store_open(&args, store, err);
 }
 
+/* What stands on nothing shows zeros where it holds nothing itself. */
+static int open_zeros(struct operands *operands, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	int ret;
+
+	cow_store_get_info(operands->layers[0].store, &info);
+	ret = cow_image_zero_new(info.view_bytes, &operands->zeros, err);
+	operands->origin = operands->zeros;
+	return ret;
+}
+
 static int open_roles_view(struct operands *operands, const struct operands_params *params,
 			   struct cow_err *err)
 {
 	struct cow_stack_layer *layer = &operands->layers[0];
-	int ret = cow_view_new(operands->origin, layer->store, &layer->view, err);
+	/* a pair has an origin that is not below the view */
+	struct cow_image *below = roles_below(&operands->roles);
+	int ret = cow_view_new(below ? below : operands->zeros, layer->store, &layer->view, err);
 
 	if (!ret && params->skips)
 		ret = cow_image_skip_new(layer->view, params->fills_zero ? NULL : operands->origin,
@@ -248,7 +262,7 @@ static int open_roles(struct operands *operands, const struct operands_params *p
 
 	/* what is rolled back is written to */
 	operands->roles.writes_source = roles_have_logs(&operands->roles);
-	if (params->nr_specs > 1 || params->nr_bad_maps || params->partition || params->volume)
+	if (params->nr_specs > 2 || params->nr_bad_maps || params->partition || params->volume)
 		ret = cli_refuse(err, -EINVAL, "usage", NULL,
 				 "--table, --bad-blocks, --partition and --volume: not with this");
 	if (!ret)
@@ -258,9 +272,15 @@ static int open_roles(struct operands *operands, const struct operands_params *p
 	if (ret)
 		return ret;
 	operands->nr_layers = 1;
-	operands->origin = roles_image(&operands->roles, COW_ROLE_SOURCE);
+	operands->origin = roles_below(&operands->roles);
 	operands->layers[0].cow = roles_main(&operands->roles);
 	ret = open_roles_store(operands, err);
+	for (size_t i = 0; !ret && cow_store_note(operands->layers[0].store, i); i++)
+		cli_note("%s", cow_store_note(operands->layers[0].store, i));
+	if (!ret && params->nr_specs == 2)
+		ret = operands_pair_open(operands, params->specs[0], err);
+	if (!ret && !operands->origin)
+		ret = open_zeros(operands, err);
 	return ret || !params->wants_view ? ret : open_roles_view(operands, params, err);
 }
 
@@ -270,7 +290,9 @@ static void close_roles(struct operands *operands)
 
 	cow_image_close(layer->skip);
 	cow_image_close(layer->view);
+	operands_pair_close(operands->pair);
 	cow_store_close(layer->store);
+	cow_image_close(operands->zeros);
 	roles_close(&operands->roles);
 }
 
@@ -278,12 +300,43 @@ static void close_roles(struct operands *operands)
 static int read_roles(struct operands *operands, const struct operands_params *params,
 		      struct cow_err *err)
 {
+	const char *first = params->nr_specs ? params->specs[0] : NULL;
+
 	/* What is inside the view is looked for in it as in any image. */
-	if ((params->nr_specs > 1 || params->partition || params->volume) && !params->table)
+	if ((params->nr_specs > 1 || params->partition || params->volume || params->is_image) &&
+	    !params->table)
 		return 0;
-	return roles_read(&operands->roles, operands->set,
-			  params->nr_specs ? params->specs[0] : NULL, params->table, params->kind,
-			  err);
+	return roles_read(&operands->roles, operands->set, first, params->table, params->kind, err);
+}
+
+/* Are there two, and is the second one a snapshot of a store that holds several? The
+ * images of such a store are no COW images. */
+static int read_pair(struct operands *operands, const struct operands_params *params,
+		     struct cow_err *err)
+{
+	int ret;
+
+	if (params->nr_specs != 2 || params->partition || params->volume || params->is_image ||
+	    params->is_writable || params->rehearses || params->table)
+		return 0;
+	ret = roles_read(&operands->roles, operands->set, params->specs[1], NULL, params->kind,
+			 err);
+	if (!ret && !roles_spec(&operands->roles, COW_ROLE_DATA))
+		roles_close(&operands->roles);
+	return ret;
+}
+
+int operands_check_size(const struct operands *operands, struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+
+	if (!roles_are_given(&operands->roles) ||
+	    cow_store_get_info(operands->layers[0].store, &info) || !info.is_size_guessed)
+		return 0;
+	return cli_refuse(err, -EPERM, "size", NULL,
+			  "nobody said how long this device is, and its metadata do not know: add "
+			  "size=N, at least %" PRIu64 " for its highest mapping",
+			  info.view_bytes);
 }
 
 /* ---------------------------------------------------------------- all of it */
@@ -295,6 +348,8 @@ static int open_all(struct operands *operands, const struct operands_params *par
 
 	if (!ret)
 		ret = read_roles(operands, params, err);
+	if (!ret && !roles_are_given(&operands->roles))
+		ret = read_pair(operands, params, err);
 	if (!ret && roles_are_given(&operands->roles))
 		return open_roles(operands, params, err);
 	if (!ret)

@@ -19,6 +19,8 @@ struct operands {
 	/* Of one operand that is a store of several images: these own what follows.
 	 * The origin is what its view stands on, the first layer is its metadata. */
 	struct roles roles;
+	struct cow_image *zeros;    /* the origin of what stands on nothing */
+	struct operands_pair *pair; /* of two snapshots of one store: the first one */
 	struct cow_image *origin;
 	struct cow_stack_layer *layers;
 	size_t nr_layers;
@@ -36,6 +38,8 @@ struct operands_params {
 	bool wants_view;  /* views are for reading */
 	/* The origin may hold half of a merge: the caller asks container_check(). */
 	bool may_be_mixture;
+	/* One operand that is a store of several images is what its device shows. */
+	bool is_image;
 	const char *kind;  /* of the stores; NULL: probe */
 	const char *table; /* --table; NULL: not given, or this tool has none */
 	/* Inside the view; 0 and NULL: all of it. */
@@ -62,6 +66,21 @@ void operands_close(struct operands *operands);
 
 /* Refuses ORIGIN and COW the wrong way round. Both stay open. */
 int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct cow_err *err);
+
+/*
+ * operands_pair.c: two snapshots of one store, of which the first stands where an
+ * ORIGIN would: the second one is shown, against it. Both must name the images in the
+ * same way. Errors: -EINVAL, -EPERM (id "origin") they have different external
+ * origins, those of cow_store_open().
+ */
+struct operands_pair;
+int operands_pair_open(struct operands *operands, const char *first, struct cow_err *err);
+void operands_pair_close(struct operands_pair *pair);
+/* The store of the first one; NULL: there is none. */
+struct cow_store *operands_pair_store(const struct operands_pair *pair);
+
+/* Refuses a view of which nobody said how long it is. Errors: -EPERM (id "size"). */
+int operands_check_size(const struct operands *operands, struct cow_err *err);
 
 /* A file that ends within a sector is, to the kernel as to us, that much
  * shorter: says so. */

@@ -181,6 +181,13 @@ struct cow_image *roles_log(const struct roles *roles, uint64_t n)
 	return NULL;
 }
 
+struct cow_image *roles_below(const struct roles *roles)
+{
+	struct cow_image *source = roles_image(roles, COW_ROLE_SOURCE);
+
+	return source ? source : roles_image(roles, COW_ROLE_ORIGIN);
+}
+
 bool roles_have_logs(const struct roles *roles)
 {
 	const struct cow_store_spec *spec = images_of(roles);
@@ -293,4 +300,5 @@ void roles_fill(const struct roles *roles, struct cow_store_args *args)
 	args->nr_images = roles->nr_images;
 	args->geometry = numbers->geometry;
 	args->nr_geometry = numbers->nr_geometry;
+	args->snapshot_id = UINT64_MAX; /* the geometry has it */
 }

@@ -54,6 +54,8 @@ const char *roles_kind(const struct roles *roles);
 struct cow_image *roles_image(const struct roles *roles, int role);
 /* Log number n; NULL: there is none. */
 struct cow_image *roles_log(const struct roles *roles, uint64_t n);
+/* What lies below the view: the source, or the external origin; NULL: nothing. */
+struct cow_image *roles_below(const struct roles *roles);
 /* The image that a check looks at first: the metadata, or the first log. */
 struct cow_image *roles_main(const struct roles *roles);
 /* Does it consist of logs? They are repaired in place, all of them together. */

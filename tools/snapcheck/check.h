@@ -25,6 +25,8 @@ struct check {
 	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
 	struct cow_report *report;
 	struct cow_verdict verdict;
+	struct cow_snapshot *snapshots; /* of a pool */
+	size_t nr_snapshots, snapshots_capacity;
 	struct progress progress;
 	struct cow_callbacks callbacks; /* of the progress, alone */
 	struct manifest *verify;	/* what the view must be; NULL: not asked for */

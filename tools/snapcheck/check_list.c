@@ -21,6 +21,7 @@
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
 #include "tools/images/operands.h"
+#include "tools/snapcheck/check_pool.h"
 
 enum { COLUMN_SPEC, COLUMN_TYPE, COLUMN_SIZE, COLUMN_USED, COLUMN_STATE, COLUMNS };
 
@@ -37,6 +38,7 @@ struct list {
 	struct row *rows;
 	size_t nr_rows, capacity;
 	struct json_object *json;
+	struct check pool; /* its snapshots, if the last volume is the metadata of one */
 	bool is_damaged, is_unreadable;
 };
 
@@ -62,41 +64,60 @@ static void facts_put(struct content *content, const char *kind, const struct co
 	json_put_u64(at, "total_sectors", info->total_sectors);
 }
 
+/* How full it is: of a pool, or of a store that is one view. */
+static void metadata_state(struct content *content, const struct cow_store_info *info)
+{
+	uint64_t nr = info->chunk_bytes ? info->view_bytes / info->chunk_bytes : 0;
+	char chunk[SIZE_TEXT_BYTES];
+
+	if (!info->view_bytes) {
+		snprintf(content->state, sizeof(content->state),
+			 "pool of %" PRIu64 " devices, %s of %s", info->nr_snapshots, info->units,
+			 size_round(info->chunk_bytes, chunk));
+		return;
+	}
+	nr += info->view_bytes % info->chunk_bytes != 0;
+	snprintf(content->state, sizeof(content->state), "%" PRIu64 " of %" PRIu64 " %s %s",
+		 info->nr_exceptions, nr, info->units, info->held);
+}
+
 /* A store that consists of several images, of which this one is the metadata; false:
  * it is none. */
-static bool metadata_look(struct content *content, const struct cow_store_args *args,
-			  const char *kind, struct json_object *at)
+static bool metadata_look(struct list *list, struct content *content,
+			  const struct cow_store_args *args, const char *kind,
+			  struct json_object *at)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
-	struct cow_verdict verdict = COW_VERDICT_INIT;
-	const struct cow_store_info *info = &verdict.info;
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_verdict *verdict = &list->pool.verdict;
 	struct cow_report *report = NULL;
-	uint64_t nr_regions, nr_damages = 0;
 
+	callbacks.user = &list->pool;
+	params.callbacks = &callbacks;
+	params.snapshot = check_pool_take;
+	*verdict = (struct cow_verdict)COW_VERDICT_INIT;
 	if (cow_report_new(NULL, 0, &report, NULL) ||
-	    cow_check(args, &params, report, &verdict, NULL) || !info->view_bytes) {
+	    cow_check(args, &params, report, verdict, NULL) || !verdict->info.units) {
 		cow_report_free(report);
 		return false;
 	}
-	nr_damages = cow_report_count(report, COW_CLASS_DAMAGE) +
-		     cow_report_count(report, COW_CLASS_LOST);
+	content->is_damaged = cow_report_count(report, COW_CLASS_DAMAGE) ||
+			      cow_report_count(report, COW_CLASS_LOST);
 	cow_report_free(report);
-	nr_regions = info->view_bytes / info->chunk_bytes;
-	nr_regions += info->view_bytes % info->chunk_bytes != 0;
-	snprintf(content->type, sizeof(content->type), "metadata of a %s", kind);
-	content->is_damaged = nr_damages;
+	snprintf(content->type, sizeof(content->type), "metadata of a %s%s", kind,
+		 verdict->info.view_bytes ? "" : " pool");
 	if (content->is_damaged)
 		snprintf(content->state, sizeof(content->state), "damaged: snapcheck tells more");
 	else
-		snprintf(content->state, sizeof(content->state),
-			 "%" PRIu64 " of %" PRIu64 " regions hydrated", info->nr_exceptions,
-			 nr_regions);
-	facts_put(content, kind, info, at);
+		metadata_state(content, &verdict->info);
+	facts_put(content, kind, &verdict->info, at);
+	if (check_pool_is(verdict))
+		check_pool_put(&list->pool, at);
 	return true;
 }
 
-static void store_look(struct content *content, struct cow_image *image, const char *kind,
-		       struct json_object *at)
+static void store_look(struct list *list, struct content *content, struct cow_image *image,
+		       const char *kind, struct json_object *at)
 {
 	struct cow_role_image roles[2];
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
@@ -107,7 +128,7 @@ static void store_look(struct content *content, struct cow_image *image, const c
 
 	snprintf(content->type, sizeof(content->type), "%s exception store", kind);
 	cow_store_args_pair(&args, roles, image, NULL);
-	if (metadata_look(content, &args, kind, at))
+	if (metadata_look(list, content, &args, kind, at))
 		return;
 	args.flags = COW_STORE_INVALID;
 	if (cow_store_open(&args, &store, &err) || cow_store_get_info(store, &info)) {
@@ -129,15 +150,15 @@ static void store_look(struct content *content, struct cow_image *image, const c
 	cow_store_close(store);
 }
 
-static void content_look(struct content *content, const struct cow_volume *volume,
-			 struct json_object *at)
+static void content_look(struct list *list, struct content *content,
+			 const struct cow_volume *volume, struct json_object *at)
 {
 	const char *kind = NULL, *name;
 
 	if (!volume->image)
 		return;
 	if (!cow_store_probe(volume->image, &kind, NULL)) {
-		store_look(content, volume->image, kind, at);
+		store_look(list, content, volume->image, kind, at);
 		return;
 	}
 	if (volume->origin) {
@@ -236,6 +257,60 @@ static int row_add(struct list *list, const struct cow_volume *volume,
 	return 0;
 }
 
+/* What to type for a device. Where its data lie is not in the metadata: DATA stands for
+ * them. A comma in a name is written twice. The caller's; NULL: no memory. */
+static char *device_spec(const struct list *list, const struct cow_volume *metadata, uint64_t id)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		return NULL;
+	fprintf(to, "%s:metadata=", list->pool.verdict.info.kind);
+	for (const char *at = metadata->spec; *at; at++)
+		fprintf(to, *at == ',' ? ",," : "%c", *at);
+	fprintf(to, ",data=DATA,id=%" PRIu64, id);
+	if (ferror(to) | fclose(to)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int device_add(struct list *list, const struct cow_volume *metadata,
+		      const struct cow_snapshot *snapshot)
+{
+	struct cow_volume volume = { .depth = metadata->depth + 1,
+				     .kind = "device",
+				     .type = "",
+				     .name = "",
+				     .state = "",
+				     .size_bytes = snapshot->end_bytes };
+	struct content content = { .is_damaged = snapshot->is_damaged };
+	char *spec = device_spec(list, metadata, snapshot->id);
+	int ret;
+
+	volume.spec = spec;
+	snprintf(content.used, sizeof(content.used), "%" PRIu64 " blocks", snapshot->nr_mapped);
+	snprintf(content.state, sizeof(content.state),
+		 "%s%" PRIu64 " exclusive, %" PRIu64 " shared",
+		 snapshot->is_damaged ? "damaged; " : "", snapshot->nr_exclusive,
+		 snapshot->nr_mapped - snapshot->nr_exclusive);
+	ret = spec ? row_add(list, &volume, &content) : -ENOMEM;
+	free(spec);
+	return ret;
+}
+
+static int devices_add(struct list *list, const struct cow_volume *metadata)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < list->pool.nr_snapshots; i++)
+		ret = device_add(list, metadata, &list->pool.snapshots[i]);
+	return ret;
+}
+
 static void put_volume(struct json_object *at, const struct cow_volume *volume)
 {
 	json_put_u64(at, "depth", volume->depth);
@@ -264,13 +339,14 @@ static int on_volume(void *user, const struct cow_volume *volume)
 	}
 	at = json_put_object(list->json, NULL);
 	put_volume(at, volume);
-	content_look(&content, volume, at);
+	list->pool.nr_snapshots = 0;
+	content_look(list, &content, volume, at);
 	state = state_text(volume, &content);
 	json_put_text(at, "state", state);
 	json_put_bool(at, "damaged", volume->is_damaged || content.is_damaged);
 	free(state);
 	list->is_damaged |= volume->is_damaged || content.is_damaged;
-	return row_add(list, volume, &content);
+	return row_add(list, volume, &content) || devices_add(list, volume) ? -ENOMEM : 0;
 }
 
 static size_t width_of(const struct list *list, int column)
@@ -353,6 +429,7 @@ static void list_free(struct list *list)
 		cow_image_close(list->images[i]);
 	cow_imageset_free(list->set);
 	free(list->rows);
+	free(list->pool.snapshots);
 	free(list->images);
 	free(list->specs);
 }

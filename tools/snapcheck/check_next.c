@@ -39,7 +39,7 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 	}
 	if (check->verdict.needs_target && check->verdict.known && is_damaged && !next->repairs)
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
-	if (check->verdict.info.view_bytes)
+	if (check->verdict.info.view_bytes || check->verdict.info.units)
 		return;
 	if (check->verdict.doubts_origin)
 		cli_next("snapcheck", "ORIGIN", cow, NULL);

@@ -10,6 +10,7 @@
 
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
+#include "tools/snapcheck/check_pool.h"
 
 static const char *const class_names[] = { "info", "note", "damage", "lost" };
 #define NR_CLASSES 4
@@ -98,6 +99,10 @@ static void print_numbers(FILE *text, const char *name, const struct cow_verdict
 		print_chunks(text, name, info);
 		return;
 	}
+	if (info->units) {
+		check_pool_print(text, name, info);
+		return;
+	}
 	fprintf(text, "%s: %s store, chunks of %s, %" PRIu64 " exceptions\n", name, info->kind,
 		size_round(info->chunk_bytes, size), info->nr_exceptions);
 	fprintf(text, "%s: used/total metadata in sectors: %" PRIu64 "/%" PRIu64 " %" PRIu64 "\n",
@@ -180,7 +185,10 @@ void check_print_summary(const struct check *check)
 		print_header(check->text, name ? name : "COW", &verdict->info);
 	fprintf(check->text, "will the kernel load this store: %s\n", loads(check));
 	fprintf(check->text, "is its view trustworthy: %s\n", is_right(check, verdict->view_right));
-	fprintf(check->text, "would a merge be right: %s\n", is_right(check, verdict->merge_right));
+	if (!check_pool_is(verdict))
+		fprintf(check->text, "would a merge be right: %s\n",
+			is_right(check, verdict->merge_right));
+	check_pool_print_devices(check);
 	free(name);
 }
 
@@ -241,6 +249,8 @@ void check_put_verdict(const struct check *check)
 	json_put_u64(at, "allocated_sectors", verdict->info.allocated_sectors);
 	json_put_u64(at, "total_sectors", verdict->info.total_sectors);
 	json_put_u64(at, "metadata_sectors", verdict->info.metadata_sectors);
+	if (check_pool_is(verdict))
+		check_pool_put(check, at);
 }
 
 void check_put_repair(const struct check *check, const char *where, bool is_dry_run,

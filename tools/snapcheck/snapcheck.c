@@ -15,6 +15,7 @@
 #include "tools/snapcheck/check_empty.h"
 #include "tools/snapcheck/check_list.h"
 #include "tools/snapcheck/check_origin.h"
+#include "tools/snapcheck/check_pool.h"
 #include "tools/snapcheck/check_repair.h"
 #include "tools/snapcheck/check_verify.h"
 #include "tools/common/ask.h"
@@ -168,6 +169,8 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	params.flags = (options.header_only ? COW_CHECK_HEADER_ONLY : 0) |
 		       (options.is_empty ? COW_CHECK_EMPTY : 0);
 	params.callbacks = &callbacks;
+	params.snapshot = check_pool_take;
+	check->nr_snapshots = 0;
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
 	if (ret == -EMEDIUMTYPE && !args.kind)
 		suggest_kind(args, cow);
@@ -530,6 +533,7 @@ static int run(struct check *check)
 					    : conclude(check, report);
 	free(report);
 	check_repair_close(&job);
+	free(check->snapshots);
 	cow_report_free(check->report);
 	if (check->file)
 		check_bad_close(check);

@@ -24,6 +24,10 @@ static int images_open(struct roles *roles, struct target_params *params, struct
 		return cli_refuse(
 			err, -EINVAL, "usage", NULL,
 			"ORIGIN COW expected, or clone:metadata=M,source=S,destination=D");
+	if (!roles_spec(roles, COW_ROLE_SOURCE))
+		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+				  "this version makes no %s pool, and no device in one",
+				  roles_kind(roles));
 	roles->is_made = COW_ROLE_METADATA;
 	params->path = roles_spec(roles, COW_ROLE_METADATA);
 	ret = roles_open(roles, params->set, cli_forced("busy") ? COW_OPEN_BUSY : 0, err);

@@ -73,6 +73,7 @@ static int open_operands(struct create *create, struct cow_err *err)
 		.specs = specs,
 		.nr_specs = 1,
 		.wants_view = true,
+		.is_image = true,
 		.kind = options.common.type,
 	};
 	int ret;

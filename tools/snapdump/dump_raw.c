@@ -176,8 +176,10 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 int dump_raw(struct dump *dump, struct cow_err *err)
 {
 	struct target target = { .sink = SINK_INIT };
-	int ret;
+	int ret = operands_check_size(&dump->operands, err);
 
+	if (ret)
+		return ret;
 	if (dump->output && strcmp(dump->output, "-"))
 		return dump_to_file(dump, err);
 	ret = sink_open(&target.sink, dump->operands.set, NULL, err);

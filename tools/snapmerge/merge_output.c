@@ -30,6 +30,12 @@ static void report(const struct cow_copy_result *result)
 	json_put_u64(at, "zero_bytes", result->zero_bytes);
 }
 
+/* What the view stands on, or, where that is nothing, all of it. */
+static const char *below_name(const struct operands *operands)
+{
+	return operands->zeros ? roles_name(&operands->roles) : cow_image_name(operands->origin);
+}
+
 static int copy(const struct merge_options *options, struct cow_image *view,
 		struct cow_output *output, struct cow_copy_result *result, struct cow_err *err)
 {
@@ -59,13 +65,13 @@ static void say_plan(const struct merge_options *options, const struct operands 
 	struct json_object *cows = json_put_array(at, "cows");
 	char size[SIZE_TEXT_BYTES];
 
-	json_put_text(at, "origin", cow_image_name(operands->origin));
+	json_put_text(at, "origin", below_name(operands));
 	for (size_t i = 0; i < operands->nr_layers; i++)
 		json_put_text(cows, NULL, cow_image_name(operands->layers[i].cow));
 	json_put_text(at, "output", options->output);
 	cli_note("plan: write the merged image to %s (%s); %s and its COW images stay as they are",
 		 options->output, size_text(cow_image_size(operands->view), size),
-		 cow_image_name(operands->origin));
+		 below_name(operands));
 }
 
 /* Says what was skipped, and lists it. */
@@ -102,8 +108,10 @@ static int write_output(const struct merge_options *options, struct operands *op
 	int ret;
 
 	outputs_note_name(options->output, OUTPUTS_RAW);
-	ret = outputs_open(operands->set, options->output, cow_image_size(operands->view), flags,
-			   &output, &err);
+	ret = operands_check_size(operands, &err);
+	if (!ret)
+		ret = outputs_open(operands->set, options->output, cow_image_size(operands->view),
+				   flags, &output, &err);
 	if (!ret)
 		ret = blkid_device_open(&device, output, options->output, &err);
 	if (!ret && options->bad.list)
@@ -134,7 +142,7 @@ static int write_output(const struct merge_options *options, struct operands *op
 	else
 		cli_note("wrote %s: %s copied, %s shared; %s and its COW images are untouched",
 			 options->output, size_round(result.copied_bytes, copied),
-			 size_round(result.cloned_bytes, cloned), cow_image_name(operands->origin));
+			 size_round(result.cloned_bytes, cloned), below_name(operands));
 	return skipped(options, operands, list) | (operands->is_doubtful ? CLI_DAMAGE : CLI_DONE);
 }
 

@@ -191,6 +191,12 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 			err, -EINVAL, "usage", NULL,
 			"ORIGIN and COW expected; alone, only a snapshot of LVM, a clone or "
 			"logs know the origin: lvm:IMAGE,...:VG/LV, clone:..., snaplog:...");
+	if (!ret && merge_finishes(job) && !roles_image(&job->operands.roles, COW_ROLE_SOURCE))
+		ret = cli_refuse(
+			err, -EOPNOTSUPP, "unsupported", NULL,
+			"nothing is merged inside a %s pool by this version; -o NEW writes "
+			"what the device shows",
+			roles_kind(&job->operands.roles));
 	if (!ret && merge_finishes(job))
 		ret = merge_finish_options(options, err);
 	if (!ret && merge_rolls_back(job))

@@ -237,7 +237,7 @@ setup() {
 	one_sentence
 	run -16 snapcreate base.img part:pv
 	run -16 snapcreate base.img lvm:pv:vg
-	run -64 snapcreate base.img thin:metadata=a,data=b
+	run -8 snapcreate base.img thin:metadata=a,data=b
 	run -8 snapcreate base.img nbd+unix:///x?socket=none
 	run -8 snapcreate base.img concat:x
 	run -1 compgen -G '*:*'

@@ -131,8 +131,7 @@ static void forms_that_are_not_there_are_refused_by_name(void)
 {
 	refused("image:x", 0, -EINVAL, "usage", "\"image:x\" is not defined");
 	refused("nbd://localhost/a", 0, -EOPNOTSUPP, "unsupported", "\"nbd://\"");
-	refused("concat:a,thin:metadata=a,,data=m,,id=1", 0, -EOPNOTSUPP, "unsupported",
-		"\"thin:\"");
+	refused("concat:a,thin:metadata=a,,data=m,,id=1", 0, -EMEDIUMTYPE, "not-a-store", "pool");
 	refused("concat:a,snaplog:source=a,,log=m", 0, -EINVAL, "geometry", "block=, word=");
 }
 

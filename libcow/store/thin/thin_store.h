@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * thin_store.h - what the files of a pool share.
+ *
+ * A pool holds many thin devices, each known by a number of 24 bits; a handle shows
+ * one of them. In the words of store.h an exception is a mapping: a virtual block of
+ * the device that is found on the data device. What is not mapped is zeros, or what
+ * the external origin has there. Neither the size of a device nor its external origin
+ * is in the metadata: both come from outside.
+ */
+#ifndef COW_STORE_THIN_STORE_H
+#define COW_STORE_THIN_STORE_H
+
+#include "libcow/image/pages.h"
+#include "libcow/pdata/pdata_btree.h"
+#include "libcow/store/store.h"
+#include "libcow/store/thin/thin_disk.h"
+
+/* What all handles on one pool have in common. */
+struct thin_pool {
+	struct store_shared shared; /* first */
+	struct cow_image *metadata, *data;
+	struct pdata_blocks *blocks;
+	struct thin_super super;
+	uint8_t raw[PDATA_BLOCK_BYTES]; /* the superblock as it was read */
+	uint64_t block_bytes;
+};
+
+#define THIN_NOTE_BYTES 300
+#define THIN_NOTES_MAX 4
+
+struct thin_store {
+	struct cow_store store;
+	uint64_t root; /* of the device's tree of mappings */
+	struct thin_details details;
+	/* A bit for each virtual block in pages that are touched: what it maps is
+	 * older than the last snapshot, so that a write needs a block of its own. */
+	struct cow_pages is_shared;
+	uint64_t nr_mapped;
+	bool is_size_guessed; /* nobody said how long the device is */
+	char notes[THIN_NOTES_MAX][THIN_NOTE_BYTES];
+	size_t nr_notes;
+};
+
+static inline struct thin_store *thin_store_of(struct cow_store *store)
+{
+	return (struct thin_store *)store;
+}
+
+static inline struct thin_pool *thin_pool_of(const struct cow_store *store)
+{
+	return (struct thin_pool *)store->shared;
+}
+
+static inline struct pdata_tree thin_mappings(const struct thin_pool *pool, uint64_t root)
+{
+	return (struct pdata_tree){ pool->blocks, root, 8 };
+}
+
+/* Keys of the geometry: the device, its length, which metadata to look at; and what a
+ * line of dmsetup or LVM says. */
+#define THIN_KEY_ID "id"
+#define THIN_KEY_SIZE "size"
+#define THIN_KEY_HELD "metadata-snapshot"
+#define THIN_KEY_BLOCK "block"		   /* sectors */
+#define THIN_KEY_TRANSACTION "transaction" /* what LVM has */
+struct thin_args {
+	bool has_id;
+	uint64_t id;
+	uint64_t size_bytes; /* 0: not said */
+	bool is_held;	     /* of the metadata snapshot */
+	uint64_t block_sectors;
+	bool has_transaction;
+	uint64_t transaction_id;
+};
+
+/* thin_args.c: reads them. Without a key "id" the snapshot_id of args counts, unless
+ * that is STORE_SNAPSHOT_NONE. Errors: -EINVAL, also for any other key. */
+int cow_thin_args_read(const struct cow_store_args *args, struct thin_args *ret_args,
+		       struct cow_err *err);
+/* The image with the metadata: in that role, or, where it is looked at alone, as the
+ * image that holds a store. NULL: not given. */
+struct cow_image *cow_thin_args_metadata(const struct cow_store_args *args);
+
+/* thin_pool.c: reads block 0 from the disk, whatever it says. Errors: -EIO, -ERANGE. */
+int cow_thin_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYTES],
+			struct cow_err *err);
+/* Opens what all handles share, by the rules of the kernel, in its order; with
+ * is_held the trees are those of the metadata snapshot. Errors: -EMEDIUMTYPE,
+ * -EBADMSG (id "damaged"), -EOPNOTSUPP, -EINVAL, -ERANGE (id "bounds"), -EIO, -ENOMEM. */
+int cow_thin_pool_open(struct cow_image *metadata, struct cow_image *data,
+		       const struct thin_args *args, struct thin_pool **ret_pool,
+		       struct cow_err *err);
+void cow_thin_pool_free(struct thin_pool *pool);
+
+/* thin_load.c: finds a device in both trees. Errors: -ENOENT (id "no-device"; the
+ * sentence names those that there are), -EBADMSG, -EIO, -ENOMEM. */
+int cow_thin_device_find(struct thin_pool *pool, uint64_t id, uint64_t *ret_root,
+			 struct thin_details *ret_details, struct cow_err *err);
+/* Fills map and is_shared of a handle. is_lenient: takes what the kernel takes, too.
+ * Errors: -EBADMSG (id "damaged"), -EIO, -ENOMEM. */
+int cow_thin_load(struct thin_store *thin, bool is_lenient, struct cow_err *err);
+
+int cow_thin_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
+			   struct cow_err *err);
+int cow_thin_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_bytes,
+			  struct store_run *ret_run, struct cow_err *err);
+
+int cow_thin_check(const struct cow_store_args *args, const struct cow_check_params *params,
+		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * operands_pair.c - two snapshots of one store: the first one is opened on what the
+ * second one has open, so that a block that both share lies in one place for both, and
+ * is not read to be compared.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/cli.h"
+#include "tools/images/operands.h"
+
+struct operands_pair {
+	struct cow_store *store;
+	struct cow_image *zeros; /* what it stands on, where that is nothing */
+	struct cow_image *view;
+};
+
+static int refuse_other(const struct roles *first, const struct roles *second, struct cow_err *err)
+{
+	return cli_refuse(err, -EINVAL, "usage", NULL,
+			  "%s and %s: two devices are compared within one pool: name its metadata "
+			  "and data in the same words",
+			  first->name, second->name);
+}
+
+static bool is_same(const struct roles *a, const struct roles *b, int role)
+{
+	const char *x = roles_spec(a, role), *y = roles_spec(b, role);
+
+	return (!x && !y) || (x && y && !strcmp(x, y));
+}
+
+static int check_same(const struct roles *first, const struct roles *second, struct cow_err *err)
+{
+	if (!roles_are_given(first) || !is_same(first, second, COW_ROLE_METADATA) ||
+	    !is_same(first, second, COW_ROLE_DATA))
+		return refuse_other(first, second, err);
+	if (is_same(first, second, COW_ROLE_ORIGIN))
+		return 0;
+	return cli_refuse(err, -EPERM, "origin", NULL,
+			  "%s and %s have different external origins: their difference is not in "
+			  "the pool",
+			  first->name, second->name);
+}
+
+static int store_open(struct operands_pair *pair, const struct operands *operands,
+		      const struct roles *first, struct cow_err *err)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_image *below = roles_below(&operands->roles);
+	int ret;
+
+	roles_fill(&operands->roles, &args);
+	args.geometry = first->spec->geometry;
+	args.nr_geometry = first->spec->nr_geometry;
+	args.flags = COW_STORE_STRICT;
+	args.sibling = operands->layers[0].store;
+	ret = cow_store_open(&args, &pair->store, err);
+	if (ret)
+		return ret;
+	for (size_t i = 0; cow_store_note(pair->store, i); i++)
+		cli_note("%s", cow_store_note(pair->store, i));
+	cow_store_get_info(pair->store, &info);
+	if (!below)
+		ret = cow_image_zero_new(info.view_bytes, &pair->zeros, err);
+	return ret ? ret : cow_view_new(below ? below : pair->zeros, pair->store, &pair->view, err);
+}
+
+int operands_pair_open(struct operands *operands, const char *first_spec, struct cow_err *err)
+{
+	struct roles first = { .nr_images = 0 };
+	int ret = roles_read(&first, operands->set, first_spec, NULL, NULL, err);
+
+	operands->pair = calloc(1, sizeof(*operands->pair));
+	if (!ret && !operands->pair)
+		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a view");
+	if (!ret)
+		ret = check_same(&first, &operands->roles, err);
+	if (!ret)
+		ret = store_open(operands->pair, operands, &first, err);
+	if (!ret)
+		operands->origin = operands->pair->view;
+	roles_close(&first);
+	return ret;
+}
+
+void operands_pair_close(struct operands_pair *pair)
+{
+	if (!pair)
+		return;
+	cow_image_close(pair->view);
+	cow_store_close(pair->store);
+	cow_image_close(pair->zeros);
+	free(pair);
+}
+
+struct cow_store *operands_pair_store(const struct operands_pair *pair)
+{
+	return pair ? pair->store : NULL;
+}

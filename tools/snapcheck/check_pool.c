@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_pool.c - a store that holds many snapshots: its numbers, and for each snapshot
+ * how many blocks it maps, and how many of them would be free without it.
+ */
+#include "tools/snapcheck/check_pool.h"
+
+#include <inttypes.h>
+
+#include "tools/common/cli.h"
+#include "tools/common/list.h"
+#include "tools/common/size_text.h"
+
+void check_pool_take(void *user, const struct cow_snapshot *snapshot)
+{
+	struct check *check = user;
+	struct cow_snapshot *larger = list_grow(check->snapshots, check->nr_snapshots,
+						&check->snapshots_capacity, sizeof(*larger));
+
+	if (!larger) {
+		cli_warn("no memory for device %" PRIu64 ": it is missing from the list",
+			 snapshot->id);
+		return;
+	}
+	check->snapshots = larger;
+	larger[check->nr_snapshots++] = *snapshot;
+}
+
+bool check_pool_is(const struct cow_verdict *verdict)
+{
+	return verdict->known && verdict->info.units && !verdict->info.view_bytes;
+}
+
+void check_pool_print(FILE *text, const char *name, const struct cow_store_info *info)
+{
+	char size[SIZE_TEXT_BYTES];
+
+	fprintf(text,
+		"%s: %s pool, %s of %s, %" PRIu64 " device%s, %" PRIu64 " mapping%s (each counted "
+		"once)\n",
+		name, info->kind, info->units, size_round(info->chunk_bytes, size),
+		info->nr_snapshots, info->nr_snapshots == 1 ? "" : "s", info->nr_exceptions,
+		info->nr_exceptions == 1 ? "" : "s");
+	fprintf(text,
+		"%s: used/total data in sectors: %" PRIu64 "/%" PRIu64 ", used metadata: %" PRIu64
+		"\n",
+		name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
+}
+
+void check_pool_print_devices(const struct check *check)
+{
+	if (!check_pool_is(&check->verdict) || !check->nr_snapshots)
+		return;
+	fprintf(check->text, "%10s %12s %12s %12s %10s %11s %11s\n", "device", "mapped",
+		"exclusive", "shared", "created", "snapshotted", "transaction");
+	for (size_t i = 0; i < check->nr_snapshots; i++) {
+		const struct cow_snapshot *s = &check->snapshots[i];
+
+		fprintf(check->text,
+			"%10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64
+			" %11" PRIu64 " %11" PRIu64 "%s\n",
+			s->id, s->nr_mapped, s->nr_exclusive, s->nr_mapped - s->nr_exclusive,
+			s->created, s->snapshotted, s->transaction_id,
+			s->is_damaged ? "  damaged: some of it was not read" : "");
+	}
+}
+
+void check_pool_put(const struct check *check, struct json_object *at)
+{
+	struct json_object *list = json_put_array(at, "devices");
+
+	json_put_u64(at, "snapshots", check->verdict.info.nr_snapshots);
+	for (size_t i = 0; i < check->nr_snapshots; i++) {
+		const struct cow_snapshot *s = &check->snapshots[i];
+		struct json_object *item = json_put_object(list, NULL);
+
+		json_put_u64(item, "id", s->id);
+		json_put_u64(item, "mapped_blocks", s->nr_mapped);
+		json_put_u64(item, "exclusive_blocks", s->nr_exclusive);
+		json_put_u64(item, "shared_blocks", s->nr_mapped - s->nr_exclusive);
+		json_put_u64(item, "end_bytes", s->end_bytes);
+		json_put_u64(item, "transaction", s->transaction_id);
+		json_put_u64(item, "created", s->created);
+		json_put_u64(item, "snapshotted", s->snapshotted);
+		json_put_bool(item, "damaged", s->is_damaged);
+	}
+}
