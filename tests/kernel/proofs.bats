@@ -18,6 +18,11 @@ setup() {
 	"$lab/proofs.py" origin 24
 }
 
+@test "where a list ends: 132 stores of the kernel, one over the other; none is cut, and damaged ones are not sound" {
+	run -0 "$lab/list_end.py"
+	[[ $output == *"132 stores of the kernel"* ]]
+}
+
 @test "snapcheck -y -o NEW of damaged stores: the kernel loads 300 of them and sees what we see" {
 	"$lab/proofs.py" --seed 1 damaged
 }
