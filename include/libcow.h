@@ -620,6 +620,11 @@ struct cow_finding {
 	uint64_t len_bytes;    /* 0: a place, not a range */
 	uint64_t chunk;	       /* offset in chunks, or COW_OFFSET_NONE */
 	const char *sentence;  /* what, where, found, allowed */
+	/* What stands there: unit 5 of whole 0 ("record", "area"), so that findings of
+	 * one id in neighbouring places can be told as one. NULL: it has no number. */
+	const char *unit, *whole;
+	uint64_t unit_number, whole_number;
+	uint64_t view_bytes; /* so much of the view depends on it; 0: not known */
 };
 
 /* Collects findings: counts all, passes on the first max_findings of an id. */
@@ -780,6 +785,7 @@ struct cow_store_info {
 	/* Of a store that holds several snapshots, as cow_check() finds it: how many;
 	 * else 0. allocated_sectors is of the data then. */
 	uint64_t nr_snapshots;
+	const char *title; /* what it is, for people: "snapshot store"; static */
 };
 #define COW_STORE_INFO_INIT                                                                        \
 	{                                                                                          \

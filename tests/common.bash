@@ -88,3 +88,13 @@ kernel_sha() {
 lvm_text() {
 	"$COW_SOURCE/tests/aids/lvm_text.py" "$@"
 }
+
+# findings_of FILE: what snapcheck found, did and left, by id and place; a line each.
+findings_of() {
+	jq -r 'def place: "\(.class): \(.id)" + if .offset == null then "" else ", byte \(.offset)" end;
+		(.findings[]? | place),
+		(.repair // empty | "repair: \(.mended) findings mended, \(.left) left, \(.records_dropped) " +
+			"records dropped, \(.chunks_copied) chunks copied",
+			if .lost_elsewhere > 0 then "lost elsewhere: \(.lost_elsewhere)" else empty end),
+		(.findings_left[]? | place)' "$1"
+}

@@ -109,6 +109,11 @@ void cow_report_add(struct cow_report *report, const struct cow_problem *problem
 	if (place->chunk_bytes && place->offset_bytes != COW_OFFSET_NONE)
 		finding.chunk = place->offset_bytes / place->chunk_bytes;
 	finding.sentence = sentence;
+	finding.unit = place->unit;
+	finding.whole = place->whole;
+	finding.unit_number = place->unit_number;
+	finding.whole_number = place->whole_number;
+	finding.view_bytes = place->view_bytes;
 	report->callbacks->finding(report->callbacks->user, &finding);
 }
 

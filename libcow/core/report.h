@@ -20,6 +20,9 @@ struct finding_place {
 	uint64_t offset_bytes;
 	uint64_t len_bytes;
 	uint64_t chunk_bytes; /* to say the offset in chunks too; 0: don't */
+	/* As in struct cow_finding. */
+	const char *unit, *whole;
+	uint64_t unit_number, whole_number, view_bytes;
 };
 __attribute__((format(printf, 4, 5))) void cow_report_add(struct cow_report *report,
 							  const struct cow_problem *problem,

@@ -21,12 +21,18 @@ static const char *scale(uint64_t bytes, double *ret_value)
 	return units[unit];
 }
 
+/* "4 KiB" and "8.2 MiB": what is exact has none. */
+static int decimals(double value)
+{
+	return value == (double)(uint64_t)value ? 0 : 1;
+}
+
 const char *size_round(uint64_t bytes, char buf[SIZE_TEXT_BYTES])
 {
 	double value;
 	const char *unit = scale(bytes, &value);
 
-	snprintf(buf, SIZE_TEXT_BYTES, bytes < 1024 ? "%.0f %s" : "%.1f %s", value, unit);
+	snprintf(buf, SIZE_TEXT_BYTES, "%.*f %s", decimals(value), value, unit);
 	return buf;
 }
 
@@ -37,6 +43,7 @@ const char *size_text(uint64_t bytes, char buf[SIZE_TEXT_BYTES])
 
 	if (bytes < 1024)
 		return size_round(bytes, buf);
-	snprintf(buf, SIZE_TEXT_BYTES, "%" PRIu64 " bytes (%.1f %s)", bytes, value, unit);
+	snprintf(buf, SIZE_TEXT_BYTES, "%" PRIu64 " bytes (%.*f %s)", bytes, decimals(value), value,
+		 unit);
 	return buf;
 }

@@ -8,9 +8,9 @@
 
 #define SIZE_TEXT_BYTES 64
 
-/* "8388608 bytes (8.0 MiB)" */
+/* "8388608 bytes (8 MiB)" */
 const char *size_text(uint64_t bytes, char buf[SIZE_TEXT_BYTES]);
-/* "8.0 MiB" */
+/* "8 MiB", "8.2 MiB" */
 const char *size_round(uint64_t bytes, char buf[SIZE_TEXT_BYTES]);
 
 #endif

@@ -12,6 +12,7 @@
 #include "tools/common/json.h"
 #include "tools/formats/manifest_file.h"
 #include "tools/common/progress.h"
+#include "tools/snapcheck/check_found.h"
 #include "tools/snapcheck/check_lost.h"
 
 struct check {
@@ -32,12 +33,20 @@ struct check {
 	struct manifest *verify;	/* what the view must be; NULL: not asked for */
 	int verify_fd;
 	const char *verify_path; /* --verify */
-	FILE *text;		 /* the report, printed as a whole */
+	FILE *text;		 /* lines of the report between verdict and findings */
+	char *notes;		 /* what was printed to it, */
+	size_t notes_len;	 /* after a flush */
+	size_t notes_shown;	 /* of it, in the overview before the first question */
+	bool has_overview;
+	struct check_found found, left; /* before and after a repair */
 	struct json_object *findings;
 	struct cow_repair_result repaired;
 	struct check_lost lost, doubtful;
-	const char *made; /* new metadata, that were looked at last; NULL: none */
+	const char *judged; /* the name of what was repaired, or made; NULL: of the image */
 	bool only_looks, has_repaired;
+	bool has_repair;   /* a repair was run: what is found is what is left */
+	bool is_rehearsal; /* in memory alone (-n) */
+	bool is_verbose;
 	bool has_grown;	  /* by the metadata area that ends the list */
 	bool may_be_pack; /* pack_fd is open; cow may be NULL, and cow_error says why */
 	struct cow_err cow_error;
@@ -60,16 +69,28 @@ struct check_roles_wish {
 /* check_roles.c: opens the images. Errors: -EINVAL, -EPERM (id "swapped"), those of
  * opening. */
 int check_roles_open(struct check *check, const struct check_roles_wish *wish, struct cow_err *err);
-/* Callback of a check: one finding, in words and as JSON. */
-void check_on_finding(void *user, const struct cow_finding *finding);
 /* What it is called that is looked at. */
 const char *check_name(const struct check *check);
-/* The verdict in words, and as JSON. */
-void check_print_summary(const struct check *check);
+bool check_has_damage(const struct check *check);
+/* The header is sound, and nobody asked for more. */
+bool check_is_unknown(const struct check *check);
+/* One word for a monitor: libcow-json(5); NULL: nobody looked. */
+const char *check_state(const struct check *check);
+/* check_words.c: what the report consists of. false: no memory. */
+bool check_report_open(struct check *check, bool is_verbose, uint64_t max_findings);
+void check_report_close(struct check *check);
+/* The report on stdout, if JSON is not there; of one that is quiet, a
+ * line with the verdict if not all is well. */
+void check_show(const struct check *check, bool is_quiet, bool is_well);
+/* The same, before the first question. */
+void check_show_overview(struct check *check);
+/* What a repair of where has done. */
+void check_print_repair(const struct check *check, const char *where, bool revalidates);
+
+/* check_json.c. Callback of a check: one finding. */
+void check_on_finding(void *user, const struct cow_finding *finding);
 void check_put_verdict(const struct check *check);
-/* What a repair of where has done, in words and as JSON. */
-void check_put_repair(const struct check *check, const char *where, bool is_dry_run,
-		      bool revalidates);
+void check_put_repair(const struct check *check, const char *where);
 
 /* check_pack.c. Weak: not in every snapcheck. Opens what may be a metadata pack;
  * reads it, if it is one, into images that take the place of cow and, where none

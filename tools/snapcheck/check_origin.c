@@ -84,3 +84,12 @@ int check_origin_look(struct check *check, const struct cow_store_args *args, st
 	cow_store_close(store);
 	return ret;
 }
+
+void check_origin_warn(const struct check *check)
+{
+	/* else it was said before the look */
+	if (check->verdict.doubts_origin && !check->container && !check->is_foreign)
+		cli_warn("%s is too short for this snapshot, or is not its origin; no exception is "
+			 "given up because of that",
+			 cow_image_name(check->origin));
+}

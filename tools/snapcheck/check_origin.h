@@ -14,4 +14,7 @@
  */
 int check_origin_look(struct check *check, const struct cow_store_args *args, struct cow_err *err);
 
+/* Says after a look that the origin is in doubt. */
+void check_origin_warn(const struct check *check);
+
 #endif

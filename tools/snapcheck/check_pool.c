@@ -48,16 +48,16 @@ void check_pool_print(FILE *text, const char *name, const struct cow_store_info 
 		name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
 }
 
-void check_pool_print_devices(const struct check *check)
+void check_pool_print_devices(const struct check *check, FILE *text)
 {
 	if (!check_pool_is(&check->verdict) || !check->nr_snapshots)
 		return;
-	fprintf(check->text, "%10s %12s %12s %12s %10s %11s %11s\n", "device", "mapped",
-		"exclusive", "shared", "created", "snapshotted", "transaction");
+	fprintf(text, "%10s %12s %12s %12s %10s %11s %11s\n", "device", "mapped", "exclusive",
+		"shared", "created", "snapshotted", "transaction");
 	for (size_t i = 0; i < check->nr_snapshots; i++) {
 		const struct cow_snapshot *s = &check->snapshots[i];
 
-		fprintf(check->text,
+		fprintf(text,
 			"%10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64
 			" %11" PRIu64 " %11" PRIu64 "%s\n",
 			s->id, s->nr_mapped, s->nr_exclusive, s->nr_mapped - s->nr_exclusive,

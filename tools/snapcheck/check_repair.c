@@ -353,22 +353,43 @@ static bool is_gap(const struct check_repair *repair, const char *word)
 	return repair->gap && !strcmp(repair->gap, word);
 }
 
-/* y, n, a(ll of this id), q(uit). */
-static bool approve(void *user, const struct cow_finding *finding)
+/* Once, in front of the first question. */
+static void explain_letters(struct check_repair *repair)
 {
-	struct check_repair *repair = user;
+	if (!repair->has_asked)
+		cli_warn("answer y (yes), n (no), a (yes to all of this kind) or q (ask no more); "
+			 "nothing is written before the last answer");
+	repair->has_asked = true;
+}
+
+/* Puts the question about a finding, or about the run that it begins. */
+static bool put_question(const struct cow_finding *finding, const struct found_run *run,
+			 char *ret_answer, size_t size)
+{
 	const char *question = finding->problem->question;
+	char place[160];
+
+	if (!question)
+		question = "mark the store valid";
+	if (!run || run->nr == 1)
+		return ask_line(ret_answer, size, "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(),
+				finding->sentence, cli_tool(), question);
+	check_found_place(run, place, sizeof(place));
+	return ask_line(ret_answer, size,
+			"%s: %s: %s\n%s: %s, in each of these %" PRIu64 " %ss? [y/n/a/q] ",
+			cli_tool(), place, finding->problem->summary, cli_tool(), question, run->nr,
+			run->unit ? run->unit : "place");
+}
+
+/* y, n, a(ll of this id), q(uit). */
+static bool ask(struct check_repair *repair, const struct cow_finding *finding,
+		const struct found_run *run)
+{
 	char answer[16];
 
-	if (!repair->asks)
-		return true;
-	for (size_t i = 0; i < repair->nr_all; i++)
-		if (repair->all[i] == finding->problem)
-			return true;
+	explain_letters(repair);
 	while (!repair->is_stopped) {
-		if (!ask_line(answer, sizeof(answer), "%s: %s\n%s: %s? [y/n/a/q] ", cli_tool(),
-			      finding->sentence, cli_tool(),
-			      question ? question : "mark the store valid"))
+		if (!put_question(finding, run, answer, sizeof(answer)))
 			strcpy(answer, "q");
 		if (!strcmp(answer, "a") &&
 		    repair->nr_all < sizeof(repair->all) / sizeof(repair->all[0]))
@@ -380,6 +401,27 @@ static bool approve(void *user, const struct cow_finding *finding)
 		repair->is_stopped = !strcmp(answer, "q");
 	}
 	return false;
+}
+
+/* What was shown as one is asked about once. */
+static bool approve(void *user, const struct cow_finding *finding)
+{
+	struct check_repair *repair = user;
+	struct found_run *run;
+
+	if (!repair->asks)
+		return true;
+	for (size_t i = 0; i < repair->nr_all; i++)
+		if (repair->all[i] == finding->problem)
+			return true;
+	/* with -v each was shown alone */
+	run = repair->found->keeps_each ? NULL : check_found_run(repair->found, finding);
+	if (run && run->answer != FOUND_UNASKED)
+		return run->answer == FOUND_YES;
+	if (!run)
+		return ask(repair, finding, NULL);
+	run->answer = ask(repair, finding, run) ? FOUND_YES : FOUND_NO;
+	return run->answer == FOUND_YES;
 }
 
 static void lost_add(void *user, uint64_t offset_bytes, uint64_t len_bytes)

@@ -11,6 +11,7 @@
 
 #include "libcow.h"
 #include "tools/images/blkid.h"
+#include "tools/snapcheck/check_found.h"
 #include "tools/snapcheck/check_lost.h"
 
 struct check_repair {
@@ -25,6 +26,7 @@ struct check_repair {
 	uint64_t target_bytes;
 	const struct cow_callbacks *callbacks;
 	struct check_lost *lost, *doubtful;
+	struct check_found *found; /* what was shown: asked about by run */
 
 	struct cow_image *target; /* what is repaired; belongs to one of these */
 	struct cow_output *out, *undo;
@@ -39,6 +41,7 @@ struct check_repair {
 	struct cow_image *patched;
 	const struct cow_problem *all[64]; /* answered with "all" */
 	size_t nr_all;
+	bool has_asked;	 /* the letters were explained */
 	bool is_stopped; /* answered with "quit" */
 };
 

@@ -54,8 +54,8 @@ static void metadata_next(const struct check *check, const struct check_next *ne
 {
 	char *text;
 
-	if (check->made) {
-		text = roles_text_metadata(&check->roles, check->made);
+	if (check->judged) {
+		text = roles_text_metadata(&check->roles, check->judged);
 		if (text)
 			cli_next("snapcheck", text, NULL);
 		free(text);

@@ -28,8 +28,6 @@
 #include "tools/common/opts.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
-#include "tools/common/size_text.h"
-#include "tools/common/text.h"
 
 static struct options {
 	struct cli_common common;
@@ -67,8 +65,8 @@ static const struct opt option_table[] = {
 	  OPT_FLAG, &options.is_list, NULL },
 	OPT_SKIP_UNREADABLE(&options.bad),
 	OPT_BAD_BLOCKS(&options.bad),
-	{ 0, "max-findings", "N", "list so many of each kind (default: 1000)", OPT_COUNT,
-	  &options.max_findings, NULL },
+	{ 0, "max-findings", "N", "list so many places of each kind (default: what fits)",
+	  OPT_COUNT, &options.max_findings, NULL },
 	OPTS_COMMON(&options.common),
 };
 
@@ -163,7 +161,7 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	cow_report_free(check->report);
 	check->report = NULL;
 	check->verdict = (struct cow_verdict)COW_VERDICT_INIT;
-	ret = cow_report_new(&callbacks, options.max_findings, &check->report, err);
+	ret = cow_report_new(&callbacks, UINT64_MAX, &check->report, err);
 	if (ret)
 		return ret;
 	params.flags = (options.header_only ? COW_CHECK_HEADER_ONLY : 0) |
@@ -318,10 +316,17 @@ static int unpack(struct check *check, struct cow_err *err)
 	return ret || !check->origin ? ret : operands_check_order(check->origin, check->cow, err);
 }
 
-static bool has_damage(const struct check *check)
+/* What was done; what is found from now on is what is left. */
+static void tell_repair(struct check *check)
 {
-	return cow_report_count(check->report, COW_CLASS_DAMAGE) ||
-	       cow_report_count(check->report, COW_CLASS_LOST);
+	const char *where = options.output ? options.output : check_name(check);
+
+	check->has_repair = true;
+	check->is_rehearsal = options.common.dry_run;
+	if (options.output && !options.common.dry_run)
+		check->judged = options.output;
+	check_put_repair(check, where);
+	check_print_repair(check, where, options.revalidate);
 }
 
 /* Repairs, then looks again at what came out. */
@@ -342,6 +347,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	args = args_of(check, roles, target);
 	check->lost.ranges = json_put_array(json_root(), "lost");
 	repair->lost = &check->lost;
+	repair->found = &check->found;
 	ret = check_repair_run(repair, &args, &check->repaired, err);
 	cli_status_line(NULL);
 	if (ret)
@@ -350,8 +356,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	check->has_grown = repair->is_grown;
 	if (check->has_repaired && !options.output && !options.common.dry_run)
 		cli_wrote();
-	check_put_repair(check, options.output ? options.output : check_name(check),
-			 options.common.dry_run, options.revalidate);
+	tell_repair(check);
 	if (repair->is_grown)
 		fprintf(check->text,
 			"enlarged with zeros to %" PRIu64 " bytes: the list has an end; exceptions "
@@ -362,8 +367,8 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 			 cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, target, err);
-	if (check_lost_is_doubtful(&check->repaired) ||
-	    check->has_grown) /* sound now, but not what it was */
+	/* sound now, but not what it was */
+	if (check_lost_is_doubtful(&check->repaired) || check->has_grown)
 		check->verdict.view_right = check->verdict.merge_right = false;
 	if (!ret && repair->is_stopped)
 		cli_note("stopped: what was answered with yes is repaired");
@@ -388,9 +393,7 @@ static int rebuild_and_look(struct check *check, struct check_repair *repair, st
 	if (ret || repair->is_refused)
 		return ret;
 	check->has_repaired = check->repaired.nr_mended;
-	check->made = options.common.dry_run ? NULL : options.output;
-	check_put_repair(check, options.output ? options.output : check_name(check),
-			 options.common.dry_run, false);
+	tell_repair(check);
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, repair->target, err);
 	/* what was looked at is not there for long */
@@ -434,16 +437,19 @@ static int repair(struct check *check, struct check_repair *job, struct cow_err 
 	}
 	if (check->verdict.needs_target)
 		return rebuild(check, job, err);
-	if (options.output || check_repair_is_due(job, check->report, &check->verdict))
+	if (options.output || check_repair_is_due(job, check->report, &check->verdict)) {
+		if (job->asks)
+			check_show_overview(check);
 		return repair_and_look(check, job, err);
+	}
 	if (options.save_undo && !options.common.dry_run)
 		return check_repair_settle(job, check->cow, err);
 	return 0;
 }
 
-static int conclude(struct check *check, const char *report)
+static int conclude(struct check *check)
 {
-	bool is_damaged = has_damage(check);
+	bool is_damaged = check_has_damage(check);
 	bool is_doubtful = check_lost_is_doubtful(&check->repaired) || check->has_grown ||
 			   check->container || check->is_foreign;
 	/* a preview ends as the real run would */
@@ -462,11 +468,12 @@ static int conclude(struct check *check, const char *report)
 		.is_dry_run = options.common.dry_run,
 	};
 
+	int status = is_damaged || is_doubtful ? CLI_DAMAGE | mended : done;
+
 	check_put_verdict(check);
-	if (!json_is_on_stdout() && (is_damaged || !options.common.quiet))
-		fputs(report, stdout);
+	check_show(check, options.common.quiet, status == CLI_DONE);
 	check_next_choose(check, &next, is_damaged);
-	return is_damaged || is_doubtful ? CLI_DAMAGE | mended : done;
+	return status;
 }
 
 static int run(struct check *check)
@@ -482,13 +489,9 @@ static int run(struct check *check)
 		.undo_error = COW_ERR_INIT,
 	};
 	struct cow_err err = COW_ERR_INIT;
-	char *report = NULL;
-	size_t len = 0;
 	int ret, status;
-	bool is_cut;
 
-	check->text = open_memstream(&report, &len);
-	if (!check->text)
+	if (!check_report_open(check, options.common.verbose, options.max_findings))
 		return cli_no_memory("the report");
 	check->findings = json_put_array(json_root(), "findings");
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
@@ -510,31 +513,18 @@ static int run(struct check *check)
 		ret = look_at_origin(check, &err);
 	if (!ret)
 		ret = look(check, check->cow, &err);
-	if (!ret && check->verdict.doubts_origin && !check->container && !check->is_foreign)
-		cli_warn("%s is too short for this snapshot, or is not its origin; no exception is "
-			 "given up because of that",
-			 cow_image_name(check->origin));
+	if (!ret)
+		check_origin_warn(check);
 	if (!ret)
 		ret = repair(check, &job, &err);
-	if (!ret) {
-		check_print_summary(check);
-		check_lost_print_end(&check->repaired,
-				     options.output ? options.output : check_name(check),
-				     check->text);
-	}
-	/* a report is whole, or there is none */
-	is_cut = ferror(check->text);
-	is_cut |= fclose(check->text) != 0;
 	if (ret)
 		status = cli_fail(&err);
-	else
-		status = is_cut		    ? cli_no_memory("the report")
+	else /* a report is whole, or there is none */
+		status = fflush(check->text) || ferror(check->text) ? cli_no_memory("the report")
 			 : options.is_empty ? check_empty_conclude(check, options.common.quiet)
-					    : conclude(check, report);
-	free(report);
+					    : conclude(check);
+	check_report_close(check);
 	check_repair_close(&job);
-	free(check->snapshots);
-	cow_report_free(check->report);
 	if (check->file)
 		check_bad_close(check);
 	if (!roles_are_given(&check->roles))

@@ -385,6 +385,7 @@ void cow_clone_info_fill(const struct clone_super *super, uint64_t nr_hydrated,
 	ret_info->metadata_sectors = ret_info->allocated_sectors;
 	ret_info->units = "regions";
 	ret_info->held = "hydrated";
+	ret_info->title = "dm-clone device";
 }
 
 static void clone_info(const struct cow_store *store, struct cow_store_info *ret_info)

@@ -216,6 +216,7 @@ static void snap_info(const struct cow_store *store, struct cow_store_info *ret_
 	uint64_t current_area = p->nr_records / p->layout.records_per_area;
 
 	ret_info->kind = store->ops->name;
+	ret_info->title = SNAP_TITLE;
 	ret_info->valid = p->is_valid;
 	ret_info->chunk_bytes = store->chunk_bytes;
 	ret_info->nr_exceptions = p->nr_records;

@@ -12,6 +12,8 @@
 #include "libcow/store/persistent/snap_list.h"
 #include "libcow/store/store.h"
 
+#define SNAP_TITLE "snapshot store" /* struct cow_store_info */
+
 struct snap_store {
 	struct cow_store store;
 	struct snap_layout layout;

@@ -148,6 +148,7 @@ static int logs_check(struct check *check, struct cow_verdict *verdict, struct c
 	info->total_sectors = nr_blocks * block_sectors;
 	info->units = SNAPLOG_UNITS;
 	info->held = SNAPLOG_HELD;
+	info->title = SNAPLOG_TITLE;
 	return 0;
 }
 

@@ -341,6 +341,7 @@ static void snaplog_info(const struct cow_store *store, struct cow_store_info *r
 	ret_info->total_sectors = bytes_to_sectors(store->data->size_bytes);
 	ret_info->units = SNAPLOG_UNITS;
 	ret_info->held = SNAPLOG_HELD;
+	ret_info->title = SNAPLOG_TITLE;
 }
 
 /* Second copies count: their bits are to be cleared. */

@@ -18,6 +18,7 @@
 /* Words of struct cow_store_info. */
 #define SNAPLOG_UNITS "blocks"
 #define SNAPLOG_HELD "stored"
+#define SNAPLOG_TITLE "snapshot of the driver of 2001"
 
 struct snaplog_store {
 	struct cow_store store;

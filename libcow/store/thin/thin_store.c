@@ -229,6 +229,7 @@ static void thin_info(const struct cow_store *store, struct cow_store_info *ret_
 	ret_info->allocated_sectors = pool->super.data_map.nr_allocated * block_sectors;
 	ret_info->total_sectors = pool->super.data_map.nr_blocks * block_sectors;
 	ret_info->units = "blocks";
+	ret_info->title = "thin device";
 	ret_info->held = "mapped";
 	ret_info->is_size_guessed = thin->is_size_guessed;
 }

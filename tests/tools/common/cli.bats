@@ -220,7 +220,7 @@ setup() {
 		run -0 --separate-stderr snapcreate base.img -- "$cow"
 		next=$(sed -n 's/^snapcreate: next: //p' <<<"$stderr")
 		run -0 bash -c "$next"
-		[[ $output == *"view trustworthy: yes"* ]]
+		[[ $output == *"snapshot data: complete"* ]]
 	done
 	[ -e name@1M.img ]
 	run -64 --separate-stderr snapdump --raw -q -o out.img -- -x.img base.img

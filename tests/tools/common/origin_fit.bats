@@ -70,14 +70,14 @@ foreign() {
 	done
 	run -4 --separate-stderr snapcheck --json=j "$1" cow.img
 	[[ $stderr == *"--force=origin"* ]]
-	[[ $output == *"trustworthy: no"*"merge be right: no"* ]]
+	[[ $output == *"snapshot data: not complete"*"merge: not safe"* ]]
 	[ "$(member j 'j["verdict"]["merge_right"], j["verdict"]["origin_in_doubt"], j["verdict"]["state"]')" = "(False, True, 'damaged')" ]
 	run -0 snapcheck --force=origin,uuid "$1" cow.img
 }
 
 right() {
 	run -0 --separate-stderr snapcheck --json=j "$1" cow.img
-	[[ $output == *"trustworthy: yes"*"merge be right: yes"* ]]
+	[[ $output == *"snapshot data: complete"*"merge: safe"* ]]
 	[ "$(member j 'j["origin_fit"]["content"]')" = "$2" ]
 	[ "$(member j 'j["origin_fit"]["places_right"] >= '"$3"', j["origin_fit"]["places_wrong"]')" = "(True, 0)" ]
 	run -0 snapmerge -n "$1" cow.img
@@ -155,7 +155,7 @@ right() {
 	[[ $output == *"the UUID was changed since (tune2fs, xfs_admin)"* ]]
 	run -4 --separate-stderr snapcheck base.img cow.img
 	[[ $stderr == *"tune2fs"*"--force=uuid"* ]]
-	[[ $output == *"trustworthy: no"*"merge be right: no"* ]]
+	[[ $output == *"snapshot data: not complete"*"merge: not safe"* ]]
 	run -0 snapcheck --force=uuid base.img cow.img
 	snapmerge -q -y --force=uuid base.img cow.img
 	cmp base.img changed.img

@@ -32,7 +32,7 @@ fits() {
 	wait
 	for width in 40 80 200 200,40; do
 		fits "$(cat "$width")"
-		grep -E "^${width##*,} \[#* *\] write [0-9.]+ MiB of 32.0 MiB, [0-9]+ %" "$width"
+		grep -E "^${width##*,} \[#* *\] write [0-9.]+ MiB of 32 MiB, [0-9]+ %" "$width"
 	done
 	# The wider, the more is said.
 	grep -E '^80 \[.{20}\] write .* %, [0-9.]+ [KM]iB/s$' 80
@@ -47,10 +47,10 @@ fits() {
 	snapdump --raw --progress=always -o - image 2>log | (sleep 3; cat >/dev/null) &
 	wait
 	for file in dumb unset; do
-		grep -E '^80 snapdump: write [0-9.]+ MiB of 32.0 MiB, [0-9]+ %, [0-9.]+ [KM]iB/s' "$file"
+		grep -E '^80 snapdump: write [0-9.]+ MiB of 32 MiB, [0-9]+ %, [0-9.]+ [KM]iB/s' "$file"
 		! grep '\[' "$file" || return 1
 		# Not one each half second.
 		[ "$(grep -c 'snapdump: write' "$file")" -le 3 ]
 	done
-	grep -E '^snapdump: write [0-9.]+ MiB of 32.0 MiB, [0-9]+ %' log
+	grep -E '^snapdump: write [0-9.]+ MiB of 32 MiB, [0-9]+ %' log
 }

@@ -29,7 +29,7 @@ view_sha() {
 	sha256sum disk0.img >sum
 	run -0 --separate-stderr snapcheck --list --json=j disk0.img
 	[ "${#lines[@]}" -eq 8 ]
-	[[ ${lines[0]} == "disk0.img "*" disk mbr "*"40.0 MiB" ]]
+	[[ ${lines[0]} == "disk0.img "*" disk mbr "*"40 MiB" ]]
 	[[ ${lines[4]} == "    part:disk0.img:5 "*"LVM PV of vg0"* ]]
 	[[ ${lines[6]} == "  lvm:disk0.img:vg0/base "*"LV linear: an ext2, ext3 or ext4"*"origin of 1 snapshot" ]]
 	[[ ${lines[7]} == "  lvm:disk0.img:vg0/snap "*"persistent exception store"*"728/6144 sectors"*"snapshot of base; 89 exceptions"* ]]

@@ -10,10 +10,11 @@ load ../../common
 # told COMMAND: what it finds and concludes.
 told() {
 	local status=0
-	"$@" >out 2>err || status=$?
+	rm -f j
+	"$@" --json=j >out 2>err || status=$?
 	echo "exit $status"
-	sed -nE 's/^((info|note|damage|lost): [a-z.-]+(, byte [0-9]+)?).*/\1/p; /^repair: /p' out
-	sed -n '/^will the kernel/p; /^is its view/p; /^would a merge/p' out | tail -3
+	findings_of j
+	sed -n '/^kernel: /p; /^snapshot data: /p; /^merge: /p' out
 }
 
 # expect FILE: standard input is what FILE says.

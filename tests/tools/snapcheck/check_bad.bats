@@ -33,9 +33,9 @@ findings() {
 		bad_model draw map cow.img $folder 9
 		bad_model kept origin.img cow.img map >kept
 		run -4 strace -qq -o trace -e trace=pread64 -P "$PWD/cow.img" snapcheck --json=j --bad-blocks=map origin.img cow.img
-		[[ $output == *"will the kernel load this store: yes"* ]]
-		[[ $output == *"is its view trustworthy: no"* ]]
-		[[ $output == *"would a merge be right: no"* ]]
+		[[ $output == *"kernel: loads it"* ]]
+		[[ $output == *"snapshot data: not complete"* ]]
+		[[ $output == *"merge: not safe"* ]]
 		[ "$(findings | tr ' ' '\n' | sort | uniq -c | sed 's/^ *//')" = "$(wc -l <kept) persistent.data-unreadable" ]
 		# where each record is: its chunk of the origin is in the sentence
 		member j '"\n".join(f["sentence"].split("of the data of chunk ")[1].split()[0] for f in j["findings"] if f["class"] == "lost")' | sort >named
@@ -97,14 +97,14 @@ findings() {
 	run -4 snapcheck --json=j --skip-unreadable --bad-blocks=map origin.img cow.img
 	[ "$(findings)" = "persistent.data-unreadable persistent.metadata-unreadable persistent.metadata-unreadable" ]
 	[[ $output == *"512 bytes of area 0 cannot be read: up to 32 exceptions were recorded there, and nobody knows which"* ]]
-	[[ $output == *"will the kernel load this store: no"* ]]
+	[[ $output == *"kernel: refuses to load it"* ]]
 	before=$(sum cow.img)
 	run -4 snapcheck -n -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
 	[[ $output == *"65 records dropped"* ]]
 	# what is safe costs no data: all of it is still there, and said
 	run -4 snapcheck -p --json=j --skip-unreadable --bad-blocks=map -o safe.img origin.img cow.img
 	[ "$(member j '" ".join(sorted(f["id"] for f in j["findings_left"] if f["class"] != "note"))')" = "persistent.data-unreadable persistent.metadata-unreadable persistent.metadata-unreadable" ]
-	[[ $output == *"is its view trustworthy: no"* ]]
+	[[ $output == *"snapshot data: not complete"* ]]
 	run -4 snapcheck -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
 	[[ $output == *"65 records dropped"* ]]
 	bad_model left new.img | diff - readable
@@ -135,7 +135,7 @@ findings() {
 	run -8 snapcheck --bad-blocks=map origin.img cow.img
 	run -4 snapcheck --json=j --skip-unreadable --bad-blocks=map origin.img cow.img
 	[ "$(findings)" = persistent.header-unreadable ]
-	[[ $output == *"will the kernel load this store: no"* ]]
+	[[ $output == *"kernel: refuses to load it"* ]]
 	run -1 snapcheck -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
 	run -0 snapcheck origin.img new.img
 	cmp cow.img new.img

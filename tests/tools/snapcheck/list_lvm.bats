@@ -19,7 +19,7 @@ setup() {
 		                       stdout=subprocess.PIPE, text=True).stdout.splitlines()
 		used = resource.getrusage(resource.RUSAGE_CHILDREN)
 		assert len(lines) == 10005, len(lines)
-		assert "lvm:a.img,b.img:big/lv09999 " in lines[-1] and "12.0 MiB" in lines[-1], lines[-1]
+		assert "lvm:a.img,b.img:big/lv09999 " in lines[-1] and "12 MiB" in lines[-1], lines[-1]
 		assert used.ru_utime + used.ru_stime < 3, used
 		assert used.ru_maxrss < 64 << 10, used
 	END

@@ -22,12 +22,14 @@ clean_pair() {
 	chmod 0444 origin.img cow.img
 	before=$(sum cow.img)
 	run -0 --separate-stderr snapcheck origin.img cow.img
-	[[ $output == *"will the kernel load this store: yes"* ]]
-	[[ $output == *"is its view trustworthy: yes"* ]]
-	[[ $output == *"would a merge be right: yes"* ]]
-	[[ $output == *"223 exceptions"* ]]
-	[[ $output == *"7200/20480 64"* ]]
+	[[ $output == *"kernel: loads it"* ]]
+	[[ $output == *"snapshot data: complete"* ]]
+	[[ $output == *"merge: safe"* ]]
+	[[ $output == *"chunks of 16 KiB, 35 % full (3.5 MiB of 10 MiB), 223 chunks changed"* ]]
+	[[ $output != *7200* ]]
 	[[ $stderr == *"next: snapmerge --dry-run origin.img cow.img"* ]]
+	run -0 --separate-stderr snapcheck -v origin.img cow.img
+	[[ $output == *"dmsetup status: 7200/20480 64 "* ]]
 	[ "$(sum cow.img)" = "$before" ]
 }
 
@@ -54,7 +56,7 @@ clean_pair() {
 	poke cow.img 8 '\x02'
 	run -4 --separate-stderr snapcheck --json=j origin.img cow.img
 	[[ $output == *"damage: persistent.header-version, byte "* ]]
-	[[ $output == *"will the kernel load this store: no"* ]]
+	[[ $output == *"kernel: refuses to load it"* ]]
 	[ "$(member j 'j["exit"], j["done"], j["findings"][0]["id"], j["findings"][0]["class"]')" = "(4, True, 'persistent.header-version', 'damage')" ]
 }
 
@@ -87,9 +89,9 @@ clean_pair() {
 	clean_pair
 	poke cow.img $((16384 + 8 + 5 * 16)) '\xff\xff\xff\xff\xff\xff\xff\xff'
 	run -0 snapcheck --header-only --json=j origin.img cow.img
-	[[ $output == *"chunks of 16"*"; its exceptions were not looked at"* ]]
-	[[ $output == *"load this store: not looked at"*"trustworthy: not looked at"*"be right: not looked at"* ]]
-	[[ $output != *": yes"* && $output != *" exceptions"*"used/total"* ]]
+	[[ $output == *"the header is sound; the rest was not checked"*"chunks of 16 KiB; the exceptions were not counted"* ]]
+	[[ $output == *"kernel: not checked"*"snapshot data: not checked"*"merge: not checked"* ]]
+	[[ $output != *"complete"* && $output != *"safe"* && $output != *" % full"* ]]
 	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': None, 'view_trustworthy': None, 'merge_right': None, 'valid': True, 'may_have_lost': False, 'origin_in_doubt': False, 'kernel_dies': 'never', 'state': None}" ]
 	run -4 snapcheck cow.img
 }
@@ -98,14 +100,14 @@ clean_pair() {
 	clean_pair
 	poke cow.img 8 '\x02'
 	run -4 snapcheck --header-only --json=j cow.img
-	[[ $output == *"load this store: no"*"trustworthy: no"*"be right: no"* ]]
+	[[ $output == *"kernel: refuses"*"snapshot data: not complete"*"merge: not safe"* ]]
 	[ "$(member j 'j["verdict"]["kernel_loads"], j["verdict"]["state"]')" = "(False, 'damaged')" ]
 	poke cow.img 4 '\x00\x00\x00\x00\x01'
 	run -4 snapcheck --header-only cow.img
-	[[ $output == *"load this store: only as invalid"*"trustworthy: no"* ]]
+	[[ $output == *"kernel: loads it as invalid"*"snapshot data: not complete"* ]]
 	poke cow.img 0 '\x00\x00\x00\x00'
 	run -4 snapcheck -t persistent --header-only cow.img
-	[[ $output == *"load this store: only as a new one"*"trustworthy: no"* ]]
+	[[ $output == *"kernel: takes it for a new store"*"snapshot data: not complete"* ]]
 }
 
 @test "chunks of 512 bytes beside a disk with blocks of 4096: a note, and the data can be had" {
@@ -115,7 +117,7 @@ clean_pair() {
 	snapcreate -q -c 512 o.img c.img --from n.img
 	loop=$(losetup -b 4096 -f --show o.img)
 	run -0 --separate-stderr snapcheck --json=j "$loop" c.img
-	[[ $output == *"note: persistent.chunk-below-block"*"load this store: no"*"trustworthy: yes"*"merge be right: no"* ]]
+	[[ $output == *"kernel: refuses"*"snapshot data: complete"*"merge: not in place, only with -o"*"note: persistent.chunk-below-block"* ]]
 	[[ $stderr == *"next: snapmerge -o merged.img $loop c.img"* ]]
 	[ "$(member j 'j["verdict"]["state"]')" = sound ]
 	snapdump -q --raw "$loop" c.img >v.img
@@ -128,7 +130,7 @@ clean_pair() {
 		[ "$(member j 'j["error"]["id"]')" = chunk-size ]
 	done
 	run -0 snapcheck --header-only "$loop" c.img
-	[[ $output == *"load this store: no"*"trustworthy: not looked at"* ]]
+	[[ $output == *"kernel: refuses"*"snapshot data: not checked"* ]]
 }
 
 @test "--max-findings limits the list, not the count" {
@@ -140,9 +142,31 @@ clean_pair() {
 		        f.seek(16384 + 16 * i + 8)
 		        f.write(struct.pack('<Q', 1 << 40))
 	END
-	run -4 snapcheck --max-findings=3 --json=j cow.img
-	[ "$(grep -c '^damage' <<<"$output")" -eq 3 ]
+	run -4 snapcheck --json=j cow.img
+	[ "$(grep -c '^damage' <<<"$output")" -eq 1 ]
+	[[ $output == *"records 100-119 of area 0, bytes 17984-18303: "*" (20 records, 320 KiB of the snapshot)"* ]]
 	[ "$(member j 'j["counts"]["damage"]')" = 20 ]
+	[ "$(member j 'len(j["findings"])')" = 20 ]
+	run -4 snapcheck -v cow.img
+	[ "$(grep -c '^damage' <<<"$output")" -eq 20 ]
+	run -4 snapcheck -v --max-findings=3 --json=j cow.img
+	[ "$(grep -c '^damage' <<<"$output")" -eq 3 ]
+	[[ $output == *"and 17 more (--max-findings=N lists so many)"* ]]
+	[ "$(member j 'j["counts"]["damage"], len(j["findings"])')" = "(20, 3)" ]
+	# each second one: 50 places
+	clean_pair
+	python3 - <<-'END'
+		import struct
+		with open('cow.img', 'r+b') as f:
+		    for i in range(100, 200, 2):
+		        f.seek(16384 + 16 * i + 8)
+		        f.write(struct.pack('<Q', 1 << 40))
+	END
+	run -4 snapcheck cow.img
+	[ "$(grep -c '^damage' <<<"$output")" -eq 10 ]
+	[[ $output == *"; and 40 more in 40 places, in all 800 KiB of the snapshot (-v lists each)"* ]]
+	run -4 snapcheck --max-findings=20 cow.img
+	[ "$(grep -c '^damage' <<<"$output")" -eq 20 ]
 }
 
 @test "a full store that is still valid: how to make room" {

@@ -20,10 +20,11 @@ logs() {
 # told COMMAND: what it finds and concludes.
 told() {
 	local status=0
-	"$@" >out 2>err || status=$?
+	rm -f j
+	"$@" --json=j >out 2>err || status=$?
 	echo "exit $status"
-	sed -nE 's/^((info|note|damage|lost): [a-z.-]+(, byte [0-9]+)?).*/\1/p; s/^repair, in memory only:/repair:/; /^repair: /p; /blocks of/s/.*, //p' out
-	sed -n '/^is its view/p; /^would a merge/p' out | tail -2
+	findings_of j
+	sed -n '/, blocks of/s/.*, //p; /^snapshot data: /p; /^merge: /p' out
 }
 
 # expect FILE: standard input is what FILE says.
@@ -62,10 +63,10 @@ one_case() {
 # bats test_tags=long
 @test "a sound one: what it is, numbers, what comes next" {
 	logs sound
-	run -0 --separate-stderr snapcheck "$spec"
-	[[ $output == *"snaplog of 102400 bytes, blocks of 1.0 KiB, 35 of 100 stored"* ]]
-	[[ $output == *"used/total in sectors: 78/132, metadata of it: 8"* ]]
-	[[ $output == *"will the kernel load this store: no: no kernel has a driver for it"* ]]
+	run -0 --separate-stderr snapcheck -v "$spec"
+	[[ $output == *"snapshot of the driver of 2001 of 100 KiB, blocks of 1 KiB, 35 of 100 stored (35 %)"* ]]
+	[[ $output == *"dmsetup status: 78/132 sectors, 8 of them metadata"* ]]
+	[[ $output == *"kernel: no kernel has a driver for it"* ]]
 	[[ $stderr == "snapcheck: next: snapmerge --dry-run $spec" ]]
 	snapcheck --json=j -q "$spec"
 	[ "$(member j 'j["verdict"]["state"]')" = sound ]
@@ -100,7 +101,7 @@ one_case() {
 	run -4 --separate-stderr snapcheck "$(cat bare)"
 	[[ $output == *snaplog.geometry-candidate*"block=1024,word=4,endian=little"* ]]
 	[[ $output == *"snaplog.geometry-unknown: of "*" geometries one makes sense, but 2 entries are too few to tell"* ]]
-	[[ $output == *"is its view trustworthy: no"* ]]
+	[[ $output == *"snapshot data: not complete"* ]]
 }
 
 @test "a wrong geometry is doubted, and nothing is repaired by it" {
@@ -108,7 +109,7 @@ one_case() {
 	cat log*.img >before
 	run -4 --separate-stderr snapcheck -y "${spec/little/big}"
 	[[ $output == *snaplog.geometry-doubted*" of 35 entries are impossible in this geometry"* ]]
-	[[ $output == *"repair: 0 findings mended"* ]]
+	[[ $output == *"repair: 0 problems repaired"* ]]
 	cat log*.img | cmp - before
 }
 
@@ -116,7 +117,7 @@ one_case() {
 @test "a bit that names nothing is data lost: which range, 4 besides 1" {
 	logs value-high
 	run -4 --separate-stderr snapcheck -y --json=j "$spec"
-	[[ $output == *"repair: 1 findings mended, 0 left, 1 records dropped"* ]]
+	[[ $output == *"repair: 1 problem repaired, 1 record dropped (1 KiB of the snapshot lost); no problems left"* ]]
 	[ "$(member j 'j["repair"]["lost_bytes"]')" = 1024 ]
 	[ "$(member j 'j["lost"][0]["offset"]')" = 61440 ]
 	logs two-logs
@@ -130,7 +131,7 @@ one_case() {
 	cat log*.img | cmp - before
 	[[ $output == *"--force=lost"* ]]
 	run -4 --separate-stderr snapcheck -y --force=lost --json=j "$spec"
-	[[ $output == *"repair: 1 findings mended, 0 left, 2 records dropped"* ]]
+	[[ $output == *"repair: 1 problem repaired, 2 records dropped (2 KiB of the snapshot lost); no problems left"* ]]
 	[ "$(member j 'j["repair"]["lost_bytes"]')" = 2048 ]
 	run -0 --separate-stderr snapcheck "$spec"
 	[[ $output == *"33 of 100 stored"* ]]

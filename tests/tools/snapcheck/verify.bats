@@ -38,8 +38,8 @@ setup() {
 	run -0 snapcheck origin.img cow.img
 	run -4 --separate-stderr snapcheck --verify=v.tar --json=j origin.img cow.img
 	[[ $output == *"lost: image.digest-mismatch, byte "* ]]
-	[[ $output == *"is its view trustworthy: no"* ]]
-	[[ $output == *"would a merge be right: no"* ]]
+	[[ $output == *"snapshot data: not complete"* ]]
+	[[ $output == *"merge: not safe"* ]]
 	[ "$(member j 'j["counts"]["lost"], j["verify"]["ranges_differ"], j["exit"]')" = "(1, 1, 4)" ]
 	offset=$(member j 'j["findings"][0]["offset"]')
 	snapdump -q --raw -o good.raw origin.img good.img
@@ -96,7 +96,7 @@ setup() {
 	[[ $output == *image.digest-mismatch* ]]
 	run -5 --separate-stderr snapcheck -y -o new.img --verify=v.tar --json=j origin.img cow.img
 	[ "$(member j '[f["id"] for f in j["findings_left"] if f["class"] in ("damage", "lost")]')" = "['image.digest-mismatch']" ]
-	[[ $output == *"is its view trustworthy: no"* ]]
+	[[ $output == *"snapshot data: not complete"* ]]
 	poke cow.img 8 '\x02'
 	run -4 --separate-stderr snapcheck --verify=v.tar --json=j origin.img cow.img
 	[ "$(member j 'j["verify"]')" = None ]

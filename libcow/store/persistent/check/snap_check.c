@@ -17,10 +17,28 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 
+/* Which record it is: an exception, on which a chunk of the view depends. */
+static void place_record(const struct snap_check *check, struct finding_place *place)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t chunk;
+
+	if (place->len_bytes != SNAP_RECORD_BYTES || !layout->chunk_bytes)
+		return;
+	chunk = place->offset_bytes >> layout->chunk_shift;
+	if (!cow_snap_is_area(layout, chunk))
+		return;
+	place->unit = "record";
+	place->unit_number = (place->offset_bytes & (layout->chunk_bytes - 1)) / SNAP_RECORD_BYTES;
+	place->whole = "area";
+	place->whole_number = chunk / (layout->records_per_area + 1);
+	place->view_bytes = layout->chunk_bytes;
+}
+
 void cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint64_t offset_bytes,
 			uint64_t len_bytes, const char *format, ...)
 {
-	const struct finding_place place = {
+	struct finding_place place = {
 		.image = check->cow,
 		.offset_bytes = offset_bytes,
 		.len_bytes = len_bytes,
@@ -35,6 +53,7 @@ void cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint
 	va_end(args);
 	if (problem->klass >= COW_CLASS_DAMAGE)
 		check->is_damaged = true;
+	place_record(check, &place);
 	cow_report_add(check->report, problem, &place, "%s", sentence);
 }
 
@@ -255,8 +274,8 @@ static void size_check(struct snap_check *check)
 				   layout->nr_chunks, layout->nr_areas);
 }
 
-/* source: persistent_usage(). What the kernel's numbers are when they wrap is
- * what its own would be. */
+/* source: persistent_usage(). Records that name chunks beyond the end count in none
+ * of the numbers: the kernel's own would mean nothing then. */
 static void verdict_fill(const struct snap_check *check, struct cow_verdict *verdict)
 {
 	const struct snap_layout *layout = &check->layout;
@@ -338,6 +357,7 @@ static int check_run(struct snap_check *check, uint32_t flags, struct cow_verdic
 		return 0;
 	blocks_check(check, chunk_bytes);
 	verdict->info.kind = cow_store_persistent_ops.name;
+	verdict->info.title = SNAP_TITLE;
 	verdict->info.chunk_bytes = chunk_bytes;
 	if (flags & COW_CHECK_HEADER_ONLY)
 		return 0;

@@ -46,7 +46,7 @@ struct snap_check {
 	bool is_near_origin;	      /* one of them not far beyond it */
 	uint64_t garbage_index;	      /* from here on it is garbage; UINT64_MAX: nowhere */
 	bool is_list_certain;	      /* a list follows on what looked like garbage */
-	uint64_t highest_new;	      /* as the kernel takes it, top byte included */
+	uint64_t highest_new;	      /* of those that lie on the image */
 	uint64_t last_new, next_area; /* no area is between the two */
 	bool is_ascending;	      /* new chunks */
 	bool has_end;

@@ -110,9 +110,10 @@ static int record_check(struct snap_check *check, const struct snap_record *reco
 	char sentence[SNAP_SENTENCE_BYTES];
 
 	check->nr_records++;
-	check->highest_new = max_u64(check->highest_new, record->new_chunk);
 	if (check->garbage_index != UINT64_MAX)
 		return 0;
+	if (record->new_chunk < check->layout.nr_chunks)
+		check->highest_new = max_u64(check->highest_new, record->new_chunk);
 	if (is_next(check, record)) {
 		check->last_new = record->new_chunk;
 		return cow_chunkset_add(check->olds, record->old_chunk, err);

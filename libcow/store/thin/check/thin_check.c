@@ -342,6 +342,7 @@ static void info_fill(const struct thin_check *check, struct cow_store_info *inf
 		(is_whole ? check->nr_used : check->super.metadata_map.nr_allocated) *
 		(PDATA_BLOCK_BYTES / COW_SECTOR_BYTES);
 	info->units = "blocks";
+	info->title = "thin device";
 	info->held = "mapped";
 }
 

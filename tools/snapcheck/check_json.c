@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_json.c - the report as members of the JSON object: libcow-json(5).
+ */
+#include "tools/snapcheck/check.h"
+#include "tools/snapcheck/check_pool.h"
+
+#define NR_CLASSES 4
+
+static void put_place(struct json_object *at, const char *key, uint64_t value)
+{
+	if (value == COW_OFFSET_NONE)
+		json_put_null(at, key);
+	else
+		json_put_u64(at, key, value);
+}
+
+void check_on_finding(void *user, const struct cow_finding *finding)
+{
+	struct check *check = user;
+	struct json_object *at;
+
+	if (!check_found_add(check->has_repair ? &check->left : &check->found, finding))
+		return;
+	at = json_put_object(check->findings, NULL);
+	json_put_text(at, "id", finding->problem->id);
+	json_put_text(at, "class", check_class_names[finding->problem->klass]);
+	json_put_text(at, "path", finding->image);
+	put_place(at, "offset", finding->offset_bytes);
+	put_place(at, "length", finding->len_bytes);
+	put_place(at, "chunk", finding->chunk);
+	json_put_text(at, "sentence", finding->sentence);
+	json_put_text(at, "kernel", finding->problem->kernel);
+	json_put_text(at, "fix", finding->problem->fix);
+}
+
+static void put_image(struct json_object *at, const char *role, const struct cow_image *image)
+{
+	if (!image)
+		return;
+	at = json_put_object(at, NULL);
+	json_put_text(at, "role", role);
+	json_put_text(at, "path", cow_image_name(image));
+	json_put_u64(at, "size_bytes", cow_image_size(image));
+}
+
+static void put_images(const struct check *check)
+{
+	static const char *const names[] = {
+		[COW_ROLE_ORIGIN] = "origin",
+		[COW_ROLE_COW] = "cow",
+		[COW_ROLE_METADATA] = "metadata",
+		[COW_ROLE_SOURCE] = "source",
+		[COW_ROLE_DESTINATION] = "destination",
+		[COW_ROLE_LOG] = "log",
+		[COW_ROLE_DATA] = "data",
+	};
+	struct json_object *at = json_put_array(json_root(), "images");
+	const struct roles *roles = &check->roles;
+
+	if (!roles_are_given(roles)) {
+		put_image(at, "origin", check->origin);
+		put_image(at, "cow", check->cow);
+		return;
+	}
+	for (size_t i = 0; i < roles->nr_images; i++)
+		if (roles->images[i].role > 0 && roles->images[i].role <= COW_ROLE_DATA)
+			put_image(at, names[roles->images[i].role], roles->images[i].image);
+}
+
+static void put_answer(struct json_object *at, const char *key, bool is_unlooked, bool is_so)
+{
+	if (is_unlooked)
+		json_put_null(at, key);
+	else
+		json_put_bool(at, key, is_so);
+}
+
+static void put_percent(struct json_object *at, const char *key, uint64_t part, uint64_t whole)
+{
+	if (whole)
+		json_put_u64(at, key, (uint64_t)((double)part / (double)whole * 100));
+	else
+		json_put_null(at, key);
+}
+
+static void put_store(const struct check *check)
+{
+	const struct cow_store_info *info = &check->verdict.info;
+	struct json_object *at = json_put_object(json_root(), "store");
+	uint64_t nr_chunks = info->view_bytes / info->chunk_bytes;
+
+	nr_chunks += info->view_bytes % info->chunk_bytes != 0;
+	json_put_text(at, "kind", info->kind);
+	json_put_u64(at, "chunk_bytes", info->chunk_bytes);
+	json_put_u64(at, "view_bytes", info->view_bytes);
+	json_put_u64(at, "exceptions", info->nr_exceptions);
+	put_percent(at, "exceptions_percent", info->nr_exceptions, nr_chunks);
+	json_put_u64(at, "allocated_bytes", info->allocated_sectors * 512);
+	json_put_u64(at, "total_bytes", info->total_sectors * 512);
+	json_put_u64(at, "metadata_bytes", info->metadata_sectors * 512);
+	put_percent(at, "used_percent", info->allocated_sectors, info->total_sectors);
+	json_put_u64(at, "allocated_sectors", info->allocated_sectors);
+	json_put_u64(at, "total_sectors", info->total_sectors);
+	json_put_u64(at, "metadata_sectors", info->metadata_sectors);
+	if (check_pool_is(&check->verdict))
+		check_pool_put(check, at);
+}
+
+void check_put_verdict(const struct check *check)
+{
+	struct json_object *counts = json_put_object(json_root(), "counts");
+	struct json_object *at = json_put_object(json_root(), "verdict");
+	const struct cow_verdict *verdict = &check->verdict;
+	bool is_unknown = check_is_unknown(check);
+	static const char *const dies[] = { "never", "loading", "writing" };
+
+	put_images(check);
+	for (int klass = 0; klass < NR_CLASSES; klass++)
+		json_put_u64(counts, check_class_names[klass],
+			     cow_report_count(check->report, klass));
+	put_answer(at, "kernel_loads", is_unknown && verdict->kernel_loads, verdict->kernel_loads);
+	put_answer(at, "view_trustworthy", is_unknown, verdict->view_right);
+	put_answer(at, "merge_right", is_unknown, verdict->merge_right);
+	json_put_bool(at, "valid", verdict->valid);
+	json_put_bool(at, "may_have_lost", verdict->may_have_lost || check->is_short);
+	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
+	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
+	json_put_text(at, "state", check_state(check));
+	if (*verdict->geometry)
+		json_put_text(at, "geometry", verdict->geometry);
+	if (verdict->known)
+		put_store(check);
+}
+
+void check_put_repair(const struct check *check, const char *where)
+{
+	const struct cow_repair_result *result = &check->repaired;
+	struct json_object *at = json_put_object(json_root(), "repair");
+
+	json_put_text(at, "target", where);
+	json_put_bool(at, "written", !check->is_rehearsal);
+	json_put_u64(at, "mended", result->nr_mended);
+	json_put_u64(at, "left", result->nr_left);
+	json_put_u64(at, "records_dropped", result->nr_dropped);
+	json_put_u64(at, "chunks_copied", result->nr_copied);
+	json_put_bool(at, "data_lost", result->nr_lost != 0);
+	json_put_u64(at, "lost_bytes", result->lost_bytes);
+	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
+	json_put_u64(at, "regions_in_doubt", result->nr_doubtful);
+	json_put_u64(at, "bytes_in_doubt", result->doubtful_bytes);
+	json_put_u64(at, "appended_in_doubt", result->nr_appended);
+	json_put_u64(at, "guessed", result->nr_guessed);
+}
