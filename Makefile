@@ -269,8 +269,8 @@ faults: all tests-bin  ## each system call and allocation of the tools fails in 
 
 clone-faults: all $(unpacked)  ## random faults in a clone's metadata, judged by snapcheck and by a naive reader (N=5000)
 	@$(test_env) tests/aids/clone_model.py --count $(or $(N),5000) --seed $(or $(COW_SEED),1)
-clone-relay-soak: all tests-bin  ## kernel and library hydrate the same clones in turns, killed in between (N=100)
-	@$(test_env) tests/kernel/clone_relay.py --relays $(or $(N),100) --seed $(or $(COW_SEED),1)
+clone-relay-soak: all tests-bin  ## kernel and library hydrate the same clones in turns, killed in between, and load repaired ones (N=100)
+	@$(test_env) tests/kernel/clone_relay.py --relays $(or $(N),100) --repairs 2 --seed $(or $(COW_SEED),1)
 
 mutants: $(unpacked)  ## changes of one line in libcow, each of which a test must notice (N=2 COW_SEED=S: two of them; FILE=PART)
 	@python3 -B tests/mutants/run.py $(if $(N),--count $(N)) $(if $(FILE),--file $(FILE)) --directory $(B)/mutants

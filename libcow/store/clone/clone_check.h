@@ -32,7 +32,8 @@ struct clone_check {
 	unsigned int height;
 
 	/* The space map. */
-	bool has_map_fault; /* its counts cannot be told */
+	bool has_map_fault;	   /* its counts cannot be told */
+	bool has_free, has_leaked; /* blocks in use, and others: their counts */
 	uint64_t nr_free;
 };
 

@@ -52,6 +52,7 @@ static void free_add(struct clone_check *check, uint64_t block)
 {
 	enum clone_problem problem = CLONE_BLOCK_FREE;
 
+	check->has_free = true;
 	if (!block)
 		problem = CLONE_SUPERBLOCK_FREE;
 	else if (block == check->super.bitset_root)
@@ -67,6 +68,7 @@ static int take_count(void *user, uint64_t first, uint64_t nr, uint32_t found, u
 
 	(void)err;
 	if (!counted) {
+		check->has_leaked = true;
 		cow_clone_check_add(check, CLONE_BLOCK_LEAKED, first,
 				    "blocks %" PRIu64 " to %" PRIu64
 				    " are counted as used, and nothing uses them",
@@ -116,6 +118,10 @@ int cow_clone_check_map(struct clone_check *check, struct cow_err *err)
 	if (ret || check->has_bitset_fault)
 		return ret;
 	ret = cow_pdata_map_compare(map, check->counts, take_count, &nr_used, err);
+	/* The map counts other blocks than the tree has: a node is an old one, whose
+	 * write was lost. */
+	if (check->has_free && check->has_leaked)
+		check->is_doubtful = true;
 	if (!ret && !check->has_map_fault)
 		allocated_check(check, nr_used);
 	return ret;

@@ -11,6 +11,8 @@
  *
  *	superblock	tree that it names	bits
  *	any bytes	whole			those of the tree
+ *	any bytes	whole, and the space	the same, and what it lacks is in doubt
+ *			map counts others
  *	right checksum	damaged			the words that can be read; for the others,
  *						the largest whole tree
  *	lost		-			the largest whole tree
@@ -43,7 +45,7 @@ struct choosing {
 	struct pdata_blocks *blocks;
 	struct clone_super super;
 	bool has_magic, is_sealed; /* its checksum is right */
-	bool takes_super;
+	bool takes_super, is_old;
 	struct clone_lost lost;
 	struct clone_choice *choice;
 	struct clone_bits unknown; /* nobody could read them */
@@ -385,7 +387,11 @@ static int doubt_measure(struct choosing *c, const struct cow_store_args *args,
 	/* What another tree knows would be forgotten. */
 	if (nr && has_tree && !c->takes_super)
 		return contradicted_refuse(c, nr, err);
-	return ret;
+	if (ret || !has_tree || !c->is_old)
+		return ret;
+	cow_clone_bits_set(&c->choice->doubtful, 0, c->choice->doubtful.nr_bits);
+	cow_clone_bits_drop(&c->choice->doubtful, &c->choice->bits);
+	return cow_clone_pair_compare(&images, &c->choice->doubtful, err);
 }
 
 static int choose(struct choosing *c, const struct cow_store_args *args,
@@ -419,13 +425,14 @@ static int choose(struct choosing *c, const struct cow_store_args *args,
 	return ret ? ret : doubt_measure(c, args, callbacks, err);
 }
 
-int cow_clone_choose(const struct cow_store_args *args, bool takes_super,
+int cow_clone_choose(const struct cow_store_args *args, bool takes_super, bool is_old,
 		     const struct cow_callbacks *callbacks, struct clone_choice *ret_choice,
 		     struct cow_err *err)
 {
 	struct choosing c = {
 		.metadata = cow_clone_args_metadata(args),
 		.takes_super = takes_super,
+		.is_old = is_old,
 		.choice = ret_choice,
 	};
 	int ret;

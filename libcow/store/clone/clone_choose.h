@@ -15,11 +15,12 @@ struct clone_choice {
 	bool is_certain;	    /* superblock and its bitset are whole */
 };
 
-/* takes_super: although other whole trees contradict that of the superblock.
- * Errors: -EBADMSG nothing can be chosen: id "table" the region size or the length
- * is not known, "doubtful" several trees contradict each other, "damaged" no tree is
- * left; -EOPNOTSUPP an unknown version; -ENOMEM, -EIO, -ECANCELED, -EINVAL. */
-int cow_clone_choose(const struct cow_store_args *args, bool takes_super,
+/* takes_super: although other whole trees contradict that of the superblock. is_old:
+ * the space map counts other blocks than that tree has. Errors: -EBADMSG nothing can be chosen: id
+ * "table" the region size or the length is not known, "doubtful" several trees contradict each
+ * other, "damaged" no tree is left; -EOPNOTSUPP an unknown version; -ENOMEM, -EIO, -ECANCELED,
+ * -EINVAL. */
+int cow_clone_choose(const struct cow_store_args *args, bool takes_super, bool is_old,
 		     const struct cow_callbacks *callbacks, struct clone_choice *ret_choice,
 		     struct cow_err *err);
 void cow_clone_choice_destroy(struct clone_choice *choice);

@@ -22,8 +22,8 @@ struct repair {
 	const struct cow_store_args *args;
 	const struct cow_repair_params *params;
 	struct cow_repair_result *result;
-	uint64_t nr_unsafe; /* findings that need more than what is safe */
-	bool is_declined;
+	uint64_t nr_unsafe;	  /* findings that need more than what is safe */
+	bool is_declined, is_old; /* is_old: see clone_choose.h */
 };
 
 static void on_finding(void *user, const struct cow_finding *finding)
@@ -41,6 +41,11 @@ static void on_finding(void *user, const struct cow_finding *finding)
 		repair->is_declined = true;
 }
 
+static uint64_t count(const struct cow_report *report, enum clone_problem problem)
+{
+	return cow_report_count_id(report, cow_clone_problem_row(problem)->problem.id);
+}
+
 /* What is there to be mended? All of it is, or nothing. */
 static int findings_read(struct repair *repair, struct cow_err *err)
 {
@@ -54,7 +59,11 @@ static int findings_read(struct repair *repair, struct cow_err *err)
 	callbacks.finding = on_finding;
 	ret = cow_report_new(&callbacks, UINT64_MAX, &report, err);
 	params.callbacks = repair->params->callbacks;
-	return ret ? ret : cow_clone_check(repair->args, &params, report, &verdict, err);
+	if (!ret)
+		ret = cow_clone_check(repair->args, &params, report, &verdict, err);
+	repair->is_old = count(report, CLONE_BLOCK_LEAKED) &&
+			 (count(report, CLONE_BLOCK_FREE) || count(report, CLONE_ROOT_FREE));
+	return ret;
 }
 
 static void doubts_say(struct repair *repair, const struct clone_choice *choice)
@@ -79,7 +88,7 @@ static int rebuild(struct repair *repair, struct cow_err *err)
 	const struct cow_repair_params *params = repair->params;
 	struct clone_choice choice;
 	int ret = cow_clone_choose(repair->args, params->flags & COW_REPAIR_DOUBTFUL,
-				   params->callbacks, &choice, err);
+				   repair->is_old, params->callbacks, &choice, err);
 
 	if (ret)
 		return ret;

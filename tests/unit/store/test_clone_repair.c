@@ -406,6 +406,51 @@ static bool is_in_doubt(struct cow_image *images[3])
 	return is_doubtful_now;
 }
 
+/* The root of the newest tree was never written: the superblock's block holds an older
+ * one, which is whole. The space map counts what that tree has not. */
+static void a_tree_that_the_space_map_does_not_count_is_doubtful(void)
+{
+	struct clone_build clone = { .region_sectors = 8, .target_sectors = 1600 };
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_image *images[3];
+	struct cow_role_image role;
+	struct clone_super super;
+	uint8_t raw[4096];
+
+	clone.nr_regions = 200;
+	clone.bits = calloc(200, 1);
+	CHECK(clone.bits);
+	for (int i = 0; i < 3; i++)
+		OK(cow_image_memory_new(1024 * 4096, &images[i], err));
+	memset(raw, 7, sizeof(raw));
+	for (uint64_t i = 0; i < 200; i++)
+		OK(cow_image_pwrite(images[1], raw, 4096, i * 4096, err));
+	clone_build(images[0], &clone);
+	CHECK(many_commit(images, 2 * 4096) >= 1);
+	OK(cow_image_pread(images[0], raw, 4096, 0, err));
+	cow_clone_super_decode(raw, &super);
+	while (super.bitset_root != 4) {
+		OK(cow_image_write_zeroes(images[0], super.bitset_root * 4096, 4096, err));
+		super.bitset_root = super.bitset_root > 11 ? super.bitset_root - 4 : 4;
+	}
+	cow_clone_super_encode(&super, raw);
+	OK(cow_image_pwrite(images[0], raw, 4096, 0, err));
+	role = (struct cow_role_image){ .role = COW_ROLE_METADATA, .image = images[0] };
+	args.kind = "clone";
+	args.images = &role;
+	args.nr_images = 1;
+	OK(cow_check(&args, &params, NULL, &verdict, err));
+	CHECK(verdict.known && verdict.is_doubtful && !verdict.view_right);
+	repair(images[0], NULL, NULL, NULL, NULL, 0);
+	CHECK(!outcome.ret);
+	CHECK_EQ(outcome.result.nr_doubtful, 200);
+	for (int i = 0; i < 3; i++)
+		cow_image_close(images[i]);
+	free(clone.bits);
+}
+
 static void the_newest_of_many_trees_is_found(void)
 {
 	struct clone_build clone = { .region_sectors = 8, .target_sectors = 1600 };
@@ -457,6 +502,7 @@ int main(void)
 	RUN(trees_that_contradict_each_other_are_not_chosen_between);
 	RUN(a_finished_tree_may_be_one_of_an_earlier_life);
 	RUN(what_a_repair_must_not_do);
+	RUN(a_tree_that_the_space_map_does_not_count_is_doubtful);
 	RUN(the_newest_of_many_trees_is_found);
 	clone_fixture_end();
 	return test_end();
