@@ -27,6 +27,7 @@ enum label_phase {
 	/* undo, repair: the target is as the job left it; merge: the store is empty
 	 * because of it, until something is appended */
 	LABEL_PHASE_DONE = 3,
+	LABEL_PHASE_TAKEN = 4, /* undo: it was taken back, and is empty because of that */
 };
 
 struct cow_label {
@@ -58,6 +59,15 @@ static inline bool cow_label_is_mixture(const struct cow_label *label)
 	return label->job == LABEL_JOB_MERGE &&
 	       (label->phase == LABEL_PHASE_MOVE ||
 		(label->phase == LABEL_PHASE_PRESERVE && label->nr_earlier));
+}
+
+/* Is the store empty because of a job that wrote all that it held to its target? Until
+ * something is appended. */
+static inline bool cow_label_is_finished(const struct cow_label *label)
+{
+	return label->job == LABEL_JOB_MERGE
+		       ? label->phase == LABEL_PHASE_DONE
+		       : label->job == LABEL_JOB_UNDO && label->phase == LABEL_PHASE_TAKEN;
 }
 
 /* false: no label, or not one of ours, or torn. */

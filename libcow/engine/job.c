@@ -90,7 +90,7 @@ int cow_job_check_siblings(const struct cow_label *label, size_t nr_siblings, st
 static int label_check(const struct cow_store *store, const struct cow_label *label,
 		       size_t nr_siblings, struct cow_err *err)
 {
-	if (label->job == LABEL_JOB_UNDO)
+	if (label->job == LABEL_JOB_UNDO && !cow_label_is_finished(label))
 		return cow_refuse(err, -EPERM, "undo-file", NULL,
 				  "%s is the undo file of a merge: use --take-back, which looks at "
 				  "the origin first",

@@ -299,8 +299,8 @@ static bool is_finished(const struct merge *merge, const struct job *job, bool h
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 
-	return (has_moved || job->was_finished) && job->label.job == LABEL_JOB_MERGE &&
-	       !cow_store_get_info(merge->store, &info) && !info.nr_exceptions;
+	return (has_moved || job->was_finished) && !cow_store_get_info(merge->store, &info) &&
+	       !info.nr_exceptions;
 }
 
 static int merge_run(struct merge *merge, const struct cow_merge_params *params, struct job *job,
@@ -329,7 +329,10 @@ static int merge_run(struct merge *merge, const struct cow_merge_params *params,
 	if (!ret)
 		ret = cow_store_tidy(merge->store, err);
 	if (!ret && is_done && (has_moved || job->is_continued))
-		ret = cow_job_write(merge->store, job, LABEL_PHASE_DONE, err);
+		ret = cow_job_write(merge->store, job,
+				    job->label.job == LABEL_JOB_UNDO ? LABEL_PHASE_TAKEN
+								     : LABEL_PHASE_DONE,
+				    err);
 	return ret ? ret
 		   : cow_unused_treat(merge->store, params->flags, params->callbacks,
 				      &merge->result.unused_bytes, err);

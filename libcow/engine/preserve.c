@@ -125,7 +125,7 @@ static int undo_state(struct cow_store *undo, const struct job *job, enum undo_s
 	ret = cow_job_label_read(undo, &label, err);
 	if (ret)
 		return ret;
-	if (!label.job) {
+	if (!label.job || (label.job == LABEL_JOB_UNDO && cow_label_is_finished(&label))) {
 		*ret_state = UNDO_NEW;
 		return cow_store_is_empty(undo) ? 0 : refuse_other_undo(undo, err);
 	}

@@ -223,9 +223,8 @@ static int take_back_check(struct cow_store *undo, struct cow_label *ret_label, 
 			err, -EPERM, "no-undo", NULL,
 			!cow_store_is_empty(undo)
 				? "%s is not the undo file of a merge: it has no label that says so"
-				: "%s is empty: what it held was taken back already, or it never "
-				  "was "
-				  "the undo file of a merge",
+				: "%s is empty, and nothing says that it was the undo file of a "
+				  "merge",
 			undo->data->name);
 	if (ret_label->target_bytes != undo->target->size_bytes)
 		return cow_refuse(err, -EPERM, "other-origin", NULL,
@@ -249,14 +248,18 @@ int cow_take_back(struct cow_store *undo, uint32_t flags, const struct cow_merge
 	if (!ret)
 		ret = cow_job_check_siblings(&label, params->nr_siblings + params->nr_dropped, err);
 	/* Phase MOVE: this was verified when the take-back began, and the origin
-	 * is a mixture since. */
-	if (!ret && label.phase != LABEL_PHASE_MOVE && !(flags & COW_TAKE_BACK_CHANGED))
+	 * is a mixture since. TAKEN: nothing is left to be written. */
+	if (!ret && label.phase != LABEL_PHASE_MOVE && !cow_label_is_finished(&label) &&
+	    !(flags & COW_TAKE_BACK_CHANGED))
 		ret = cow_undo_verify(undo, &label, params->callbacks, err);
 	if (ret)
 		return ret;
 	cow_store_moves_left(undo, &left);
 	struct job job = { .label = label,
 			   .has_label = true,
+			   /* cut off behind its last settlement, it had emptied it, too */
+			   .was_finished = !left.nr_chunks && (label.phase == LABEL_PHASE_MOVE ||
+							       cow_label_is_finished(&label)),
 			   .is_continued = cow_job_is_under_way(&label, left.nr_chunks) };
 
 	if (!job.is_continued)

@@ -186,8 +186,11 @@ void merge_say_success(const struct merge_job *job, const struct cow_merge_resul
 		return;
 	}
 	if (!result->nr_chunks) {
-		cli_note("nothing to %s: %s is empty; it can be removed",
-			 job->options->take_back ? "take back" : "merge", cow);
+		cli_note(job->options->take_back
+				 ? "nothing to take back: what %s held was taken "
+				   "back already, and it can be removed"
+				 : "nothing to merge: %s is empty; it can be removed",
+			 cow);
 		return;
 	}
 	if (job->options->take_back)

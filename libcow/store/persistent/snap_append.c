@@ -242,7 +242,7 @@ static int label_clear(struct snap_store *p, struct cow_err *err)
 	struct cow_label label;
 
 	if (!cow_label_decode(p->header + SNAP_LABEL_OFFSET, &label) ||
-	    label.job != LABEL_JOB_MERGE || label.phase != LABEL_PHASE_DONE)
+	    !cow_label_is_finished(&label))
 		return 0;
 	return cow_snap_label_write(&p->store, none, err);
 }

@@ -271,8 +271,15 @@ used_since() {
 	run -0 --separate-stderr snapmerge -y --take-back --json=j origin.img undo
 	[ "$(member j 'j["take_back"]["chunks"], j["done"]')" = "(223, True)" ]
 	[ "$(sum origin.img)" = "$before" ]
-	# It has no label any more.
-	run -64 --separate-stderr snapmerge -y --take-back --json=j origin.img undo
+	# The same again: it is done, and the file says so.
+	run -0 --separate-stderr snapmerge -y --take-back --json=j origin.img undo
+	[ "$(member j 'j["take_back"]["chunks"], j["done"]')" = "(0, True)" ]
+	[[ $stderr == *"nothing to take back: what undo held was taken back already, and it can be removed"* ]]
+	[ "$(sum origin.img)" = "$before" ]
+	run -0 snapcheck --is-empty undo
+	# An empty store that never was one.
+	snapcreate -q origin.img fresh
+	run -64 --separate-stderr snapmerge -y --take-back --json=j origin.img fresh
 	[ "$(member j 'j["error"]["id"]')" = no-undo ]
 }
 

@@ -120,7 +120,7 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 		return;
 	}
 	check->is_merging = cow_label_is_mixture(&label);
-	check->was_merged = label.job == LABEL_JOB_MERGE && label.phase == LABEL_PHASE_DONE;
+	check->was_merged = cow_label_is_finished(&label);
 	if (label.job == LABEL_JOB_MERGE && label.phase != LABEL_PHASE_DONE)
 		cow_snap_check_add(check, SNAP_MERGE_IN_PROGRESS, SNAP_LABEL_OFFSET, LABEL_BYTES,
 				   "a merge of %" PRIu64 " exceptions into an origin of %" PRIu64

@@ -101,8 +101,8 @@ static bool has_finished_merge(const struct empty_check *empty)
 {
 	struct cow_label label;
 
-	return cow_label_decode(empty->label, &label) && label.job == LABEL_JOB_MERGE &&
-	       label.phase == LABEL_PHASE_DONE && !empty->is_area_0_used && !empty->is_area_1_used;
+	return cow_label_decode(empty->label, &label) && cow_label_is_finished(&label) &&
+	       !empty->is_area_0_used && !empty->is_area_1_used;
 }
 
 static uint32_t answer(const struct empty_check *empty)
