@@ -722,6 +722,15 @@ COW_EXPORT int cow_store_spec_parse(const struct cow_imageset *set, const char *
  */
 COW_EXPORT int cow_store_spec_table(const char *line, struct cow_store_spec **ret_spec,
 				    struct cow_err *err);
+/*
+ * Makes such a specification of a logical volume that is a thin device, or a pool of
+ * them: the images that the volume group names, and what it says of size, external
+ * origin and ids. Opens the images of text for reading and closes them again.
+ * *ret_spec: as cow_store_spec_parse(); NULL where the volume is no such thing, or text
+ * no volume. Errors: as cow_imageset_open().
+ */
+COW_EXPORT int cow_store_spec_volume(struct cow_imageset *set, const char *text,
+				     struct cow_store_spec **ret_spec, struct cow_err *err);
 COW_EXPORT void cow_store_spec_free(struct cow_store_spec *spec);
 
 /* Names a kind of store, by index; NULL behind the last. */

@@ -41,6 +41,16 @@ uint32_t cow_spec_flags(const struct cow_spec_opening *opening);
 cow_spec_opener cow_spec_part_open, cow_spec_lvm_open;
 /* spec_store.c. */
 cow_spec_opener cow_spec_store_open;
+/* What the device of the store shows that spec names. */
+int cow_spec_show(struct cow_spec_opening *opening, const struct cow_store_spec *spec,
+		  const char *name, struct cow_image **ret_image, struct cow_err *err);
+/* An empty specification with room for nr parts of either sort. Errors: -ENOMEM. */
+int cow_store_spec_new(const char *kind, size_t nr, struct cow_store_spec **ret_spec,
+		       struct cow_err *err);
+/* Adds the image or the number of a key, which is static; takes over text (NULL: no
+ * memory). Errors: -ENOMEM. */
+int cow_store_spec_add(struct cow_store_spec *spec, const char *key, char *text,
+		       struct cow_err *err);
 
 /* Looks at what a specification names, for reading, without a lock, and closes
  * everything again. */

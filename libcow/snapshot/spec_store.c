@@ -42,8 +42,8 @@ static int no_memory(struct cow_err *err)
 /* ---------------------------------------------------------------- the text */
 
 /* Room for nr parts of either sort. */
-static int spec_new(const char *kind, size_t nr, struct cow_store_spec **ret_spec,
-		    struct cow_err *err)
+int cow_store_spec_new(const char *kind, size_t nr, struct cow_store_spec **ret_spec,
+		       struct cow_err *err)
 {
 	struct cow_store_spec *spec = (struct cow_store_spec *)calloc(1, sizeof(*spec));
 
@@ -76,7 +76,8 @@ void cow_store_spec_free(struct cow_store_spec *spec)
 }
 
 /* Takes over text. key is static. */
-static int spec_add(struct cow_store_spec *spec, const char *key, char *text, struct cow_err *err)
+int cow_store_spec_add(struct cow_store_spec *spec, const char *key, char *text,
+		       struct cow_err *err)
 {
 	int role = role_of(key);
 	uint32_t index = 0;
@@ -101,13 +102,13 @@ static int spec_add_number(struct cow_store_spec *spec, const char *key, const c
 
 	if (asprintf(&text, "%s", value) < 0)
 		return no_memory(err);
-	return spec_add(spec, key, text, err);
+	return cow_store_spec_add(spec, key, text, err);
 }
 
 static int spec_add_image(struct cow_store_spec *spec, const char *key,
 			  const struct cow_spec_tree *tree, struct cow_err *err)
 {
-	return spec_add(spec, key, cow_spec_tree_print(tree, false), err);
+	return cow_store_spec_add(spec, key, cow_spec_tree_print(tree, false), err);
 }
 
 /* The kind whose specifications begin with its name and a colon; NULL: none. */
@@ -137,7 +138,7 @@ static int tree_read(const struct cow_spec_tree *tree, struct cow_store_spec **r
 
 	if (!kind)
 		return cow_failed(cow_spec_unsupported(tree, err));
-	ret = spec_new(kind, tree->nr_parts, &spec, err);
+	ret = cow_store_spec_new(kind, tree->nr_parts, &spec, err);
 	for (size_t i = 0; !ret && i < tree->nr_parts; i++) {
 		const struct cow_spec_part *part = &tree->parts[i];
 
@@ -235,7 +236,7 @@ int cow_store_spec_table(const char *line, struct cow_store_spec **ret_spec, str
 		return table_refuse(line, err);
 	while (ops->table[nr])
 		nr++;
-	ret = spec_new(ops->name, nr, &spec, err);
+	ret = cow_store_spec_new(ops->name, nr, &spec, err);
 	if (!ret)
 		ret = spec_add_number(spec, ops->table[0], length, err);
 	for (size_t i = 1; !ret && i < nr; i++) {
@@ -368,8 +369,8 @@ static int roles_open(struct cow_spec_opening *opening, const struct cow_store_s
 	return ret;
 }
 
-static int spec_show(struct cow_spec_opening *opening, const struct cow_store_spec *spec,
-		     const char *name, struct cow_image **ret_image, struct cow_err *err)
+int cow_spec_show(struct cow_spec_opening *opening, const struct cow_store_spec *spec,
+		  const char *name, struct cow_image **ret_image, struct cow_err *err)
 {
 	/* bounded: COW_SPEC_PARTS_MAX */
 	AUTO_FREE struct cow_role_image *images =
@@ -402,7 +403,7 @@ int cow_spec_store_open(struct cow_spec_opening *opening, const struct cow_spec_
 	ret = tree_read(tree, &spec, err);
 	if (ret)
 		return ret;
-	ret = spec_show(opening, spec, name, &image, err);
+	ret = cow_spec_show(opening, spec, name, &image, err);
 	cow_store_spec_free(spec);
 	if (!ret)
 		ret = cow_spec_keep(opening, image, err);

@@ -5,11 +5,13 @@
  * LV has or is: whoever merges one of them must know the others.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "libcow/base/err.h"
 #include "libcow/snapshot/spec_open.h"
+#include "libcow/store/store.h"
 #include "libcow/volume/volume.h"
 
 COW_DEFINE_AUTO(lvm, struct cow_lvm *, cow_lvm_close);
@@ -64,14 +66,147 @@ static int lvm_look(struct cow_spec_opening *opening, const struct cow_spec_tree
 	return ret;
 }
 
+/* ---------------------------------------------------------------- thin devices */
+
+static char *lv_spec(const struct cow_spec_tree *tree, const struct cow_lv *lv);
+
+static int number_add(struct cow_store_spec *spec, const char *key, uint64_t number,
+		      struct cow_err *err)
+{
+	char *text;
+
+	if (asprintf(&text, "%" PRIu64, number) < 0)
+		text = NULL;
+	return cow_store_spec_add(spec, key, text, err);
+}
+
+/* The ids that LVM has in the pool: "1,2,4". The caller's; NULL: no memory. */
+static char *ids_text(const struct cow_lv *pool)
+{
+	const struct cow_lv *lv = NULL;
+	struct cow_lv_thin thin;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		return NULL;
+	while ((lv = cow_lv_next_thin(pool, lv)))
+		if (cow_lv_thin(lv, &thin))
+			fprintf(to, "%" PRIu64 ",", thin.device_id);
+	if (ferror(to) | fclose(to)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int device_add(struct cow_store_spec *spec, const struct cow_spec_tree *tree,
+		      const struct cow_lv_thin *thin, struct cow_err *err)
+{
+	int ret = number_add(spec, "id", thin->device_id, err);
+
+	if (!ret)
+		ret = number_add(spec, "size", thin->size_bytes, err);
+	if (!ret && thin->external_origin)
+		ret = cow_store_spec_add(spec, "origin", lv_spec(tree, thin->external_origin), err);
+	return ret;
+}
+
+/* The images that a pool or a thin device consists of, and what the VG says of it. */
+static int thin_spec(const struct cow_spec_tree *tree, const struct cow_lv_thin *thin,
+		     struct cow_store_spec **ret_spec, struct cow_err *err)
+{
+	struct cow_store_spec *spec = NULL;
+	int ret = cow_store_spec_new(cow_store_pool_kind(), 8, &spec, err);
+
+	if (ret)
+		return ret;
+	ret = cow_store_spec_add(spec, "metadata", lv_spec(tree, thin->metadata), err);
+	if (!ret)
+		ret = cow_store_spec_add(spec, "data", lv_spec(tree, thin->data), err);
+	if (!ret)
+		ret = number_add(spec, "block", thin->block_sectors, err);
+	if (!ret)
+		ret = number_add(spec, "transaction", thin->transaction_id, err);
+	if (!ret)
+		ret = cow_store_spec_add(spec, "volumes", ids_text(thin->pool), err);
+	if (!ret && thin->has_message)
+		ret = cow_store_spec_add(spec, "pending", strdup("yes"), err);
+	if (!ret && !thin->is_pool)
+		ret = device_add(spec, tree, thin, err);
+	if (ret)
+		cow_store_spec_free(spec);
+	else
+		*ret_spec = spec;
+	return ret;
+}
+
+static int thin_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		     const struct cow_lv *lv, const struct cow_lv_thin *thin,
+		     struct cow_image **ret_image, struct cow_err *err)
+{
+	struct cow_store_spec *spec = NULL;
+	struct cow_image *image = NULL;
+	int ret;
+
+	if (thin->is_pool)
+		return cow_refuse(
+			err, -EOPNOTSUPP, "lv-type", NULL,
+			"%s is a pool of thin devices: name one of them, or check it with "
+			"snapcheck",
+			cow_lv_name(lv));
+	if (cow_spec_flags(opening) & (COW_OPEN_WRITE | COW_OPEN_REHEARSE))
+		return cow_refuse(err, -EPERM, "lv-write", NULL,
+				  "%s is a thin device: it is read, but not written",
+				  cow_lv_name(lv));
+	ret = thin_spec(tree, thin, &spec, err);
+	if (ret)
+		return ret;
+	ret = cow_spec_show(opening, spec, cow_lv_name(lv), &image, err);
+	cow_store_spec_free(spec);
+	if (!ret)
+		ret = cow_spec_keep(opening, image, err);
+	if (!ret)
+		*ret_image = image;
+	return ret;
+}
+
+/* cow_spec_look_fn. */
+static int thin_look(void *user, struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		     struct cow_err *err)
+{
+	AUTO_HANDLE(lvm) struct cow_lvm *lvm = NULL;
+	const struct cow_lv *lv = NULL;
+	struct cow_lv_thin thin;
+	int ret;
+
+	if (tree->form != COW_SPEC_LVM)
+		return 0;
+	ret = lvm_look(opening, tree, &lvm, &lv, err);
+	if (ret || !cow_lv_thin(lv, &thin))
+		return ret;
+	return thin_spec(tree, &thin, (struct cow_store_spec **)user, err);
+}
+
+int cow_store_spec_volume(struct cow_imageset *set, const char *text,
+			  struct cow_store_spec **ret_spec, struct cow_err *err)
+{
+	*ret_spec = NULL;
+	return cow_spec_look(set, text, thin_look, ret_spec, err);
+}
+
 int cow_spec_lvm_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
 		      struct cow_image **ret_image, struct cow_err *err)
 {
 	AUTO_HANDLE(lvm) struct cow_lvm *lvm = NULL;
 	const struct cow_lv *lv = NULL;
+	struct cow_lv_thin thin;
 	struct cow_image *image;
 	int ret = lvm_look(opening, tree, &lvm, &lv, err);
 
+	if (!ret && cow_lv_thin(lv, &thin))
+		return thin_open(opening, tree, lv, &thin, ret_image, err);
 	if (!ret)
 		ret = cow_lv_open(lv, cow_spec_flags(opening) & COW_OPEN_WRITE, &image, err);
 	if (!ret)

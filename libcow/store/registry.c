@@ -55,6 +55,15 @@ const char *cow_store_kind(size_t index)
 	return index < NR_KINDS ? kinds[index]->name : NULL;
 }
 
+const char *cow_store_pool_kind(void)
+{
+	size_t i = 0;
+
+	while (i + 1 < NR_KINDS && !kinds[i]->is_lvm_pool)
+		i++;
+	return kinds[i]->name;
+}
+
 struct cow_image *cow_store_args_image(const struct cow_store_args *args, int role, uint32_t index)
 {
 	for (size_t i = 0; i < args->nr_images; i++)

@@ -89,6 +89,7 @@ struct store_ops {
 	const char *name;    /* for --type and messages: "persistent" */
 	const char *summary; /* one line for --help and the manual page */
 	bool can_share;	     /* takes args->sibling */
+	bool is_lvm_pool;    /* what LVM makes of a pool and the volumes in it */
 	int probe_role;	     /* which image probe() looks at, and cow_create() is given */
 	uint32_t jobs;	     /* STORE_JOB_* that it allows */
 	/* What a line of `dmsetup table` says of it, by the keys of a specification:
@@ -279,6 +280,8 @@ extern const struct problem_table cow_thin_problems;
  * -EINVAL no such kind. */
 int cow_store_find_ops(const struct cow_store_args *args, const struct store_ops **ret_ops,
 		       struct cow_err *err);
+/* The kind that LVM's pools are. Cannot fail. */
+const char *cow_store_pool_kind(void);
 /* The image of a role, or NULL. */
 struct cow_image *cow_store_args_image(const struct cow_store_args *args, int role, uint32_t index);
 /* The value of a key of the geometry, or NULL. */

@@ -339,3 +339,57 @@ const struct cow_lv *cow_lv_next_snapshot(const struct cow_lv *origin, const str
 {
 	return before ? before->next_snapshot : origin->first_snapshot;
 }
+
+static const struct lvm_segment *first_segment(const struct cow_lv *lv)
+{
+	return lv->nr_segments ? &lv->vg->segments[lv->first_segment] : NULL;
+}
+
+/* LVM makes one segment of either; of another number nothing is known. */
+static const struct lvm_segment *thin_segment(const struct cow_lv *lv, enum lvm_segment_kind kind)
+{
+	const struct lvm_segment *segment = first_segment(lv);
+
+	return lv->nr_segments == 1 && segment->kind == kind && !lv->fault[0] ? segment : NULL;
+}
+
+bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin)
+{
+	const struct lvm_segment *device = thin_segment(lv, LVM_SEGMENT_THIN);
+	const struct cow_lv *pool = device ? &lv->vg->lvs[device->thin.pool] : lv;
+	const struct lvm_segment *segment = thin_segment(pool, LVM_SEGMENT_POOL);
+
+	if (!segment)
+		return false;
+	*ret_thin = (struct cow_lv_thin){
+		.is_pool = !device,
+		.pool = pool,
+		.metadata = &lv->vg->lvs[segment->thin.metadata],
+		.data = &lv->vg->lvs[segment->thin.data],
+		.transaction_id = segment->thin.transaction_id,
+		.block_sectors = segment->thin.chunk_sectors,
+		.has_message = segment->thin.has_message,
+		.origin = "",
+	};
+	if (!device)
+		return true;
+	ret_thin->device_id = device->thin.device_id;
+	ret_thin->size_bytes = extents_to_bytes(lv, lv->nr_extents);
+	ret_thin->origin = device->thin.origin;
+	if (device->thin.external_origin != LVM_NO_LV)
+		ret_thin->external_origin = &lv->vg->lvs[device->thin.external_origin];
+	return true;
+}
+
+const struct cow_lv *cow_lv_next_thin(const struct cow_lv *pool, const struct cow_lv *before)
+{
+	const struct lvm_vg *vg = pool->vg;
+
+	for (size_t i = before ? (size_t)(before - vg->lvs) + 1 : 0; i < vg->nr_lvs; i++) {
+		const struct lvm_segment *segment = thin_segment(&vg->lvs[i], LVM_SEGMENT_THIN);
+
+		if (segment && &vg->lvs[segment->thin.pool] == pool)
+			return &vg->lvs[i];
+	}
+	return NULL;
+}

@@ -3,7 +3,8 @@
 /*
  * lvm_layers.c - reads segments that lie on other LVs of the group: raid0, raid1,
  * raid10, mirror (pvmove, too), and cache where the origin has all data. Their areas
- * are those of the data; of a raid those of the superblocks follow. A segment of any
+ * are those of the data; of a raid those of the superblocks follow. Of pools and thin
+ * devices only what the text says is kept. A segment of any
  * other type stays without areas, and its LV is refused by the name of the type.
  *
  * Source: lvm2 lib/raid/raid.c, lib/mirror/mirrored.c, lib/cache_segtype/cache.c.
@@ -17,6 +18,8 @@
 #include "libcow/volume/lvm_vg.h"
 
 #define LEGS_MAX 4096
+#define CHUNK_SECTORS_MAX 2097152
+#define DEVICE_ID_MAX 16777215
 #define STRIPE_SECTORS_MAX (UINT64_C(1) << 32)
 
 /* What the reading of one segment needs. */
@@ -201,6 +204,60 @@ static int cache_read(const struct reading *reading, struct cow_err *err)
 	return cow_lvm_area_add(reading->vg, &area, err);
 }
 
+/* An LV that a segment names by a key. */
+static bool lv_named(const struct reading *reading, const char *key, uint32_t *ret_index)
+{
+	const struct lvm_vg *vg = reading->vg;
+	char name[LVM_NAME_BYTES];
+
+	*ret_index = LVM_NO_LV;
+	return cow_lvm_text_string(reading->text, reading->node, key, name, sizeof(name)) &&
+	       cow_lvm_name_find(vg->lv_names, vg->nr_lvs, name, ret_index);
+}
+
+static int pool_read(const struct reading *reading, struct cow_err *err)
+{
+	struct lvm_thin *thin = &reading->segment->thin;
+
+	(void)err;
+	if (!lv_named(reading, "metadata", &thin->metadata) ||
+	    !lv_named(reading, "pool", &thin->data) ||
+	    !cow_lvm_text_number(reading->text, reading->node, "transaction_id", INT64_MAX,
+				 &thin->transaction_id) ||
+	    !cow_lvm_text_number(reading->text, reading->node, "chunk_size", CHUNK_SECTORS_MAX,
+				 &thin->chunk_sectors)) {
+		cow_lv_blame(reading->lv,
+			     "a pool without metadata, data, transaction or chunk size");
+		return 0;
+	}
+	thin->has_message = cow_lvm_text_section(reading->text, reading->node, "message1");
+	reading->segment->kind = LVM_SEGMENT_POOL;
+	return 0;
+}
+
+static int thin_read(const struct reading *reading, struct cow_err *err)
+{
+	struct lvm_thin *thin = &reading->segment->thin;
+	bool has_external = cow_lvm_text_find(reading->text, reading->node, "external_origin");
+
+	(void)err;
+	if (!lv_named(reading, "thin_pool", &thin->pool) ||
+	    !cow_lvm_text_number(reading->text, reading->node, "device_id", DEVICE_ID_MAX,
+				 &thin->device_id)) {
+		cow_lv_blame(reading->lv, "a thin device without pool or device id");
+		return 0;
+	}
+	if (!lv_named(reading, "external_origin", &thin->external_origin) && has_external) {
+		cow_lv_blame(reading->lv, "its external origin is not in the VG");
+		return 0;
+	}
+	if (!cow_lvm_text_string(reading->text, reading->node, "origin", thin->origin,
+				 sizeof(thin->origin)))
+		thin->origin[0] = '\0';
+	reading->segment->kind = LVM_SEGMENT_THIN;
+	return 0;
+}
+
 static const struct {
 	const char *type;
 	int (*read)(const struct reading *reading, struct cow_err *err);
@@ -208,6 +265,7 @@ static const struct {
 	{ "raid0", raid0_read },	{ "raid0_meta", raid0_read },
 	{ "raid1", raid1_read },	{ "raid10", raid10_read },
 	{ "raid10_near", raid10_read }, { "mirror", mirror_read },
+	{ "thin", thin_read },		{ "thin-pool", pool_read },
 	{ "cache", cache_read },	{ "cache+CACHE_USES_CACHEVOL", cache_read },
 };
 

@@ -46,6 +46,20 @@ enum lvm_segment_kind {
 	LVM_SEGMENT_OTHER,   /* known by its type, or not at all; without areas */
 	LVM_SEGMENT_STRIPED, /* one area: linear */
 	LVM_SEGMENT_LEGS,    /* nr_copies areas hold the same; of several such, stripes */
+	LVM_SEGMENT_THIN,    /* a device of a pool; without areas */
+	LVM_SEGMENT_POOL,    /* of thin devices; without areas */
+};
+
+#define LVM_NO_LV UINT32_MAX
+
+/* What the text says of a pool, or of a thin device. Numbers of LVs of the VG. */
+struct lvm_thin {
+	uint32_t pool, external_origin; /* of a device; the latter or LVM_NO_LV */
+	uint64_t device_id;
+	uint32_t metadata, data; /* of a pool */
+	uint64_t transaction_id, chunk_sectors;
+	bool has_message;	     /* that LVM sends at the next activation */
+	char origin[LVM_NAME_BYTES]; /* of a device: a name only, "": none */
 };
 
 struct lvm_segment {
@@ -57,6 +71,7 @@ struct lvm_segment {
 	size_t nr_copies;
 	size_t first_area, nr_areas; /* in the VG's list */
 	bool has_metas;		     /* as many areas follow: superblocks of a raid */
+	struct lvm_thin thin;
 };
 
 struct cow_lv {

@@ -71,6 +71,22 @@ uint64_t cow_lv_chunk_bytes(const struct cow_lv *lv);
  * NULL behind the last one. */
 const struct cow_lv *cow_lv_next_snapshot(const struct cow_lv *origin, const struct cow_lv *before);
 
+/* A pool of thin devices, or one of them, as the text has it. */
+struct cow_lv_thin {
+	bool is_pool;
+	const struct cow_lv *pool;	      /* itself, or that of the device */
+	const struct cow_lv *metadata, *data; /* of the pool */
+	uint64_t transaction_id, block_sectors;
+	bool has_message;		      /* LVM has not told the pool yet what it did last */
+	uint64_t device_id, size_bytes;	      /* of a device */
+	const struct cow_lv *external_origin; /* of a device; NULL: none */
+	const char *origin;		      /* of a snapshot: the name that LVM keeps, or "" */
+};
+/* false: it is neither. */
+bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin);
+/* The thin devices of a pool, as cow_lv_next_snapshot(). */
+const struct cow_lv *cow_lv_next_thin(const struct cow_lv *pool, const struct cow_lv *before);
+
 /*
  * Opens the bare volume: of a COW volume the store, of an origin the origin, also
  * while LVM merges it. for_write: refuses what must not be written through this

@@ -187,12 +187,32 @@ static const char *lv_legs(const struct cow_lv *lv)
 					: "the origin of the cache is read";
 }
 
+/* Of pools and thin devices; false: it is neither. */
+static bool thin_state(const struct cow_lv *lv, char *text, size_t size)
+{
+	struct cow_lv_thin thin;
+
+	if (!cow_lv_thin(lv, &thin))
+		return false;
+	if (thin.is_pool)
+		snprintf(text, size, "pool, metadata in %s and data in %s; snapcheck checks it",
+			 cow_lv_name(thin.metadata), cow_lv_name(thin.data));
+	else
+		snprintf(text, size, "device %" PRIu64 " of the pool %s%s%s%s%s", thin.device_id,
+			 cow_lv_name(thin.pool), *thin.origin ? ", snapshot of " : "", thin.origin,
+			 thin.external_origin ? ", on the external origin " : "",
+			 thin.external_origin ? cow_lv_name(thin.external_origin) : "");
+	return true;
+}
+
 static void lv_state(const struct cow_lv *lv, const struct cow_err *why, char *text, size_t size)
 {
 	const struct cow_lv *snapshot = NULL;
 	unsigned int nr = 0;
 
 	text[0] = '\0';
+	if (thin_state(lv, text, size))
+		return;
 	for (const struct cow_lv *one = lv->first_snapshot; one; one = one->next_snapshot)
 		nr++;
 	if (why->code)

@@ -12,6 +12,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/images/operands.h"
+#include "tools/images/volumes.h"
 
 static const struct cow_store_spec *images_of(const struct roles *roles)
 {
@@ -41,8 +42,8 @@ static int check_words(const struct roles *roles, const char *operand, const cha
 	return 0;
 }
 
-int roles_read(struct roles *roles, const struct cow_imageset *set, const char *operand,
-	       const char *line, const char *type, struct cow_err *err)
+int roles_read(struct roles *roles, struct cow_imageset *set, const char *operand, const char *line,
+	       const char *type, struct cow_err *err)
 {
 	int ret = 0;
 
@@ -51,6 +52,9 @@ int roles_read(struct roles *roles, const struct cow_imageset *set, const char *
 		ret = cow_store_spec_table(line, &roles->table, err);
 	if (!ret && operand)
 		ret = cow_store_spec_parse(set, operand, &roles->spec, err);
+	/* a volume may be a thin one */
+	if (!ret && operand && !roles->spec && volumes_is_lv(operand))
+		ret = cow_store_spec_volume(set, operand, &roles->spec, err);
 	if (!ret)
 		ret = check_words(roles, operand, type, err);
 	if (!ret && asprintf(&roles->name, "%s%s", operand || !line ? "" : "--table=",

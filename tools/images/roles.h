@@ -35,8 +35,8 @@ struct roles {
 /* Reads an operand (NULL: there is none), a line (NULL: not given) and --type; opens
  * nothing. A line goes with a store of its kind, or alone. Errors: -EINVAL, and those
  * of cow_store_spec_parse(). */
-int roles_read(struct roles *roles, const struct cow_imageset *set, const char *operand,
-	       const char *line, const char *type, struct cow_err *err);
+int roles_read(struct roles *roles, struct cow_imageset *set, const char *operand, const char *line,
+	       const char *type, struct cow_err *err);
 /* Opens the images. flags are those of what a job may write to; the source is only
  * read. After a failure none is open. */
 int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, struct cow_err *err);

@@ -77,8 +77,10 @@ static int id_read(const struct cow_store_args *args, struct thin_args *thin, st
 int cow_thin_args_read(const struct cow_store_args *args, struct thin_args *ret_args,
 		       struct cow_err *err)
 {
-	static const char *const keys[] = { THIN_KEY_ID,    THIN_KEY_SIZE,	  THIN_KEY_HELD,
-					    THIN_KEY_BLOCK, THIN_KEY_TRANSACTION, NULL };
+	static const char *const keys[] = { THIN_KEY_ID,	  THIN_KEY_SIZE,
+					    THIN_KEY_HELD,	  THIN_KEY_BLOCK,
+					    THIN_KEY_TRANSACTION, THIN_KEY_VOLUMES,
+					    THIN_KEY_PENDING,	  NULL };
 	bool has_block;
 	int ret;
 
@@ -96,7 +98,23 @@ int cow_thin_args_read(const struct cow_store_args *args, struct thin_args *ret_
 	if (!ret)
 		ret = number_read(args, THIN_KEY_TRANSACTION, UINT64_MAX, &ret_args->transaction_id,
 				  &ret_args->has_transaction, err);
+	ret_args->is_pending = cow_store_args_value(args, THIN_KEY_PENDING);
+	ret_args->volumes = cow_store_args_value(args, THIN_KEY_VOLUMES);
 	return ret;
+}
+
+bool cow_thin_volumes_next(const char **at, uint64_t *ret_id)
+{
+	uint64_t id = 0;
+
+	while (**at && (**at < '0' || **at > '9'))
+		++*at;
+	if (!**at)
+		return false;
+	for (; **at >= '0' && **at <= '9' && id <= THIN_ID_MAX; ++*at)
+		id = id * 10 + (uint64_t)(**at - '0');
+	*ret_id = id;
+	return true;
 }
 
 struct cow_image *cow_thin_args_metadata(const struct cow_store_args *args)

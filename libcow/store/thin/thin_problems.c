@@ -81,6 +81,10 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 	[THIN_DEVICE_MISSING] =
 		ROW("device-missing", DAMAGE, "the pool has no device of the wanted id",
 		    "cannot open it", "snapcheck lists the devices that there are", WORKS),
+	[THIN_DEVICE_UNLISTED] =
+		ROW("device-unlisted", NOTE, "the pool has a device that LVM does not know",
+		    "keeps its blocks; LVM may give its id, and its data, to a new volume",
+		    "snapdump shows what it holds", WORKS),
 	[THIN_DEVICE_WITHOUT_DETAILS] =
 		ROW("device-without-details", DAMAGE, "a device has mappings and no details",
 		    "cannot open it", COPY_DEVICES, MISREADS),
@@ -134,6 +138,9 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 	[THIN_MAPPING_BEYOND] =
 		ROW("mapping-beyond", DAMAGE, "a device maps a block behind the end of the pool",
 		    "fails to read and to write that block", COPY_DEVICES, MISREADS),
+	[THIN_MESSAGE_PENDING] = ROW("message-pending", INFO,
+				     "LVM has done a step that the pool does not know of yet",
+				     "gets a message when LVM activates the pool", NOTHING, WORKS),
 	[THIN_METADATA_FULL] = ROW(
 		"metadata-full", NOTE, "the metadata have no room beyond the reserve of the kernel",
 		"comes up read-only, or stops writing soon",

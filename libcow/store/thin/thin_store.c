@@ -62,6 +62,12 @@ static void notes_take(struct thin_store *thin, const struct thin_args *args)
 	if (super->flags & THIN_FLAG_NEEDS_CHECK)
 		note_add(thin, "the pool is marked as one that needs a check: the kernel shows its "
 			       "devices and writes to none");
+	if (args->has_transaction && args->transaction_id != super->transaction_id &&
+	    !args->is_held && !thin_is_behind(args, super))
+		note_add(thin,
+			 "the pool is at transaction %" PRIu64 ", LVM at %" PRIu64
+			 ": LVM refuses to activate it",
+			 super->transaction_id, args->transaction_id);
 	if (super->held_root && !args->is_held)
 		note_add(thin,
 			 "the pool holds a metadata snapshot, in block %" PRIu64
@@ -291,6 +297,7 @@ const struct store_ops cow_store_thin_ops = {
 	.name = "thin",
 	.summary = "dm-thin: devices and snapshots that share the blocks of a pool",
 	.can_share = true,
+	.is_lvm_pool = true,
 	.probe_role = COW_ROLE_METADATA,
 	.probe = thin_probe,
 	.open = thin_open,

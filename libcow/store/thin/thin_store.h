@@ -28,7 +28,7 @@ struct thin_pool {
 };
 
 #define THIN_NOTE_BYTES 300
-#define THIN_NOTES_MAX 4
+#define THIN_NOTES_MAX 5
 
 struct thin_store {
 	struct cow_store store;
@@ -65,6 +65,8 @@ static inline struct pdata_tree thin_mappings(const struct thin_pool *pool, uint
 #define THIN_KEY_HELD "metadata-snapshot"
 #define THIN_KEY_BLOCK "block"		   /* sectors */
 #define THIN_KEY_TRANSACTION "transaction" /* what LVM has */
+#define THIN_KEY_VOLUMES "volumes"	   /* the ids that LVM has, "1,2,4" */
+#define THIN_KEY_PENDING "pending"	   /* LVM will tell the pool of one more step */
 struct thin_args {
 	bool has_id;
 	uint64_t id;
@@ -73,7 +75,19 @@ struct thin_args {
 	uint64_t block_sectors;
 	bool has_transaction;
 	uint64_t transaction_id;
+	bool is_pending;
+	const char *volumes; /* NULL: not said */
 };
+
+/* Has LVM gone a step that the pool does not know of yet? */
+static inline bool thin_is_behind(const struct thin_args *args, const struct thin_super *super)
+{
+	return args->has_transaction && args->is_pending &&
+	       super->transaction_id == args->transaction_id - 1;
+}
+
+/* The next id of such a list, from *at on; false: there is none. */
+bool cow_thin_volumes_next(const char **at, uint64_t *ret_id);
 
 /* thin_args.c: reads them. Without a key "id" the snapshot_id of args counts, unless
  * that is STORE_SNAPSHOT_NONE. Errors: -EINVAL, also for any other key. */

@@ -209,3 +209,59 @@ sum() {
 	run -0 snapcheck --list --json meta
 	[[ $(jq -c '.volumes[0].devices[3]' <<<"$output") == '{"id":3,"mapped_blocks":51,"exclusive_blocks":15,"shared_blocks":36,'* ]]
 }
+
+# The volume group of a fixture, and an edit of its text.
+unpack_pv() {
+	cd "$BATS_TEST_TMPDIR"
+	xz -dc "$COW_FIXTURES/thin/lvm-pool/pv.img.xz" >pv
+}
+edit() {
+	"$COW_SOURCE/tests/aids/lvm_text.py" edit "$@" pv
+}
+
+@test "thin volumes of LVM: size and external origin come from the volume group" {
+	unpack_pv
+	while read -r name sha256; do
+		[ "$(snapdump -q --raw "lvm:pv:vg0/$name" | sha256sum | cut -d' ' -f1)" = "$sha256" ]
+	done <"$COW_FIXTURES/thin/lvm-pool/views.txt"
+	run -0 snapcheck --list pv
+	[[ $output == *"vg0/ext1snap "*"device 7 of the pool vg0/pool, snapshot of ext1, on the external origin vg0/base"* ]]
+	snapdump -q --files -o files.tar lvm:pv:vg0/snap1
+	run -0 snapdump --map lvm:pv:vg0/root lvm:pv:vg0/snap1
+	[[ $output == *"# complete: "* ]]
+	run -64 --separate-stderr snapmerge --json=j -y lvm:pv:vg0/root
+	grep -q '"id":"unsupported"' j
+	run -16 --separate-stderr snapdump --raw lvm:pv:vg0/pool
+	[[ $stderr == *"which device of the pool?"* ]]
+	# in the place of an image
+	snapcreate -q lvm:pv:vg0/ext2 cow
+	[ "$(snapdump -q --raw lvm:pv:vg0/ext2 cow | sha256sum | cut -d' ' -f1)" = "$(awk '$1 == "ext2" { print $2 }' "$COW_FIXTURES/thin/lvm-pool/views.txt")" ]
+	run -64 --separate-stderr snapdump --json=j --raw lvm:pv:vg0/pool cow
+	grep -q '"id":"lv-type"' j
+}
+
+@test "a pool is checked against what LVM has: transaction, ids, block size" {
+	unpack_pv
+	run -0 snapcheck lvm:pv:vg0/pool
+	[[ $output == *"thin pool, blocks of 64.0 KiB, 8 devices"* ]]
+	run -0 snapcheck lvm:pv:vg0/snap1
+	edit 'device_id = 4' 'device_id = 9'
+	run -4 snapcheck lvm:pv:vg0/pool
+	[[ $output == *"thin.device-missing: LVM has a volume with device 9"* ]]
+	[[ $output == *"thin.device-unlisted: no volume of LVM has device 4"* ]]
+	unpack_pv
+	edit 'transaction_id = 10' 'transaction_id = 11'
+	run -4 snapcheck lvm:pv:vg0/pool
+	[[ $output == *"thin.transaction, byte 0 (chunk 0): transaction 10 in the pool, 11 in LVM"* ]]
+	run -0 --separate-stderr snapdump --map lvm:pv:vg0/root
+	[[ $stderr == *"the pool is at transaction 10, LVM at 11"* ]]
+	unpack_pv
+	edit 'chunk_size = 128' 'chunk_size = 256'
+	run -4 snapcheck lvm:pv:vg0/pool
+	[[ $output == *thin.table-mismatch* ]]
+	run -64 snapdump --map lvm:pv:vg0/root
+	# A volume that LVM has made and not told the pool of is no fault.
+	xz -dc "$COW_FIXTURES/lvm/thin-message/disk0.img.xz" >disk
+	run -0 snapcheck lvm:disk:vg0/pool
+	[[ $output == *"info: thin.message-pending"* ]]
+}

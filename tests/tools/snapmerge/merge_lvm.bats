@@ -160,8 +160,9 @@ raw() {
 	[[ $output == *"vg0/wc "*"which is not supported"* ]]
 	disks thin
 	run -0 snapcheck --list disk0.img
-	[[ $output == *'vg0/t1 '*'the type "thin", which is not supported'* ]]
+	[[ $output == *'vg0/t1s1 '*'device 2 of the pool vg0/pool, snapshot of t1'* ]]
 	disks snapshot-of-thin
 	run -0 --separate-stderr snapcheck lvm:disk0.img:vg0/snap
-	[[ $stderr == *"the origin of this snapshot, "*"cannot be used: "*'"thin"'* ]]
+	[[ $stderr == *"vg0/snap is a snapshot of lvm:disk0.img:vg0/base"* ]]
+	run -64 snapmerge -y lvm:disk0.img:vg0/snap
 }

@@ -148,7 +148,12 @@ static void wanted_check(struct thin_check *check)
 				   "the superblock says blocks of %" PRIu32
 				   " sectors, the table says %" PRIu64,
 				   check->super.block_sectors, wanted->block_sectors);
-	if (wanted->has_transaction && wanted->transaction_id != check->super.transaction_id)
+	if (thin_is_behind(wanted, &check->super))
+		cow_thin_check_add(check, THIN_MESSAGE_PENDING, 0,
+				   "transaction %" PRIu64 " in the pool, %" PRIu64
+				   " in LVM, which will tell the pool",
+				   check->super.transaction_id, wanted->transaction_id);
+	else if (wanted->has_transaction && wanted->transaction_id != check->super.transaction_id)
 		cow_thin_check_add(check, THIN_TRANSACTION, 0,
 				   "transaction %" PRIu64 " in the pool, %" PRIu64 " in LVM",
 				   check->super.transaction_id, wanted->transaction_id);
@@ -209,17 +214,62 @@ static int held_check(struct thin_check *check, struct cow_err *err)
 	return cow_pdata_counts_add(check->counts, block, 1, err);
 }
 
+static bool has_device(const struct thin_check *check, uint64_t id)
+{
+	size_t low = 0, high = check->nr_devices;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (check->devices[middle].id < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < check->nr_devices && check->devices[low].id == id;
+}
+
 static void named_check(struct thin_check *check)
 {
 	const struct thin_args *wanted = &check->wanted;
 
-	for (size_t i = 0; wanted->has_id && i < check->nr_devices; i++)
-		if (check->devices[i].id == wanted->id)
-			return;
-	if (wanted->has_id && !check->has_hidden)
+	/* the list tells it, too */
+	if (wanted->has_id && !wanted->volumes && !check->has_hidden &&
+	    !has_device(check, wanted->id))
 		cow_thin_check_add(check, THIN_DEVICE_MISSING, COW_OFFSET_NONE,
 				   "device %" PRIu64 " is not in the pool, which has %zu devices",
 				   wanted->id, check->nr_devices);
+}
+
+static bool is_listed(const struct thin_check *check, uint64_t id)
+{
+	const char *at = check->wanted.volumes;
+	uint64_t listed;
+
+	while (cow_thin_volumes_next(&at, &listed))
+		if (listed == id)
+			return true;
+	return false;
+}
+
+/* The ids that LVM has, against those of the pool. */
+static void volumes_check(struct thin_check *check)
+{
+	const char *at = check->wanted.volumes;
+	uint64_t id;
+
+	while (at && cow_thin_volumes_next(&at, &id))
+		if (!has_device(check, id) && !check->has_hidden &&
+		    !thin_is_behind(&check->wanted, &check->super))
+			cow_thin_check_add(check, THIN_DEVICE_MISSING, COW_OFFSET_NONE,
+					   "LVM has a volume with device %" PRIu64
+					   ", which is not in the pool",
+					   id);
+	for (size_t i = 0; check->wanted.volumes && i < check->nr_devices; i++)
+		if (!is_listed(check, check->devices[i].id))
+			cow_thin_check_add(check, THIN_DEVICE_UNLISTED, COW_OFFSET_NONE,
+					   "no volume of LVM has device %" PRIu64,
+					   check->devices[i].id);
 }
 
 /* Source: dm-thin-metadata.c, the reserve of the metadata space map. */
@@ -263,6 +313,7 @@ static int trees_check(struct thin_check *check, struct cow_err *err)
 	if (ret)
 		return ret;
 	named_check(check);
+	volumes_check(check);
 	room_check(check);
 	return 0;
 }
