@@ -153,7 +153,8 @@ $(shared_lib): $(pic_obj) libcow/libcow.map
 	$(call quiet,LD)$(link) -shared -Wl,-soname,$(@F) $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
 		-Wl,--version-script=libcow/libcow.map -o $@ $(pic_obj) $(lib_libs) $(LDLIBS)
 	@ln -sf $(@F) $(B)/libcow.so
-$(cli_lib): $(cli_obj)
+# base/ too, which the shared library does not give out.
+$(cli_lib): $(cli_obj) $(filter $(B)/libcow/base/%,$(lib_obj))
 	$(call quiet,AR)rm -f $@; $(AR) rcs $@ $^
 $(B)/snapcheck: snapcheck_more := $(B)/tools/snapcheck/check_pack.o
 $(B)/snapcheck: $(B)/tools/snapcheck/check_pack.o

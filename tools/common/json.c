@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "libcow.h"
+#include "libcow/base/utf8.h"
 #include "tools/common/json_file.h"
 
 /* Changes when a member changes its meaning; new members do not count. */
@@ -60,36 +61,6 @@ static void put(struct json_object *at, const char *key, struct json_object *val
 		json_object_array_add(at, value);
 }
 
-/* Length of the well-formed UTF-8 sequence at text, 0: none. */
-static size_t utf8_len(const unsigned char *text)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = { { 0x80, 0x00, 0 },
-		      { 0xe0, 0xc0, 0x80 },
-		      { 0xf0, 0xe0, 0x800 },
-		      { 0xf8, 0xf0, 0x10000 } };
-
-	for (size_t len = 1; len <= 4; len++) {
-		uint32_t code;
-
-		if ((text[0] & forms[len - 1].mask) != forms[len - 1].lead)
-			continue;
-		code = text[0] & (unsigned char)~forms[len - 1].mask;
-		for (size_t i = 1; i < len; i++) {
-			if ((text[i] & 0xc0) != 0x80)
-				return 0;
-			code = code << 6 | (text[i] & 0x3f);
-		}
-		if (code < forms[len - 1].least || code > 0x10ffff ||
-		    (code >= 0xd800 && code <= 0xdfff))
-			return 0;
-		return len;
-	}
-	return 0;
-}
-
 static char *clean_text(const char *text)
 {
 	/* bounded: a sentence, at most COW_ERR_MESSAGE_BYTES, or a name */
@@ -98,7 +69,7 @@ static char *clean_text(const char *text)
 	if (!clean)
 		return NULL;
 	while (*text) {
-		size_t len = utf8_len((const unsigned char *)text);
+		size_t len = utf8_len(text);
 
 		if (!len) {
 			to += sprintf(to, "\\x%02x", (unsigned char)*text++);

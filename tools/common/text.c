@@ -10,29 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many bytes the character at p has, if a terminal may get it: printable,
- * well-formed UTF-8 (RFC 3629), no control character (U+0080..U+009F are, and
- * their second bytes alone, to some). 0: it may not. */
+#include "libcow/base/utf8.h"
+
+/* How many bytes the character at p has, if a terminal may get it: printable and
+ * well-formed, no control character (U+0080..U+009F are, and their second bytes
+ * alone, to some). 0: it may not. */
 static size_t printable(const unsigned char *p)
 {
-	size_t len = 0;
-
-	if (*p < 0x80)
-		len = 1;
-	else if (*p >= 0xc2 && *p < 0xf5)
-		len = 2 + (*p >= 0xe0) + (*p >= 0xf0);
-	if (len == 1)
-		return *p >= 0x20 && *p != 0x7f;
-	if (!len || (*p == 0xc2 && p[1] < 0xa0))
+	if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0))
 		return 0;
-	for (size_t i = 1; i < len; i++)
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	/* overlong, surrogates, beyond U+10FFFF */
-	if ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xf0 && p[1] < 0x90) ||
-	    (*p == 0xed && p[1] > 0x9f) || (*p == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
+	return utf8_len((const char *)p);
 }
 
 /* Bytes in specials get a backslash. */

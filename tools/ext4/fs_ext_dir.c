@@ -15,7 +15,7 @@
 #include "tools/common/analyzer.h"
 #include "tools/common/cli.h"
 #include "tools/ext4/fs_ext_priv.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 
 #define ENTRY_HEAD 8 /* le32 inode, le16 rec_len, u8 name_len, u8 type */
 #define INLINE_BYTES (EXT2_N_BLOCKS * 4)
@@ -37,7 +37,7 @@ static int add(struct load *load, const char *name, size_t len, ext2_ino_t ino)
 	struct fs_dir_entry *grown;
 	char *copy;
 
-	grown = list_grow(dir->entries, dir->nr, &dir->room, sizeof(*grown));
+	grown = cow_array_grow(dir->entries, dir->nr, &dir->room, sizeof(*grown));
 	if (!grown)
 		goto no_memory;
 	dir->entries = grown;

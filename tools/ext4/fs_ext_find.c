@@ -14,7 +14,7 @@
 
 #include "tools/common/analyzer.h"
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/ext4/fs_ext_priv.h"
 
 #define LINKS_MAX 40 /* as the kernel; source: MAXSYMLINKS in include/linux/namei.h */
@@ -97,7 +97,7 @@ static int enter(struct find *f, const char *name)
 	entry = ret ? NULL : fs_dir_find(&dir, name);
 	if (!ret && !entry)
 		ret = refuse(f, "no such file in this file system");
-	grown = entry ? list_grow(f->places, f->nr_places, &f->room, sizeof(*grown)) : NULL;
+	grown = entry ? cow_array_grow(f->places, f->nr_places, &f->room, sizeof(*grown)) : NULL;
 	if (grown) {
 		f->places = grown;
 		grown[f->nr_places] = (struct place){ strdup(name), entry->ino };

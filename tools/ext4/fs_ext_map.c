@@ -17,7 +17,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/ext4/fs_ext_priv.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 
 /* Steps between two extents: the kernel's deepest tree has 5 levels. */
 #define MAX_STEPS 32
@@ -57,7 +57,7 @@ static int append(struct load *load, uint64_t block, uint64_t at, uint64_t nr_bl
 		last->nr_blocks += nr_blocks;
 		return 0;
 	}
-	grown = list_grow(map->extents, map->nr_extents, &map->room, sizeof(*grown));
+	grown = cow_array_grow(map->extents, map->nr_extents, &map->room, sizeof(*grown));
 	if (!grown)
 		return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
 				  "no memory for the extents of inode %u", load->ino);

@@ -15,7 +15,7 @@
 
 #include "tools/common/cli.h"
 #include "tools/ext4/fs_ext_priv.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 
 /* Longer paths are told and left out: each name below a directory costs its
  * whole path in the archive, and a hostile tree can be made of little else. */
@@ -127,7 +127,7 @@ static int push(struct walk *w, const char *name)
 	struct frame *grown, *frame;
 	int ret;
 
-	grown = list_grow(w->frames, w->nr_frames, &w->room, sizeof(*grown));
+	grown = cow_array_grow(w->frames, w->nr_frames, &w->room, sizeof(*grown));
 	if (!grown)
 		return no_memory(w);
 	w->frames = grown;

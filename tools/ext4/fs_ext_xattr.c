@@ -14,7 +14,7 @@
 #include "tools/common/analyzer.h"
 #include "tools/common/cli.h"
 #include "tools/ext4/fs_ext_priv.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 
 #define ACL_VERSION 1 /* EXT4_ACL_VERSION */
 
@@ -82,7 +82,7 @@ static int add(struct collect *c, const char *name, const uint8_t *value, size_t
 	uint8_t *copy;
 	char *dup;
 
-	grown = list_grow(x->list, x->nr, &x->room, sizeof(*grown));
+	grown = cow_array_grow(x->list, x->nr, &x->room, sizeof(*grown));
 	if (!grown)
 		return no_memory(c->err, c->ino);
 	x->list = grown;

@@ -24,7 +24,7 @@
 #include <string.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/ext4/fs_jbd2_priv.h"
 
 /* A copy of a block in the log. Numbers of transactions count from the first. */
@@ -167,7 +167,7 @@ static int add_copies(struct replay *r, uint32_t transaction, struct cow_err *er
 			     tag.block);
 			continue;
 		}
-		grown = list_grow(r->copies, r->nr_copies, &r->room, sizeof(*grown));
+		grown = cow_array_grow(r->copies, r->nr_copies, &r->room, sizeof(*grown));
 		if (!grown)
 			return cli_refuse(err, -ENOMEM, "no-memory", NULL,
 					  "no memory for the blocks of a journal");

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/formats/manifest_file.h"
 
 #define DELTA_SCHEMA "libcow.delta/1"
@@ -38,7 +38,7 @@ int delta_add(struct delta *delta, uint64_t offset_bytes, uint64_t len_bytes, bo
 		last->len_bytes += len_bytes;
 		return 0;
 	}
-	grown = list_grow(delta->ranges, delta->nr_ranges, &delta->room, sizeof(*grown));
+	grown = cow_array_grow(delta->ranges, delta->nr_ranges, &delta->room, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	delta->ranges = grown;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/common/sink.h"
 
 #define MANIFEST_SCHEMA "libcow.manifest/1"
@@ -29,7 +29,8 @@ int manifest_add(struct manifest *manifest, uint64_t index, const uint8_t digest
 {
 	struct cow_manifest_range *range, *grown;
 
-	grown = list_grow(manifest->ranges, manifest->nr_ranges, &manifest->room, sizeof(*grown));
+	grown = cow_array_grow(manifest->ranges, manifest->nr_ranges, &manifest->room,
+			       sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	manifest->ranges = grown;

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 
 /* A block line has at most about 50; comments may be longer, but have an end. */
 #define LINE_BYTES 128
@@ -157,7 +157,7 @@ static int add_good(struct mapfile *map, uint64_t start, uint64_t len_bytes, str
 		last->len_bytes += len_bytes;
 		return 0;
 	}
-	grown = list_grow(map->good, map->nr_good, &map->room, sizeof(*grown));
+	grown = cow_array_grow(map->good, map->nr_good, &map->room, sizeof(*grown));
 	if (!grown)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
 				  "no memory for more than %zu blocks of a mapfile", map->nr_good);

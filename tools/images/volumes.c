@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/images/operands.h"
 
 bool volumes_is_lv(const char *spec)
@@ -44,7 +44,7 @@ static int on_snapshot(void *user, const struct cow_volume_snapshot *snapshot)
 {
 	struct volumes_list *list = user;
 	struct volumes_snapshot *items =
-		list_grow(list->items, list->nr_items, &list->capacity, sizeof(*items));
+		cow_array_grow(list->items, list->nr_items, &list->capacity, sizeof(*items));
 	struct volumes_snapshot *item;
 
 	if (!items)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
 
@@ -35,7 +35,7 @@ static struct found_kind *kind_of(struct check_found *found, const struct cow_pr
 	for (size_t i = 0; i < found->nr_kinds; i++)
 		if (found->kinds[i].problem == problem)
 			return &found->kinds[i];
-	grown = list_grow(found->kinds, found->nr_kinds, &found->room, sizeof(*grown));
+	grown = cow_array_grow(found->kinds, found->nr_kinds, &found->room, sizeof(*grown));
 	if (!grown)
 		return NULL;
 	found->kinds = grown;
@@ -58,7 +58,8 @@ static bool continues(const struct found_run *run, const struct cow_finding *fin
 
 static bool run_add(struct found_kind *kind, const struct cow_finding *finding)
 {
-	struct found_run *grown = list_grow(kind->runs, kind->nr_kept, &kind->room, sizeof(*grown));
+	struct found_run *grown =
+		cow_array_grow(kind->runs, kind->nr_kept, &kind->room, sizeof(*grown));
 
 	if (!grown)
 		return false;
@@ -108,7 +109,7 @@ static char *each_line(const struct cow_finding *finding)
 
 static bool each_add(struct found_kind *kind, const struct cow_finding *finding)
 {
-	char **grown = list_grow(kind->each, kind->nr_each, &kind->room_each, sizeof(*grown));
+	char **grown = cow_array_grow(kind->each, kind->nr_each, &kind->room_each, sizeof(*grown));
 
 	if (!grown)
 		return false;

@@ -16,7 +16,7 @@
 #include "libcow/base/cleanup.h"
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
@@ -237,7 +237,8 @@ static int row_add(struct list *list, const struct cow_volume *volume,
 		   const struct content *content)
 {
 	const char *const words[] = { *volume->spec ? volume->spec : volume->name, NULL };
-	struct row *rows = list_grow(list->rows, list->nr_rows, &list->capacity, sizeof(*rows));
+	struct row *rows =
+		cow_array_grow(list->rows, list->nr_rows, &list->capacity, sizeof(*rows));
 	char size[SIZE_TEXT_BYTES];
 	struct row row;
 

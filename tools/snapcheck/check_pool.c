@@ -9,14 +9,14 @@
 #include <inttypes.h>
 
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/common/size_text.h"
 
 void check_pool_take(void *user, const struct cow_snapshot *snapshot)
 {
 	struct check *check = user;
-	struct cow_snapshot *larger = list_grow(check->snapshots, check->nr_snapshots,
-						&check->snapshots_capacity, sizeof(*larger));
+	struct cow_snapshot *larger = cow_array_grow(check->snapshots, check->nr_snapshots,
+						     &check->snapshots_capacity, sizeof(*larger));
 
 	if (!larger) {
 		cli_warn("no memory for device %" PRIu64 ": it is missing from the list",

@@ -14,7 +14,7 @@
 
 #include "tools/common/ask.h"
 #include "tools/common/cli.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/common/outputs.h"
 #include "tools/common/volatile.h"
 
@@ -311,7 +311,7 @@ static int open_patched(struct check_repair *repair, struct cow_image *cow, stru
 
 	for (uint64_t at = 0; cow_image_next_bad(cow, at, &range);
 	     at = range.offset_bytes + range.len_bytes) {
-		struct cow_segment *grown = list_grow(ranges, nr, &room, sizeof(*grown));
+		struct cow_segment *grown = cow_array_grow(ranges, nr, &room, sizeof(*grown));
 
 		if (!grown) {
 			free(ranges);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "tools/formats/delta.h"
-#include "tools/common/list.h"
+#include "libcow/base/array.h"
 #include "tools/formats/manifest_file.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
@@ -29,8 +29,8 @@ void dump_contents_clear(struct dump_contents *contents)
 static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct dump_contents *contents = user;
-	struct cow_segment *grown = list_grow(contents->extents, contents->nr_extents,
-					      &contents->extents_room, sizeof(*grown));
+	struct cow_segment *grown = cow_array_grow(contents->extents, contents->nr_extents,
+						   &contents->extents_room, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcow/base/utf8.h"
 #include "tools/tar/pax_priv.h"
 
 char *pax_text_grow(struct pax_text *t, size_t len)
@@ -119,32 +120,13 @@ static bool is_ascii(const char *s)
 	return true;
 }
 
-/* Well-formed UTF-8 without surrogates and overlong forms. */
 static bool is_utf8(const char *text)
 {
-	const uint8_t *s = (const uint8_t *)text;
-	uint32_t code, least;
-	int more;
+	size_t len = 1;
 
-	while (*s) {
-		more = *s < 0x80       ? 0
-		       : *s >> 5 == 6  ? 1
-		       : *s >> 4 == 14 ? 2
-		       : *s >> 3 == 30 ? 3
-				       : -1;
-		if (more < 0)
-			return false;
-		code = more ? *s & (0x3f >> more) : *s;
-		least = more == 1 ? 0x80 : more == 2 ? 0x800 : more == 3 ? 0x10000 : 0;
-		for (s++; more; more--, s++) {
-			if (*s >> 6 != 2)
-				return false;
-			code = code << 6 | (*s & 0x3f);
-		}
-		if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-			return false;
-	}
-	return true;
+	for (; *text && len; text += len)
+		len = utf8_len(text);
+	return len;
 }
 
 /* The keyword of an attribute may not contain '=': GNU tar writes %3D for it
