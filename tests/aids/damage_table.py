@@ -23,8 +23,6 @@ HEAD = "| damage | kernel | wrong chunks | verdict | exit | repaired: exit | wro
 
 # A clean verdict beside a wrong view, and why no tool can know.
 EXCUSED = {
-    "last used area zeroed": "the list of a store that ended with the area before has the same bytes",
-    "last sector of the list zeroed": "so has a store that ended with the sector before",
     "a record's chunk of the origin is another one": "any chunk may have an exception, and the format has no checksums",
     "a record's chunk of the COW image is a free one": "kernels before 3.14 handed chunks out in any order",
     "data of an exception overwritten": "the format has no checksums of data; --verify compares them",

@@ -24,7 +24,7 @@ CHUNK, SECTOR = 4096, 512
 PER_AREA, PER_SECTOR = CHUNK // 16, SECTOR // 16
 NR_ORIGIN, NR_AREAS = 60000, 14
 CHAINS, LENGTH = 16, 8
-OUTCOMES = ("clean", "older", "empty", "torn", "cut", "doubtful", "copied", "damaged")
+OUTCOMES = ("clean", "older", "empty", "torn", "cut", "doubtful", "copied", "damaged", "data")
 # What no rule can tell: the bytes of what is left are those of a sound store.
 SAME_BYTES = ("last area", "last sector")
 
@@ -98,7 +98,7 @@ def outcome(path):
     ids = {f["id"].split(".")[1] for f in json.loads(done.stdout)["findings"]}
     for name, finding in (("copied", "area-copied"), ("cut", "list-cut"), ("doubtful", "list-doubtful"),
                           ("torn", "torn-commit"), ("empty", "records-behind-empty"),
-                          ("older", "older-records")):
+                          ("older", "older-records"), ("data", "data-behind")):
         if finding in ids:
             return name
     return "damaged" if done.returncode else "clean"

@@ -22,6 +22,7 @@ class Chain:
         self.paths = ["/run/origin", "/run/cow"]
         for path, size in zip(self.paths, (origin_sectors * 512, cow_bytes)):
             with open(path, "wb") as f:
+                f.write(os.urandom(size if path == "/run/origin" else 0))
                 f.truncate(size)
         self.origin, self.cow = (dmlib.loop_attach(path) for path in self.paths)
         self.maps, self.chunk = {}, 0

@@ -157,6 +157,7 @@ int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uin
 int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,
 			   struct cow_err *err)
 {
+	struct snap_beginning beginning;
 	uint8_t raw[SNAP_HEADER_BYTES];
 	struct snap_header header;
 	uint64_t nr = 0;
@@ -167,8 +168,12 @@ int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin
 		return ret;
 	cow_snap_header_decode(raw, &header);
 	*ret_is_lost = header.magic == SNAP_MAGIC_SWAPPED;
-	if (*ret_is_lost || !cow_snap_header_rest_ok(&header))
-		return 0;
+	if (!*ret_is_lost && is_all_zero(raw, sizeof(raw))) {
+		ret = cow_snap_beginning(cow, origin, &beginning, err);
+		*ret_is_lost = beginning.chunk_bytes;
+	}
+	if (ret || *ret_is_lost || !cow_snap_header_rest_ok(&header))
+		return ret;
 	ret = cow_snap_evidence(cow, origin, sectors_to_bytes(header.chunk_sectors), &nr, err);
 	if (!ret)
 		*ret_is_lost = nr;

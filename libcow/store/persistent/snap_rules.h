@@ -95,6 +95,16 @@ int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin
 			   uint64_t not_bytes, uint64_t *ret_bytes, uint64_t *ret_nr_records,
 			   struct cow_err *err);
 
+/* snap_beginning.c: a store that begins with zeros, but for which chunk size an area
+ * of the list still stands where it would be; 0: none, or several. */
+struct snap_beginning {
+	uint64_t chunk_bytes;
+	uint64_t index; /* the first record that is there; those in front are lost */
+};
+/* Errors: -EIO. */
+int cow_snap_beginning(struct cow_image *cow, const struct cow_image *origin,
+		       struct snap_beginning *ret_beginning, struct cow_err *err);
+
 /* Tells whether an image without "SnAp" at its beginning still looks like a
  * store: the rest of the header is sound and a list stands behind it, or the
  * magic is in the other byte order. Errors: -EIO. */

@@ -138,7 +138,45 @@ state() {
 }
 
 # bats test_tags=long
-@test "the first 64 KiB zeroed: -c and -o bring back what is left, and say what is not" {
+@test "the first 64 KiB zeroed: the chunk size is found, and -o brings back what is left" {
+	zero 65536 0 1
+	cp cow.img was.img
+	for way in "" "-t persistent" "-c 4096" "-t persistent -c 4k"; do
+		# shellcheck disable=SC2086
+		run -5 snapcheck $way -y --force=overwrite -o saved.img origin.img cow.img
+		[[ $output == *"persistent.records-behind-empty"*"lost: at least 256 "* ]]
+		[ "$(wrong_chunks saved.img)" -eq 256 ]
+	done
+	# Nothing else is said, and nothing written in place: with a header it would pass for empty.
+	run -4 snapcheck origin.img cow.img
+	[[ $output == *"persistent.chunk-size-candidate, byte 1056768"* ]]
+	run -4 snapcheck -y origin.img cow.img
+	run -4 snapcheck -p origin.img cow.img
+	cmp cow.img was.img
+	run -64 snapmerge -y origin.img cow.img
+	[[ $output == *"a store is behind it"* ]]
+	# A chunk size that finds nothing is doubted where another finds the rest of a list.
+	run -4 snapcheck -c 8192 origin.img cow.img
+	[[ $output == *"persistent.chunk-size-contradicted"*"with chunks of 4096 bytes the rest of a list stands behind zeros"* ]]
+	run -5 snapcheck -c 8192 -y --force=overwrite -o saved.img origin.img cow.img
+	# Zeros are no store.
+	truncate -s 64M zeros.img
+	run -64 snapcheck zeros.img
+	run -64 snapcheck -t persistent zeros.img
+}
+
+@test "the end of the list lost: what would be used next is not zeros, and a note says so" {
+	for lost in "4096 1286 1" "512 $((1286 * 8 + 6)) 1"; do # all of area 5, of 1280 and on; its last sector
+		cp good.img cow.img
+		# shellcheck disable=SC2086
+		zero $lost
+		run -0 snapcheck --json=j origin.img cow.img
+		[[ $output == *"note: persistent.data-behind"* && $output == *"trustworthy: yes, unless the note"* ]]
+		[ "$(python3 -c 'import json; v = json.load(open("j"))["verdict"]; print(v["state"], v["may_have_lost"])')" = "sound True" ]
+	done
+}
+
+@test "the first 64 KiB zeroed, and -c: bring back what is left, and say what is not" {
 	zero 65536 0 1
 	run -5 snapcheck -t persistent -c 4096 -y -o saved.img origin.img cow.img
 	[[ $output == *"lost: at least 256 "*"persistent.records-behind-empty"* ]]

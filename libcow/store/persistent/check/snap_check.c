@@ -165,6 +165,27 @@ static int wanted_check(const struct snap_check *check, struct cow_err *err)
 	return 0;
 }
 
+/* Header and first areas are zeros, and an area behind them is not. */
+static int beginning_guess(struct snap_check *check, uint64_t *ret_chunk_bytes, struct cow_err *err)
+{
+	struct snap_beginning beginning;
+	struct snap_layout layout;
+	uint64_t at;
+	int ret = cow_snap_beginning(check->cow, check->origin, &beginning, err);
+
+	*ret_chunk_bytes = beginning.chunk_bytes;
+	if (ret || !beginning.chunk_bytes)
+		return ret;
+	cow_snap_layout_init(&layout, beginning.chunk_bytes, cow_image_size(check->cow));
+	at = cow_snap_record_offset(&layout, beginning.index);
+	cow_snap_check_add(check, SNAP_CHUNK_SIZE_CANDIDATE, at, beginning.chunk_bytes,
+			   "with chunks of %" PRIu64 " bytes there are records at byte %" PRIu64
+			   ", where area %" PRIu64 " of a list would be, each just where it was "
+			   "allocated; all areas in front are zeros",
+			   beginning.chunk_bytes, at, beginning.index / layout.records_per_area);
+	return 0;
+}
+
 /* What the layout says, where the header does not. */
 static int chunk_bytes_guess(struct snap_check *check, bool is_store, uint64_t *ret_chunk_bytes,
 			     struct cow_err *err)
@@ -174,7 +195,9 @@ static int chunk_bytes_guess(struct snap_check *check, bool is_store, uint64_t *
 	char sentence[SNAP_SENTENCE_BYTES];
 	int ret = cow_snap_candidates(check->cow, check->origin, 0, &candidates, err);
 
-	if (ret)
+	if (!ret && !candidates.nr && is_store)
+		ret = beginning_guess(check, ret_chunk_bytes, err);
+	if (ret || *ret_chunk_bytes)
 		return ret;
 	if (!candidates.nr && !is_store)
 		return cow_fail(err, -EMEDIUMTYPE,
@@ -215,6 +238,26 @@ static int chunk_bytes_choose(struct snap_check *check, uint64_t *ret_chunk_byte
 }
 
 /* ----------------------------------------------------------------- layout */
+
+/* Who names a chunk size may be wrong: the list is empty where that puts it, and the
+ * rest of one stands where another would put it. */
+static int wanted_doubt(struct snap_check *check, struct cow_err *err)
+{
+	uint64_t chunk_bytes = check->layout.chunk_bytes;
+	struct snap_beginning other;
+	int ret;
+
+	if (!check->args->chunk_bytes || check->nr_records)
+		return 0;
+	ret = cow_snap_beginning(check->cow, check->origin, &other, err);
+	if (ret || !other.chunk_bytes || other.chunk_bytes == chunk_bytes)
+		return ret;
+	cow_snap_check_add(check, SNAP_CHUNK_SIZE_CONTRADICTED, 12, 4,
+			   "with chunks of %" PRIu64 " bytes the list is empty, with chunks of "
+			   "%" PRIu64 " bytes the rest of a list stands behind zeros",
+			   chunk_bytes, other.chunk_bytes);
+	return 0;
+}
 
 /* An empty or nonsensical list, but a good one elsewhere. */
 static int other_size_check(struct snap_check *check, struct cow_err *err)
@@ -307,6 +350,8 @@ static int layout_check(struct snap_check *check, struct cow_verdict *verdict, s
 		return 0;
 	}
 	ret = cow_snap_check_list(check, err);
+	if (!ret)
+		ret = wanted_doubt(check, err);
 	if (!ret)
 		ret = other_size_check(check, err);
 	if (ret)

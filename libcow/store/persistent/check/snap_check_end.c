@@ -4,9 +4,14 @@
  * snap_check_end.c - findings about a list that may be cut short, or go on in a
  * copy of another area. snap_end.c has the rule.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "libcow/base/bytes.h"
+#include "libcow/base/cleanup.h"
+#include "libcow/base/err.h"
 #include "libcow/store/persistent/check/snap_check.h"
 
 int cow_snap_check_copy(struct snap_check *check, const uint8_t *sector, uint64_t index,
@@ -110,6 +115,44 @@ static void cut_add(struct snap_check *check, const struct snap_end *end)
 		end->behind_index - end->nr_records, end->nr_behind, end->why, run);
 }
 
+/* So much of what would be used next is looked at. */
+#define NEXT_BYTES_MAX (UINT64_C(4) << 20)
+
+/* Data without a record, where a lost sector or area may have had some. */
+static int data_behind_check(struct snap_check *check, struct cow_err *err)
+{
+	const struct snap_layout *layout = &check->layout;
+	uint64_t at = cow_snap_skip_area(layout, check->highest_new + 1) << layout->chunk_shift;
+	uint64_t end = at + min_u64(SNAP_RECORDS_PER_SECTOR << layout->chunk_shift, NEXT_BYTES_MAX);
+	AUTO_FREE uint8_t *buf = NULL;
+	uint64_t data, len;
+	int ret;
+
+	end = min_u64(end, floor_to(cow_image_size(check->cow), layout->chunk_bytes));
+	if (!check->nr_records || check->nr_records % SNAP_RECORDS_PER_SECTOR ||
+	    check->highest_new >= layout->nr_chunks || at >= end ||
+	    cow_snap_check_is_bad(check, at, end - at))
+		return 0;
+	/* bounded: a constant */
+	buf = malloc(NEXT_BYTES_MAX);
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for the chunks behind the end");
+	ret = cow_image_next_data(check->cow, at, &data, &len, err);
+	if (ret || !len || data >= end)
+		return ret;
+	ret = cow_image_pread(check->cow, buf, end - at, at, err);
+	if (ret || is_all_zero(buf, end - at))
+		return ret;
+	check->may_have_lost = true;
+	cow_snap_check_add(check, SNAP_DATA_BEHIND, at, end - at,
+			   "the list ends at record %" PRIu64 " of area %" PRIu64
+			   ", at the end of a sector, and the chunks behind its last one are not "
+			   "zeros",
+			   check->nr_records % layout->records_per_area,
+			   check->nr_records / layout->records_per_area);
+	return 0;
+}
+
 /* A merge of ours that finished zeroed area 0 and the first sector of area 1. */
 static bool is_merged(const struct snap_check *check, const struct snap_end *end)
 {
@@ -132,6 +175,7 @@ int cow_snap_check_end(struct snap_check *check, bool *ret_is_settled, struct co
 		return ret;
 	switch (end.outcome) {
 	case SNAP_END_CLEAN:
+		return data_behind_check(check, err);
 	case SNAP_END_STALE:
 		return 0;
 	case SNAP_END_OLDER:

@@ -31,7 +31,8 @@ struct repair {
 	uint8_t header[SNAP_HEADER_BYTES]; /* as it will be */
 	bool is_header_changed;
 	bool doubts_origin;
-	bool was_wiped; /* the header was lost, and perhaps more */
+	bool was_wiped;	    /* the header was lost, and perhaps more */
+	bool may_have_lost; /* as the verdict has it */
 	bool is_doubtful;
 	struct snap_losses losses;
 	struct cow_err *err;
@@ -131,6 +132,10 @@ static bool is_allowed(const struct repair *repair, enum snap_problem problem)
 								!(flags & COW_REPAIR_LOST))))
 		return false;
 	if (problem == SNAP_RECORDS_BEHIND_EMPTY && !repair->was_wiped)
+		return false;
+	/* with a header it would pass for an empty store */
+	if (problem == SNAP_HEADER_MAGIC_ZERO && repair->may_have_lost &&
+	    !(flags & COW_REPAIR_LOST))
 		return false;
 	if (row->action == SNAP_DO_SALVAGE && flags & COW_REPAIR_LEAVE)
 		return false;
@@ -381,6 +386,7 @@ static int repair_round(struct repair *repair, bool *ret_changed)
 		repair->result->nr_left = count_left(&mends);
 		repair->was_wiped = repair->was_wiped || verdict.wiped;
 		repair->is_doubtful = verdict.is_doubtful;
+		repair->may_have_lost = verdict.may_have_lost;
 		ret = round_over(repair, &mends, &verdict, ret_changed);
 	}
 	mends_free(&mends);
