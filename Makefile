@@ -289,6 +289,9 @@ quickstart: deps  ## the main job on real input, shown step by step
 	@$(MAKE) --no-print-directory -s all
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
 
+floors:  ## HACKING.md's picture of the floors, from the includes
+	@tests/house/floors.py . >man/floors.svg
+
 picture: all  ## the README's picture, from a real run
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/house/picture.py man/snapmerge.svg
 
@@ -378,6 +381,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) \
-	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

@@ -6,7 +6,7 @@
  * A run at rest is packed as 54 bits old, 54 bits new, 20 bits length - 1.
  * Memory: the array grows by a quarter with realloc(), which moves pages
  * (mremap) instead of copying once it is large, and what it has not used yet
- * is not resident; seal() gives the rest back. Sorting: exmap_sort.c.
+ * is not resident; cow_exmap_seal() gives the rest back. Sorting: exmap_sort.c.
  *
  * Insertions into a sealed map go to a second, small sorted array that is
  * merged into the large one when it outgrows a few times its square root:

@@ -6,7 +6,7 @@
  * maps old..old+len-1 to new..new+len-1. Knows no format; chunk numbers below
  * 2^54 (an image of 2^63 bytes in sectors), runs of up to 2^20 chunks.
  *
- * Filled in two ways: add() in any order, then seal(), which sorts in place,
+ * Filled in two ways: add() in any order, then cow_exmap_seal(), which sorts in place,
  * joins neighbours and finds duplicates (loading, 16 bytes an exception); and
  * insert() into a sealed map, a few at a time (appending).
  */
@@ -26,7 +26,7 @@ struct exmap_run {
 	uint64_t nr_chunks;
 };
 
-/* A duplicate old_chunk that seal() found. The earlier added record is kept. */
+/* A duplicate old_chunk that cow_exmap_seal() found. The earlier added record is kept. */
 struct exmap_duplicate {
 	uint64_t old_chunk;
 	uint64_t kept_new_chunk;

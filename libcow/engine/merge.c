@@ -19,6 +19,25 @@
  * that are complete, after the same flush, so that a rerun does not repeat
  * them.
  *
+ * The states of a pair, and what leads from one to the next. In each of them the
+ * view is right, and a kill leaves one of them:
+ *
+ *	untouched	merge_preflight() has read all that can be known (I7)
+ *	    | cow_preserve(): siblings and undo, then FLUSH of each (I4);
+ *	    | label PRESERVE
+ *	    | cow_job_write(): label MOVE, FLUSH
+ *	    v
+ *	mixture	<---------------------------------------------+
+ *	    | epoch_batch(), as often as epoch_is_full() says |
+ *	    | epoch_settle(): FLUSH of the target (I1),       |
+ *	    |	cow_store_settle(), cow_job_settled() --------+ exceptions are left
+ *	    v none is left
+ *	merged		the list is empty; behind it there may be merged records
+ *	    | cow_store_tidy() (I5)
+ *	    | cow_job_write(): label DONE
+ *	    v
+ *	empty		cow_unused_treat(): discard, scrub
+ *
  * Where unreadable sectors are skipped, the COW image may be dying: it is only
  * read, without label or settlement, until all that can be read is durable on
  * the origin. Then everything is forgotten at once, but for what is not wholly

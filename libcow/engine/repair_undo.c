@@ -6,6 +6,13 @@
  * its label says whether the repair is through, and which image it was: the
  * digest of pieces of it, as they were before the first write. Through the
  * undo file they are still so, whatever the repair has come to.
+ *
+ *	empty ----> under way ----> done
+ *
+ * under way	cow_repair_undo_new() without a flag: begin(), label MOVE. Each
+ *		write of the repair goes through copyout_image.c, which saves
+ *		first. A kill leaves this state: COW_REPAIR_UNDO_CONTINUE, go_on()
+ * done		cow_repair_undo_end(), label DONE: it can be taken back
  */
 #include <errno.h>
 #include <inttypes.h>

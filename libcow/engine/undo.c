@@ -4,6 +4,15 @@
  * undo.c - makes, completes and takes back the undo store of a merge. The
  * outcome (digests of what the merge leaves) is written and flushed before the
  * label says that it is there.
+ *
+ *	empty ----> saving ----> done ----> mixture ----> taken
+ *
+ * saving	preserve.c copies into it; no label, so it is no undo file yet
+ * done		cow_undo_finish(): outcome, FLUSH, label DONE
+ * mixture	cow_take_back(): cow_undo_verify() has found the outcome on the
+ *		origin, cow_merge_with_job() writes label MOVE and merges; a kill
+ *		leaves this state, and the same command goes on without verifying
+ * taken	the store is empty, label TAKEN: run again, it is said to be done
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -162,3 +162,32 @@ blocks() {
 	[ "$(words now.svg)" = "$(words "$COW_SOURCE/man/snapmerge.svg")" ]
 	grep -q '(man/snapmerge.svg)' "$COW_SOURCE/README.md"
 }
+
+@test "HACKING.md's picture of the floors is that of the includes (make floors)" {
+	"$COW_SOURCE/tests/house/floors.py" "$COW_SOURCE" >"$BATS_TEST_TMPDIR/floors.svg"
+	cmp "$BATS_TEST_TMPDIR/floors.svg" "$COW_SOURCE/man/floors.svg"
+	# an include that skips a floor is an arrow that it has not
+	mkdir -p "$BATS_TEST_TMPDIR/tree"
+	cp -r "$COW_SOURCE/libcow" "$COW_SOURCE/tools" "$BATS_TEST_TMPDIR/tree"
+	echo '#include "libcow/engine/merge.h"' >>"$BATS_TEST_TMPDIR/tree/libcow/store/clone/clone_disk.h"
+	"$COW_SOURCE/tests/house/floors.py" "$BATS_TEST_TMPDIR/tree" >"$BATS_TEST_TMPDIR/other.svg"
+	! cmp -s "$BATS_TEST_TMPDIR/other.svg" "$COW_SOURCE/man/floors.svg" || return 1
+}
+
+@test "each function that an opening comment or HACKING.md names is there" {
+	python3 - "$COW_SOURCE" <<-'PY'
+		import pathlib, re, sys
+		top = pathlib.Path(sys.argv[1])
+		files = {p: p.read_text() for d in ("libcow", "tools", "include") for p in (top / d).rglob("*.[ch]")}
+		code = {p: re.sub(r"/\*.*?\*/", " ", t, flags=re.S) for p, t in files.items()}
+		known = set(re.findall(r"\b([a-z_][a-z0-9_]*)\s*\(", "\n".join(code.values())))
+		# but for the sources of facts, which are functions of the kernel
+		texts = {p: re.sub(r"[Ss]ource:.*?(\n \*\n|\*/)", "", re.match(r"(/\*.*?\*/\s*)*", t, re.S).group(), flags=re.S)
+		         for p, t in files.items()}
+		texts[top / "HACKING.md"] = (top / "HACKING.md").read_text()
+		bad = [f"{p.relative_to(top)}: {name}()" for p, text in sorted(texts.items())
+		       for name in re.findall(r"\b([a-z_][a-z0-9_]*)\(\)", text) if name not in known]
+		assert len(texts) > 300, len(texts)
+		sys.exit("\n".join(bad) if bad else 0)
+	PY
+}

@@ -3,6 +3,14 @@
 /*
  * snap_append.c - adds exceptions to a persistent store.
  *
+ *	loaded ---> pending ---> published
+ *	  ^ reserve	append	   publish |
+ *	  +--------------------------------+
+ *	failed		a write failed: nothing more is taken or published; the
+ *			store is opened anew (I8)
+ *
+ * A kill leaves what was published; pending chunks are free space then.
+ *
  * reserve	nothing is written
  * append	data chunks, at numbers that no record names: out of reach
  * publish	FLUSH				the data is durable (I3)

@@ -15,6 +15,13 @@
  *		a hole first (nobody sees it), FLUSH, then up to the hole. FLUSH
  * cut		zeros from the new end of the list on. What goes stands there
  *		twice or was to go. FLUSH
+ *
+ *	planned -- copies_write() --> copied -- sets_write() --> set
+ *		-- cut(), where there is a hole --> ended
+ *		-- fills_write() --> filled -- cut() --> repaired
+ *
+ * A step with nothing to do is left out with its flush. A kill leaves one of
+ * these states, and the plan that is made of it is the rest of the steps.
  */
 #include <errno.h>
 #include <string.h>
