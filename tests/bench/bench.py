@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import rows_check
+import rows_clone
 import rows_dump
 import rows_merge
 from race import Bench
@@ -56,7 +57,7 @@ def main():
     start = time.monotonic()
     try:
         describe_machine(bench)
-        for module in rows_merge, rows_check, rows_dump:
+        for module in rows_merge, rows_check, rows_clone, rows_dump:
             for name, row in module.rows(bench):
                 if not wanted or any(name.startswith(word) for word in wanted):
                     row()

@@ -4,7 +4,8 @@
  * crash_clone.c - the finish of a clone, cut off anywhere. At every state the
  * device shows what it showed, the metadata is sound with all counts (I14),
  * nothing that was hydrated is not (I15), and the source is untouched; the same
- * job, run again, finishes (I6).
+ * job, run again, finishes (I6). And new metadata from damaged ones: at every state
+ * the new image holds no store, or the whole new one, and the old one is untouched.
  * usage: crash_clone [number of states]
  */
 #include "libcow/core/report.h"
@@ -184,15 +185,112 @@ static void job_free(struct clone_job *job)
 	free(job->view);
 }
 
+/* ---------------------------------------------------------------- repair */
+
+enum { NEW, OLD, NR_REPAIR_IMAGES };
+
+static int repair_run(void *user, struct cow_image **images, struct crash_run *run,
+		      struct cow_err *err)
+{
+	const struct clone_job *job = (const struct clone_job *)user;
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_role_image role = { .role = COW_ROLE_METADATA, .image = images[OLD] };
+	char region[24], target[24];
+	const struct cow_geometry geometry[] = { { "region", region }, { "target", target } };
+	int ret;
+
+	snprintf(region, sizeof(region), "%" PRIu64, job->clone.region_sectors);
+	snprintf(target, sizeof(target), "%" PRIu64, job->clone.target_sectors);
+	args.kind = "clone";
+	args.images = &role;
+	args.nr_images = 1;
+	args.geometry = geometry;
+	args.nr_geometry = 2;
+	params.target = images[NEW];
+	ret = cow_repair(&args, &params, &result, err);
+	if (!ret)
+		crash_mark(run, 1);
+	return ret;
+}
+
+static void repair_check(const struct clone_job *job, struct cow_image **images, bool is_done)
+{
+	struct cow_image *source = NULL, *three[NR_IMAGES];
+	struct cow_err why = COW_ERR_INIT;
+	uint8_t *old = malloc(job->sizes[METADATA]);
+	struct cow_store *store;
+	int ret;
+
+	CHECK(old);
+	OK(cow_image_pread(images[OLD], old, job->sizes[METADATA], 0, err));
+	CHECK(!memcmp(old, job->bytes[METADATA], job->sizes[METADATA]));
+	free(old);
+	OK(cow_image_zero_new(job->view_bytes, &source, err));
+	three[SOURCE] = three[DESTINATION] = source;
+	three[METADATA] = images[NEW];
+	ret = clone_open(three, &store, &why);
+	CHECK(!ret || (!is_done && ret == -EMEDIUMTYPE));
+	for (uint64_t region = 0; !ret && region < job->clone.nr_regions; region++) {
+		struct exmap_run run;
+
+		CHECK_EQ(cow_store_map_next(store, region, &run) && run.old_chunk == region,
+			 job->clone.bits[region]);
+	}
+	if (!ret)
+		cow_store_close(store);
+	if (!ret)
+		sound_check(three);
+	cow_image_close(source);
+}
+
+/* A run after a whole one begins anew, so a mark says nothing. */
+static void repair_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	(void)mark;
+	repair_check((const struct clone_job *)user, images, false);
+}
+
+static void repair_check_done(void *user, struct cow_image **images)
+{
+	repair_check((const struct clone_job *)user, images, true);
+}
+
+/* Of the same clone, its space map damaged; the new image held something else. */
+static void repair_explore(struct clone_job *clone, uint64_t seed, struct crash_counts *counts)
+{
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	uint64_t sizes[NR_REPAIR_IMAGES] = { clone->sizes[METADATA], clone->sizes[METADATA] };
+	uint8_t *bytes[NR_REPAIR_IMAGES] = { malloc(sizes[NEW]), clone->bytes[METADATA] };
+	struct crash_job job = {
+		.name = "clone-repair",
+		.nr_images = NR_REPAIR_IMAGES,
+		.user = clone,
+		.may_fail = true,
+		.run = repair_run,
+		.check_state = repair_check_state,
+		.check_done = repair_check_done,
+	};
+
+	CHECK(bytes[NEW]);
+	random_bytes(bytes[NEW], sizes[NEW], &seed);
+	clone->bytes[METADATA][3 * 4096 + 100] ^= 1; /* the bitmap */
+	crash_explore(&job, bytes, sizes, &limits, seed, counts);
+	free(bytes[NEW]);
+}
+
+/* ---------------------------------------------------------------- both */
+
 int main(int argc, char **argv)
 {
 	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 2000;
 	struct crash_limits limits = CRASH_LIMITS_INIT;
-	struct crash_counts counts = { 0 };
+	struct crash_counts counts = { 0 }, repair_counts = { 0 };
 	uint64_t random = test_seed();
 
 	test_name = "clone";
-	while (counts.nr_states < wanted) {
+	while (counts.nr_states < wanted || repair_counts.nr_states < wanted) {
 		struct clone_job clone = { .batch_bytes = 0 };
 		struct crash_job job = {
 			.name = "clone",
@@ -205,10 +303,14 @@ int main(int argc, char **argv)
 		};
 
 		job_make(&clone, &random);
-		crash_explore(&job, clone.bytes, clone.sizes, &limits, test_random(&random),
-			      &counts);
+		if (counts.nr_states < wanted)
+			crash_explore(&job, clone.bytes, clone.sizes, &limits, test_random(&random),
+				      &counts);
+		if (repair_counts.nr_states < wanted)
+			repair_explore(&clone, test_random(&random), &repair_counts);
 		job_free(&clone);
 	}
 	crash_print("clone", &counts);
+	crash_print("clone-repair", &repair_counts);
 	return 0;
 }

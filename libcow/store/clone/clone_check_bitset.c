@@ -110,6 +110,8 @@ static int take_words(void *user, uint64_t first, const uint8_t *values, uint32_
 	for (uint32_t i = 0; i < nr; i++) {
 		uint64_t value = get_le64(values + 8 * (size_t)i);
 
+		if (!value)
+			continue;
 		if (is_word_beyond(check, first + i, value)) {
 			cow_clone_check_add(check, CLONE_BITS_BEYOND, block,
 					    "array block %" PRIu64

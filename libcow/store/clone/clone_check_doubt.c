@@ -107,46 +107,50 @@ int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *b
 
 /* ---------------------------------------------------------------- trees */
 
-/* seen: in any tree, and not in that of the superblock. */
-static int others_find(struct pdata_blocks *blocks, const struct clone_super *super,
-		       struct clone_bits *live, struct clone_bits *seen, struct cow_err *err)
+/* live: the bits of the superblock's tree, or NULL; seen gets those that any other
+ * tree has and this one has not. */
+static int others_find(struct clone_lost *lost, const struct clone_super *super,
+		       const struct clone_bits *live, struct clone_bits *seen, struct cow_err *err)
 {
-	struct clone_lost lost = { .blocks = blocks, .nr_regions = live->nr_bits };
-	int ret = cow_clone_bits_read(blocks, super, live, err);
+	struct clone_bits read = { .words = NULL };
+	int ret = cow_clone_bits_init(seen, lost->nr_regions, err);
 
 	if (!ret)
-		ret = cow_clone_lost_find(&lost, err);
-	if (!ret)
-		ret = cow_clone_lost_union(&lost, seen, err);
-	cow_clone_lost_destroy(&lost);
+		ret = cow_clone_lost_union(lost, seen, err);
+	if (!ret && !live) {
+		ret = cow_clone_bits_init(&read, lost->nr_regions, err);
+		if (!ret)
+			ret = cow_clone_bits_read(lost->blocks, super, &read, err);
+		live = &read;
+	}
 	if (!ret)
 		cow_clone_bits_drop(seen, live);
+	cow_clone_bits_destroy(&read);
 	return ret;
 }
 
 /* *ret_nr regions are in doubt, and this is the first. */
 static int doubt_find(struct pdata_blocks *blocks, const struct clone_super *super,
-		      const struct clone_pair *images, uint64_t *ret_nr, uint64_t *ret_first,
-		      struct cow_err *err)
+		      const struct clone_bits *live, const struct clone_pair *images,
+		      uint64_t *ret_nr, uint64_t *ret_first, struct cow_err *err)
 {
-	uint64_t nr_regions = cow_clone_nr_regions(super->region_sectors, super->target_sectors);
-	struct clone_bits live = { .words = NULL }, seen = { .words = NULL };
+	struct clone_lost lost = { .blocks = blocks, .skip_root = super->bitset_root };
+	struct clone_bits seen = { .words = NULL };
 	uint64_t nr;
-	int ret = cow_clone_bits_init(&live, nr_regions, err);
+	int ret;
 
-	if (!ret)
-		ret = cow_clone_bits_init(&seen, nr_regions, err);
-	if (!ret)
-		ret = others_find(blocks, super, &live, &seen, err);
-	if (!ret)
-		ret = cow_clone_pair_compare(images, &seen, err);
-	if (!ret) {
-		*ret_nr = cow_clone_bits_count(&seen);
-		if (!cow_clone_bits_next(&seen, true, 0, ret_first, &nr))
-			*ret_first = 0;
+	*ret_nr = *ret_first = 0;
+	lost.nr_regions = cow_clone_nr_regions(super->region_sectors, super->target_sectors);
+	ret = cow_clone_lost_find(&lost, err);
+	if (!ret && lost.nr_trees) {
+		ret = others_find(&lost, super, live, &seen, err);
+		if (!ret)
+			ret = cow_clone_pair_compare(images, &seen, err);
+		if (!ret && cow_clone_bits_next(&seen, true, 0, ret_first, &nr))
+			*ret_nr = cow_clone_bits_count(&seen);
 	}
-	cow_clone_bits_destroy(&live);
 	cow_clone_bits_destroy(&seen);
+	cow_clone_lost_destroy(&lost);
 	return ret;
 }
 
@@ -160,7 +164,7 @@ int cow_clone_check_doubt(struct clone_check *check, struct cow_err *err)
 		.callbacks = check->callbacks,
 	};
 	uint64_t nr = 0, first = 0;
-	int ret = doubt_find(check->blocks, &check->super, &images, &nr, &first, err);
+	int ret = doubt_find(check->blocks, &check->super, NULL, &images, &nr, &first, err);
 
 	if (ret || !nr)
 		return ret;
@@ -188,5 +192,5 @@ int cow_clone_doubt_count(const struct clone_store *c, const struct cow_callback
 	};
 	uint64_t first;
 
-	return doubt_find(c->blocks, &c->super, &images, ret_nr, &first, err);
+	return doubt_find(c->blocks, &c->super, &c->bits, &images, ret_nr, &first, err);
 }

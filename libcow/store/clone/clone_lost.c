@@ -52,6 +52,9 @@ static bool may_be_root(uint64_t block, const uint8_t *raw)
 	struct pdata_fault fault;
 	struct pdata_node node;
 
+	/* A look at the number and the first key costs less than a checksum. */
+	if (get_le64(raw + 8) != block || get_le64(raw + PDATA_NODE_HEADER_BYTES))
+		return false;
 	cow_pdata_block_check(&cow_pdata_node_type, block, raw, &fault);
 	if (fault.what)
 		return false;
@@ -297,7 +300,8 @@ int cow_clone_lost_find(struct clone_lost *lost, struct cow_err *err)
 	if (!ret)
 		ret = roots_find(&scan, err);
 	for (size_t i = 0; !ret && i < scan.nr_roots; i++)
-		ret = tree_look(lost, scan.roots[i], &places, err);
+		if (scan.roots[i] != lost->skip_root)
+			ret = tree_look(lost, scan.roots[i], &places, err);
 	free(places.blocks);
 	free(scan.roots);
 	return ret;

@@ -19,6 +19,7 @@ struct lost_block;
 struct clone_lost {
 	struct pdata_blocks *blocks;
 	uint64_t nr_regions;	  /* 0: unknown, as the trees say */
+	uint64_t skip_root;	  /* this tree is known already; 0: none is */
 	struct clone_tree *trees; /* in the order of their roots */
 	size_t nr_trees, capacity;
 	struct lost_block *of; /* what is known of each array block */
