@@ -7,13 +7,47 @@
  */
 #include "tools/snapcreate/create_roles.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/size_text.h"
 #include "tools/images/operands.h"
+
+/* 0: it is none, or not given. */
+static uint64_t sectors_of(const struct cow_store_args *args, const char *key)
+{
+	for (size_t i = 0; i < args->nr_geometry; i++)
+		if (!strcmp(args->geometry[i].key, key))
+			return strtoull(args->geometry[i].value, NULL, 10);
+	return 0;
+}
+
+/* Region size and length of a table. */
+static int numbers_take(struct roles *roles, struct target_params *params, struct cow_err *err)
+{
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	uint64_t region, target;
+
+	roles_fill(roles, &args);
+	region = sectors_of(&args, "region");
+	target = sectors_of(&args, "target");
+	if (region > UINT64_MAX / 512 || target > UINT64_MAX / 512)
+		return cli_refuse(err, -EINVAL, "size", NULL,
+				  "%" PRIu64 " sectors are more than any device has",
+				  region > target ? region : target);
+	if (region)
+		params->create.chunk_bytes = region * 512;
+	if (target)
+		params->create.origin_bytes = target * 512;
+	params->create.geometry = args.geometry;
+	params->create.nr_geometry = args.nr_geometry;
+	return 0;
+}
 
 /* What a wholly new destination holds is copied over, so it is read by nobody. */
 static int images_open(struct roles *roles, struct target_params *params, struct cow_err *err)
@@ -37,7 +71,7 @@ static int images_open(struct roles *roles, struct target_params *params, struct
 	params->create.images = roles->images;
 	params->create.nr_images = roles->nr_images;
 	params->create.origin_bytes = cow_image_size(roles_image(roles, COW_ROLE_SOURCE));
-	return 0;
+	return numbers_take(roles, params, err);
 }
 
 static int metadata_make(struct target *target, const struct target_params *params,
@@ -70,7 +104,8 @@ static void say_result(const struct target *target, const char *operand)
 		cli_next("snapcheck", operand, NULL);
 }
 
-int create_roles(const char *operand, const char *type, struct target_params params)
+int create_roles(const char *operand, const char *table, const char *type,
+		 struct target_params params)
 {
 	struct target target = { .output = NULL };
 	struct roles roles = { .nr_images = 0 };
@@ -78,7 +113,7 @@ int create_roles(const char *operand, const char *type, struct target_params par
 	int ret = operands_set_new(&params.set, &err), status = CLI_DONE;
 
 	if (!ret)
-		ret = roles_read(&roles, params.set, operand, NULL, type, &err);
+		ret = roles_read(&roles, params.set, operand, table, type, &err);
 	if (!ret)
 		ret = images_open(&roles, &params, &err);
 	if (!ret)
@@ -86,7 +121,7 @@ int create_roles(const char *operand, const char *type, struct target_params par
 	if (ret)
 		status = cli_fail(&err);
 	else
-		say_result(&target, operand);
+		say_result(&target, roles.name);
 	target_close(&target);
 	roles_close(&roles);
 	cow_imageset_free(params.set);

@@ -8,8 +8,10 @@
 
 #include "tools/snapcreate/target.h"
 
-/* Makes the metadata that an operand names; path and set of params are filled in
- * here. Returns the exit status. */
-int create_roles(const char *operand, const char *type, struct target_params params);
+/* Makes the metadata that an operand names, or a line of `dmsetup table` (either may be
+ * NULL); path and set of params are filled in here, and what the line says. Returns the
+ * exit status. */
+int create_roles(const char *operand, const char *table, const char *type,
+		 struct target_params params);
 
 #endif

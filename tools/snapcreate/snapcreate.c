@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tools/images/remote.h"
+#include "tools/images/roles.h"
 #include "tools/common/cli.h"
 #include "tools/snapcreate/create_fill.h"
 #include "tools/snapcreate/create_roles.h"
@@ -20,9 +21,11 @@
 static struct options {
 	struct cli_common common;
 	uint64_t chunk_bytes, size_bytes;
-	const char *preallocate, *from, *from_view, *manifest;
+	const char *preallocate, *from, *from_view, *manifest, *table;
 	struct opt_list imports;
 } options;
+
+#define NOT_GIVEN UINT64_MAX
 
 static const struct opt option_table[] = {
 	{ 'c', "chunk-size", "SIZE", "unit of copying, a power of two, 512 to 1G (default: 4K)",
@@ -40,6 +43,7 @@ static const struct opt option_table[] = {
 	  OPT_LIST, &options.imports, NULL },
 	{ 0, "manifest", "FILE", "write the digests of what was stored to FILE", OPT_TEXT,
 	  &options.manifest, NULL },
+	OPT_TABLE(&options.table),
 	{ 0, "preallocate", "off|falloc|full", "how to reserve the space of COW (default: off)",
 	  OPT_CHOICE, &options.preallocate, NULL },
 	OPTS_COMMON(&options.common),
@@ -54,11 +58,11 @@ static const struct opts_spec spec = {
 		"existing one, or a block device. ORIGIN may be zero:SIZE: no origin.",
 	.notes = "With -n the size that is needed is printed, and nothing is written. CLONE is\n"
 		 "clone:metadata=M,source=S,destination=D: M becomes its metadata, as the kernel\n"
-		 "makes it, with no region hydrated.",
+		 "makes it, with no region hydrated; --table names a clone, too.",
 	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin,content",
 	.options = option_table,
 	.common = &options.common,
-	.min_operands = 1,
+	.min_operands = 0, /* --table names a clone, too */
 	.max_operands = 2,
 	.connect = remote_connect_all,
 };
@@ -185,6 +189,14 @@ static int check_options(void)
 {
 	bool is_filled = options.from || options.from_view || options.imports.nr_words;
 
+	if (!cli_nr_operands() && !options.table)
+		return cli_usage("%s expected, 0 given", spec.operands);
+	if (cli_nr_operands() == 2 && options.table)
+		return cli_usage("--table names a clone: no ORIGIN and COW with it");
+	if (options.chunk_bytes == NOT_GIVEN)
+		options.chunk_bytes = 4096;
+	else if (options.table)
+		return cli_usage("--table says the region size: no --chunk-size with it");
 	if (options.chunk_bytes < 512 || options.chunk_bytes > UINT64_C(1) << 30 ||
 	    options.chunk_bytes & (options.chunk_bytes - 1))
 		return cli_usage("--chunk-size: %" PRIu64
@@ -192,7 +204,7 @@ static int check_options(void)
 				 options.chunk_bytes);
 	if (!!options.from + !!options.from_view + !!options.imports.nr_words > 1)
 		return cli_usage("--from, --from-view and --import: only one of them");
-	if (cli_nr_operands() == 1 && (is_filled || options.manifest))
+	if (cli_nr_operands() < 2 && (is_filled || options.manifest))
 		return cli_usage("one operand: a clone, which is made empty, or COW is missing");
 	if (options.manifest && !is_filled)
 		return cli_usage("--manifest goes with --from, --from-view and --import");
@@ -206,19 +218,24 @@ static int check_options(void)
 	return CLI_DONE;
 }
 
+static int make_clone(void)
+{
+	const char *operand = cli_nr_operands() ? cli_operands()[0] : NULL;
+
+	return create_roles(operand, options.table, options.common.type, target_params());
+}
+
 int main(int argc, char **argv)
 {
 	bool is_ended;
 	int status;
 
-	options.chunk_bytes = 4096;
+	options.chunk_bytes = NOT_GIVEN;
 	status = cli_start(&spec, argc, argv, &is_ended);
 	if (is_ended)
 		return cli_finish(status);
 	status = check_options();
 	if (status == CLI_DONE)
-		status = cli_nr_operands() == 1 ? create_roles(cli_operands()[0],
-							       options.common.type, target_params())
-						: run();
+		status = cli_nr_operands() < 2 ? make_clone() : run();
 	return cli_finish(status);
 }

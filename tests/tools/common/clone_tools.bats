@@ -269,6 +269,29 @@ finished_as_the_kernel_does() {
 	grep -v meta sums | sha256sum --quiet -c
 }
 
+@test "a clone is made by its line of dmsetup table: region size and length are the table's" {
+	unpack fresh-r8
+	mv meta theirs
+	run -0 --separate-stderr snapcreate -n --table='0 16384 clone meta dest source 8 0'
+	[[ $stderr == *"regions of 4 KiB, none hydrated; nothing was written"* ]]
+	[ ! -e meta ]
+	snapcreate -q -s "$(stat -c %s theirs)" --table='my-clone: 0 16384 clone meta dest source 8 0'
+	cmp meta theirs
+	snapcreate -q --force=overwrite --table='0 16371 clone m d s 64' $CLONE
+	run -0 snapcheck --table='0 16371 clone m d s 64' $CLONE
+	[[ $output == *"0 of 256 hydrated"* ]]
+	rm meta
+	run -16 snapcreate -c 4K --table='0 16384 clone meta dest source 8'
+	run -16 snapcreate --table='0 16384 clone meta dest source 8' source meta
+	run -16 snapcreate --table='0 16384 linear meta 0'
+	run -16 snapcreate
+	run -64 --separate-stderr snapcreate --table='0 16392 clone meta dest source 8'
+	[[ $stderr == *"the clone is to have 8392704 bytes, its source source has 8388608"* ]]
+	run -64 snapcreate --table='0 16384 clone meta dest source 12'
+	[ ! -e meta ]
+	grep -v meta sums | sha256sum --quiet -c
+}
+
 @test "making a clone: -n, what exists, what does not fit, what has no meaning" {
 	unpack fresh-r8
 	run -64 --separate-stderr snapcreate -c 4K $CLONE

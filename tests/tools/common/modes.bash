@@ -100,6 +100,8 @@ more_commands() {
 		snapmerge -y --table='0 2048 clone meta dest source 8'
 		snapcheck --table='0 2048 clone meta dest source 8'
 		snapdump --raw -o made --table='0 2048 clone meta dest source 8'
+		snapcreate --table='0 2048 clone made dest source 8'
+		snapcheck -y -o made --table='0 2048 clone meta dest source 8'
 	END
 }
 
