@@ -842,7 +842,9 @@ COW_EXPORT int cow_store_invalidate(struct cow_store *store, struct cow_err *err
  * cow_store_publish() makes all of it visible and durable, or none.
  * Errors: -ENOSPC (err says how many chunks are missing), -EEXIST the chunk
  * has an exception, -EINVAL alignment or an unfinished chunk, -EROFS, -EIO,
- * -ENOMEM. After an error of publish the store is to be closed.
+ * -ENOMEM. What append could not write gets no exception: its chunks are given back
+ * (but not one that was given in pieces: then nothing more can be added). After an
+ * error of publish the store is to be closed.
  */
 COW_EXPORT int cow_store_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err);
 COW_EXPORT int cow_store_append(struct cow_store *store, uint64_t old_bytes, const void *buf,
@@ -862,6 +864,38 @@ COW_EXPORT int cow_store_publish(struct cow_store *store, struct cow_err *err);
 COW_EXPORT int cow_view_new(struct cow_image *origin, struct cow_store *store,
 			    struct cow_image **ret_view, struct cow_err *err);
 
+/*
+ * Creates the same image for writing: what is written goes to the store, as it does
+ * on the kernel's snapshot device. Where there is an exception it is written in place;
+ * else the chunk is filled up from below to a whole one and becomes an exception, which
+ * others see after cow_image_flush(). A crash loses what was not flushed and nothing
+ * else: the store is valid at each instant. As on a disk, nothing is promised about the
+ * order of writes between two flushes.
+ *
+ * Of the functions for images: cow_image_pwrite() and cow_image_write_zeroes() write;
+ * cow_image_discard() makes a hole where there is an exception and the store lies in a
+ * file, and does nothing elsewhere: what is discarded reads as zeros or as before;
+ * cow_image_flush() makes all of it durable. After 64 MiB of new chunks a write does
+ * so, too. A store that is full, or without room below it, answers a write with
+ * -ENOSPC and stays usable; after a failed flush, or a record that could not be written,
+ * nothing is written any more (-EIO), and reading goes on.
+ *
+ * Nothing else uses the store while the image is there. Several threads may read
+ * it together, but while one writes, discards or flushes no other thread may use it.
+ * origin and store stay the caller's and must outlive it; closing it flushes nothing.
+ * Errors: as cow_view_new(); -EROFS the image of the store is not open for writing;
+ * -EOPNOTSUPP a kind that is read-only for now, or chunks of over 64 MiB (id "unsupported");
+ * -EPERM it belongs to a job that has not finished, or is an undo file (id
+ * "other-job"); -EBUSY somebody else has changed it (id "changed"); -EBADMSG the store
+ * is damaged.
+ */
+COW_EXPORT int cow_view_new_writable(struct cow_image *origin, struct cow_store *store,
+				     struct cow_image **ret_view, struct cow_err *err);
+/* Can all bytes of a range be written in place? view: such an image, or a window of one;
+ * of another image, or outside of it, the answer is false. Cannot fail. */
+COW_EXPORT bool cow_view_is_in_place(struct cow_image *view, uint64_t offset_bytes,
+				     uint64_t len_bytes);
+
 /* ---------------------------------------------------------------- stacks */
 
 /* An origin, COW images in layers above it, their stores, and the view through all
@@ -871,6 +905,7 @@ struct cow_stack;
 #define COW_STACK_VIEW (1u << 0)      /* with views; else images and stores only */
 #define COW_STACK_SKIP (1u << 1)      /* views go on past sectors that cannot be read */
 #define COW_STACK_SKIP_ZERO (1u << 2) /* the same, with zeros, of the origin too */
+#define COW_STACK_WRITE (1u << 3)     /* the topmost view is cow_view_new_writable() */
 
 struct cow_stack_params {
 	size_t size;
@@ -905,7 +940,8 @@ struct cow_stack_params {
 /*
  * Opens all of it; params is not used any more afterwards. Nothing is written. A
  * store whose list may be cut short is refused (COW_STORE_STRICT) as long as no
- * question is answered with yes.
+ * question is answered with yes. With COW_STACK_WRITE the topmost COW image is opened for
+ * writing, the others as without; there is no question then, and no skipping.
  * Errors: those of cow_imageset_open(), cow_store_open(), cow_view_new() and
  * cow_image_skip_new(); -EPERM the origin is a COW image and the COW image is none
  * (id "swapped"); -EINVAL no image, or the size or a flag; of a partition or a volume

@@ -254,6 +254,23 @@ static struct cow_image *image_descend(struct cow_image *image, bool to_footprin
 	return image;
 }
 
+struct cow_image *cow_image_find_kind(struct cow_image *image, const struct image_ops *ops,
+				      uint64_t offset_bytes, uint64_t *len_bytes,
+				      uint64_t *ret_offset_bytes)
+{
+	while (image->ops != ops) {
+		struct cow_image *below = image;
+
+		if (image->ops->resolve)
+			below = image->ops->resolve(image, offset_bytes, len_bytes, &offset_bytes);
+		if (below == image)
+			return NULL;
+		image = below;
+	}
+	*ret_offset_bytes = offset_bytes;
+	return image;
+}
+
 struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,
 				    uint64_t *len_bytes, uint64_t *ret_offset_bytes)
 {

@@ -134,6 +134,11 @@ void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64
 int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			 struct cow_err *err);
 
+/* Follows resolve down to an image of a kind; NULL: there is none. May shorten
+ * *len_bytes. */
+struct cow_image *cow_image_find_kind(struct cow_image *image, const struct image_ops *ops,
+				      uint64_t offset_bytes, uint64_t *len_bytes,
+				      uint64_t *ret_offset_bytes);
 /* Follows resolve down to the lowest image. Never fails; may shorten
  * *len_bytes. */
 struct cow_image *cow_image_resolve(struct cow_image *image, uint64_t offset_bytes,

@@ -19,7 +19,7 @@
 #include "libcow/image/image.h"
 #include "libcow/volume/volume.h"
 
-#define FLAGS_KNOWN (COW_STACK_VIEW | COW_STACK_SKIP | COW_STACK_SKIP_ZERO)
+#define FLAGS_KNOWN (COW_STACK_VIEW | COW_STACK_SKIP | COW_STACK_SKIP_ZERO | COW_STACK_WRITE)
 #define FLAGS_SKIP (COW_STACK_SKIP | COW_STACK_SKIP_ZERO)
 
 struct stack_layer {
@@ -59,10 +59,11 @@ __attribute__((format(printf, 2, 3))) static void note(const struct cow_stack_pa
 }
 
 static int image_open(struct cow_stack *stack, const struct cow_stack_params *params,
-		      const char *spec, struct cow_image **ret_image, struct cow_err *err)
+		      const char *spec, uint32_t flags, struct cow_image **ret_image,
+		      struct cow_err *err)
 {
 	const char *unchecked;
-	int ret = cow_imageset_open(stack->set, spec, params->open_flags, ret_image, err);
+	int ret = cow_imageset_open(stack->set, spec, flags, ret_image, err);
 
 	if (ret)
 		return ret;
@@ -70,6 +71,13 @@ static int image_open(struct cow_stack *stack, const struct cow_stack_params *pa
 	if (unchecked)
 		note(params, "%s: could not be checked: %s", (*ret_image)->name, unchecked);
 	return 0;
+}
+
+/* The topmost layer takes the writes. */
+static bool is_written(const struct cow_stack *stack, const struct cow_stack_params *params,
+		       size_t layer)
+{
+	return params->flags & COW_STACK_WRITE && layer + 1 == stack->nr_layers;
 }
 
 static bool is_store(struct cow_image *image)
@@ -96,12 +104,17 @@ static int check_order(const struct cow_stack *stack, struct cow_err *err)
 static int images_open(struct cow_stack *stack, const struct cow_stack_params *params,
 		       struct cow_err *err)
 {
+	uint32_t flags = params->open_flags;
 	int ret = 0;
 
 	if (params->origin)
-		ret = image_open(stack, params, params->origin, &stack->origin, err);
-	for (size_t i = 0; i < stack->nr_layers && !ret; i++)
-		ret = image_open(stack, params, params->cows[i], &stack->layers[i].file, err);
+		ret = image_open(stack, params, params->origin, flags, &stack->origin, err);
+	for (size_t i = 0; i < stack->nr_layers && !ret; i++) {
+		if (is_written(stack, params, i))
+			flags = (flags & ~COW_OPEN_BUSY) | COW_OPEN_WRITE;
+		ret = image_open(stack, params, params->cows[i], flags, &stack->layers[i].file,
+				 err);
+	}
 	if (!ret)
 		ret = check_order(stack, err);
 	if (!ret && stack->nr_layers > 1)
@@ -151,7 +164,8 @@ static bool is_forced(struct cow_stack *stack, const struct cow_stack_params *pa
 	uint32_t flag = flag_of(refusal->force);
 	uint32_t flags = flag == COW_STORE_STRICT ? args->flags & ~flag : args->flags | flag;
 
-	if (flags == args->flags || !params->question || !params->question(params->user, refusal))
+	if (flags == args->flags || params->flags & COW_STACK_WRITE || !params->question ||
+	    !params->question(params->user, refusal))
 		return false;
 	args->flags = flags;
 	if (!stack->is_doubtful)
@@ -183,7 +197,9 @@ static int view_open(struct cow_stack *stack, const struct cow_stack_params *par
 		     struct stack_layer *layer, struct cow_err *err)
 {
 	struct cow_image *fill = params->flags & COW_STACK_SKIP_ZERO ? NULL : stack->view;
-	int ret = cow_view_new(stack->view, layer->store, &layer->view, err);
+	bool writes = is_written(stack, params, (size_t)(layer - stack->layers));
+	int ret = writes ? cow_view_new_writable(stack->view, layer->store, &layer->view, err)
+			 : cow_view_new(stack->view, layer->store, &layer->view, err);
 
 	if (!ret && params->flags & FLAGS_SKIP)
 		ret = cow_image_skip_new(layer->view, fill, params->callbacks, &layer->skip, err);
@@ -220,7 +236,7 @@ static int volume_open(struct cow_image *disk, const struct cow_stack_params *pa
 	for (size_t i = 0; cow_lvm_note(lvm, i); i++)
 		note(params, "%s", cow_lvm_note(lvm, i));
 	ret = cow_lvm_find(lvm, params->volume, &lv, err);
-	return ret ? ret : cow_lv_open(lv, false, ret_image, err);
+	return ret ? ret : cow_lv_open(lv, params->flags & COW_STACK_WRITE, ret_image, err);
 }
 
 /* What is inside the view: the partition first, a volume in it. */
@@ -274,6 +290,11 @@ static int params_check(const struct cow_stack_params *params, struct cow_err *e
 		return cow_fail(err, -EINVAL,
 				"partitions, volumes and skipping need a view: COW_STACK_VIEW is "
 				"missing");
+	if (!(params->flags & COW_STACK_WRITE))
+		return 0;
+	if (!(params->flags & COW_STACK_VIEW) || params->flags & FLAGS_SKIP || !params->nr_cows)
+		return cow_fail(err, -EINVAL,
+				"COW_STACK_WRITE needs a COW image and a view, without skipping");
 	return 0;
 }
 

@@ -19,48 +19,43 @@
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/image/image.h"
+#include "libcow/snapshot/view.h"
 #include "libcow/store/store.h"
-
-struct view {
-	struct cow_image image;
-	struct cow_image *origin; /* NULL: zeros */
-	struct cow_image *zeros;  /* where it is shorter than the view; or NULL */
-	struct cow_store *store;
-};
-
-/* A range of the view that lies in one piece on one image below. */
-struct piece {
-	struct cow_image *below; /* the origin or the store's data image */
-	uint64_t below_bytes;	 /* offset there; UINT64_MAX: past any image */
-	uint64_t len_bytes;	 /* at least 1 */
-	bool is_exception;
-	bool is_outside; /* behind the end of the COW image */
-};
 
 /* Between exceptions: the origin, and zeros behind its end. */
 static void view_gap(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
-		     struct piece *ret_piece)
+		     struct view_piece *ret_piece)
 {
 	bool is_origin = view->origin && offset_bytes < view->origin->size_bytes;
 
 	if (is_origin)
 		end_bytes = min_u64(end_bytes, view->origin->size_bytes);
-	*ret_piece = (struct piece){ .below = is_origin ? view->origin : view->zeros,
-				     .below_bytes = offset_bytes,
-				     .len_bytes = end_bytes - offset_bytes };
+	*ret_piece = (struct view_piece){ .below = is_origin ? view->origin : view->zeros,
+					  .below_bytes = offset_bytes,
+					  .len_bytes = end_bytes - offset_bytes };
 }
 
-/* Finds the piece that begins at offset_bytes and ends at end_bytes at the
- * latest; there is one byte between the two at least. */
-static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
-		       struct piece *ret_piece)
+bool cow_view_next_run(const struct view *view, uint64_t chunk, struct exmap_run *ret_run)
+{
+	bool found = cow_store_map_next(view->store, chunk, ret_run);
+	struct exmap_run pending;
+
+	if (!view->writes || !cow_store_pending_next(view->store, chunk, &pending))
+		return found;
+	if (!found || pending.old_chunk < ret_run->old_chunk)
+		*ret_run = pending;
+	return true;
+}
+
+void cow_view_piece(const struct view *view, uint64_t offset_bytes, uint64_t end_bytes,
+		    struct view_piece *ret_piece)
 {
 	const struct cow_store *store = view->store;
 	uint64_t chunk_bytes = store->chunk_bytes;
 	uint64_t chunk = chunk_of(offset_bytes, chunk_bytes);
 	uint64_t within = offset_bytes - chunk_to_bytes(chunk, chunk_bytes);
 	struct exmap_run run;
-	bool found = cow_store_map_next(store, chunk, &run);
+	bool found = cow_view_next_run(view, chunk, &run);
 
 	if (!found || run.old_chunk > chunk) {
 		if (found)
@@ -68,7 +63,7 @@ static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t 
 		view_gap(view, offset_bytes, end_bytes, ret_piece);
 		return;
 	}
-	*ret_piece = (struct piece){ .below = store->data, .is_exception = true };
+	*ret_piece = (struct view_piece){ .below = store->data, .is_exception = true };
 	end_bytes = min_u64(end_bytes, chunk_to_bytes(run.old_chunk + run.nr_chunks, chunk_bytes));
 	ret_piece->len_bytes = end_bytes - offset_bytes;
 	ret_piece->below_bytes = chunk_to_bytes(run.new_chunk, chunk_bytes);
@@ -83,15 +78,15 @@ static void view_piece(const struct view *view, uint64_t offset_bytes, uint64_t 
 					       store->data->size_bytes - ret_piece->below_bytes);
 }
 
-static int view_outside(const struct view *view, uint64_t offset_bytes, const struct piece *piece,
-			struct cow_err *err)
+static int view_outside(const struct view *view, uint64_t offset_bytes,
+			const struct view_piece *piece, struct cow_err *err)
 {
 	const struct cow_store *store = view->store;
 	uint64_t chunk = chunk_of(offset_bytes, store->chunk_bytes);
 	struct exmap_run run;
 	int ret;
 
-	if (!cow_store_map_next(store, chunk, &run) || run.old_chunk != chunk)
+	if (!cow_view_next_run(view, chunk, &run) || run.old_chunk != chunk)
 		run.new_chunk = 0;
 	ret = cow_fail(err, -EIO,
 		       "the exception of origin byte %" PRIu64 " (chunk %" PRIu64
@@ -103,17 +98,17 @@ static int view_outside(const struct view *view, uint64_t offset_bytes, const st
 	return ret;
 }
 
-static int view_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
-		      struct cow_err *err)
+int cow_view_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		   struct cow_err *err)
 {
 	struct view *view = (struct view *)image;
 	uint64_t end_bytes = offset_bytes + len_bytes;
 	uint8_t *to = (uint8_t *)buf;
-	struct piece piece;
+	struct view_piece piece;
 	int ret;
 
 	for (; offset_bytes < end_bytes; offset_bytes += piece.len_bytes) {
-		view_piece(view, offset_bytes, end_bytes, &piece);
+		cow_view_piece(view, offset_bytes, end_bytes, &piece);
 		if (piece.is_outside)
 			return view_outside(view, offset_bytes, &piece, err);
 		ret = cow_image_pread(piece.below, to, (size_t)piece.len_bytes, piece.below_bytes,
@@ -137,7 +132,7 @@ struct known {
 };
 
 /* Finds data in a gap between exceptions: of the origin. */
-static int gap_next_data(struct view *view, const struct piece *gap, struct known_data *data,
+static int gap_next_data(struct view *view, const struct view_piece *gap, struct known_data *data,
 			 uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes, struct cow_err *err)
 {
 	uint64_t start = gap->below_bytes, end = start + gap->len_bytes;
@@ -164,9 +159,10 @@ static int gap_next_data(struct view *view, const struct piece *gap, struct know
 
 /* Finds data of the COW image inside exceptions. What lies outside of the
  * image counts as data: reading it is what fails, with a sentence. */
-static int exception_next_data(struct view *view, uint64_t offset_bytes, const struct piece *piece,
-			       struct known_data *cow, uint64_t *ret_offset_bytes,
-			       uint64_t *ret_len_bytes, struct cow_err *err)
+static int exception_next_data(struct view *view, uint64_t offset_bytes,
+			       const struct view_piece *piece, struct known_data *cow,
+			       uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
+			       struct cow_err *err)
 {
 	uint64_t start = piece->below_bytes, end = start + piece->len_bytes, data;
 	int ret;
@@ -193,7 +189,7 @@ static int exception_next_data(struct view *view, uint64_t offset_bytes, const s
 }
 
 /* Finds data in one piece of the view. */
-static int piece_next_data(struct view *view, uint64_t offset_bytes, const struct piece *piece,
+static int piece_next_data(struct view *view, uint64_t offset_bytes, const struct view_piece *piece,
 			   struct known *known, uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes,
 			   struct cow_err *err)
 {
@@ -209,12 +205,12 @@ static int view_join_data(struct view *view, uint64_t end_bytes, struct known *k
 			  uint64_t offset_bytes, uint64_t *len_bytes, struct cow_err *err)
 {
 	uint64_t size = view->image.size_bytes, data, len;
-	struct piece piece;
+	struct view_piece piece;
 	int ret;
 
 	while (*len_bytes < COW_PIECE_BYTES && offset_bytes + *len_bytes == end_bytes &&
 	       end_bytes < size) {
-		view_piece(view, end_bytes, size, &piece);
+		cow_view_piece(view, end_bytes, size, &piece);
 		if (piece.is_outside)
 			return 0;
 		ret = piece_next_data(view, end_bytes, &piece, known, &data, &len, err);
@@ -228,16 +224,16 @@ static int view_join_data(struct view *view, uint64_t end_bytes, struct known *k
 	return 0;
 }
 
-static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
-			  uint64_t *ret_offset_bytes, uint64_t *ret_len_bytes, struct cow_err *err)
+int cow_view_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
+		       uint64_t *ret_len_bytes, struct cow_err *err)
 {
 	struct view *view = (struct view *)image;
 	struct known known = { .origin.is_known = false };
-	struct piece piece;
+	struct view_piece piece;
 	int ret;
 
 	for (; offset_bytes < image->size_bytes; offset_bytes += piece.len_bytes) {
-		view_piece(view, offset_bytes, image->size_bytes, &piece);
+		cow_view_piece(view, offset_bytes, image->size_bytes, &piece);
 		ret = piece_next_data(view, offset_bytes, &piece, &known, ret_offset_bytes,
 				      ret_len_bytes, err);
 		if (ret)
@@ -251,34 +247,38 @@ static int view_next_data(struct cow_image *image, uint64_t offset_bytes,
 	return 0;
 }
 
-static struct cow_image *view_resolve(struct cow_image *image, uint64_t offset_bytes,
-				      uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+struct cow_image *cow_view_resolve(struct cow_image *image, uint64_t offset_bytes,
+				   uint64_t *len_bytes, uint64_t *ret_offset_bytes)
 {
 	struct view *view = (struct view *)image;
-	struct piece piece;
+	struct view_piece piece;
 
 	if (offset_bytes >= image->size_bytes || !*len_bytes) {
 		*ret_offset_bytes = offset_bytes;
 		return view->origin ? view->origin : view->zeros;
 	}
-	view_piece(view, offset_bytes,
-		   offset_bytes + min_u64(*len_bytes, image->size_bytes - offset_bytes), &piece);
+	cow_view_piece(view, offset_bytes,
+		       offset_bytes + min_u64(*len_bytes, image->size_bytes - offset_bytes),
+		       &piece);
 	*len_bytes = piece.len_bytes;
 	*ret_offset_bytes = piece.below_bytes;
 	return piece.below;
 }
 
-static void view_close(struct cow_image *image)
+void cow_view_close(struct cow_image *image)
 {
-	cow_image_close(((struct view *)image)->zeros);
+	struct view *view = (struct view *)image;
+
+	cow_image_close(view->zeros);
+	free(view->chunk);
 }
 
 static const struct image_ops view_ops = {
 	.name = "view",
-	.pread = view_pread,
-	.next_data = view_next_data,
-	.resolve = view_resolve,
-	.close = view_close,
+	.pread = cow_view_pread,
+	.next_data = cow_view_next_data,
+	.resolve = cow_view_resolve,
+	.close = cow_view_close,
 };
 
 /* A kind that states the length of the view has looked at its numbers. */
@@ -303,7 +303,7 @@ static int view_bounds(const struct cow_image *origin, const struct cow_store *s
 		run.old_chunk + run.nr_chunks - 1, origin->name, nr_chunks, store->chunk_bytes);
 }
 
-static int view_init(struct view *view, struct cow_err *err)
+static int view_init(struct view *view, const struct image_ops *ops, struct cow_err *err)
 {
 	const struct cow_image *below = view->origin ? view->origin : view->store->data;
 	uint64_t size = cow_store_view_bytes(view->store, view->origin);
@@ -318,14 +318,14 @@ static int view_init(struct view *view, struct cow_err *err)
 	if (!view->origin || view->origin->size_bytes < size)
 		ret = cow_image_zero_new(size, &view->zeros, err);
 	if (!ret)
-		ret = cow_image_init(&view->image, &view_ops, name, size, err);
+		ret = cow_image_init(&view->image, ops, name, size, err);
 	if (!ret)
 		view->image.logical_block_bytes = below->logical_block_bytes;
 	return ret;
 }
 
-int cow_view_new(struct cow_image *origin, struct cow_store *store, struct cow_image **ret_view,
-		 struct cow_err *err)
+int cow_view_create(struct cow_image *origin, struct cow_store *store, const struct image_ops *ops,
+		    struct view **ret_view, struct cow_err *err)
 {
 	struct view *view;
 	int ret;
@@ -338,12 +338,23 @@ int cow_view_new(struct cow_image *origin, struct cow_store *store, struct cow_i
 		return cow_fail(err, -ENOMEM, "no memory for a view");
 	view->origin = origin;
 	view->store = store;
-	ret = view_init(view, err);
+	ret = view_init(view, ops, err);
 	if (ret) {
 		cow_image_close(view->zeros);
 		free(view);
 		return ret;
 	}
-	*ret_view = &view->image;
+	*ret_view = view;
 	return 0;
+}
+
+int cow_view_new(struct cow_image *origin, struct cow_store *store, struct cow_image **ret_view,
+		 struct cow_err *err)
+{
+	struct view *view;
+	int ret = cow_view_create(origin, store, &view_ops, &view, err);
+
+	if (!ret)
+		*ret_view = &view->image;
+	return ret;
 }

@@ -254,6 +254,20 @@ const char *cow_store_note(const struct cow_store *store, size_t index)
 	return store->ops->note ? store->ops->note(store, index) : NULL;
 }
 
+bool cow_store_pending_next(const struct cow_store *store, uint64_t old_chunk,
+			    struct exmap_run *ret_run)
+{
+	return store->ops->pending_next && store->ops->pending_next(store, old_chunk, ret_run);
+}
+
+int cow_store_takes_writes(const struct cow_store *store, struct cow_err *err)
+{
+	if (store->ops->pending_next && store->ops->append)
+		return 0;
+	return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+			  "a store of kind %s is read-only for now", store->ops->name);
+}
+
 /* All chunks, less what the target's last one is short of (I11). Records of a
  * sound store name chunks of its COW image, each once, so this cannot overflow. */
 static void left_of_map(const struct cow_store *store, struct store_left *ret_left)

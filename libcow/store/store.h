@@ -182,6 +182,10 @@ struct store_ops {
 	int (*append)(struct cow_store *store, uint64_t old_bytes, const void *buf,
 		      size_t len_bytes, struct cow_err *err);
 	int (*publish)(struct cow_store *store, struct cow_err *err);
+	/* Finds the run at or behind old_chunk among what was appended and not published,
+	 * clipped to begin there; false: none. NULL: a view of it is not written to. */
+	bool (*pending_next)(const struct cow_store *store, uint64_t old_chunk,
+			     struct exmap_run *ret_run);
 
 	/*
 	 * Copy-out to several snapshots of one store: NULL, unless can_share.
@@ -299,6 +303,11 @@ bool cow_store_is_target_data(const struct cow_store *store);
 bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,
 			struct exmap_run *ret_run);
 bool cow_store_is_shared(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
+/* As ops->pending_next; false, too, where it is not there. */
+bool cow_store_pending_next(const struct cow_store *store, uint64_t old_chunk,
+			    struct exmap_run *ret_run);
+/* Can a view of it be written to? Errors: -EOPNOTSUPP (id "unsupported"). */
+int cow_store_takes_writes(const struct cow_store *store, struct cow_err *err);
 void cow_store_moves_left(const struct cow_store *store, struct store_left *ret_left);
 bool cow_store_target_next(const struct cow_store *store, uint64_t from_bytes,
 			   struct cow_segment *ret_range);

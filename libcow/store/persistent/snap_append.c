@@ -12,7 +12,9 @@
  * A kill leaves what was published; pending chunks are free space then.
  *
  * reserve	nothing is written
- * append	data chunks, at numbers that no record names: out of reach
+ * append	data chunks, at numbers that no record names: out of reach. One that
+ *		cannot be written gets no record either, and its number goes to the
+ *		next (a full file system is not the end of the store)
  * publish	FLUSH				the data is durable (I3)
  *		zeros behind the end of the list, FLUSH, if they are not (I5)
  *		the label of a merge that has finished, FLUSH: it said that the
@@ -64,11 +66,11 @@ int cow_snap_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err
 
 /* ----------------------------------------------------------------- append */
 
-static int pending_add(struct snap_store *p, const struct exmap_run *run, struct cow_err *err)
+/* Makes room for their records; nothing is pending yet. */
+static int pending_prepare(struct snap_store *p, const struct exmap_run *run, struct cow_err *err)
 {
 	struct exmap_run found;
 	size_t wanted;
-	int ret;
 
 	/* a run may be more chunks than 32 bits count */
 	if (__builtin_add_overflow(p->nr_pending, run->nr_chunks, &wanted))
@@ -88,7 +90,13 @@ static int pending_add(struct snap_store *p, const struct exmap_run *run, struct
 		p->records = records;
 		p->capacity = capacity;
 	}
-	ret = cow_exmap_insert(p->pending, run, err);
+	return 0;
+}
+
+static int pending_add(struct snap_store *p, const struct exmap_run *run, struct cow_err *err)
+{
+	int ret = cow_exmap_insert(p->pending, run, err);
+
 	if (ret)
 		return ret;
 	for (uint64_t i = 0; i < run->nr_chunks; i++)
@@ -97,16 +105,11 @@ static int pending_add(struct snap_store *p, const struct exmap_run *run, struct
 	return 0;
 }
 
-/* What could not be written must never get a record (I3): the chunk may be
- * pending already, or half of it be there. */
 static int data_write(struct snap_store *p, uint64_t offset, const uint8_t *buf, uint64_t len,
 		      struct cow_err *err)
 {
-	int ret = buf ? cow_image_pwrite(p->store.data, buf, len, offset, err)
-		      : cow_image_write_zeroes(p->store.data, offset, len, err);
-
-	p->has_failed = p->has_failed || ret;
-	return ret;
+	return buf ? cow_image_pwrite(p->store.data, buf, len, offset, err)
+		   : cow_image_write_zeroes(p->store.data, offset, len, err);
 }
 
 static int failed_check(const struct snap_store *p, struct cow_err *err)
@@ -141,8 +144,11 @@ static int append_rest(struct snap_store *p, uint64_t old_bytes, const uint8_t *
 				" bytes; what comes next must go on there, not at byte %" PRIu64,
 				last->old_chunk, within, old_bytes);
 	ret = data_write(p, (last->new_chunk << p->layout.chunk_shift) + within, buf, taken, err);
-	if (ret)
+	if (ret) {
+		/* the chunk is pending, and must never get a record (I3) */
+		p->has_failed = true;
 		return ret;
+	}
 	p->unfinished_bytes = unfinished_at(p, old_bytes + taken);
 	*ret_taken = taken;
 	return 0;
@@ -168,9 +174,11 @@ static int append_run(struct snap_store *p, uint64_t old_bytes, const uint8_t *b
 				old_bytes, layout->chunk_bytes);
 	ret = cow_snap_reserve(&p->store, run.nr_chunks, err);
 	if (!ret)
-		ret = pending_add(p, &run, err);
+		ret = pending_prepare(p, &run, err);
 	if (!ret)
 		ret = data_write(p, run.new_chunk << layout->chunk_shift, buf, taken, err);
+	if (!ret)
+		ret = pending_add(p, &run, err);
 	if (ret)
 		return ret;
 	p->next_free = cow_snap_skip_area(layout, p->next_free + run.nr_chunks);
@@ -212,6 +220,14 @@ int cow_snap_append(struct cow_store *store, uint64_t old_bytes, const void *buf
 		from = from ? from + taken : NULL;
 	}
 	return ret;
+}
+
+bool cow_snap_pending_next(const struct cow_store *store, uint64_t old_chunk,
+			   struct exmap_run *ret_run)
+{
+	const struct snap_store *p = (const struct snap_store *)store;
+
+	return p->pending && cow_exmap_next(p->pending, old_chunk, ret_run);
 }
 
 /* ---------------------------------------------------------------- publish */

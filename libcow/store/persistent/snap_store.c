@@ -274,6 +274,7 @@ const struct store_ops cow_store_persistent_ops = {
 	.reserve = cow_snap_reserve,
 	.append = cow_snap_append,
 	.publish = cow_snap_publish,
+	.pending_next = cow_snap_pending_next,
 	.create_size = cow_snap_create_size,
 	.create_fit = cow_snap_create_fit,
 	.create = cow_snap_create,

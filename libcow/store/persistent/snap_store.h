@@ -81,6 +81,8 @@ int cow_snap_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err
 int cow_snap_append(struct cow_store *store, uint64_t old_bytes, const void *buf, size_t len_bytes,
 		    struct cow_err *err);
 int cow_snap_publish(struct cow_store *store, struct cow_err *err);
+bool cow_snap_pending_next(const struct cow_store *store, uint64_t old_chunk,
+			   struct exmap_run *ret_run);
 
 /* snap_merge.c */
 int cow_snap_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,

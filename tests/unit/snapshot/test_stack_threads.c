@@ -125,10 +125,89 @@ static void many_threads_read_one_view(void)
 	cow_stack_close(stack);
 }
 
+static void reader_check_all(void)
+{
+	static uint8_t buf[ORIGIN_BYTES];
+
+	OK(cow_image_pread(view, buf, ORIGIN_BYTES, 0, err));
+	CHECK(!memcmp(buf, wanted, ORIGIN_BYTES));
+}
+
+/* A server that writes: those who read share a lock, who writes has it alone. */
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+
+static void *locked_reader(void *user)
+{
+	uint64_t state = (uint64_t)(uintptr_t)user, data, len;
+	uint8_t buf[16384];
+
+	pthread_barrier_wait(&start);
+	for (int i = 0; i < NR_ROUNDS / 4; i++) {
+		uint64_t size = test_random(&state) % sizeof(buf) + 1;
+		uint64_t at = test_random(&state) % (ORIGIN_BYTES - size);
+
+		pthread_rwlock_rdlock(&lock);
+		OK(cow_image_pread(view, buf, size, at, err));
+		CHECK(!memcmp(buf, wanted + at, size));
+		OK(cow_image_next_data(view, at, &data, &len, err));
+		pthread_rwlock_unlock(&lock);
+	}
+	return NULL;
+}
+
+static void *locked_writer(void *user)
+{
+	uint64_t state = (uint64_t)(uintptr_t)user;
+
+	pthread_barrier_wait(&start);
+	for (int i = 0; i < NR_ROUNDS / 8; i++) {
+		uint64_t size = test_random(&state) % 9000 + 1;
+		uint64_t at = test_random(&state) % (ORIGIN_BYTES - size);
+
+		pthread_rwlock_wrlock(&lock);
+		memset(wanted + at, i, size);
+		OK(cow_image_pwrite(view, wanted + at, size, at, err));
+		if (i % 16 == 0)
+			OK(cow_image_flush(view, err));
+		pthread_rwlock_unlock(&lock);
+	}
+	return NULL;
+}
+
+static void readers_share_a_lock_with_writers(void)
+{
+	static const char *const cows[] = { "cow1", "cow2" };
+	struct cow_stack_params params = COW_STACK_PARAMS_INIT;
+	struct cow_stack *stack;
+	pthread_t threads[NR_THREADS];
+
+	params.flags |= COW_STACK_WRITE;
+	params.origin = "concat:a,b";
+	params.cows = cows;
+	params.nr_cows = 2;
+	OK(cow_stack_open(&params, &stack, err));
+	view = cow_stack_view(stack);
+	CHECK(cow_image_is_writable(view));
+	for (uintptr_t i = 0; i < NR_THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, i % 2 ? locked_writer : locked_reader,
+				      (void *)(i + 1)));
+	for (int i = 0; i < NR_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	OK(cow_image_flush(view, err));
+	cow_stack_close(stack);
+	params.flags &= ~COW_STACK_WRITE;
+	OK(cow_stack_open(&params, &stack, err));
+	view = cow_stack_view(stack);
+	CHECK(!cow_image_is_writable(view));
+	reader_check_all();
+	cow_stack_close(stack);
+}
+
 int main(void)
 {
 	temp_dir_enter();
 	stack_make();
 	RUN(many_threads_read_one_view);
+	RUN(readers_share_a_lock_with_writers);
 	return test_end();
 }
