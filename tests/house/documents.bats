@@ -125,6 +125,9 @@ blocks() {
 @test "the README's stories of servers and of many images do what they say" {
 	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "The disk is inside a qcow2" >story-1
 	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Many images" >story-2
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "it can be written to" >story-3
+	plugin_as_installed bin
+	PATH=$PWD/bin:$PATH
 	for name in origin cow; do
 		qemu-img convert -f raw -O qcow2 "$stock/$name.img" "$stock/$name.qcow2"
 	done
@@ -133,6 +136,9 @@ blocks() {
 	qemu-img compare -f qcow2 -F raw in-story-1/origin.qcow2 "$stock/changed.img"
 	run -0 jq -r '"\(.exit) \(.verdict.state)"' in-story-2/{cow,weekly,damaged}.img.json
 	[ "${lines[*]}" = "0 sound 0 sound 4 damaged" ]
+	cmp "$stock/disk.img" in-story-3/disk.img
+	run -0 snapdump --map in-story-3/disk.img in-story-3/try.cow
+	[[ $output == *"1048576 65536"* ]]
 }
 
 @test "a program written after the page of the format reads what the kernel wrote" {

@@ -67,3 +67,41 @@ run_story() {
 	cmp copy/note now/note
 	cmp copy/new now/dir/new
 }
+
+@test "written through the plugin: an ext4 without an error, and the kernel's device shows the same" {
+	truncate -s 24M base.img
+	mke2fs -q -t ext4 -d old base.img
+	snapcreate -q base.img rw.snap
+	cat >story <<-'END'
+		mkdir view files
+		nbdfuse view/disk [ nbdkit -f snapshot origin=base.img cow=rw.snap mode=rw ] &
+		while [ ! -e view/disk ]; do sleep 0.1; done
+		mount -o loop view/disk files
+		cp -a now/. files
+		rm -r files/dir/kept
+		umount files
+		umount view
+		wait
+		origin=$(losetup -f --show base.img)
+		cow=$(losetup -f --show rw.snap)
+		dmsetup create shown --noudevsync --table "0 49152 snapshot $origin $cow P 8"
+		dmsetup mknodes shown
+		cp /dev/mapper/shown kernel.view
+		dmsetup status shown
+		dmsetup remove --noudevsync shown
+		losetup -d "$cow"
+		losetup -d "$origin"
+	END
+	cp rw.snap before.cow
+	run_story
+	! cmp -s rw.snap before.cow
+	cat words
+	snapcheck -q --json=sound.json base.img rw.snap
+	[ "$(member sound.json 'j["verdict"]["state"]')" = sound ]
+	snapdump -q --raw -o ours.view base.img rw.snap
+	cmp ours.view kernel.view
+	e2fsck -fn kernel.view
+	[ "$(sum <(snapdump -q --cat=/dir/new base.img rw.snap))" = "$(sum now/dir/new)" ]
+	run ! snapdump -q --cat=/dir/kept base.img rw.snap
+	[ "$(snapdump -q --cat=/dir/kept base.img | sha256sum)" = "$(sha256sum <old/dir/kept)" ]
+}

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * nbdkit_snapshot.c - a plugin for nbdkit: serves what a snapshot shows, read-only,
- * as a network block device. So it can be mounted, searched and copied by whatever
- * speaks NBD.
+ * nbdkit_snapshot.c - a plugin for nbdkit: serves what a snapshot shows as a network
+ * block device. So it can be mounted, searched and copied by whatever speaks NBD.
  *
  * Everything is opened once, before nbdkit goes to the background and changes its
- * directory, and is the same for all connections. Nothing of it changes afterwards,
- * so requests of all connections are served in parallel, without a lock.
+ * directory, and is the same for all connections.
+ *
+ * mode=ro	Nothing changes afterwards: requests of all connections are served in
+ *		parallel, without a lock.
+ * mode=rw	What is written goes to the topmost COW image. Requests that read share
+ *		a lock, the others have it alone; so a flush of one connection covers
+ *		what all have written (multi-conn). What was written is flushed without
+ *		being asked when it is 5 s old, and at the end; the library does so
+ *		after 64 MiB.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -15,26 +21,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <libcow.h>
-
-#define NBDKIT_API_VERSION 2
-#include <nbdkit-plugin.h>
+#include "tools/nbdkit/plugin.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-/* A plugin is loaded once: what its parameters said, and what is served. */
-static struct {
-	const char *origin, *volume, *kind, *force;
-	const char **cows; /* lowest layer first */
-	size_t nr_cows;
-	uint64_t partition;
-	struct cow_imageset *set;
-	struct cow_stack *stack;
-	struct cow_image *view;
-} plugin;
+struct plugin plugin;
 
 /* The name of the image in front of the sentence, unless it is in it. */
-static void error_print(const struct cow_err *err)
+void plugin_error(const struct cow_err *err)
 {
 	bool has_name = *err->image && !strstr(err->message, err->image);
 
@@ -73,7 +67,7 @@ static int image_define(const char *value)
 	if (!ret && name)
 		ret = cow_imageset_define(plugin.set, name, equals + 1, &err);
 	if (ret)
-		error_print(&err);
+		plugin_error(&err);
 	else if (!name)
 		nbdkit_error("no memory for the name of an image");
 	ret = ret || !name ? -1 : 0;
@@ -107,14 +101,14 @@ static int partition_set(const char *value)
 
 static int mode_set(const char *value)
 {
-	if (!strcmp(value, "ro"))
+	plugin.is_writable = !strcmp(value, "rw");
+	if (plugin.is_writable || !strcmp(value, "ro"))
 		return 0;
-	if (!strcmp(value, "rw") || !strcmp(value, "origin"))
-		nbdkit_error("mode=%s is not supported by this version: a snapshot is served "
-			     "read-only (mode=ro)",
-			     value);
+	if (!strcmp(value, "origin"))
+		nbdkit_error("mode=origin is not supported by this version: writes go to the "
+			     "snapshot (mode=rw), or nowhere (mode=ro)");
 	else
-		nbdkit_error("mode=%s is not known; there is mode=ro", value);
+		nbdkit_error("mode=%s is not known; there are mode=ro and mode=rw", value);
 	return -1;
 }
 
@@ -142,9 +136,15 @@ static int snapshot_config(const char *key, const char *value)
 
 static int snapshot_config_complete(void)
 {
-	if (plugin.origin || plugin.nr_cows)
+	if (!plugin.origin && !plugin.nr_cows)
+		nbdkit_error("no image is named: origin=IMAGE cow=IMAGE");
+	else if (plugin.is_writable && !plugin.nr_cows)
+		nbdkit_error("mode=rw writes to a COW image, and none is named: cow=IMAGE (clones, "
+			     "thin devices and logs are read-only for now)");
+	else if (plugin.is_writable && plugin.force)
+		nbdkit_error("force= is for reading: not with mode=rw");
+	else
 		return 0;
-	nbdkit_error("no image is named: origin=IMAGE cow=IMAGE");
 	return -1;
 }
 
@@ -191,14 +191,18 @@ static int snapshot_get_ready(void)
 	params.partition = plugin.partition;
 	params.volume = plugin.volume;
 	params.open_flags = is_forced("busy") ? COW_OPEN_BUSY : 0;
+	params.flags |= plugin.is_writable ? COW_STACK_WRITE : 0;
 	params.question = snapshot_question;
 	params.note = snapshot_note;
 	if (cow_stack_open(&params, &plugin.stack, &err)) {
-		error_print(&err);
+		plugin_error(&err);
 		return -1;
 	}
 	plugin.view = cow_stack_view(plugin.stack);
-	return 0;
+	if (!plugin.is_writable || cow_image_is_writable(plugin.view))
+		return 0;
+	nbdkit_error("%s cannot be written to", cow_image_name(plugin.view));
+	return -1;
 }
 
 static void snapshot_unload(void)
@@ -207,6 +211,8 @@ static void snapshot_unload(void)
 	cow_imageset_free(plugin.set);
 	free(plugin.cows);
 }
+
+/* ---------------------------------------------------------------- connections */
 
 static void *snapshot_open(int readonly)
 {
@@ -220,7 +226,19 @@ static int64_t snapshot_get_size(void *handle)
 	return (int64_t)cow_image_size(plugin.view);
 }
 
-/* The same bytes for each connection. */
+static int snapshot_can_write(void *handle)
+{
+	(void)handle;
+	return plugin.is_writable;
+}
+
+static int snapshot_can_fua(void *handle)
+{
+	(void)handle;
+	return plugin.is_writable ? NBDKIT_FUA_NATIVE : NBDKIT_FUA_NONE;
+}
+
+/* The same bytes for each connection, and a flush is one of all. */
 static int snapshot_can_multi_conn(void *handle)
 {
 	(void)handle;
@@ -235,23 +253,29 @@ static int snapshot_can_cache(void *handle)
 }
 
 /* A failure of the disk is one of the request; the server goes on. */
-static int answer(int ret, const struct cow_err *err)
+int plugin_answer(int ret, const struct cow_err *err)
 {
 	if (!ret)
 		return 0;
-	error_print(err);
-	nbdkit_set_error(ret == -ENOMEM || ret == -EINVAL ? -ret : EIO);
+	plugin_error(err);
+	nbdkit_set_error(ret == -ENOMEM || ret == -EINVAL || ret == -ENOSPC ? -ret : EIO);
 	return -1;
 }
 
 static int snapshot_pread(void *handle, void *buf, uint32_t count, uint64_t offset, uint32_t flags)
 {
 	struct cow_err err = COW_ERR_INIT;
+	int ret;
 
 	(void)handle;
 	(void)flags;
-	return answer(cow_image_pread(plugin.view, buf, count, offset, &err), &err);
+	plugin_lock_read();
+	ret = cow_image_pread(plugin.view, buf, count, offset, &err);
+	plugin_unlock();
+	return plugin_answer(ret, &err);
 }
+
+/* ---------------------------------------------------------------- extents */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -263,18 +287,18 @@ static int extent_add(struct nbdkit_extents *extents, uint64_t offset, uint64_t 
 	return offset < end ? nbdkit_add_extent(extents, offset, end - offset, type) : 0;
 }
 
-static int snapshot_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
-			    struct nbdkit_extents *extents)
+static int extents_add(uint32_t count, uint64_t offset, uint32_t flags,
+		       struct nbdkit_extents *extents)
 {
 	uint64_t end = offset + count;
 
-	(void)handle;
 	while (offset < end) {
 		struct cow_err err = COW_ERR_INIT;
 		uint64_t data, len;
 		bool is_hole;
 
-		if (answer(cow_image_next_data(plugin.view, offset, &data, &len, &err), &err))
+		if (plugin_answer(cow_image_next_data(plugin.view, offset, &data, &len, &err),
+				  &err))
 			return -1;
 		data = len ? smaller(data, end) : end;
 		is_hole = data > offset;
@@ -293,10 +317,22 @@ static int snapshot_extents(void *handle, uint32_t count, uint64_t offset, uint3
 	return 0;
 }
 
+static int snapshot_extents(void *handle, uint32_t count, uint64_t offset, uint32_t flags,
+			    struct nbdkit_extents *extents)
+{
+	int ret;
+
+	(void)handle;
+	plugin_lock_read();
+	ret = extents_add(count, offset, flags, extents);
+	plugin_unlock();
+	return ret;
+}
+
 static void snapshot_dump_plugin(void)
 {
 	printf("libcow_version=%s\n", cow_version());
-	printf("snapshot_modes=ro\n");
+	printf("snapshot_modes=ro,rw\n");
 }
 
 static struct nbdkit_plugin nbdkit_plugin = {
@@ -305,21 +341,34 @@ static struct nbdkit_plugin nbdkit_plugin = {
 	.description = "what a device-mapper snapshot shows, without a kernel driver",
 	.config = snapshot_config,
 	.config_complete = snapshot_config_complete,
-	.config_help = "image=NAME=IMAGE        image:NAME stands for IMAGE in what follows\n"
-		       "origin=IMAGE            what the snapshot was taken of\n"
-		       "cow=IMAGE               the COW image; several: layers, lowest first\n"
-		       "partition=N             serve this partition of the view\n"
-		       "volume=VG/LV            serve this LVM volume of the view\n"
-		       "type=KIND               kind of store (default: detect)\n"
-		       "mode=ro                 read-only, the default\n"
-		       "force=ID[,ID]           read a store that is refused otherwise",
+	.config_help =
+		"image=NAME=IMAGE        image:NAME stands for IMAGE in what follows\n"
+		"origin=IMAGE            what the snapshot was taken of\n"
+		"cow=IMAGE               the COW image; several: layers, lowest first\n"
+		"partition=N             serve this partition of the view\n"
+		"volume=VG/LV            serve this LVM volume of the view\n"
+		"type=KIND               kind of store (default: detect)\n"
+		"mode=ro|rw              read-only, the default; or writes go to the COW image\n"
+		"force=ID[,ID]           read a store that is refused otherwise",
 	.get_ready = snapshot_get_ready,
+	.after_fork = plugin_after_fork,
+	.cleanup = plugin_cleanup,
 	.unload = snapshot_unload,
 	.open = snapshot_open,
 	.get_size = snapshot_get_size,
+	.can_write = snapshot_can_write,
+	.can_flush = snapshot_can_write,
+	.can_trim = snapshot_can_write,
+	.can_fua = snapshot_can_fua,
+	.can_zero = snapshot_can_write,
+	.can_fast_zero = snapshot_can_write,
 	.can_multi_conn = snapshot_can_multi_conn,
 	.can_cache = snapshot_can_cache,
 	.pread = snapshot_pread,
+	.pwrite = plugin_pwrite,
+	.flush = plugin_flush,
+	.trim = plugin_trim,
+	.zero = plugin_zero,
 	.extents = snapshot_extents,
 	.dump_plugin = snapshot_dump_plugin,
 };

@@ -125,8 +125,10 @@ stack() {
 	[[ $output == *"no image is named: origin=IMAGE cow=IMAGE"* ]]
 	run -1 serve origin=base.img cow=one.cow mode=origin true
 	[[ $output == *"mode=origin is not supported by this version"* ]]
-	run -1 serve origin=base.img cow=one.cow mode=rw true
-	[[ $output == *"mode=rw is not supported by this version"* ]]
+	run -1 serve origin=base.img mode=rw true
+	[[ $output == *"mode=rw writes to a COW image, and none is named"* ]]
+	run -1 serve origin=base.img cow=one.cow mode=rw force=damaged true
+	[[ $output == *"force= is for reading: not with mode=rw"* ]]
 	run -1 serve origin=base.img cow=one.cow mode=x true
 	[[ $output == *"mode=x is not known"* ]]
 	run -1 serve origin=base.img origin=base.img true
@@ -185,6 +187,24 @@ stack() {
 	[[ $output == *'"image:pv" is not defined'* ]]
 	run -1 serve origin=nbd://localhost/x true
 	[[ $output == *'"nbd://" are not supported'* ]]
+}
+
+@test "stores of several images are served as what their device shows" {
+	for image in meta source dest; do xz -dc "$COW_FIXTURES/clone/half-r8/$image.img.xz" >$image.img; done
+	serve origin=clone:metadata=meta.img,source=source.img,destination=dest.img 'nbdcopy --connections=4 "$uri" copy.img'
+	[ "$(sum copy.img)" = "$(sed -n 's/^kernel_view_sha256 //p' "$COW_FIXTURES/clone/half-r8/meta.txt")" ]
+	mkdir logs && cd logs
+	"$COW_SOURCE/tests/aids/snaplog_text.py" . <"$COW_SOURCE/tests/cases/snaplog-three-logs/logs.txt"
+	serve origin="$(cat spec)" 'nbdcopy --connections=4 "$uri" copy.img'
+	cmp copy.img view.img
+	# and a layer above it, a list of parts, a window
+	snapcreate -q view.img layer.img
+	serve origin="$(cat spec)" cow=layer.img 'nbdcopy "$uri" copy2.img'
+	cmp copy2.img view.img
+	serve origin=concat:view.img,log0.img 'nbdcopy "$uri" copy3.img'
+	cat view.img log0.img | cmp - copy3.img
+	serve origin=window:1k+4k:view.img 'nbdcopy "$uri" copy4.img'
+	cmp <(tail -c +1025 view.img | head -c 4096) copy4.img
 }
 
 @test "images are locked as long as the server runs" {
