@@ -113,6 +113,18 @@ blocks() {
 	[ "$(sha256sum <root.img | cut -d' ' -f1)" = "$(awk '$1 == "vg0/snap" { print $2 }' "$COW_FIXTURES/lvm/mbr-logical/kernel.txt")" ]
 }
 
+@test "the README's first screen: three commands to a verdict on an image of one's own" {
+	[ "$(grep -n '^make deps install$' "$COW_SOURCE/README.md" | cut -d: -f1)" -le 25 ]
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "A verdict on your own image" >first
+	[ "$(wc -l <first)" -eq 3 ]
+	# the first one is install.bats
+	sed 1d first >verdict-1
+	cp --sparse=always "$stock/disk.img" .
+	chmod a-w disk.img
+	paste_block verdict-1
+	[[ $output == *": sound"* ]]
+}
+
 @test "the README's other stories do what they say" {
 	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "The kernel refuses" >story-1
 	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Get the data out" >story-2

@@ -49,34 +49,33 @@ struct opts_spec {
 };
 
 /* Rows of the options that all four tools have. */
-#define OPTS_COMMON(c)                                                                                 \
-	{ 0,	    "image",	  "NAME=IMAGE", "image:NAME stands for IMAGE in this command",         \
-	  OPT_LIST, &(c)->images, NULL },                                                              \
-		{ 'n', "dry-run", NULL, "do everything but write", OPT_FLAG, &(c)->dry_run, NULL },    \
-		{ 'y', "yes", NULL, "do not ask", OPT_FLAG, &(c)->yes, NULL },                         \
-		{ 't',	    "type",	"KIND", "kind of store (default: look and see)",               \
-		  OPT_TEXT, &(c)->type, NULL },                                                        \
-		{ 0,	    "force",	 "ID[,ID]", "go on where a refusal named this id",             \
-		  OPT_JOIN, &(c)->force, NULL },                                                       \
-		{ 0,	     "json",                                                                   \
-		  "[=FILE]", "one JSON object about the run, on stdout or in FILE",                    \
-		  OPT_TEXT,  &(c)->json,                                                               \
-		  "-" },                                                                               \
-		{ 0,                                                                                   \
-		  "progress",                                                                          \
-		  "auto|always|never",                                                                 \
-		  "when to show progress (default: auto)",                                             \
-		  OPT_CHOICE,                                                                          \
-		  &(c)->progress,                                                                      \
-		  NULL },                                                                              \
-		{ 'q', "quiet", NULL, "only errors", OPT_FLAG, &(c)->quiet, NULL },                    \
-		{ 'v', "verbose", NULL, "more about what is done", OPT_FLAG, &(c)->verbose, NULL },    \
-		{ 'h', "help", NULL, "print this and exit", OPT_FLAG, &(c)->help, NULL },              \
-		{ 'V', "version", NULL, "print the version and exit", OPT_FLAG, &(c)->version, NULL }, \
-		{ 0, "long-options", NULL, NULL, OPT_FLAG, &(c)->long_options, NULL },                 \
-		{ 0, "short-options", NULL, NULL, OPT_FLAG, &(c)->short_options, NULL },               \
-	{                                                                                              \
-		0, NULL, NULL, NULL, OPT_FLAG, NULL, NULL                                              \
+#define OPTS_COMMON(c)                                                                                  \
+	{ 0,	    "image",	  "NAME=IMAGE", "image:NAME stands for IMAGE in this command",          \
+	  OPT_LIST, &(c)->images, NULL },                                                               \
+		{ 'n', "dry-run", NULL, "do everything but write", OPT_FLAG, &(c)->dry_run, NULL },     \
+		{ 'y', "yes", NULL, "do not ask", OPT_FLAG, &(c)->yes, NULL },                          \
+		{ 't', "type", "KIND", "kind of store (default: detect)", OPT_TEXT, &(c)->type, NULL }, \
+		{ 0,	    "force",	 "ID[,ID]", "go on where a refusal named this id",              \
+		  OPT_JOIN, &(c)->force, NULL },                                                        \
+		{ 0,	     "json",                                                                    \
+		  "[=FILE]", "one JSON object about the run, on stdout or in FILE",                     \
+		  OPT_TEXT,  &(c)->json,                                                                \
+		  "-" },                                                                                \
+		{ 0,                                                                                    \
+		  "progress",                                                                           \
+		  "auto|always|never",                                                                  \
+		  "when to show progress (default: auto)",                                              \
+		  OPT_CHOICE,                                                                           \
+		  &(c)->progress,                                                                       \
+		  NULL },                                                                               \
+		{ 'q', "quiet", NULL, "only errors", OPT_FLAG, &(c)->quiet, NULL },                     \
+		{ 'v', "verbose", NULL, "more about what is done", OPT_FLAG, &(c)->verbose, NULL },     \
+		{ 'h', "help", NULL, "print this and exit", OPT_FLAG, &(c)->help, NULL },               \
+		{ 'V', "version", NULL, "print the version and exit", OPT_FLAG, &(c)->version, NULL },  \
+		{ 0, "long-options", NULL, NULL, OPT_FLAG, &(c)->long_options, NULL },                  \
+		{ 0, "short-options", NULL, NULL, OPT_FLAG, &(c)->short_options, NULL },                \
+	{                                                                                               \
+		0, NULL, NULL, NULL, OPT_FLAG, NULL, NULL                                               \
 	}
 
 /* Parses; moves the operands behind the options. *ret_first is the index of the

@@ -73,10 +73,10 @@ static const struct opt option_table[] = {
 static const struct opts_spec spec = {
 	.tool = "snapcheck",
 	.operands = "[ORIGIN] COW | --list IMAGE...",
-	.summary =
-		"Says what is wrong with the snapshot COW, in words: will the kernel load it, is\n"
-		"its view right, would a merge be right. Nothing is written without -p, -y, -o\n"
-		"or an answer.",
+	.summary = "Checks the snapshot COW, explains each fault, repairs it on request: will the\n"
+		   "kernel load it, is its data complete, is a merge safe. Nothing is written "
+		   "without\n"
+		   "-p, -y, -o or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
 	.force_ids = "busy,content,doubtful,grow,lost,origin,overwrite,uuid,volatile",

@@ -71,10 +71,12 @@ static void say_siblings(const struct merge_job *job)
 		cli_note("siblings: LVM knows no other snapshot of this origin%s",
 			 job->dropped.nr_stores ? " but those that are given up" : "");
 	else if (job->kept.nr_stores)
-		cli_note("siblings: %s: kept true; any other snapshot of this origin becomes wrong",
-			 names);
+		cli_note("siblings: %s: kept true; this merge corrupts every other snapshot of %s",
+			 names, origin_name(job));
 	else
-		cli_note("siblings: none named; any other snapshot of this origin becomes wrong");
+		cli_note("warning: this merge corrupts every other snapshot of %s; name each with "
+			 "--sibling",
+			 origin_name(job));
 	for (size_t i = 0; i < job->dropped.nr_stores; i++)
 		cli_note("given up: %s is marked invalid first",
 			 cow_image_name(job->dropped.images[i]));
@@ -111,7 +113,7 @@ void merge_say_plan(const struct merge_job *job)
 
 void merge_say_mixture(const struct merge_job *job)
 {
-	cli_note("%s is a mixture until this finishes: do not mount it", origin_name(job));
+	cli_note("%s is inconsistent until the merge finishes; do not mount it", origin_name(job));
 }
 
 void merge_report(const struct merge_options *options, const struct cow_merge_result *result,
@@ -221,8 +223,8 @@ int merge_say_failure(const struct merge_job *job, const struct cow_merge_result
 		cli_warn("%s is complete; what is left to do is on %s", origin_name(job),
 			 cow_name(job));
 	else if (has_begun)
-		cli_warn("%" PRIu64 " of %" PRIu64 " chunks are left; %s is a mixture until this "
-			 "finishes: do not mount it",
+		cli_warn("%" PRIu64 " of %" PRIu64 " chunks are left; %s is inconsistent until the "
+			 "merge finishes; do not mount it",
 			 result->nr_left, nr_begun, origin_name(job));
 	if (has_begun || err->code == -ECANCELED)
 		cli_next_again();

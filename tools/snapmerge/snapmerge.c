@@ -56,7 +56,7 @@ static struct opts_spec spec = {
 	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
 		   "stopped or cut off at any time: the same command continues.",
 	.notes =
-		"While it runs, and until it has finished, ORIGIN alone is a mixture. Several COW\n"
+		"Until it has finished ORIGIN is inconsistent: do not mount it. Several COW\n"
 		"images are layers of a stack, lowest first, and go with -o only.\n"
 		"CLONE is clone:metadata=M,source=S,destination=D: what is not hydrated is copied\n"
 		"from S to D; --table=LINE names it, too. LOGS is snaplog:source=S,log=L,...:\n"

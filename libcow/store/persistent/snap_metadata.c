@@ -62,9 +62,8 @@ static void header_sanitise(uint8_t raw[SNAP_HEADER_BYTES])
 /* ----------------------------------------------------------------- records */
 
 /*
- * A record that breaks the same rule, as little a record as it, and says
- * nothing else: each number gives way to the lowest of which a check says the
- * same, so that the highest of all stays the highest.
+ * Replaces both numbers by the smallest that give the same finding; the highest of
+ * all stays the highest.
  */
 static void record_replace(const struct metadata_copy *copy, struct snap_record *record,
 			   uint64_t index)

@@ -389,7 +389,7 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 			.klass = COW_CLASS_DAMAGE,
 			.flags = FIXABLE,
 			.summary = "the top byte of a chunk number on the COW image is not zero",
-			.kernel = "takes it for the length of a run and maps further chunks",
+			.kernel = "would read wrong data: it takes the byte for the length of a run",
 			.fix = "the top byte is cleared, if the rest is plausible",
 			.question = "clear the top byte",
 		},

@@ -56,7 +56,7 @@ bits_are_zero() {
 	[[ $stderr == *"-y"* ]]
 	cat source.img log*.img | cmp - before
 	run -0 --separate-stderr snapmerge -y --json=j "$spec"
-	[[ $stderr == *"source.img is a mixture until this finishes"* ]]
+	[[ $stderr == *"source.img is inconsistent until the merge finishes"* ]]
 	[[ $stderr == *"source.img now is what the snapshot showed"* ]]
 	[ "$(member j 'j["merge"]["chunks"]')" = 35 ]
 	[ "$(member j 'j["plan"]["origin"]')" = source.img ]

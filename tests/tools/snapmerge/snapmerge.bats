@@ -14,8 +14,8 @@ setup() {
 	run -0 --separate-stderr snapmerge -y origin.img cow.img
 	[ -z "$output" ]
 	[ "$(sum origin.img)" = "$(fact both-c32 merged_origin_sha256)" ]
-	[[ $stderr == *"siblings: none named; any other snapshot of this origin becomes wrong"* ]]
-	[[ $stderr == *"origin.img is a mixture until this finishes: do not mount it"* ]]
+	[[ $stderr == *"warning: this merge corrupts every other snapshot of origin.img; name each with --sibling"* ]]
+	[[ $stderr == *"origin.img is inconsistent until the merge finishes; do not mount it"* ]]
 	run -0 snapcheck origin.img cow.img
 	[[ $output == *" 0 chunks changed"* ]]
 	[[ $output == *"64/20480 64"* ]]
@@ -124,7 +124,7 @@ setup() {
 		sys.exit(p.wait())
 	END
 	[ "$status" -eq 32 ]
-	[[ $stderr == *"is a mixture until this finishes"* ]]
+	[[ $stderr == *"is inconsistent until the merge finishes"* ]]
 	[[ $stderr == *"next: snapmerge -y --batch=1M origin.img cow.img"* ]]
 	[ "$(snapdump --raw origin.img cow.img | sha256sum | cut -d' ' -f1)" = "$(fact multiarea-c8 kernel_view_sha256)" ]
 	run -0 snapmerge -y origin.img cow.img
