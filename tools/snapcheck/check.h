@@ -101,9 +101,11 @@ __attribute__((weak)) int check_unpack(struct check *check, const char *path, bo
 
 /* check_next.c: what the next step depends on, besides what was found. */
 struct check_next {
-	const char *output;  /* -o */
-	const char *bad_map; /* the first --bad-blocks */
-	const char *table;   /* --table, where it is not all that was named */
+	const char *output;   /* -o */
+	const char *bad_map;  /* the first --bad-blocks */
+	const char *type;     /* -t; NULL: not given */
+	uint64_t chunk_bytes; /* --chunk-size; 0: not given */
+	const char *table;    /* --table, where it is not all that was named */
 	bool header_only;
 	bool has_bad_options; /* the image itself is left alone then */
 	bool repairs;

@@ -3,6 +3,7 @@
 /*
  * check_next.c - chooses the command that snapcheck names as the next step.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,6 +27,36 @@ static void next_copy(const struct check *check, const struct check_next *next, 
 	free(map);
 }
 
+/* The same check or a repair, with every operand that was given, and with what tells a
+ * store that has lost its header. */
+static void next_check(const struct check *check, const struct check_next *next, bool repairs,
+		       const char *cow)
+{
+	const char *words[9] = { NULL };
+	char chunk[48];
+	size_t nr = 0;
+
+	if (repairs) {
+		words[nr++] = "-y";
+		words[nr++] = "-o";
+		words[nr++] = "repaired.img";
+	}
+	if (next->type) {
+		words[nr++] = "-t";
+		words[nr++] = next->type;
+	}
+	if (next->chunk_bytes) {
+		snprintf(chunk, sizeof(chunk), "--chunk-size=%" PRIu64, next->chunk_bytes);
+		words[nr++] = chunk;
+	}
+	if (check->origin)
+		words[nr++] = cow_image_name(check->origin);
+	words[nr] = cow;
+	/* the first NULL ends it */
+	cli_next("snapcheck", words[0], words[1], words[2], words[3], words[4], words[5], words[6],
+		 words[7], words[8], NULL);
+}
+
 void check_next_choose(const struct check *check, const struct check_next *next, bool is_damaged)
 {
 	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
@@ -44,17 +75,19 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 	if (check->verdict.doubts_origin)
 		cli_next("snapcheck", "ORIGIN", cow, NULL);
 	else if (check->verdict.needs_chunk_bytes)
-		cli_next("snapcheck", "--chunk-size=SIZE", cow, NULL);
+		cli_next("snapcheck", "--chunk-size=SIZE", check->origin ? origin : cow,
+			 check->origin ? cow : NULL, NULL);
 	else if (next->header_only)
-		cli_next("snapcheck", cow, NULL);
+		next_check(check, next, false, cow);
 	else if (check->verdict.needed_bytes && !next->output)
 		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
-		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+		next_check(check, next, true, cow);
 	else if (check_lost_is_doubtful(&check->repaired)) /* sound now, but not what it was */
 		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin,
 			 next->output && !next->is_dry_run ? next->output : cow, NULL);
 	else if (check->has_repaired && !next->is_dry_run && next->output)
-		cli_next("snapcheck", next->output, NULL);
+		cli_next("snapcheck", check->origin ? origin : next->output,
+			 check->origin ? next->output : NULL, NULL);
 	else if (check->verdict.known && !check->verdict.valid)
 		cli_next("snapdump", "--tar", "--force=invalid", "-o", "rescue.tar", origin, cow,
 			 NULL);
@@ -64,7 +97,7 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 		/* no repair and no export either: for somebody else to look at */
 		cli_next("snapdump", "--metadata", "-o", "report.tar.zst", cow, NULL);
 	else if (is_damaged && !next->repairs)
-		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
+		next_check(check, next, true, cow);
 	else if (is_damaged)
 		cli_next("snapdump", "--tar", "--force=damaged", "-o", "rescue.tar", origin, cow,
 			 NULL);

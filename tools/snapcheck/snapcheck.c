@@ -94,13 +94,11 @@ static int on_progress(void *user, const struct cow_progress *now)
 	return progress_update(&check->progress, now);
 }
 
-/* Then the image itself is left alone. */
 static bool has_bad_options(void)
 {
 	return options.bad.skips || options.bad.maps.nr_words;
 }
 
-/* May be asked, because somebody is there. */
 static bool is_asking(void)
 {
 	return !options.common.yes && !options.preen && !options.common.dry_run &&
@@ -112,7 +110,6 @@ static bool wants_repair(void)
 	return options.common.yes || options.preen || options.output || is_asking();
 }
 
-/* The args of a store on this image. */
 static struct cow_store_args args_of(struct check *check, struct cow_role_image roles[2],
 				     struct cow_image *cow)
 {
@@ -136,15 +133,18 @@ static struct cow_store_args args_of(struct check *check, struct cow_role_image 
 }
 
 /* No header, but is there a list where some chunk size would put it? */
-static void suggest_kind(struct cow_store_args args, const struct cow_image *cow)
+static void suggest_kind(struct cow_store_args args, const struct cow_image *origin,
+			 const struct cow_image *cow)
 {
+	const char *first = cow_image_name(origin ? origin : cow);
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
 	struct cow_verdict verdict = COW_VERDICT_INIT;
 
 	args.kind = cow_store_kind(0);
 	params.flags = COW_CHECK_HEADER_ONLY;
 	if (!cow_check(&args, &params, NULL, &verdict, NULL))
-		cli_next("snapcheck", "-t", args.kind, cow_image_name(cow), NULL);
+		cli_next("snapcheck", "-t", args.kind, first, origin ? cow_image_name(cow) : NULL,
+			 NULL);
 }
 
 static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
@@ -171,7 +171,7 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	check->nr_snapshots = 0;
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
 	if (ret == -EMEDIUMTYPE && !args.kind)
-		suggest_kind(args, cow);
+		suggest_kind(args, check->origin, cow);
 	if (check->container || check->is_foreign) {
 		check->verdict.doubts_origin = true;
 		check->verdict.view_right = check->verdict.merge_right = false;
@@ -462,14 +462,14 @@ static int conclude(struct check *check)
 		.output = options.output,
 		.bad_map = options.bad.maps.nr_words ? options.bad.maps.words[0] : NULL,
 		.table = cli_nr_operands() ? options.table : NULL,
+		.type = options.common.type,
+		.chunk_bytes = options.chunk_bytes,
 		.header_only = options.header_only,
 		.has_bad_options = has_bad_options(),
 		.repairs = wants_repair(),
 		.is_dry_run = options.common.dry_run,
 	};
-
 	int status = is_damaged || is_doubtful ? CLI_DAMAGE | mended : done;
-
 	check_put_verdict(check);
 	check_show(check, options.common.quiet, status == CLI_DONE);
 	check_next_choose(check, &next, is_damaged);
