@@ -128,7 +128,8 @@ static int probe_refuse(struct cow_image *image, struct cow_err *err)
 			image->name);
 	else
 		ret = cow_fail(err, -EMEDIUMTYPE,
-			       "%s is no exception store: no known magic number at its beginning",
+			       "%s is no exception store: no known magic number at its beginning "
+			       "(a transient snapshot, type N in its table, leaves none)",
 			       image->name);
 	cow_err_place(err, image->name, 0);
 	return ret;
