@@ -243,7 +243,7 @@ edit() {
 @test "a pool is checked against what LVM has: transaction, ids, block size" {
 	unpack_pv
 	run -0 snapcheck lvm:pv:vg0/pool
-	[[ $output == *"thin pool, blocks of 64.0 KiB, 8 devices"* ]]
+	[[ $output == *"thin pool, blocks of 64 KiB, 8 devices"* ]]
 	run -0 snapcheck lvm:pv:vg0/snap1
 	edit 'device_id = 4' 'device_id = 9'
 	run -4 snapcheck lvm:pv:vg0/pool
