@@ -67,15 +67,16 @@ static void facts_put(struct content *content, const char *kind, const struct co
 /* How full it is: of a pool, or of a store that is one view. */
 static void metadata_state(struct content *content, const struct cow_store_info *info)
 {
-	uint64_t nr = info->chunk_bytes ? info->view_bytes / info->chunk_bytes : 0;
 	char chunk[SIZE_TEXT_BYTES];
+	uint64_t nr;
 
-	if (!info->view_bytes) {
+	if (!info->view_bytes || !info->chunk_bytes) {
 		snprintf(content->state, sizeof(content->state),
 			 "pool of %" PRIu64 " devices, %s of %s", info->nr_snapshots, info->units,
 			 size_round(info->chunk_bytes, chunk));
 		return;
 	}
+	nr = info->view_bytes / info->chunk_bytes;
 	nr += info->view_bytes % info->chunk_bytes != 0;
 	snprintf(content->state, sizeof(content->state), "%" PRIu64 " of %" PRIu64 " %s %s",
 		 info->nr_exceptions, nr, info->units, info->held);
