@@ -27,8 +27,8 @@ void build_put(struct build *build, uint64_t block, uint32_t constant, uint8_t *
 	OK(cow_image_pwrite(build->image, raw, 4096, block * 4096, err));
 }
 
-static uint64_t node_put(struct build *build, uint32_t flags, uint32_t value_size,
-			 const uint64_t *keys, const uint8_t *values, size_t nr)
+uint64_t build_node(struct build *build, uint32_t flags, uint32_t value_size, const uint64_t *keys,
+		    const uint8_t *values, size_t nr)
 {
 	uint32_t max = 4064 / (8 + value_size) / 3 * 3;
 	uint8_t raw[4096] = { 0 };
@@ -59,7 +59,7 @@ uint64_t build_tree(struct build *build, uint32_t value_size, const uint64_t *ke
 
 		up_keys[nr_up] = nr ? keys[i] : 0;
 		put_le64(up_values + 8 * nr_up++,
-			 node_put(build, 2, value_size, keys + i, values + i * value_size, len));
+			 build_node(build, 2, value_size, keys + i, values + i * value_size, len));
 	}
 	per_node = per_node > 1 && per_node < 252 ? per_node : 252;
 	while (nr_up > 1) {
@@ -67,7 +67,8 @@ uint64_t build_tree(struct build *build, uint32_t value_size, const uint64_t *ke
 
 		for (size_t i = 0; i < nr_up; i += per_node) {
 			size_t len = nr_up - i < per_node ? nr_up - i : per_node;
-			uint64_t block = node_put(build, 1, 8, up_keys + i, up_values + 8 * i, len);
+			uint64_t block =
+				build_node(build, 1, 8, up_keys + i, up_values + 8 * i, len);
 
 			up_keys[nr_new] = up_keys[i];
 			put_le64(up_values + 8 * nr_new++, block);

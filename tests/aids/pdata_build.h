@@ -25,6 +25,9 @@ uint32_t build_crc(const uint8_t *bytes, size_t len_bytes);
 /* Puts number and checksum into a block (4096 bytes) and writes it. */
 void build_put(struct build *build, uint64_t block, uint32_t constant, uint8_t *raw);
 
+/* One node, leaf (2) or internal (1). Returns its block. */
+uint64_t build_node(struct build *build, uint32_t flags, uint32_t value_size, const uint64_t *keys,
+		    const uint8_t *values, size_t nr);
 /* A tree of nr entries, ascending keys, values one after the other; per_node
  * entries in a node at most (0: as many as fit). Returns the root. */
 uint64_t build_tree(struct build *build, uint32_t value_size, const uint64_t *keys,

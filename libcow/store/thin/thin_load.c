@@ -98,7 +98,6 @@ static int entry_take(struct thin_store *thin, uint64_t key, uint64_t value, str
 	const struct exmap_run run = { key, thin_mapping_block(value), 1 };
 	int ret = cow_exmap_add(thin->store.map, &run, err);
 
-	thin->nr_mapped++;
 	if (ret || thin_mapping_time(value) >= thin->details.snapshotted_time)
 		return ret;
 	return shared_mark(thin, key, err);
@@ -117,6 +116,7 @@ static int leaf_take(void *user, const struct pdata_node *node, const struct pda
 	int ret = 0;
 
 	(void)edge;
+	thin->nr_mapped += node->nr_entries;
 	for (uint32_t i = 0; !ret && i < node->nr_entries; i++)
 		if (!is_beyond(thin, pdata_node_key(node, i)))
 			ret = entry_take(thin, pdata_node_key(node, i),
