@@ -475,6 +475,11 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 	if (!ret && !job->has_label && cow_store_has_label(store))
 		ret = cow_job_open(store, left.nr_chunks, params->nr_siblings + params->nr_dropped,
 				   job, err);
+	/* Said before the target is a mixture. */
+	if (!ret && params->reflink == COW_REFLINK_ALWAYS && merge.nr_unmoved)
+		ret = cow_image_clone_check(
+			store->target, store->data == store->target ? store->origin : store->data,
+			err);
 	if (!ret)
 		ret = cow_preserve_check(store, params, job, err);
 	if (job->is_continued)

@@ -391,6 +391,24 @@ int cow_image_clone_range(struct cow_image *image, uint64_t offset_bytes, struct
 	return image_answer(image, offset_bytes, ret, err);
 }
 
+int cow_image_clone_check(struct cow_image *image, struct cow_image *source, struct cow_err *err)
+{
+	uint64_t len = 1, low_bytes;
+	struct cow_image *to = cow_image_resolve(image, 0, &len, &low_bytes), *from;
+	int ret = 0;
+
+	len = 1;
+	from = cow_image_resolve(source, 0, &len, &low_bytes);
+	if (!image->is_writable)
+		return 0;
+	if (!image->ops->clone_range || shares_nothing(source, 0))
+		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) shares no extents",
+			       image->ops->name);
+	else if (to->ops->clone_check)
+		ret = to->ops->clone_check(to, from, err);
+	return image_answer(image, COW_OFFSET_NONE, ret, err);
+}
+
 int cow_image_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
 			uint64_t *ret_len_bytes, struct cow_err *err)
 {

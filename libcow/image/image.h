@@ -58,6 +58,8 @@ struct image_ops {
 	/* NULL: -EOPNOTSUPP. source has gone through resolve already. */
 	int (*clone_range)(struct cow_image *image, uint64_t offset_bytes, struct cow_image *source,
 			   uint64_t source_offset_bytes, uint64_t len_bytes, struct cow_err *err);
+	/* Would it, before anything is written? source as above. NULL: nobody knows. */
+	int (*clone_check)(struct cow_image *image, struct cow_image *source, struct cow_err *err);
 	/* NULL: everything may be data. */
 	int (*next_data)(struct cow_image *image, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
 			 uint64_t *ret_len_bytes, struct cow_err *err);
@@ -126,6 +128,10 @@ int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t n
  * of 1 MiB. The range has been checked. */
 int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			       struct cow_err *err);
+
+/* Can extents of source be shared with image? Asks about the first byte of each, and
+ * only if image can be written. Errors: -EOPNOTSUPP. */
+int cow_image_clone_check(struct cow_image *image, struct cow_image *source, struct cow_err *err);
 
 /* See image_ops.read_ahead; the range is one of the image. */
 void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes);

@@ -415,6 +415,41 @@ static int file_clone_range(struct cow_image *image, uint64_t offset_bytes,
 			strerrordesc_np(errno));
 }
 
+/* Asks for a byte, which no file system shares: what can share blocks says EINVAL. */
+static int clone_error(int fd, int source_fd)
+{
+	struct file_clone_range range = {
+		.src_fd = source_fd,
+		.src_offset = 1,
+		.src_length = 1,
+		.dest_offset = 1,
+	};
+
+	return ioctl(fd, FICLONERANGE, &range) && errno != EINVAL ? errno : 0;
+}
+
+/*
+ * The byte is the image's own, so that nothing changes whatever the answer is. Where
+ * the other file seems to be on another file system, what the system says first is
+ * asked for: on one of Btrfs only the numbers differ.
+ */
+static int file_clone_check(struct cow_image *image, struct cow_image *source, struct cow_err *err)
+{
+	struct stat to, from;
+	int error;
+
+	if (source->ops->pread != file_pread || image->is_block_device || source->is_block_device)
+		return cow_fail(err, -EOPNOTSUPP, "extents are shared between regular files only");
+	error = clone_error(file_fd(image), file_fd(image));
+	if (!error && !fstat(file_fd(image), &to) && !fstat(file_fd(source), &from) &&
+	    to.st_dev != from.st_dev)
+		error = clone_error(file_fd(image), file_fd(source));
+	if (!error)
+		return 0;
+	return cow_fail(err, -EOPNOTSUPP, "extents cannot be shared here: %s",
+			strerrordesc_np(error));
+}
+
 static const struct image_ops file_ops = {
 	.name = "file",
 	.pread = file_pread,
@@ -422,6 +457,7 @@ static const struct image_ops file_ops = {
 	.pwritev = file_pwritev,
 	.write_zeroes = file_write_zeroes,
 	.clone_range = file_clone_range,
+	.clone_check = file_clone_check,
 	.next_data = file_next_data,
 	.discard = file_discard,
 	.grow = file_grow,

@@ -138,6 +138,13 @@ setup() {
 		snapmerge -y -q --json=j --reflink=never o2.img c2.img
 		[ "$(member j 'j["merge"]["cloned_bytes"]')" -eq 0 ]
 		cmp o2.img new.bin
+		# The other file system is asked, too.
+		cp "$COW_UNPACKED/runs-c8/origin.img" far.img
+		cp "$COW_UNPACKED/runs-c8/cow.img" ../far.cow
+		before=$(sum far.img)
+		snapmerge -y -q --json=j --reflink=always far.img ../far.cow && exit 1
+		[ "$(member j 'j["error"]["id"], j["exit"]')" = "('unsupported', 64)" ]
+		[ "$(sum far.img)" = "$before" ]
 	) || result=$?
 	umount xfs
 	[ "${result:-0}" -eq 0 ]
@@ -150,4 +157,11 @@ setup() {
 	[ "$status" -eq 64 ] || [ "$status" -eq 8 ]
 	[ ! -e new.img ]
 	run -0 snapmerge --reflink=never -o new.img origin.img cow.img
+	# In place it is refused before the origin is a mixture, and nothing says that it is one.
+	before=$(cat origin.img cow.img | sha256sum)
+	run -64 --separate-stderr snapmerge -y --reflink=always origin.img cow.img
+	[[ $stderr == *"extents cannot be shared here"* ]]
+	[[ $stderr != *mixture* ]]
+	[ "$(cat origin.img cow.img | sha256sum)" = "$before" ]
+	run -0 snapmerge -y origin.img cow.img
 }
