@@ -262,6 +262,10 @@ kernel: all tests-bin  ## random cases, judged by a real kernel (N=128)
 	@$(test_env) tests/kernel/run.py --count $(or $(N),128)
 kernel-soak: all tests-bin  ## the same with N=5000
 	@$(test_env) tests/kernel/run.py --count $(or $(N),5000)
+kernel-next: all tests-bin  ## all kernel tests over Linux 6.12, which is built first (NEXT=DIRECTORY for it)
+	@tests/kernel/next.sh '$(or $(NEXT),$(B)/kernel-next)'
+	@COW_KERNEL="$$(realpath '$(or $(NEXT),$(B)/kernel-next)')/linux" $(MAKE) --no-print-directory check-bats \
+		BATSFILES='$(wildcard tests/kernel/*.bats)'
 relay-soak: all tests-bin  ## kernel and tools take turns on the same images, killed in between (N=400)
 	@$(test_env) tests/kernel/relay.py --count $(or $(N),400)
 
@@ -381,6 +385,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) \
-	check-fast analyze lint quick check kernel kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

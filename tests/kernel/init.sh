@@ -12,9 +12,9 @@ mount -t tmpfs tmpfs /dev/shm 2>/dev/null
 modules=/usr/lib/uml/modules/$(uname -r)/kernel/drivers
 busybox insmod "$modules/dax/dax.ko" 2>/dev/null
 for m in md/dm-mod md/dm-bufio md/persistent-data/dm-persistent-data md/dm-clone md/dm-snapshot md/dm-delay md/dm-flakey md/dm-log-writes; do
-	busybox insmod "$modules/$m.ko"
+	[ ! -d "$modules" ] || busybox insmod "$modules/$m.ko"
 done
-busybox insmod "$modules/block/loop.ko" max_loop=0
+[ ! -d "$modules" ] || busybox insmod "$modules/block/loop.ko" max_loop=0
 read -r words </proc/cmdline
 for word in $words; do
 	case $word in

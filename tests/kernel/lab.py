@@ -18,7 +18,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KERNEL = "linux.uml"
+# The kernel: Debian's, or the path of another one (make kernel-next).
+KERNEL = os.environ.get("COW_KERNEL", "linux.uml")
 
 
 class LabError(Exception):
