@@ -293,7 +293,18 @@ def view_words(sound, origin, cow):
     return "formats" if kernel_list(cow) is None else "reads", str(differ(sound, view))
 
 
-def row_of(work, case):
+def merge_agrees(name, told, paths):
+    """Would snapmerge do what snapcheck calls right, and refuse what it does not?"""
+    done = subprocess.run(["snapmerge", "-n", *paths], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    is_right = told.get("verdict", {"merge_right": False})["merge_right"]
+    if is_right == (done.returncode == 0):
+        return []
+    return ["%s: a merge is called %s, but snapmerge -n ends with %d: %s" %
+            (name, "right" if is_right else "wrong", done.returncode, done.stderr.strip())]
+
+
+def row_of(work, case, faults):
     name, origin, good, cow = case[:4]
     given = case[4] if len(case) > 4 else origin
     paths = [os.path.join(work, n) for n in ("origin.img", "cow.img", "new.img")]
@@ -305,6 +316,7 @@ def row_of(work, case):
     kernel, wrong = view_words(sound, given, cow)
     common = ["snapcheck", "-t", "persistent", "--json"]
     status, told = tool(*common, *paths[:2])
+    faults += merge_agrees(name, told, paths[:2])
     after, _ = tool(*common, "-y", "-o", paths[2], *paths[:2])
     left = "-"
     if os.path.exists(paths[2]):
@@ -350,8 +362,9 @@ def table(rows):
 def main():
     fixtures, readme = sys.argv[1:]
     with tempfile.TemporaryDirectory() as work:
-        rows = [row_of(work, case) for case in kinds(World(fixtures, work))]
-    faults = judge(rows)
+        faults = []
+        rows = [row_of(work, case, faults) for case in kinds(World(fixtures, work))]
+    faults += judge(rows)
     with open(readme, encoding="utf-8") as f:
         text = f.read()
     found = re.search(re.escape(HEAD) + r".*?\n\n.*?\n\n(\* [^\n]*\n)+", text, re.DOTALL)

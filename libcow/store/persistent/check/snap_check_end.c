@@ -129,7 +129,9 @@ static int data_behind_check(struct snap_check *check, struct cow_err *err)
 	int ret;
 
 	end = min_u64(end, floor_to(cow_image_size(check->cow), layout->chunk_bytes));
-	if (!check->nr_records || check->nr_records % SNAP_RECORDS_PER_SECTOR ||
+	/* of a list that is damaged all is said */
+	if (!check->nr_records || check->nr_records % SNAP_RECORDS_PER_SECTOR || check->nr_bad ||
+	    check->is_doubtful || check->garbage_index != UINT64_MAX ||
 	    check->highest_new >= layout->nr_chunks || at >= end ||
 	    cow_snap_check_is_bad(check, at, end - at))
 		return 0;
