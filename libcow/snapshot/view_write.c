@@ -30,6 +30,8 @@
 
 #define PUBLISH_BYTES (UINT64_C(64) << 20)
 #define PUBLISH_CHUNKS (UINT64_C(1) << 18)
+/* Zeros that are appended at once: a size_t of 32 bits holds it. */
+#define ZERO_BYTES_MAX (UINT64_C(1) << 30)
 /* A chunk is filled up in memory. */
 #define CHUNK_BYTES_MAX (UINT64_C(64) << 20)
 
@@ -140,10 +142,8 @@ static int gap_write(struct view *view, const struct span *span, uint64_t *ret_l
 	whole = end - span->offset_bytes;
 	if (end != view->image.size_bytes)
 		whole = floor_to(whole, chunk_bytes);
-	/* what is written at once is bounded, too */
-	whole = min_u64(whole, span->buf
-				       ? max_u64(floor_to(PUBLISH_BYTES, chunk_bytes), chunk_bytes)
-				       : chunk_bytes * PUBLISH_CHUNKS);
+	/* what is written at once is bounded, too; a chunk fits into both */
+	whole = min_u64(whole, floor_to(span->buf ? PUBLISH_BYTES : ZERO_BYTES_MAX, chunk_bytes));
 	if (!whole)
 		return chunk_fill(view, span, ret_len_bytes, err);
 	*ret_len_bytes = whole;
