@@ -24,7 +24,8 @@ struct check_repair {
 	/* It is written as a whole, so long, to an image of its own: verdict */
 	bool needs_target;
 	uint64_t target_bytes;
-	const struct cow_callbacks *callbacks;
+	const struct cow_callbacks *callbacks; /* own, once it runs */
+	struct cow_callbacks own;
 	struct check_lost *lost, *doubtful;
 	struct check_found *found; /* what was shown: asked about by run */
 

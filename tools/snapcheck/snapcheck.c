@@ -422,11 +422,10 @@ static int prepare(struct check *check, struct check_repair *job, struct cow_err
 
 static int repair(struct check *check, struct check_repair *job, struct cow_err *err)
 {
-	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
-
-	callbacks.user = check;
-	callbacks.progress = on_progress;
-	job->callbacks = &callbacks;
+	job->own = (struct cow_callbacks)COW_CALLBACKS_INIT;
+	job->own.user = check;
+	job->own.progress = on_progress;
+	job->callbacks = &job->own;
 	if (!job->is_wanted || check->only_looks)
 		return 0;
 	if (options.output && check->verdict.needs_chunk_bytes) {

@@ -84,8 +84,8 @@ static int run_compare(const struct pair *pair, struct clone_bits *bits, uint64_
 	return ret;
 }
 
-int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *bits,
-			   struct cow_err *err)
+static int pair_compare(const struct clone_pair *images, struct clone_bits *bits,
+			struct cow_err *err)
 {
 	AUTO_FREE uint8_t *a = malloc(COMPARE_BYTES);
 	AUTO_FREE uint8_t *b = malloc(COMPARE_BYTES);
@@ -95,14 +95,20 @@ int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *b
 
 	if (!a || !b)
 		return cow_fail(err, -ENOMEM, "no memory to compare regions");
-	if (!images->source || !images->destination ||
-	    images->source->size_bytes < images->target_bytes ||
-	    images->destination->size_bytes < images->target_bytes)
-		return 0;
 	for (uint64_t from = 0; !ret && cow_clone_bits_next(bits, true, from, &first, &nr);
 	     from = first + nr)
 		ret = run_compare(&pair, bits, first, nr, err);
 	return ret;
+}
+
+int cow_clone_pair_compare(const struct clone_pair *images, struct clone_bits *bits,
+			   struct cow_err *err)
+{
+	if (!images->source || !images->destination ||
+	    images->source->size_bytes < images->target_bytes ||
+	    images->destination->size_bytes < images->target_bytes)
+		return 0;
+	return pair_compare(images, bits, err);
 }
 
 /* ---------------------------------------------------------------- trees */

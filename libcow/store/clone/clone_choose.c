@@ -68,7 +68,7 @@ static int super_mend(struct choosing *c, const uint8_t *raw, struct cow_err *er
 {
 	struct clone_lost lost = { .blocks = c->blocks };
 	const struct clone_tree *named, *told;
-	struct clone_super found;
+	struct clone_super found = { .magic = 0 };
 	bool is_found = false;
 	int ret = cow_clone_lost_find(&lost, err);
 
