@@ -397,8 +397,9 @@ static void print_report(const struct check *check, FILE *text)
 	if (!check_pool_is(&check->verdict))
 		fprintf(text, "merge: %s\n", merge_is(check));
 	if (!fflush(check->text) && check->notes_len > check->notes_shown)
-		fwrite(check->notes + check->notes_shown, 1, check->notes_len - check->notes_shown,
-		       text);
+		/* whether stdout took it is asked at the end */
+		(void)!fwrite(check->notes + check->notes_shown, 1,
+			      check->notes_len - check->notes_shown, text);
 	print_findings(check, text);
 	check_pool_print_devices(check, text);
 	if (check->has_repair)

@@ -74,9 +74,8 @@ static const struct opts_spec spec = {
 	.tool = "snapcheck",
 	.operands = "[ORIGIN] COW | --list IMAGE...",
 	.summary = "Checks the snapshot COW, explains each fault, repairs it on request: will the\n"
-		   "kernel load it, is its data complete, is a merge safe. Nothing is written "
-		   "without\n"
-		   "-p, -y, -o or an answer.",
+		   "kernel load it, is its data complete, is a merge safe. Nothing is written\n"
+		   "without -p, -y, -o or an answer.",
 	.notes = "ORIGIN adds the checks that need it. -p repairs what is safe, -y all that can\n"
 		 "be, -n with one of them shows what would be left.",
 	.force_ids = "busy,content,doubtful,grow,lost,origin,overwrite,uuid,volatile",

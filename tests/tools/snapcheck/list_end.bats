@@ -171,7 +171,7 @@ state() {
 		# shellcheck disable=SC2086
 		zero $lost
 		run -0 snapcheck --json=j origin.img cow.img
-		[[ $output == *"note: persistent.data-behind"* && $output == *"trustworthy: yes, unless the note"* ]]
+		[[ $output == *"note: persistent.data-behind"* && $output == *"snapshot data: complete, unless the note below"* ]]
 		[ "$(python3 -c 'import json; v = json.load(open("j"))["verdict"]; print(v["state"], v["may_have_lost"])')" = "sound True" ]
 	done
 }
