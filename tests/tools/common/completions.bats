@@ -60,8 +60,8 @@ each_shell() {
 	each_shell 'snapmerge --reflink ' auto always never
 	each_shell 'snapcreate --preallocate=' off falloc full
 	each_shell 'snapdump --compress=' none gzip xz zstd lz4
-	each_shell 'snapcheck --type=' clone persistent snaplog
-	each_shell 'snapcheck -t ' clone persistent snaplog
+	each_shell 'snapcheck --type=' clone persistent snaplog thin
+	each_shell 'snapcheck -t ' clone persistent snaplog thin
 	each_shell 'snapdump --map=d' ddrescue
 }
 
