@@ -195,13 +195,30 @@ class Tree:
             with open(os.path.join(path, "a rather long name for a file %d" % i), "wb") as f:
                 f.write(b"x" * (i % 3))
 
+    def in_place(self):
+        """Data changes where it lies, and the inode is written later."""
+        path = self.pick(stat.S_ISREG)
+        fd = os.open(path, os.O_WRONLY)
+        size = os.fstat(fd).st_size
+        if size:
+            at = self.rng.randrange(size)
+            os.pwrite(fd, self.rng.randbytes(min(40, size - at)), at)
+            os.fdatasync(fd)
+        os.close(fd)
+
     def settle(self):
         os.sync()
+
+    def commit(self):
+        """To the journal; what it describes stays in memory."""
+        fd = os.open(self.root, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
 
     def step(self):
         job = self.rng.choice((self.change_data, self.change_data, self.replace, self.make, self.make, self.make,
                                self.rename, self.rename, self.remove, self.metadata, self.metadata, self.new,
-                               self.crowd, self.settle))
+                               self.crowd, self.settle, self.commit, self.commit, self.in_place, self.in_place))
         try:
             job()
         except OSError as e:
@@ -235,9 +252,10 @@ def live(one):
         for i in range(rng.randrange(3, 40)):
             tree.step()
         if number % 4 != 3:
-            os.sync()
+            tree.commit()
             for i in range(rng.randrange(3)):
                 tree.step()
+        tree.in_place()
         cut(name, number)
     run("umount", root)
     dmlib.dm_remove(name)

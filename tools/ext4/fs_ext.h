@@ -36,6 +36,11 @@ int fs_ext_open(struct cow_image *image, unsigned int flags, struct fs_ext **ret
 		struct cow_err *err);
 void fs_ext_close(struct fs_ext *fs);
 
+/* What is doubtful about the file system as a whole. */
+void fs_ext_say_state(const struct fs_ext *fs,
+		      void (*problem)(void *user, bool is_damage, const char *sentence),
+		      void *user);
+
 struct fs_ext_walk_params {
 	/* What to give out: this directory or file and all below; NULL: all.
 	 * Names in the entries begin at the root all the same. */

@@ -31,7 +31,7 @@ struct load {
 
 /* What is kept is freed by fs_dir_free(). */
 ANALYZER_KEPT_BEGIN
-static int add(struct load *load, const char *name, size_t len, ext2_ino_t ino)
+static int add(struct load *load, const char *name, size_t len, ext2_ino_t ino, bool may_be_dir)
 {
 	struct fs_dir *dir = load->dir;
 	struct fs_dir_entry *grown;
@@ -44,7 +44,7 @@ static int add(struct load *load, const char *name, size_t len, ext2_ino_t ino)
 	copy = strndup(name, len);
 	if (!copy)
 		goto no_memory;
-	dir->entries[dir->nr++] = (struct fs_dir_entry){ copy, ino };
+	dir->entries[dir->nr++] = (struct fs_dir_entry){ copy, ino, may_be_dir };
 	return 0;
 no_memory:
 	return cli_refuse(load->err, -ENOMEM, "no-memory", NULL,
@@ -65,8 +65,12 @@ __attribute__((format(printf, 2, 3))) static void tell(struct load *load, const 
 
 /* A name goes into an archive and from there into somebody's file system: a
  * slash in it would lead out of its directory. */
-static int take_name(struct load *load, const char *name, size_t len, ext2_ino_t ino)
+static int take_name(struct load *load, struct ext2_dir_entry *e, size_t len)
 {
+	int type = ext2fs_dirent_file_type(e);
+	const char *name = e->name;
+	ext2_ino_t ino = e->inode;
+
 	if ((len == 1 && name[0] == '.') || (len == 2 && !memcmp(name, "..", 2)))
 		return 0;
 	if (!len || memchr(name, '/', len) || memchr(name, 0, len)) {
@@ -76,7 +80,7 @@ static int take_name(struct load *load, const char *name, size_t len, ext2_ino_t
 		     load->ino, ino);
 		return 0;
 	}
-	return add(load, name, len, ino);
+	return add(load, name, len, ino, type == EXT2_FT_DIR || type == EXT2_FT_UNKNOWN);
 }
 
 /* The entries in one block, or in one part of an inline directory. */
@@ -107,7 +111,7 @@ static int parse(struct load *load, const char *buf, size_t size)
 			     "left out",
 			     load->ino, e->inode, super->s_inodes_count);
 		else if (e->inode) {
-			ret = take_name(load, e->name, name_len, e->inode);
+			ret = take_name(load, e, name_len);
 			if (ret)
 				return ret;
 		}

@@ -51,11 +51,6 @@ fs_ext_fail(struct fs_ext *fs, struct cow_err *err, errcode_t code, const char *
 __attribute__((format(printf, 2, 3), warn_unused_result, cold)) int
 fs_ext_damage(struct cow_err *err, const char *format, ...);
 
-/* What is doubtful about the file system as a whole. */
-void fs_ext_say_state(const struct fs_ext *fs,
-		      void (*problem)(void *user, bool is_damage, const char *sentence),
-		      void *user);
-
 /* ---- fs_ext_inode.c */
 
 struct fs_inode {
@@ -116,6 +111,7 @@ void fs_xattrs_free(struct fs_xattrs *xattrs);
 struct fs_dir_entry {
 	char *name;
 	ext2_ino_t ino;
+	bool may_be_dir; /* as far as the directory says */
 };
 struct fs_dir {
 	struct fs_dir_entry *entries; /* sorted by name, bytes */

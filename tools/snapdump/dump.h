@@ -22,11 +22,11 @@ struct dump {
 	const char *output;   /* -o; NULL: stdout */
 	const char *compress; /* --compress; NULL: by name */
 	int64_t mtime;
-	bool ignores_journal;
-	bool is_dry_run, skips;	     /* --skip-unreadable */
-	const char *path;	     /* --path; NULL: all files */
-	const char *const *excludes; /* --exclude */
-	const char *cat;	     /* --cat */
+	bool ignores_journal, is_reverse; /* --journal=ignore, --reverse */
+	bool is_dry_run, skips;		  /* --skip-unreadable */
+	const char *path;		  /* --path; NULL: all files */
+	const char *const *excludes;	  /* --exclude */
+	const char *cat;		  /* --cat */
 	size_t nr_excludes;
 	uint64_t log;		       /* --map=ddrescue:N */
 	const char *against;	       /* --against; NULL: the origin */
@@ -58,6 +58,8 @@ int dump_tar(struct dump *dump, struct cow_err *err);
 int dump_delta(struct dump *dump, struct cow_err *err);
 /* The ranges that some layer holds, as text (or in the JSON object). */
 int dump_map(struct dump *dump, struct cow_err *err);
+/* Finds the first range at or behind "at", over all layers. */
+bool dump_next_range(const struct dump *dump, uint64_t at, struct cow_segment *ret_range);
 
 /* Text that goes where the map goes: also to a terminal, and with --json on
  * stdout nowhere, because the object has it. */
@@ -72,6 +74,8 @@ int dump_files(struct dump *dump, struct cow_err *err);
 
 /* What files there are, as lines of text (or in the JSON object). */
 int dump_ls(struct dump *dump, struct cow_err *err);
+/* Which files differ from those of the origin, likewise. */
+int dump_changes(struct dump *dump, struct cow_err *err);
 /* One of them as it is: a sparse file or a stream. */
 int dump_cat(struct dump *dump, struct cow_err *err);
 
@@ -112,6 +116,7 @@ void dump_say_view(const struct dump *dump);
 void dump_say_cat(const struct dump *dump);
 void dump_say_files(const struct dump *dump);
 /* Of text: nothing but doubts. */
+void dump_say_changes(const struct dump *dump);
 void dump_say_text(const struct dump *dump);
 void dump_say_metadata(const struct dump *dump);
 

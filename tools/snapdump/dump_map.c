@@ -111,6 +111,16 @@ static bool next_range(const struct dump *dump, uint64_t at, struct map_range *r
 	return true;
 }
 
+bool dump_next_range(const struct dump *dump, uint64_t at, struct cow_segment *ret_range)
+{
+	struct map_range range;
+
+	if (!next_range(dump, at, &range))
+		return false;
+	*ret_range = (struct cow_segment){ range.offset_bytes, range.len_bytes };
+	return true;
+}
+
 static int write_map(struct dump *dump, struct printer *text, struct cow_err *err)
 {
 	struct json_object *list = json_put_array(json_root(), "ranges");

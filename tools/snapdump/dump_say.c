@@ -79,6 +79,16 @@ void dump_say_cat(const struct dump *dump)
 	say_doubts(dump);
 }
 
+void dump_say_changes(const struct dump *dump)
+{
+	say_facts(dump);
+	if (dump->output && !dump->is_dry_run)
+		cli_note("%s written: %" PRIu64 " changes", dump->output, dump->nr_ranges);
+	else if (!dump->nr_ranges)
+		cli_note("no file differs");
+	say_doubts(dump);
+}
+
 void dump_say_text(const struct dump *dump)
 {
 	say_facts(dump);

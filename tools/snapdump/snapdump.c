@@ -22,7 +22,7 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, delta, files, ls, metadata;
+	bool tar, raw, delta, files, ls, changes, reverse, metadata;
 	uint64_t chunk_bytes, partition;
 	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against, *cat,
 		*journal;
@@ -49,8 +49,13 @@ static const struct opt option_table[] = {
 	{ 0, "ls", NULL, "what files there are, as ls -l prints them; no file is read", OPT_FLAG,
 	  &options.ls, NULL },
 	{ 0, "cat", "PATH", "one of these files as it is", OPT_TEXT, &options.cat, NULL },
+	{ 0, "changes", NULL, "which files differ from those of ORIGIN: + - M R T and the path",
+	  OPT_FLAG, &options.changes, NULL },
+	{ 0, "reverse", NULL, "with --changes: from the view to ORIGIN", OPT_FLAG, &options.reverse,
+	  NULL },
 	{ 0, "journal", "replay|ignore",
-	  "with --files, --ls and --cat, of a journal that needs recovery (default: replay, in "
+	  "with --files, --ls, --cat and --changes, of a journal that needs recovery (default: "
+	  "replay, in "
 	  "memory)",
 	  OPT_CHOICE, &options.journal, NULL },
 	{ 0, "metadata", NULL, "the store of COW without its data, for snapcheck and bug reports",
@@ -89,9 +94,9 @@ static const struct opts_spec spec = {
 	.operands = "ORIGIN [COW]...",
 	.summary = "Exports what a snapshot device would show: ORIGIN through the layers COW,\n"
 		   "lowest first. Without COW, the ORIGIN itself.",
-	.notes = "One of --tar, --raw, --delta, --map, --files, --ls, --cat and --metadata;\n"
-		 "without: --tar if FILE is named .tar or .tar.SUFFIX. --files says what it\n"
-		 "leaves out (exit status 4 if by damage); to restore everything:\n"
+	.notes = "One of --tar, --raw, --delta, --map, --files, --ls, --cat, --changes and\n"
+		 "--metadata; without: --tar if FILE is named .tar or .tar.SUFFIX. --files says\n"
+		 "what it leaves out (exit status 4 if by damage); to restore everything:\n"
 		 "tar --xattrs --xattrs-include='*' --acls -xpf.\n"
 		 "--force=invalid, damaged or doubtful reads such a store without mending it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
@@ -133,6 +138,7 @@ static int parse_mtime(int64_t *ret_seconds)
 #define MODE_OF_ONE_STORE (1u << 5) /* opens the operands itself, sound or not */
 #define MODE_IS_A_FORM (1u << 6)    /* of the mode above, so not in lists */
 #define MODE_OF_FS (1u << 7)	    /* looks into a file system: --journal */
+#define MODE_OF_TWO (1u << 8)	    /* compares with the origin: --reverse */
 
 struct dump_mode {
 	const char *name;
@@ -150,6 +156,7 @@ struct dump_mode {
 static int run_metadata(struct dump *dump, struct cow_err *err);
 
 #define NO_DIFFERENCE "--delta needs a COW image, or --against: ORIGIN does not differ from itself"
+#define NO_CHANGES "--changes needs a COW image: ORIGIN does not differ from itself"
 #define NO_MAP "--map needs a COW image"
 
 static const struct dump_mode modes[] = {
@@ -198,6 +205,12 @@ static const struct dump_mode modes[] = {
 	  .text = &options.cat,
 	  .run = dump_cat,
 	  .say = dump_say_cat },
+	{ .name = "--changes",
+	  .flags = MODE_IS_TEXT | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_TWO,
+	  .flag = &options.changes,
+	  .run = dump_changes,
+	  .say = dump_say_changes,
+	  .needs_layer = NO_CHANGES },
 	{ .name = "--metadata",
 	  .flags = MODE_IS_TAR | MODE_READS_DATA | MODE_OF_ONE_STORE,
 	  .flag = &options.metadata,
@@ -324,6 +337,8 @@ static int check_options(const struct dump_mode *mode, struct dump *dump)
 				 list_modes(MODE_OF_FILES, list));
 	if (options.journal && !(mode->flags & MODE_OF_FS))
 		return cli_usage("--journal goes with %s", list_modes(MODE_OF_FS, list));
+	if (options.reverse && !(mode->flags & MODE_OF_TWO))
+		return cli_usage("--reverse goes with %s", list_modes(MODE_OF_TWO, list));
 	if (options.against && mode->run != dump_delta)
 		return cli_usage("--against goes with --delta");
 	if (mode->run == dump_rescue && cli_nr_operands() > 2)
@@ -405,7 +420,7 @@ static int run_on_view(const struct dump_mode *mode, struct dump *dump, struct c
 {
 	int ret = 0;
 
-	if (mode->run == dump_delta && !options.against)
+	if ((mode->run == dump_delta && !options.against) || mode->run == dump_changes)
 		ret = dump_part_open(dump, cli_operands()[0], err);
 	return ret ? ret : mode->run(dump, err);
 }
@@ -424,6 +439,7 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 	dump->skips = options.bad.skips;
 	dump->path = options.path;
 	dump->cat = options.cat;
+	dump->is_reverse = options.reverse;
 	dump->ignores_journal = options.journal && !strcmp(options.journal, "ignore");
 	dump->excludes = options.excludes.words;
 	dump->nr_excludes = options.excludes.nr_words;

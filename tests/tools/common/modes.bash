@@ -89,6 +89,7 @@ more_commands() {
 		snapcreate -y -v --progress=never --from-view=cow.img --image=o=origin.img image:o made
 		snapdump --files --path=/lost+found --exclude=x -o made ext.img ext.cow
 		snapdump --ls --path=/lost+found --exclude=x -o made ext.img ext.cow
+		snapdump --changes --reverse -o made ext.img ext.cow
 		snapdump --cat=/note --journal=ignore -o made ext.img ext.cow
 		snapdump --delta --against=manifest.json --mtime=0 -o made origin.img cow.img
 		snapdump --tar --compress=gzip -q -y --progress=never -t persistent -o made origin.img cow.img

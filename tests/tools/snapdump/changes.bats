@@ -1,0 +1,156 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# snapdump --changes: which files differ between ORIGIN and what a snapshot shows. The kernel
+# as judge of random changes is in kernel/looks.bats; here diff -r and debugfs.
+bats_require_minimum_version 1.8.0
+load ../../common
+
+# base.img, and now.img: the same file system after these changes.
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	mkdir -p src/dir/below src/etc src/gone/deep
+	for i in $(seq 40); do seq "$i" 500 >"src/file$i"; done
+	echo secret >src/etc/shadow
+	echo one >src/etc/linked
+	ln src/etc/linked src/dir/other
+	ln -s target src/link
+	echo x >src/gone/deep/file
+	echo y >src/dir/below/moves
+	# As the system gives them; debugfs takes none.
+	mke2fs -q -F -t ext4 -b 1024 -d src base.img 8M
+	cp base.img now.img
+	seq 7 >new
+	debugfs -w -f - now.img >debugfs.log 2>&1 <<-END
+		mkdir /fresh
+		write new /fresh/inside
+		write new /etc/new
+		write new /made
+		unlink /file3
+		ln /made /file3
+		unlink /made
+		set_inode_field /etc/shadow mode 0100600
+		set_inode_field /etc/linked mtime 20200101
+		ln /dir/below/moves /etc/moved
+		unlink /dir/below/moves
+		rm /gone/deep/file
+		rmdir /gone/deep
+		rmdir /gone
+		ea_set /file9 user.key value
+		symlink /link2 elsewhere
+		unlink /link
+		ln /link2 /link
+		unlink /link2
+		rm /file4
+		set_inode_field /dir mode 040700
+	END
+	snapcreate -q -c 1K --from=now.img base.img cow.img
+}
+
+@test "each kind of change has its line, in the order of the names, under every name of a file" {
+	run -0 --separate-stderr snapdump --changes base.img cow.img
+	[ -z "$stderr" ]
+	printf '%s\n' "$output" >ours
+	cat >wanted <<-'END'
+		T dir
+		T dir/other
+		T etc/linked
+		R dir/below/moves -> etc/moved
+		+ etc/new
+		T etc/shadow
+		M file3
+		- file4
+		T file9
+		+ fresh
+		+ fresh/inside
+		- gone
+		- gone/deep
+		- gone/deep/file
+		M link
+	END
+	diff wanted ours
+	snapdump --changes --json base.img cow.img >j
+	[ "$(member j 'len(j["changes"])')" = 15 ]
+	[ "$(member j '[c for c in j["changes"] if c["change"] == "R"]')" = "[{'change': 'R', 'path': 'etc/moved', 'old_path': 'dir/below/moves'}]" ]
+	run -0 --separate-stderr snapdump --changes -o list base.img cow.img
+	[ "$stderr" = "snapdump: list written: 15 changes" ]
+	diff wanted list
+}
+
+@test "--reverse tells it from the view to the origin" {
+	snapdump --changes --reverse base.img cow.img >back
+	snapdump --changes base.img cow.img | sed 's/^R \(.*\) -> \(.*\)/R \2 -> \1/; y/+-/-+/; s/ +> / -> /' | LC_ALL=C sort >wanted
+	diff wanted <(LC_ALL=C sort back)
+}
+
+@test "what diff -r finds between the files of both is what the lines say" {
+	mkdir a b
+	snapdump --files base.img | tar -C a -xpf -
+	snapdump --files base.img cow.img | tar -C b -xpf -
+	diff -rq --no-dereference a b | sed 's|^Only in [ab]/*\(.*\): |\1/|; s|^Files a/\(.*\) and .* differ|\1|; s|^Symbolic links a/\(.*\) and .* differ|\1|; s|^/||' | LC_ALL=C sort >found
+	snapdump --changes base.img cow.img | sed -n 's/^[M+-] //p; s/^R \(.*\) -> \(.*\)/\1\n\2/p' | grep -v -e '^gone/' -e '^fresh/' | LC_ALL=C sort >ours
+	diff found ours
+}
+
+# blocks_of FILE...: of now.img, one on a line.
+blocks_of() {
+	for file; do debugfs -R "blocks /$file" now.img 2>/dev/null; done | tr ' ' '\n' | grep . | sort -u
+}
+
+@test "no data is read but that of files that were touched" {
+	# Straight from the two images, so that offsets are those of the blocks.
+	strace -qq -f -P "$PWD/base.img" -e trace=pread64,preadv,preadv2,read -o trace snapdump --changes base.img cow.img >lines
+	sed -n 's/^.* \([0-9]*\), \([0-9]*\)) *= \1$/\2 \1/p' trace |
+		awk '{ for (b = int($1 / 1024); b * 1024 < $1 + $2; b++) print b }' | sort -u >blocks
+	[ "$(wc -l <blocks)" -gt 20 ]
+	files=()
+	for i in $(seq 40); do [ "$i" -eq 3 ] || [ "$i" -eq 4 ] || files+=("file$i"); done
+	blocks_of "${files[@]}" >untouched
+	[ "$(wc -l <untouched)" -gt 50 ]
+	! grep -xF -f untouched blocks || return 1
+	strace -qq -f -P "$PWD/base.img" -e trace=pread64 -o trace snapdump --files base.img cow.img >x.tar
+	[ "$(wc -l <trace)" -gt 40 ]
+}
+
+@test "a store with nothing in it, no store, another file system" {
+	snapcreate -q base.img empty.img
+	run -0 --separate-stderr snapdump --changes base.img empty.img
+	[ -z "$output" ]
+	[ "$stderr" = "snapdump: no file differs" ]
+	run -16 --separate-stderr snapdump --changes base.img
+	run -16 --separate-stderr snapdump --raw --reverse base.img cow.img
+	run -16 --separate-stderr snapdump --changes --path=etc base.img cow.img
+	mke2fs -q -F -t ext4 -b 1024 -N 4096 other.img 8M
+	snapcreate -q --from=other.img base.img other.cow
+	run -64 --separate-stderr snapdump --json=j --changes --force=origin base.img other.cow
+	[ "$(member j 'j["error"]["id"]')" = other-fs ]
+	truncate -s 8M zeros
+	snapcreate -q --from=zeros base.img zeros.cow
+	run -64 --separate-stderr snapdump --changes base.img zeros.cow
+	one_sentence
+}
+
+@test "any view: of two layers, of a partition, of a snapshot in LVM, of a clone" {
+	snapdump --changes base.img cow.img >wanted
+	snapdump --raw -q -o view.img base.img cow.img
+	echo again | debugfs -w -R 'mkdir /layer2' view.img 2>/dev/null
+	snapcreate -q --from=view.img --image=v=base.img now.img second.cow
+	snapdump --changes base.img cow.img second.cow | diff wanted - | grep -c '^[<>]' | grep -x 1
+	snapdump --changes base.img cow.img second.cow | grep -x "+ layer2"
+	for state in base now; do
+		truncate -s 12M $state.disk
+		poke $state.disk 446 '\0\0\0\0\203\0\0\0\0\010\0\0\0\100\0\0'
+		poke $state.disk 510 '\125\252'
+		dd if=$state.img of=$state.disk bs=1M seek=1 conv=notrunc status=none
+	done
+	snapcreate -q --from=now.disk base.disk disk.cow
+	snapdump --changes --partition=1 base.disk disk.cow | diff wanted -
+	cp base.img dest.img
+	snapcreate -q -t clone -c 4K clone:metadata=meta,source=base.img,destination=dest.img
+	run -0 --separate-stderr snapdump --changes clone:metadata=meta,source=base.img,destination=dest.img
+	[ "$stderr" = "snapdump: no file differs" ]
+	disks whole
+	mkdir a b
+	snapdump -q --files lvm:disk0.img:vg0/base | tar -C a -xpf -
+	snapdump -q --files lvm:disk0.img:vg0/snap | tar -C b -xpf -
+	[ "$(snapdump -q --changes lvm:disk0.img:vg0/snap | grep -c '^[-+MR]')" -eq "$(diff -rq a b | wc -l)" ]
+}
