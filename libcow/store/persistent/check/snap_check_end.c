@@ -135,13 +135,13 @@ static int data_behind_check(struct snap_check *check, struct cow_err *err)
 	    check->highest_new >= layout->nr_chunks || at >= end ||
 	    cow_snap_check_is_bad(check, at, end - at))
 		return 0;
+	ret = cow_image_next_data(check->cow, at, &data, &len, err);
+	if (ret || !len || data >= end)
+		return ret;
 	/* bounded: a constant */
 	buf = malloc(NEXT_BYTES_MAX);
 	if (!buf)
 		return cow_fail(err, -ENOMEM, "no memory for the chunks behind the end");
-	ret = cow_image_next_data(check->cow, at, &data, &len, err);
-	if (ret || !len || data >= end)
-		return ret;
 	ret = cow_image_pread(check->cow, buf, end - at, at, err);
 	if (ret || is_all_zero(buf, end - at))
 		return ret;
