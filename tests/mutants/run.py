@@ -8,10 +8,15 @@ fail; what it does before (on the copy as it is) must be success. A change that
 no longer finds its line is an error: the table follows the code.
 
 A block of the table: "@ FILE TEST [ARGUMENT]", "-LINE", "+LINE" (empty: the line
-is left out); "-2:LINE" is the second one of that text. Lines that begin with #
-are comments.
+is left out); "-2:LINE" is the second one of that text. "= REASON" behind it: the change
+is equivalent, no test can see it, because of that; it is not run. Lines that begin with
+# are comments.
+
+Without --seed and COW_SEED the seed is the commit, or where there is none the day: what
+is drawn differs from one to the next, and a run of the same can be repeated.
 """
 import argparse
+import datetime
 import os
 import pathlib
 import random
@@ -38,9 +43,28 @@ def table():
             row["new"] = line[1:]
             rows.append(row)
             row = None
+        elif line.startswith("= ") and rows:
+            rows[-1]["equivalent"] = line[2:]
         elif line and not line.startswith("#"):
             sys.exit(f"table.txt:{number}: not understood: {line}")
     return rows
+
+
+def places(row, lines):
+    """Where the lines are that a row means."""
+    return [i for i, line in enumerate(lines) if line == row["old"]]
+
+
+def is_stale(row):
+    path = TOP / row["file"]
+    return not path.exists() or len(places(row, path.read_text().split("\n"))) < row["nth"]
+
+
+def seed_now():
+    if os.environ.get("COW_SEED"):
+        return int(os.environ["COW_SEED"])
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True).stdout
+    return int(commit[:8], 16) if commit else datetime.date.today().toordinal()
 
 
 class Copy:
@@ -73,10 +97,7 @@ class Copy:
         path = self.where / row["file"]
         text = path.read_text()
         lines = text.split("\n")
-        places = [i for i, line in enumerate(lines) if line == row["old"]]
-        if len(places) < row["nth"]:
-            return "the line is not there (any more)"
-        lines[places[row["nth"] - 1]] = row["new"]
+        lines[places(row, lines)[row["nth"] - 1]] = row["new"]
         path.write_text("\n".join(lines))
         try:
             built = self.build(row["test"])
@@ -90,11 +111,19 @@ class Copy:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=0, help="so many, drawn by the seed; 0: all")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("COW_SEED", random.randrange(1 << 30))))
+    parser.add_argument("--seed", type=int, default=seed_now())
+    parser.add_argument("--stale", action="store_true", help="only look for rows that no longer find their line")
     parser.add_argument("--file", default="", help="only those in files with this in the name")
     parser.add_argument("--directory", default=str(TOP / "build/mutants"))
     options = parser.parse_args()
-    rows = [row for row in table() if options.file in row["file"]]
+    rows = table()
+    stale = [row for row in rows if is_stale(row)]
+    for row in stale:
+        print(f"table.txt:{row['at']}: {row['file']}: the line is not there (any more)\n-{row['old']}")
+    # A few that are drawn may be of those that are there; all of them must be.
+    if options.stale or (stale and not options.count):
+        return bool(stale)
+    rows = [row for row in rows if options.file in row["file"] and row not in stale and "equivalent" not in row]
     if options.count:
         print(f"seed {options.seed}")
         rows = random.Random(options.seed).sample(rows, options.count)
