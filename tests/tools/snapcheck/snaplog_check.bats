@@ -155,8 +155,8 @@ one_case() {
 		entry 0 50 7
 		bit 0 120 7
 	END
-	run -5 --separate-stderr snapcheck -y --force=lost "$(cat spec)"
-	[[ $output == *" 0 left, 4 records dropped"* ]]
+	run -5 --separate-stderr snapcheck -y --force=lost --json=j "$(cat spec)"
+	[ "$(member j '[j["repair"][key] for key in ("left", "records_dropped")]')" = "[0, 4]" ]
 	run -0 snapcheck "$(cat spec)"
 }
 
