@@ -144,7 +144,7 @@ state() {
 	for way in "" "-t persistent" "-c 4096" "-t persistent -c 4k"; do
 		# shellcheck disable=SC2086
 		run -5 snapcheck $way -y --force=overwrite -o saved.img origin.img cow.img
-		[[ $output == *"persistent.records-behind-empty"*"lost: at least 256 "* ]]
+		[[ $output == *"lost: at least 256 "*"persistent.records-behind-empty"* ]]
 		[ "$(wrong_chunks saved.img)" -eq 256 ]
 	done
 	# Nothing else is said, and nothing written in place: with a header it would pass for empty.
