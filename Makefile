@@ -293,7 +293,7 @@ quickstart: deps  ## the main job on real input, shown step by step
 	@$(MAKE) --no-print-directory -s all
 	@PATH='$(CURDIR)/$(B)':"$$PATH" tests/quickstart.sh
 
-floors:  ## HACKING.md's picture of the floors, from the includes
+floors:  ## the picture of the floors, from the includes
 	@tests/house/floors.py . >man/floors.svg
 
 picture: all  ## the README's picture, from a real run

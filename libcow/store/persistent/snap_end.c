@@ -32,6 +32,7 @@
 #include <string.h>
 
 #include "libcow/base/bytes.h"
+#include "libcow/base/cleanup.h"
 #include "libcow/base/err.h"
 #include "libcow/core/chunkset.h"
 #include "libcow/store/persistent/snap_data.h"
@@ -434,5 +435,37 @@ int cow_snap_end_is_sector_copy(struct cow_image *cow, const struct snap_layout 
 	}
 	ret = cow_snap_sector_read(cow, layout, of, there, err);
 	*ret_is_copy = !ret && !memcmp(sector, there, sizeof(there));
+	return ret;
+}
+
+/* So much of what would be used next is looked at. */
+#define NEXT_BYTES_MAX (UINT64_C(4) << 20)
+
+int cow_snap_end_next_data(struct cow_image *cow, const struct snap_layout *layout,
+			   uint64_t nr_records, uint64_t highest_new, struct cow_segment *ret_where,
+			   bool *ret_is_data, struct cow_err *err)
+{
+	uint64_t at = cow_snap_skip_area(layout, highest_new + 1) << layout->chunk_shift;
+	uint64_t end = at + min_u64(SNAP_RECORDS_PER_SECTOR << layout->chunk_shift, NEXT_BYTES_MAX);
+	AUTO_FREE uint8_t *buf = NULL;
+	uint64_t data, len;
+	int ret;
+
+	*ret_is_data = false;
+	*ret_where = (struct cow_segment){ 0, 0 };
+	end = min_u64(end, floor_to(cow_image_size(cow), layout->chunk_bytes));
+	if (!nr_records || nr_records % SNAP_RECORDS_PER_SECTOR ||
+	    highest_new >= layout->nr_chunks || at >= end)
+		return 0;
+	*ret_where = (struct cow_segment){ at, end - at };
+	ret = cow_image_next_data(cow, at, &data, &len, err);
+	if (ret || !len || data >= end)
+		return ret;
+	/* bounded: a constant */
+	buf = malloc(NEXT_BYTES_MAX);
+	if (!buf)
+		return cow_fail(err, -ENOMEM, "no memory for the chunks behind the end");
+	ret = cow_image_pread(cow, buf, end - at, at, err);
+	*ret_is_data = !ret && !is_all_zero(buf, end - at);
 	return ret;
 }

@@ -59,4 +59,14 @@ int cow_snap_end_is_sector_copy(struct cow_image *cow, const struct snap_layout 
 				uint64_t index, const uint8_t *sector, uint64_t *ret_of_index,
 				bool *ret_is_copy, struct cow_err *err);
 
+/*
+ * What the next records would have named, where the list ends with a sector:
+ * *ret_where of the COW image, *ret_is_data: it is not all zeros, so a lost sector
+ * may have named it. At most 4 MiB are read. A length of 0: nothing can be told.
+ * Errors: -EIO, -ENOMEM.
+ */
+int cow_snap_end_next_data(struct cow_image *cow, const struct snap_layout *layout,
+			   uint64_t nr_records, uint64_t highest_new, struct cow_segment *ret_where,
+			   bool *ret_is_data, struct cow_err *err);
+
 #endif

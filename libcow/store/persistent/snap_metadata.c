@@ -18,7 +18,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/core/report.h"
-#include "libcow/store/persistent/snap_rules.h"
+#include "libcow/store/persistent/snap_end.h"
 
 /* Where the kernel sees a run length, of one. */
 #define TOP_BYTE (UINT64_C(1) << SNAP_RUN_SHIFT)
@@ -318,6 +318,36 @@ static int rival_put(struct metadata_copy *copy, uint64_t not_bytes, struct cow_
 	return cow_image_pwrite(copy->to, sector, sizeof(sector), from.rival_bytes, err);
 }
 
+/* A check asks whether data stand where the next records would have named some. One
+ * byte stands for them. */
+static int next_data_put(struct metadata_copy *copy, uint64_t chunk_bytes, struct cow_err *err)
+{
+	static const uint8_t something = 0xff;
+	uint64_t index, nr = 0, highest = SNAP_FIRST_DATA_CHUNK - 1;
+	struct snap_layout layout;
+	struct snap_record record;
+	struct cow_segment where;
+	struct snap_list list;
+	bool is_data, is_there;
+	int ret;
+
+	cow_snap_layout_init(&layout, chunk_bytes, cow_image_size(copy->from));
+	ret = cow_snap_list_open(&list, copy->from, &layout, 0, err);
+	while (!ret && cow_snap_list_next(&list, &record, &index) && record.new_chunk) {
+		highest = max_u64(highest, record.new_chunk);
+		nr = index + 1;
+	}
+	ret = cow_snap_list_close(&list, ret);
+	if (!ret)
+		ret = cow_snap_end_next_data(copy->from, &layout, nr, highest, &where, &is_data,
+					     err);
+	if (ret || !is_data)
+		return ret == -EIO ? 0 : ret;
+	ret = cow_snap_end_next_data(copy->to, &layout, nr, highest, &where, &is_there, err);
+	return ret || is_there ? ret
+			       : cow_image_pwrite(copy->to, &something, 1, where.offset_bytes, err);
+}
+
 /* Every list that a check may look at, in the order of what matters more. */
 static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uint64_t wanted_bytes,
 		      struct cow_err *err)
@@ -342,6 +372,8 @@ static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uin
 		ret = rival_put(copy, 0, err);
 	if (!ret && own_bytes)
 		ret = rival_put(copy, own_bytes, err);
+	if (!ret && own_bytes)
+		ret = next_data_put(copy, own_bytes, err);
 	return ret;
 }
 

@@ -115,38 +115,26 @@ static void cut_add(struct snap_check *check, const struct snap_end *end)
 		end->behind_index - end->nr_records, end->nr_behind, end->why, run);
 }
 
-/* So much of what would be used next is looked at. */
-#define NEXT_BYTES_MAX (UINT64_C(4) << 20)
-
-/* Data without a record, where a lost sector or area may have had some. */
+/* Data without a record, where a lost sector or area may have had some. Of a list
+ * that is damaged all is said. */
 static int data_behind_check(struct snap_check *check, struct cow_err *err)
 {
 	const struct snap_layout *layout = &check->layout;
-	uint64_t at = cow_snap_skip_area(layout, check->highest_new + 1) << layout->chunk_shift;
-	uint64_t end = at + min_u64(SNAP_RECORDS_PER_SECTOR << layout->chunk_shift, NEXT_BYTES_MAX);
-	AUTO_FREE uint8_t *buf = NULL;
-	uint64_t data, len;
+	struct cow_segment where;
+	bool is_data;
 	int ret;
 
-	end = min_u64(end, floor_to(cow_image_size(check->cow), layout->chunk_bytes));
-	/* of a list that is damaged all is said */
-	if (!check->nr_records || check->nr_records % SNAP_RECORDS_PER_SECTOR || check->nr_bad ||
-	    check->is_doubtful || check->garbage_index != UINT64_MAX ||
-	    check->highest_new >= layout->nr_chunks || at >= end ||
-	    cow_snap_check_is_bad(check, at, end - at))
+	if (check->nr_bad || check->is_doubtful || check->garbage_index != UINT64_MAX)
 		return 0;
-	ret = cow_image_next_data(check->cow, at, &data, &len, err);
-	if (ret || !len || data >= end)
-		return ret;
-	/* bounded: a constant */
-	buf = malloc(NEXT_BYTES_MAX);
-	if (!buf)
-		return cow_fail(err, -ENOMEM, "no memory for the chunks behind the end");
-	ret = cow_image_pread(check->cow, buf, end - at, at, err);
-	if (ret || is_all_zero(buf, end - at))
+	ret = cow_snap_end_next_data(check->cow, layout, check->nr_records, check->highest_new,
+				     &where, &is_data, err);
+	/* no record needs these chunks, so that nothing is lost with them */
+	if (ret == -EIO)
+		return 0;
+	if (ret || !is_data || cow_snap_check_is_bad(check, where.offset_bytes, where.len_bytes))
 		return ret;
 	check->may_have_lost = true;
-	cow_snap_check_add(check, SNAP_DATA_BEHIND, at, end - at,
+	cow_snap_check_add(check, SNAP_DATA_BEHIND, where.offset_bytes, where.len_bytes,
 			   "the list ends at record %" PRIu64 " of area %" PRIu64
 			   ", at the end of a sector, and the chunks behind its last one are not "
 			   "zeros",
