@@ -446,5 +446,5 @@ int main(void)
 	RUN(handles_share_a_pool);
 	RUN(the_metadata_snapshot_is_read);
 	thin_fixture_end();
-	return 0;
+	return test_end();
 }
