@@ -33,7 +33,7 @@
 #include "libcow/base/cleanup.h"
 
 /* From here on sharing an extent is cheaper than copying it: it costs a system
- * call, a transaction and a record in the file system. HACKING.md has figures. */
+ * call, a transaction and a record in the file system. tests/bench/RESULTS.md has figures. */
 #define COW_CLONE_BYTES_MIN (UINT64_C(128) << 10)
 
 /* Called with a range of a lowest image; what is not 0 ends the walk. */
