@@ -328,7 +328,7 @@ static int next_data_put(struct metadata_copy *copy, uint64_t chunk_bytes, struc
 	struct snap_record record;
 	struct cow_segment where;
 	struct snap_list list;
-	bool is_data, is_there;
+	bool is_data = false, is_there;
 	int ret;
 
 	cow_snap_layout_init(&layout, chunk_bytes, cow_image_size(copy->from));

@@ -18,6 +18,7 @@
 	"with thin_repair"
 #define NOTHING "nothing to do"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): strings, joined and put into members */
 #define ROW(id_, klass_, summary_, kernel_words, fix_, kernel_)                                    \
 	{                                                                                          \
 		.problem = { .id = "thin." id_,                                                    \
@@ -27,6 +28,7 @@
 			     .fix = fix_ },                                                        \
 		.kernel = THIN_KERNEL_##kernel_,                                                   \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 	[THIN_BLOCK_COUNTED_HIGH] = ROW("block-counted-high", DAMAGE,
