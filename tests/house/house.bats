@@ -66,6 +66,7 @@ golden() {
 	done
 }
 
+# bats test_tags=long
 @test "what the pages of the tools share is the same in all four" {
 	cd "$COW_SOURCE"
 	for name in "EXIT STATUS" IMAGES; do
@@ -96,7 +97,7 @@ golden() {
 }
 
 # A build for sanitizers leaves the sandbox out.
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "what other files can see is used by another file" {
 	cd "$COW_BUILD"
 	# Not what an older build left behind.
@@ -112,6 +113,7 @@ golden() {
 	[ ! -s "$BATS_TEST_TMPDIR/alone" ]
 }
 
+# bats test_tags=long
 @test "libcow-json.5 has each id of an error and each member of the object, and no other id" {
 	cd "$COW_SOURCE"
 	tests/aids/refusal_ids.py . >"$BATS_TEST_TMPDIR/ids"
@@ -128,6 +130,7 @@ golden() {
 	done
 }
 
+# bats test_tags=long
 @test "what README and HACKING.md name is there: tests, targets, files" {
 	cd "$COW_SOURCE"
 	for word in $(grep -oh '`[^`]*`' README.md HACKING.md | tr -d '`' | grep -oE '[a-z_-]+\.bats|test_[a-z_]+|^make [a-z-]+' | sed 's/make /make:/' | sort -u); do

@@ -24,6 +24,7 @@ kind() {
 	printf '/* %s */\n#include "libcow/store/store.h"\n' "$1_store.c" >"libcow/store/$1/$1_store.c"
 }
 
+# bats test_tags=long
 @test "the sources keep the rules of the floors" {
 	run -0 "$COW_SOURCE/tests/house/layers.py" .
 	[ -z "$output" ]
@@ -32,17 +33,20 @@ kind() {
 	run -1 "$COW_SOURCE/tests/house/layers.py" .
 }
 
+# bats test_tags=long
 @test "rule 1: a floor includes downwards only" {
 	include libcow/core/exmap.c libcow/store/store.h
 	breaks 1 libcow/core/exmap.c
 }
 
+# bats test_tags=long
 @test "rule 1: volume and pdata do not know each other" {
 	mkdir -p libcow/volume libcow/pdata
 	echo '#include "libcow/pdata/pdata_block.h"' >libcow/volume/lvm_vg.c
 	breaks 1 libcow/volume/lvm_vg.c
 }
 
+# bats test_tags=long
 @test "rule 1: the inside of a kind is its own" {
 	include libcow/engine/merge.c libcow/store/persistent/snap_disk.h
 	breaks 1 libcow/engine/merge.c
@@ -54,48 +58,57 @@ kind() {
 	breaks 1 libcow/attic/attic.c
 }
 
+# bats test_tags=long
 @test "rule 2: a kind does not include another" {
 	kind clone
 	echo '#include "libcow/store/persistent/snap_list.h"' >>libcow/store/clone/clone_store.c
 	breaks 2 libcow/store/clone/clone_store.c
 }
 
+# bats test_tags=long
 @test "rule 3: dispatch.c alone asks for an operation" {
 	echo 'static bool f(struct cow_store *store) { return store->ops->keep; }' >>libcow/engine/skip.c
 	breaks 3 libcow/engine/skip.c
 }
 
+# bats test_tags=long
 @test "rule 3: the engine names no format" {
 	echo 'static const char *const kind = "SnAp";' >>libcow/engine/merge.c
 	breaks 3 libcow/engine/merge.c
 }
 
+# bats test_tags=long
 @test "rule 3: a number of a format is a name of it" {
 	echo 'static const int label = SNAP_LABEL_OFFSET;' >>libcow/snapshot/view.c
 	breaks 3 libcow/snapshot/view.c
 }
 
+# bats test_tags=long
 @test "rule 4: the id of a finding stands in its table alone" {
 	echo 'static const char *const id = "persistent.invalid";' >>tools/snapcheck/check_words.c
 	run -1 "$COW_SOURCE/tests/house/layers.py" .
 	[[ "${lines[0]}" == 'tools/snapcheck/check_words.c: rule 4: writes the id "persistent.invalid"' ]]
 }
 
+# bats test_tags=long
 @test "rule 4: and once" {
 	sed -i '0,/"persistent.hole"/s||"persistent.invalid"|' libcow/store/persistent/snap_problems.c
 	breaks 4 libcow/store/persistent/snap_problems.c
 }
 
+# bats test_tags=long
 @test "rule 5: few files of the persistent store write" {
 	echo 'int f(void) { return cow_image_pwrite(i, b, 1, 0, NULL); }' >>libcow/store/persistent/snap_load.c
 	breaks 5 libcow/store/persistent/snap_load.c
 }
 
+# bats test_tags=long
 @test "rule 6: what tools share includes downwards only" {
 	include tools/tar/tar.c tools/formats/delta.h
 	breaks 6 tools/tar/tar.c
 }
 
+# bats test_tags=long
 @test "rule 6: a tool does not include another" {
 	include tools/snapmerge/snapmerge.c tools/snapdump/dump.h
 	breaks 6 tools/snapmerge/snapmerge.c
@@ -118,21 +131,25 @@ kind() {
 	breaks 7 tools/nbdkit/nbdkit_plugin.c
 }
 
+# bats test_tags=long
 @test "rule 8: names of files are unique" {
 	echo '/* */' >libcow/core/merge.c
 	breaks 8 libcow/engine/merge.c
 }
 
+# bats test_tags=long
 @test "rule 8: a tool's, too" {
 	echo '/* */' >tools/common/cleanup.h
 	breaks 8 tools/common/cleanup.h
 }
 
+# bats test_tags=long
 @test "rule 8: a file of a kind begins with its prefix" {
 	echo '/* */' >libcow/store/persistent/list_next.c
 	breaks 8 libcow/store/persistent/list_next.c
 }
 
+# bats test_tags=long
 @test "rule 8: and so do its symbols" {
 	kind thin
 	printf 'int cow_pool_open(void)\n{\n\treturn 0;\n}\n' >>libcow/store/thin/thin_store.c

@@ -51,6 +51,7 @@ sum() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "holes of the source stay holes of what is written out, and only data is read" {
 	cd "$BATS_TEST_TMPDIR"
 	truncate -s 64M source dest
@@ -269,6 +270,7 @@ finished_as_the_kernel_does() {
 	grep -v meta sums | sha256sum --quiet -c
 }
 
+# bats test_tags=long
 @test "a clone is made by its line of dmsetup table: region size and length are the table's" {
 	unpack fresh-r8
 	mv meta theirs
@@ -292,6 +294,7 @@ finished_as_the_kernel_does() {
 	grep -v meta sums | sha256sum --quiet -c
 }
 
+# bats test_tags=long
 @test "making a clone: -n, what exists, what does not fit, what has no meaning" {
 	unpack fresh-r8
 	run -64 --separate-stderr snapcreate -c 4K $CLONE

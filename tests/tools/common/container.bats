@@ -66,6 +66,7 @@ containers() {
 	END
 }
 
+# bats test_tags=long
 @test "snapcheck says first that the origin is none, and judges without it" {
 	# a preallocated one is larger than the disk; a sparse one is too short
 	qemu-img convert -O qcow2 -o preallocation=full disk.img large.qcow2

@@ -21,6 +21,7 @@ digests() {
 	sha256sum -- * | sort
 }
 
+# bats test_tags=long
 @test "each option of each tool is tried here" {
 	for tool in snapcreate snapcheck snapmerge snapdump; do
 		{ commands; more_commands; } | grep "^$tool " | sed 's/^[a-z]* /\n/; s/ /\n/g; s/$/\n/' >words

@@ -28,6 +28,7 @@ ends() {
 	[ "$(member j 'j["done"]')" = "$([ $((wanted & ~5)) = 0 ] && echo True || echo False)" ]
 }
 
+# bats test_tags=long
 @test "0: done, also where there is nothing to do" {
 	ends 0 snapcreate origin.img new.img
 	ends 0 snapcheck origin.img cow.img
@@ -47,6 +48,7 @@ ends() {
 	ends 1 snapcheck -n -y origin.img cow.img
 }
 
+# bats test_tags=long
 @test "4: damage is left, data is lost or doubtful, or the answer is no" {
 	ends 4 snapcheck origin.img bad.img
 	ends 4 snapcheck --is-empty origin.img cow.img
@@ -77,6 +79,7 @@ ends() {
 	ends 8 snapmerge -y missing.img cow.img
 }
 
+# bats test_tags=long
 @test "16 and 64 come alone, whatever else goes wrong" {
 	for tool in snapcreate snapcheck snapmerge snapdump; do
 		ends 16 "$tool" --bogus
@@ -93,6 +96,7 @@ ends() {
 	[ "$(member j 'j["exit"]')" = 32 ]
 }
 
+# bats test_tags=long
 @test "64 says that nothing was written: after the first write it is 8" {
 	# The list of what was skipped finds its name taken by the image.
 	ends 8 snapmerge --skip-unreadable -o same --bad-list=same origin.img cow.img

@@ -88,6 +88,7 @@ status_line() {
 	done
 }
 
+# bats test_tags=long
 @test "an origin and a COW image in two pieces inside one physical volume" {
 	unpack lvm-1pv/pv0.img pv0.img
 	origin=pv0.img@2097152+20971520

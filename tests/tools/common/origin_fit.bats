@@ -161,6 +161,7 @@ right() {
 	cmp base.img changed.img
 }
 
+# bats test_tags=long
 @test "honest uses: a file system made in an overlay, undoing a wipefs and an mkfs" {
 	truncate -s 16M blank.img
 	cp blank.img made.img

@@ -101,6 +101,7 @@ refused() {
 	done
 }
 
+# bats test_tags=long
 @test "a snapshot of another origin is no undo file, though it is empty" {
 	cp o.img before.img
 	sha256sum store.img >>sums
@@ -114,6 +115,7 @@ refused() {
 	cmp o.img before.img
 }
 
+# bats test_tags=long
 @test "a name that promises another format is noted, with what is written" {
 	run -0 snapdump --raw -o view.zip o.img c.img
 	[[ $output == *"view.zip: its name says a zip archive, but a raw image is what is written"* ]]

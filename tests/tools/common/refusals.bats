@@ -35,6 +35,7 @@ attach() { # FILE [OPTION...]
 	[ "$(member k 'j["error"]["id"]')" = terminal ]
 }
 
+# bats test_tags=long
 @test "devices: loop, held, signature, block-device" {
 	attach origin.img
 	gives loop 64 snapmerge -y origin.img cow.img
@@ -85,6 +86,7 @@ attach() { # FILE [OPTION...]
 	gives no-path 64 snapdump --files --path=/nothing -o out ext.img empty.img
 }
 
+# bats test_tags=long
 @test "exports: not-an-export, not-a-tar, tar, delta, manifest, parent" {
 	snapdump -q --delta -o d.tar origin.img cow.img
 	echo text >some
@@ -131,6 +133,7 @@ attach() { # FILE [OPTION...]
 	[ "$(member j 'j["error"]["id"]')" = dying ]
 }
 
+# bats test_tags=long
 @test "what the system refuses: permission, refused, mounted" {
 	[ "$(id -u)" = 0 ]
 	run -8 strace -qq -o trace -P cow.img -e inject=openat:error=EACCES snapmerge -y --json=j origin.img cow.img
@@ -228,6 +231,7 @@ few_descriptors() {
 	says no-memory "this process may have 100000000 bytes of memory (ulimit -v)" --as=100000000 snapdump --tar --compress=xz:9 -o out/new origin.img cow.img
 }
 
+# bats test_tags=long
 @test "volumes: no-table, no-pv, no-partition, no-vg, no-lv, lv-type, pv-missing, duplicate-pv" {
 	cp "$COW_UNPACKED/lvm/whole/disk0.img" disk0.img
 	gives no-table 64 snapcheck part:disk0.img:1

@@ -90,6 +90,7 @@ images() {
 	run -0 snapcheck --is-empty same.cow
 }
 
+# bats test_tags=long
 @test "a store inside a qcow2: checked, dumped, and merged into an origin inside another one" {
 	images
 	qemu-img convert -f raw -O qcow2 base.img base.qcow2
@@ -108,6 +109,7 @@ images() {
 	qemu-img compare -f qcow2 -F raw base.qcow2 new.img
 }
 
+# bats test_tags=long
 @test "many requests are under way at once, and none that would overtake a flush" {
 	images
 	# The log filter sees requests before the delay: one of 20 ms each.
@@ -149,6 +151,7 @@ images() {
 	cmp base.img new.img
 }
 
+# bats test_tags=long
 @test "a server that is not there, or gives nothing, is one sentence" {
 	images
 	run -8 --separate-stderr snapcheck --json=report "nbd://127.0.0.1:1/x" cow.img
@@ -217,6 +220,7 @@ images() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "errors of the server are errors of the image, with the place" {
 	images
 	serve base --filter=error file base.img error-pread-rate=100% error-pread=EIO
@@ -290,7 +294,7 @@ cut_after() {
 	[ "$(grep -c 8 codes)" -ge 5 ]
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "inside there is no way to a new connection, and hands are shaken inside" {
 	images
 	serve base file base.img

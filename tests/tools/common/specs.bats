@@ -18,6 +18,7 @@ setup() {
 	sha256sum base.* cow.* >sums
 }
 
+# bats test_tags=long
 @test "origin and COW image in pieces are checked, exported and merged like whole ones" {
 	run -0 snapcheck concat:base.part.aa,base.part.ab "$pieces"
 	snapdump -q --raw -o out.img concat:base.part.aa,base.part.ab "$pieces"

@@ -25,6 +25,7 @@ sum() {
 	sha256sum <"$1" | cut -d' ' -f1
 }
 
+# bats test_tags=long
 @test "every mode of snapdump gives out what the kernel showed" {
 	unpack snaps-128k
 	device=$POOL,id=1,size=24576s
@@ -47,6 +48,7 @@ sum() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "an external origin shows through up to its end, and zeros behind it" {
 	unpack ext-unaligned-192k
 	read -r _ id sectors _ < <(awk '$4 == "ext"' "$COW_FIXTURES/thin/ext-unaligned-192k/facts.txt")
@@ -54,6 +56,7 @@ sum() {
 	[ "$(sum view)" = "$(view ext-unaligned-192k "$id")" ]
 }
 
+# bats test_tags=long
 @test "two devices of a pool are compared by their maps, and the delta makes the second of the first" {
 	unpack snaps-192k
 	a=$POOL,id=2,size=24576s b=$POOL,id=0,size=24576s
@@ -132,6 +135,7 @@ sum() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "each device is listed as thin_ls does, also where there are hundreds" {
 	for name in snaps-128k held-128k many-64k; do
 		unpack $name
@@ -178,6 +182,7 @@ sum() {
 	[[ $stderr == *"the kernel would format it"* ]]
 }
 
+# bats test_tags=slow
 @test "thin_check says the same of each kind of damage, but for what it does not look at" {
 	# bats test_tags=slow
 	cd "$BATS_TEST_TMPDIR"
@@ -219,6 +224,7 @@ edit() {
 	"$COW_SOURCE/tests/aids/lvm_text.py" edit "$@" pv
 }
 
+# bats test_tags=long
 @test "thin volumes of LVM: size and external origin come from the volume group" {
 	unpack_pv
 	while read -r name sha256; do
@@ -240,6 +246,7 @@ edit() {
 	grep -q '"id":"lv-type"' j
 }
 
+# bats test_tags=long
 @test "a pool is checked against what LVM has: transaction, ids, block size" {
 	unpack_pv
 	run -0 snapcheck lvm:pv:vg0/pool

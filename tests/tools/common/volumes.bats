@@ -24,6 +24,7 @@ view_sha() {
 	done
 }
 
+# bats test_tags=long
 @test "--list names what can be typed, and each name works" {
 	disks mbr-logical
 	sha256sum disk0.img >sum
@@ -76,6 +77,7 @@ view_sha() {
 	[[ $stderr == *"LVM removes vg0/snap by itself"* ]]
 }
 
+# bats test_tags=long
 @test "other snapshots of the origin are not ruined: each must be named" {
 	disks three-chunk-sizes
 	sha256sum disk0.img >sum
@@ -95,6 +97,7 @@ view_sha() {
 	done
 }
 
+# bats test_tags=long
 @test "the origin of another snapshot is refused" {
 	disks two-vgs
 	sha256sum disk*.img >sums

@@ -53,6 +53,7 @@ refused() {
 	snapdump -q --raw --force=origin -o new $part disk.cow
 }
 
+# bats test_tags=long
 @test "the snapshot of the partition is taken for what it is" {
 	run -0 snapcheck $part part.cow
 	snapdump -q --files -o files.tar $part part.cow
@@ -111,6 +112,7 @@ refused() {
 	refused lvm:disk.img:vg0/base disk.cow
 }
 
+# bats test_tags=long
 @test "--files of a whole disk: the way out that is named leads there" {
 	local base
 	for base in "disk.img disk.cow" disk.img; do
@@ -127,6 +129,7 @@ refused() {
 	[ "$(tar -xOf h.tar hello)" = old ]
 }
 
+# bats test_tags=long
 @test "a partition of the view is what that partition of the written view is, in each mode" {
 	snapdump -q --raw -o view.img disk.img disk.cow
 	dd if=view.img of=want.img bs=1M skip=5 count=12 status=none
@@ -151,6 +154,7 @@ refused() {
 	[ ! -e new ]
 }
 
+# bats test_tags=long
 @test "a volume of LVM inside the view of a whole disk, and where it lies in a partition" {
 	disks mbr-logical
 	snapdump -q --raw -o snap.img lvm:disk0.img:vg0/snap
@@ -171,6 +175,7 @@ refused() {
 	one_sentence
 }
 
+# bats test_tags=long
 @test "a disk or a PV in the place of COW: what to name instead" {
 	run -64 --separate-stderr snapcheck disk2.img
 	[[ $stderr == *"looks like a disk with a partition table; where the store is a part of it, name that part, PATH@OFFSET+LENGTH"* ]]

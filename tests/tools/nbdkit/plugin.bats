@@ -32,6 +32,7 @@ stack() {
 	sha256sum base.img one.cow two.cow >sums
 }
 
+# bats test_tags=long
 @test "what is served is what snapdump exports: nbdcopy and qemu-io read the same bytes" {
 	stack
 	snapdump -q --raw -o view.img base.img one.cow two.cow
@@ -51,6 +52,7 @@ stack() {
 	cmp copy.img view.img
 }
 
+# bats test_tags=long
 @test "nbdinfo: size, read-only, several connections; holes are told, and told truly" {
 	stack
 	serve origin=base.img cow=one.cow cow=two.cow 'nbdinfo --json "$uri"' >info
@@ -75,6 +77,7 @@ stack() {
 	END
 }
 
+# bats test_tags=long
 @test "nbdsh: reads of any place and length, and what is not allowed" {
 	stack
 	cat >script <<-'END'
@@ -119,6 +122,7 @@ stack() {
 	[[ $output == *"partition"* ]]
 }
 
+# bats test_tags=long
 @test "a wrong call and a refusal end the server at once, with a sentence" {
 	stack
 	run -1 serve true
@@ -189,6 +193,7 @@ stack() {
 	[[ $output == *'"nbd://" are not supported'* ]]
 }
 
+# bats test_tags=long
 @test "stores of several images are served as what their device shows" {
 	for image in meta source dest; do xz -dc "$COW_FIXTURES/clone/half-r8/$image.img.xz" >$image.img; done
 	serve origin=clone:metadata=meta.img,source=source.img,destination=dest.img 'nbdcopy --connections=4 "$uri" copy.img'
@@ -207,6 +212,7 @@ stack() {
 	cmp <(tail -c +1025 view.img | head -c 4096) copy4.img
 }
 
+# bats test_tags=long
 @test "images are locked as long as the server runs" {
 	stack
 	run -0 serve origin=base.img cow=one.cow 'snapmerge -y base.img one.cow; echo status $?'

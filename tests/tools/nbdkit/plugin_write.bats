@@ -39,6 +39,7 @@ sound() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "nbdsh: writes, zeros, trims and flushes of several connections, against a model" {
 	cat >script <<-'END'
 		import random
@@ -102,6 +103,7 @@ sound() {
 	sound
 }
 
+# bats test_tags=slow
 @test "killed, the store holds what was flushed; ended by SIGTERM, all of it" {
 	start origin=base.img cow=cow.img mode=rw
 	qemu-io -f raw -c "write -P 1 0 100k" -c "flush" -c "write -P 2 1M 100k" "$uri"
@@ -171,6 +173,7 @@ sound() {
 	cmp <(tail -c +1048577 view.img | head -c 65536) <(head -c 65536 /dev/zero | tr '\0' '\6')
 }
 
+# bats test_tags=long
 @test "what cannot be written to is refused by its name when the server starts" {
 	run -1 serve origin=base.img cow=zero:1M mode=rw true
 	"$COW_SOURCE/tests/aids/snaplog_text.py" . <"$COW_SOURCE/tests/cases/snaplog-sound/logs.txt"

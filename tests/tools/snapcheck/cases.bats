@@ -113,6 +113,7 @@ preened() {
 	[ "$nr" -ge 2 ]
 }
 
+# bats test_tags=long
 @test "what is legal, though it looks odd; and there are sixty cases" {
 	cd "$BATS_TEST_TMPDIR"
 	for dir in "$COW_SOURCE"/tests/cases/persistent-order-*/; do

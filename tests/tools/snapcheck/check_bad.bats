@@ -56,6 +56,7 @@ findings() {
 	run -0 snapmerge -n --bad-blocks=map origin.img cow.img
 }
 
+# bats test_tags=long
 @test "the map of a window has the positions of the window" {
 	pair both-c32
 	bad $((34 * 32 + 5)) 2
@@ -129,6 +130,7 @@ findings() {
 	run -0 snapcheck origin.img other.img
 }
 
+# bats test_tags=long
 @test "a header that cannot be read" {
 	pair both-c32
 	bad 0 1

@@ -91,6 +91,7 @@ CLONE=clone:metadata=meta,source=source,destination=dest
 	[[ $output == *"clone.destination-short: dest has 8384512 bytes"* ]]
 }
 
+# bats test_tags=long
 @test "what names a clone in a wrong way is said, and nothing is opened" {
 	unpack_all half-r8
 	run -16 snapcheck --table='0 16384 clone meta dest'

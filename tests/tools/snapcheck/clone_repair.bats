@@ -25,6 +25,7 @@ shows() {
 	[ "$(snapdump -q --raw "$1" | sha256sum)" = "$(sed -n "s/^base a $2 //p" "$COW_FIXTURES/clone/damaged/meta.txt")  -" ]
 }
 
+# bats test_tags=slow
 @test "counts, leaks, a torn superblock: new metadata show what the clone showed, exit status 1" {
 	for name in m08-leaked m20-superblock-free m10-counted-3 m01-index-csum s10-torn b25-bit-beyond; do
 		damaged $name
@@ -43,6 +44,7 @@ shows() {
 	shows $NEW view_sha256
 }
 
+# bats test_tags=long
 @test "a lost superblock: the table says the numbers, the trees the regions; what is in doubt is listed, exit status 4" {
 	damaged s14-zero
 	run -4 --separate-stderr snapcheck -y -o new $CLONE
@@ -65,6 +67,7 @@ shows() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "an array block of the newest tree is lost: the commit before, and what may be missing from it" {
 	damaged b01-array-zero
 	run -4 snapcheck -y -o new $CLONE
@@ -78,6 +81,7 @@ shows() {
 	sha256sum --quiet -c sums
 }
 
+# bats test_tags=long
 @test "where trees contradict each other none is chosen; --force=doubtful takes that of the superblock" {
 	damaged s12-previous
 	run -4 --separate-stderr snapcheck -y -o new $CLONE
@@ -96,6 +100,7 @@ shows() {
 	[[ $stderr == *"only version 1 is known"* ]]
 }
 
+# bats test_tags=long
 @test "without -o nothing is written; -n shows what would be; what -o names stays as it is when nothing is made" {
 	damaged b01-array-zero
 	chmod 400 meta source dest

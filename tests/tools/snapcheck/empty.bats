@@ -82,6 +82,7 @@ store() { # TEXT
 	no records-behind "*records behind an empty list*" origin.img cow.img
 }
 
+# bats test_tags=long
 @test "a merge that was cut off behind its last settlement: the next run says that it is empty" {
 	pair multiarea-c8
 	strace -qq -e trace=pwrite64 -o writes snapmerge -q -y origin.img cow.img

@@ -13,7 +13,7 @@ store() {
 	tr ',' '\n' <<<"$1" | "$COW_BUILD/tests/examples/mkstore" "$2"
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "numbers that would make endless loops or endless memory end in a verdict at once" {
 	end=9223372036854775296
 	store 'size 1M,chunk 8,header,record 0 2,record 36028797018963967 3,record 2251799813685247 4,data 2 3' far.img
@@ -56,6 +56,7 @@ store() {
 }
 
 # Somebody has put a link in the place of each output of a job in /tmp.
+# bats test_tags=long
 @test "an output is never written through a symbolic link of somebody else's" {
 	pair both-c32
 	mkdir -m 1777 shared

@@ -54,6 +54,7 @@ state() {
 	python3 -c 'import json; print(json.load(open("j"))["verdict"]["state"])'
 }
 
+# bats test_tags=long
 @test "a sound list: no word about its end" {
 	run -0 snapcheck origin.img cow.img
 	[[ $output != *"list-"* && $output != *"older-records"* ]]
@@ -102,6 +103,7 @@ state() {
 	run -0 snapcheck -q origin.img filled.img
 }
 
+# bats test_tags=long
 @test "a gap that no run spans is not filled; records behind a doubtful end are saved, and in doubt" {
 	zero 4096 515 1
 	# The records behind area 2 name other chunks than a run would.
@@ -165,6 +167,7 @@ state() {
 	run -64 snapcheck -t persistent zeros.img
 }
 
+# bats test_tags=long
 @test "the end of the list lost: what would be used next is not zeros, and a note says so" {
 	for lost in "4096 1286 1" "512 $((1286 * 8 + 6)) 1"; do # all of area 5, of 1280 and on; its last sector
 		cp good.img cow.img
@@ -176,6 +179,7 @@ state() {
 	done
 }
 
+# bats test_tags=long
 @test "the first 64 KiB zeroed, and -c: bring back what is left, and say what is not" {
 	zero 65536 0 1
 	run -5 snapcheck -t persistent -c 4096 -y -o saved.img origin.img cow.img
@@ -199,6 +203,7 @@ state() {
 	cmp origin.img less.img
 }
 
+# bats test_tags=long
 @test "a sibling and an undo file whose lists may be cut short: refused before the first write" {
 	python3 -c 'import random; n = bytearray(open("origin.img", "rb").read()); n[:99 * 4096] = random.Random(4).randbytes(99 * 4096); open("less.img", "wb").write(n)'
 	snapcreate -q origin.img main.img --from less.img
@@ -220,6 +225,7 @@ state() {
 	[ "$(state cow.img)" != sound ]
 }
 
+# bats test_tags=long
 @test "a sector that holds a copy of another: damage behind its place, a note in front of it" {
 	dd if=good.img of=cow.img bs=512 skip=$((258 * 8)) seek=$((515 * 8 + 2)) count=1 conv=notrunc status=none
 	run -4 snapcheck -v origin.img cow.img

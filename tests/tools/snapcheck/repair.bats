@@ -198,6 +198,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	cmp cow.img good.img
 }
 
+# bats test_tags=long
 @test "one question about a run, after the overview; the letters are explained once" {
 	store "header\nauto 5 4\nrecord 91 1\nrecord 92 1\nrecord 93 1\nrecord 70 8\nrecord 94 1\n"
 	cp cow.img good.img
@@ -286,6 +287,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $output == *"chunks of 8 KiB, "*" 10 chunks changed"* ]]
 }
 
+# bats test_tags=long
 @test "no guess between two lists, the smaller of which is short; --chunk-size decides" {
 	printf 'size 2M\nchunk 8\nauto 100 3\nchunk 32\nat 0 0\nauto 200 40\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
 	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img

@@ -80,6 +80,7 @@ given_up() {
 	done
 }
 
+# bats test_tags=long
 @test "an origin that is a container, or another disk: nothing is given up for it" {
 	store "size 4M\nheader\nauto 100 700\n"
 	qemu-img create -q -f qcow2 origin.qcow2 8000K

@@ -96,6 +96,7 @@ fits() {
 	[ "$nr" -ge 70 ]
 }
 
+# bats test_tags=long
 @test "the numbers of the kernel mean something where records name chunks beyond the end" {
 	store "size 4M\nheader\nauto 100 300\n"
 	head -c 4096 /dev/zero | tr '\0' '\245' | dd of=cow.img bs=4096 seek=258 conv=notrunc status=none

@@ -133,6 +133,7 @@ clean_pair() {
 	[[ $output == *"kernel: refuses"*"snapshot data: not checked"* ]]
 }
 
+# bats test_tags=long
 @test "--max-findings limits the list, not the count" {
 	clean_pair
 	python3 - <<-'END'

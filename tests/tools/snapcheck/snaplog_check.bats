@@ -124,6 +124,7 @@ one_case() {
 	run -1 snapcheck -p "$spec"
 }
 
+# bats test_tags=long
 @test "entries that share a data block are given up together, with --force=lost" {
 	logs value-twice
 	cat log*.img >before

@@ -46,6 +46,7 @@ setup() {
 	snapcreate -q -c 1K --from=now.img base.img cow.img
 }
 
+# bats test_tags=long
 @test "each kind of change has its line, in the order of the names, under every name of a file" {
 	run -0 --separate-stderr snapdump --changes base.img cow.img
 	[ -z "$stderr" ]
@@ -96,6 +97,7 @@ blocks_of() {
 	for file; do debugfs -R "blocks /$file" now.img 2>/dev/null; done | tr ' ' '\n' | grep . | sort -u
 }
 
+# bats test_tags=long
 @test "no data is read but that of files that were touched" {
 	# Straight from the two images, so that offsets are those of the blocks.
 	strace -qq -f -P "$PWD/base.img" -e trace=pread64,preadv,preadv2,read -o trace snapdump --changes base.img cow.img >lines
@@ -129,6 +131,7 @@ blocks_of() {
 	one_sentence
 }
 
+# bats test_tags=long
 @test "any view: of two layers, of a partition, of a snapshot in LVM, of a clone" {
 	snapdump --changes base.img cow.img >wanted
 	snapdump --raw -q -o view.img base.img cow.img

@@ -40,7 +40,7 @@ image() {
 	done
 }
 
-# bats test_tags=limit
+# bats test_tags=limit,long
 @test "a gigabyte as the chunk size takes no gigabyte of memory" {
 	image o 1
 	image v 2

@@ -48,6 +48,7 @@ found() {
 		\( -type l -printf ' -> %l' , -true \) -printf '\0') | sed -z '/ $/d' | LC_ALL=C sort -z
 }
 
+# bats test_tags=long
 @test "--ls prints what find -printf does, of ext4 with inline data, ext3 and ext2" {
 	for how in "-t ext4 -O inline_data -I 256" "-t ext3" "-t ext2 -b 1024 -I 256"; do
 		# shellcheck disable=SC2086
@@ -87,6 +88,7 @@ read_blocks() {
 	[ "$(grep -cxF -f data.blocks blocks)" -eq "$(wc -l <data.blocks)" ]
 }
 
+# bats test_tags=long
 @test "--ls --json has the same, each field by name" {
 	tree img -t ext4
 	snapdump --ls --json --path=/dir/below img >j
@@ -127,6 +129,7 @@ read_blocks() {
 	[ "$(member j 'j["size_bytes"]')" = 8 ]
 }
 
+# bats test_tags=long
 @test "--cat refuses what is no file, with the way to what is" {
 	tree img -t ext4
 	for path in dir / fifo null; do
@@ -165,6 +168,7 @@ read_blocks() {
 	[ ! -e no.file ]
 }
 
+# bats test_tags=long
 @test "any view: a snapshot and its origin in LVM, a partition, a clone" {
 	disks whole
 	for lv in base snap; do

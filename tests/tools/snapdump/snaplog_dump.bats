@@ -43,6 +43,7 @@ logs() {
 	[[ $output == *"8192 16384 8192"* || $output == *8192* ]]
 }
 
+# bats test_tags=long
 @test "--map=ddrescue: with what it names, and no more, a copy of each log shows the same" {
 	for name in sound stale-map three-logs; do
 		rm -f ./*.img ./*.map
@@ -109,6 +110,7 @@ found() {
 	snapcheck "$1" 2>/dev/null | sed -nE 's/^((note|damage|lost): [a-z.-]+(, byte [0-9]+)?).*/\1/p; /blocks of/s/.*, //p; /^would/p'
 }
 
+# bats test_tags=slow
 @test "--metadata: a check of the extracted pack finds the same, and no data is in it" {
 	local nr=0
 	for dir in "$COW_SOURCE"/tests/cases/snaplog-*/; do

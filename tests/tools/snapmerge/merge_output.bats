@@ -150,6 +150,7 @@ setup() {
 	[ "${result:-0}" -eq 0 ]
 }
 
+# bats test_tags=long
 @test "--reflink=always where nothing can be shared is an error, not a copy" {
 	[ "$(stat -f -c %T .)" = ext2/ext3 ] || skip "the file system may be able to"
 	pair runs-c8
