@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 	static uint8_t piece[1 << 20];
 	int fd = argc == 2 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
 	uint32_t sum = 0;
-	ssize_t got;
+	ssize_t got = 0;
 
 	while (fd >= 0 && (got = read(fd, piece, sizeof(piece))) > 0)
 		for (ssize_t at = 0; at + 4096 <= got; at += 4096)
