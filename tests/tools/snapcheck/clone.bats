@@ -15,7 +15,8 @@ unpack() {
 	[[ $output == *"dm-clone device of 8 MiB, regions of 4 KiB, 1064 of 2048 hydrated (51 %)"* ]]
 	[[ $output == *"dmsetup status: 48/2048 sectors of metadata"* ]]
 	[[ $output == *"kernel: loads it"* ]]
-	[ -z "$stderr" ]
+	# with -v a build under a sanitizer says that it has no sandbox
+	[ -z "${stderr//snapcheck: sandbox: left out of this build/}" ]
 }
 
 @test "metadata that crashes a kernel is named before anybody loads it" {

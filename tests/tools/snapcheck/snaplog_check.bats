@@ -67,7 +67,7 @@ one_case() {
 	[[ $output == *"snapshot of the driver of 2001 of 100 KiB, blocks of 1 KiB, 35 of 100 stored (35 %)"* ]]
 	[[ $output == *"dmsetup status: 78/132 sectors, 8 of them metadata"* ]]
 	[[ $output == *"kernel: no kernel has a driver for it"* ]]
-	[[ $stderr == "snapcheck: next: snapmerge --dry-run $spec" ]]
+	[[ ${stderr_lines[-1]} == "snapcheck: next: snapmerge --dry-run $spec" ]]
 	snapcheck --json=j -q "$spec"
 	[ "$(member j 'j["verdict"]["state"]')" = sound ]
 	[ "$(member j 'j["store"]["kind"]')" = snaplog ]
