@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * thin_fixture.c - unpacks pools that a kernel made, for tests in C.
+ * thin_fixture.c - opens pools that a kernel made, for tests in C.
  */
 #include "tests/aids/thin_fixture.h"
 
@@ -11,7 +11,6 @@
 #include "libcow/store/store.h"
 #include "tests/aids/test.h"
 
-char thin_folder[] = "/dev/shm/cow-thin-XXXXXX";
 const char *thin_fixtures;
 
 void thin_fixture_begin(void)
@@ -21,29 +20,13 @@ void thin_fixture_begin(void)
 		fprintf(stderr, "COW_FIXTURES is not set\n");
 		exit(1);
 	}
-	CHECK(mkdtemp(thin_folder));
 }
 
-void thin_fixture_end(void)
+static void image_open(struct thin_pair *pair, int number, const char *name)
 {
-	char command[300];
+	char path[700];
 
-	snprintf(command, sizeof(command), "rm -r '%s'", thin_folder);
-	CHECK(!system(command));
-}
-
-/* What lies in the folder is not unpacked again. */
-static void unpack(struct thin_pair *pair, int number, const char *name)
-{
-	static char unpacked[3][128];
-	char command[700], path[256];
-
-	snprintf(path, sizeof(path), "%s/%d", thin_folder, number);
-	snprintf(command, sizeof(command), "xz -dc '%s/thin/%s.img.xz' >'%s'", thin_fixtures, name,
-		 path);
-	if (strcmp(unpacked[number], name))
-		CHECK(!system(command));
-	snprintf(unpacked[number], sizeof(unpacked[number]), "%s", name);
+	snprintf(path, sizeof(path), "%s/thin/%s.img", getenv("COW_UNPACKED"), name);
 	OK(cow_imageset_open(pair->set, path, COW_OPEN_LITERAL, &pair->images[number], err));
 }
 
@@ -54,10 +37,10 @@ void thin_pair_open(struct thin_pair *pair, const char *metadata, const char *da
 
 	*pair = (struct thin_pair){ .args = COW_STORE_ARGS_INIT };
 	OK(cow_imageset_new(&pair->set, err));
-	unpack(pair, 0, metadata);
-	unpack(pair, 1, data);
+	image_open(pair, 0, metadata);
+	image_open(pair, 1, data);
 	if (origin)
-		unpack(pair, 2, origin);
+		image_open(pair, 2, origin);
 	for (int i = 0; i < 3; i++)
 		pair->roles[i] = (struct cow_role_image){ roles[i], 0, pair->images[i] };
 	pair->args.kind = "thin";
@@ -82,29 +65,4 @@ void thin_pair_ask(struct thin_pair *pair, uint64_t id, uint64_t sectors, bool h
 	pair->geometry[1] = (struct cow_geometry){ "size", pair->values[1] };
 	pair->args.nr_geometry = sectors ? 2 : 1;
 	pair->args.nr_images = has_origin ? 3 : 2;
-}
-
-void thin_view_sha256(struct cow_store *store, char ret_sha256[65])
-{
-	static uint8_t buf[1 << 20];
-	struct cow_image *view;
-	char command[300];
-	FILE *out, *sum;
-
-	snprintf(command, sizeof(command), "sha256sum >'%s/sum'", thin_folder);
-	out = popen(command, "w");
-	CHECK(out);
-	OK(cow_view_new(store->origin, store, &view, err));
-	for (uint64_t at = 0, len; at < cow_image_size(view); at += len) {
-		len = cow_image_size(view) - at < sizeof(buf) ? cow_image_size(view) - at
-							      : sizeof(buf);
-		OK(cow_image_pread(view, buf, len, at, err));
-		CHECK(fwrite(buf, 1, len, out) == len);
-	}
-	cow_image_close(view);
-	CHECK(!pclose(out));
-	snprintf(command, sizeof(command), "%s/sum", thin_folder);
-	sum = fopen(command, "r");
-	CHECK(sum && fscanf(sum, "%64s", ret_sha256) == 1);
-	fclose(sum);
 }

@@ -10,7 +10,7 @@ load ../../common
 unpack() {
 	cd "$BATS_TEST_TMPDIR"
 	for image in meta data ext; do
-		[ ! -e "$COW_FIXTURES/thin/$1/$image.img.xz" ] || xz -dc "$COW_FIXTURES/thin/$1/$image.img.xz" >$image
+		[ ! -e "$COW_FIXTURES/thin/$1/$image.img.xz" ] || cp "$COW_UNPACKED/thin/$1/$image.img" $image
 	done
 	sha256sum meta data >sums
 	POOL=thin:metadata=meta,data=data
@@ -151,7 +151,7 @@ sum() {
 @test "damage in one part of a device leaves the rest readable by force, and the rest is an error" {
 	cd "$BATS_TEST_TMPDIR"
 	for file in leaf-zero.meta data; do
-		xz -dc "$COW_FIXTURES/thin/damaged/$file.img.xz" >${file/leaf-zero./}
+		cp "$COW_UNPACKED/thin/damaged/$file.img" ${file/leaf-zero./}
 	done
 	device=thin:metadata=meta,data=data,id=0,size=36608s
 	run -64 --separate-stderr snapdump --raw -o view "$device"
@@ -186,13 +186,13 @@ sum() {
 @test "thin_check says the same of each kind of damage, but for what it does not look at" {
 	# bats test_tags=slow
 	cd "$BATS_TEST_TMPDIR"
-	xz -dc "$COW_FIXTURES/thin/damaged/data.img.xz" >data
+	cp "$COW_UNPACKED/thin/damaged/data.img" data
 	# It looks at no count of data, no time, no magic, no block size, no bounds, no details beside the trees; a metadata
 	# block that is counted too high is a leak here.
 	blind='sb-magic|sb-blocksize-0|sb-compat-ro|map-beyond-.*|map-free-block|map-time-future|data-ref-.*|data-leak|sb-time-0|mapping-no-details|dev-id-25bit|data-bitmap-zero|nr-free-0|none-free-before|nr-blocks-large|max-entries-small|meta-truncated|table-short|meta-leak'
 	while IFS=$'\t' read -r name _ _ _ _; do
 		[[ $name != "#"* ]] || continue
-		xz -dc "$COW_FIXTURES/thin/damaged/$name.meta.img.xz" >meta
+		cp "$COW_UNPACKED/thin/damaged/$name.meta.img" meta
 		ours=0 theirs=0
 		snapcheck -q thin:metadata=meta,data=data >report 2>&1 || ours=$?
 		timeout 20 thin_check -q meta >/dev/null 2>&1 || theirs=$?
@@ -218,7 +218,7 @@ sum() {
 # The volume group of a fixture, and an edit of its text.
 unpack_pv() {
 	cd "$BATS_TEST_TMPDIR"
-	xz -dc "$COW_FIXTURES/thin/lvm-pool/pv.img.xz" >pv
+	cp "$COW_UNPACKED/thin/lvm-pool/pv.img" pv
 }
 edit() {
 	"$COW_SOURCE/tests/aids/lvm_text.py" edit "$@" pv
@@ -268,7 +268,7 @@ edit() {
 	[[ $output == *thin.table-mismatch* ]]
 	run -64 snapdump --map lvm:pv:vg0/root
 	# A volume that LVM has made and not told the pool of is no fault.
-	xz -dc "$COW_FIXTURES/lvm/thin-message/disk0.img.xz" >disk
+	cp "$COW_UNPACKED/lvm/thin-message/disk0.img" disk
 	run -0 snapcheck lvm:disk:vg0/pool
 	[[ $output == *"info: thin.message-pending"* ]]
 }

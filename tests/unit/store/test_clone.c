@@ -11,32 +11,8 @@
 #include "libcow/core/report.h"
 #include "libcow/store/clone/clone_store.h"
 #include "tests/aids/clone_fixture.h"
+#include "tests/aids/sha256.h"
 #include "tests/aids/test.h"
-
-static void view_sha256(struct cow_store *store, char ret_sha256[65])
-{
-	static uint8_t buf[1 << 20];
-	struct cow_image *view;
-	char command[300];
-	FILE *out, *sum;
-
-	snprintf(command, sizeof(command), "openssl dgst -sha256 -r >'%s/sum'", clone_folder);
-	out = popen(command, "w");
-	CHECK(out);
-	OK(cow_view_new(store->origin, store, &view, err));
-	for (uint64_t at = 0, len; at < cow_image_size(view); at += len) {
-		len = cow_image_size(view) - at < sizeof(buf) ? cow_image_size(view) - at
-							      : sizeof(buf);
-		OK(cow_image_pread(view, buf, len, at, err));
-		CHECK(fwrite(buf, 1, len, out) == len);
-	}
-	cow_image_close(view);
-	CHECK(!pclose(out));
-	snprintf(command, sizeof(command), "%s/sum", clone_folder);
-	sum = fopen(command, "r");
-	CHECK(sum && fscanf(sum, "%64s", ret_sha256) == 1);
-	fclose(sum);
-}
 
 /* hydrated.txt: first region and number of each run. */
 static void hydrated_agrees(struct cow_store *store, const char *name, uint64_t nr_hydrated)
@@ -137,7 +113,7 @@ static void clone_agrees(const char *name)
 	CHECK(clone_fact(name, "meta.txt", "kernel_status", value));
 	status_agrees(store, value);
 	CHECK(clone_fact(name, "meta.txt", "kernel_view_sha256", value));
-	view_sha256(store, sha256);
+	sha256_view(store, sha256);
 	if (strcmp(sha256, value))
 		fprintf(stderr, "%s: another view\n", name);
 	CHECK(!strcmp(sha256, value));
@@ -285,7 +261,7 @@ static void damaged_view_agrees(const struct clone_trio *trio, const struct row 
 			continue;
 		CHECK(!strcmp(row->fields[LOAD], "yes") || row->fields[NAME][0] == 'm');
 		if (row->fields[BASE][0] == 'a') {
-			view_sha256(store, sha256);
+			sha256_view(store, sha256);
 			CHECK(!strcmp(sha256,
 				      row->fields[VIEW][0] == '-' ? base_view : row->fields[VIEW]));
 		}

@@ -14,6 +14,7 @@
 #include "libcow/store/snaplog/snaplog_guess.h"
 #include "libcow/store/snaplog/snaplog_store.h"
 #include "tests/aids/crash.h"
+#include "tests/aids/sha256.h"
 #include "tests/aids/snaplog_build.h"
 #include "tests/aids/test.h"
 
@@ -61,19 +62,13 @@ static uint64_t number(const char *name, const char *key)
 	return strtoull(value, NULL, 10);
 }
 
-static void sha256(const void *bytes, uint64_t nr, char ret_sha256[65])
+static void sha256(const void *bytes, uint64_t nr, char ret_sha256[SHA256_HEX_BYTES])
 {
-	char command[200];
-	FILE *pipe, *sum;
+	struct sha256 sum;
 
-	snprintf(command, sizeof(command), "openssl dgst -sha256 -r >%s/sum", folder);
-	pipe = popen(command, "w");
-	CHECK(pipe && fwrite(bytes, 1, nr, pipe) == nr);
-	CHECK(!pclose(pipe));
-	snprintf(command, sizeof(command), "%s/sum", folder);
-	sum = fopen(command, "r");
-	CHECK(sum && fscanf(sum, "%64s", ret_sha256) == 1);
-	fclose(sum);
+	sha256_begin(&sum);
+	sha256_add(&sum, bytes, nr);
+	sha256_end(&sum, ret_sha256);
 }
 
 static uint8_t *unpack(const char *name, const char *file, uint64_t nr)

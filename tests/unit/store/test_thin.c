@@ -3,8 +3,8 @@
 /*
  * test_thin.c - pools that a real kernel made or judged: what each device shows, how
  * many blocks it maps and where it ends are the kernel's, and of damaged metadata the
- * verdict is what the kernel did. Needs xz and sha256sum, and the folder that
- * COW_FIXTURES names.
+ * verdict is what the kernel did. Needs openssl, and the folders that
+ * COW_FIXTURES and COW_UNPACKED name.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include "libcow/core/report.h"
 #include "libcow/store/thin/thin_problems.h"
 #include "libcow/store/thin/thin_store.h"
+#include "tests/aids/sha256.h"
 #include "tests/aids/test.h"
 #include "tests/aids/thin_fixture.h"
 
@@ -88,7 +89,7 @@ static void device_agrees(struct pool_test *t, const char *line)
 	thin_pair_ask(&t->pair, id, sectors, ext[0] == 'e');
 	t->pair.args.flags = COW_STORE_STRICT;
 	OK(cow_store_open(&t->pair.args, &store, err));
-	thin_view_sha256(store, found);
+	sha256_view(store, found);
 	if (strcmp(found, sha256))
 		fprintf(stderr, "%s: device %" PRIu64 " shows something else\n", t->name, id);
 	CHECK(!strcmp(found, sha256));
@@ -372,12 +373,12 @@ static void the_metadata_snapshot_is_read(void)
 	pair.args.nr_geometry = 2;
 	OK(cow_store_open(&pair.args, &store, err));
 	CHECK(strstr(cow_store_note(store, 0), "metadata-snapshot=yes"));
-	thin_view_sha256(store, live);
+	sha256_view(store, live);
 	cow_store_close(store);
 	pair.args.nr_geometry = 3;
 	OK(cow_store_open(&pair.args, &store, err));
 	CHECK(!cow_store_note(store, 0));
-	thin_view_sha256(store, held);
+	sha256_view(store, held);
 	CHECK(strcmp(live, held));
 	cow_store_close(store);
 	geometry[0].value = "8"; /* made behind its back */
@@ -445,6 +446,5 @@ int main(void)
 	RUN(what_is_lost_is_not_zeros);
 	RUN(handles_share_a_pool);
 	RUN(the_metadata_snapshot_is_read);
-	thin_fixture_end();
 	return test_end();
 }

@@ -14,10 +14,10 @@
 
 #include "libcow/base/units.h"
 #include "libcow/volume/lvm_vg.h"
+#include "tests/aids/sha256.h"
 #include "tests/aids/temp_dir.h"
 
 #define DISKS_MAX 5
-#define SHA_BYTES 65
 
 static char fixtures[4096];
 
@@ -62,28 +62,9 @@ static void disks_close(struct disks *disks)
 	cow_imageset_free(disks->set);
 }
 
-static int sha256_of(struct cow_image *image, char ret_hex[SHA_BYTES], struct cow_err *err)
-{
-	static uint8_t buf[1 << 20];
-	FILE *pipe = popen("openssl dgst -sha256 -r >sha", "w");
-	int ret = 0;
-
-	CHECK(pipe);
-	for (uint64_t at = 0, len; at < cow_image_size(image) && !ret; at += len) {
-		len = min_u64(sizeof(buf), cow_image_size(image) - at);
-		ret = cow_image_pread(image, buf, len, at, err);
-		CHECK(fwrite(buf, 1, len, pipe) == len);
-	}
-	CHECK(!pclose(pipe));
-	pipe = fopen("sha", "r");
-	CHECK(pipe && fgets(ret_hex, SHA_BYTES, pipe));
-	(void)fclose(pipe);
-	return ret;
-}
-
 /* The view of a snapshot, of which "origin" may have grown since. */
 static int view_sha256(struct cow_image *origin, struct cow_image *cow, uint64_t view_bytes,
-		       char ret_hex[SHA_BYTES], struct cow_err *err)
+		       char ret_hex[SHA256_HEX_BYTES], struct cow_err *err)
 {
 	struct cow_segment all = { 0, view_bytes };
 	struct cow_role_image roles[2] = { { .role = COW_ROLE_ORIGIN },
@@ -100,7 +81,7 @@ static int view_sha256(struct cow_image *origin, struct cow_image *cow, uint64_t
 	if (!ret)
 		ret = cow_view_new(roles[0].image, store, &view, err);
 	if (!ret)
-		ret = sha256_of(view, ret_hex, err);
+		ret = sha256_image(view, ret_hex, err);
 	cow_image_close(view);
 	cow_store_close(store);
 	cow_image_close(roles[0].image);
@@ -108,7 +89,7 @@ static int view_sha256(struct cow_image *origin, struct cow_image *cow, uint64_t
 }
 
 /* What the LV's device shows. */
-static int shown_sha256(struct cow_lvm *lvm, const char *name, char ret_hex[SHA_BYTES],
+static int shown_sha256(struct cow_lvm *lvm, const char *name, char ret_hex[SHA256_HEX_BYTES],
 			struct cow_err *err)
 {
 	struct cow_image *image = NULL, *cow = NULL;
@@ -127,7 +108,7 @@ static int shown_sha256(struct cow_lvm *lvm, const char *name, char ret_hex[SHA_
 	if (!ret && snapshot)
 		ret = view_sha256(image, cow, cow_lv_view_bytes(snapshot), ret_hex, err);
 	else if (!ret)
-		ret = sha256_of(image, ret_hex, err);
+		ret = sha256_image(image, ret_hex, err);
 	cow_image_close(cow);
 	cow_image_close(image);
 	return ret;
@@ -136,7 +117,7 @@ static int shown_sha256(struct cow_lvm *lvm, const char *name, char ret_hex[SHA_
 static void check_lv(const char *fixture, struct cow_lvm *lvm, const char *name, const char *wanted)
 {
 	struct cow_err why = COW_ERR_INIT;
-	char found[SHA_BYTES] = "";
+	char found[SHA256_HEX_BYTES] = "";
 
 	if (shown_sha256(lvm, name, found, &why))
 		snprintf(found, sizeof(found), "%s", why.id);
@@ -149,7 +130,7 @@ static void check_lv(const char *fixture, struct cow_lvm *lvm, const char *name,
 
 static void check_fixture(const char *name)
 {
-	char path[8400], lv[256], wanted[SHA_BYTES];
+	char path[8400], lv[256], wanted[SHA256_HEX_BYTES];
 	unsigned int nr = 0;
 	struct disks disks;
 	struct cow_lvm *lvm = NULL;
@@ -461,7 +442,7 @@ static void check_damaged(const char *name, const char *lv, const char *wanted, 
 	struct cow_image *image = NULL;
 	struct cow_lvm *lvm = NULL;
 	struct cow_err why = COW_ERR_INIT;
-	char found[SHA_BYTES] = "";
+	char found[SHA256_HEX_BYTES] = "";
 	int ret;
 
 	OK(cow_imageset_new(&set, err));
@@ -483,7 +464,7 @@ static void check_damaged(const char *name, const char *lv, const char *wanted, 
 	cow_imageset_free(set);
 }
 
-static void sound_sha256(const char *lv, char ret_hex[SHA_BYTES])
+static void sound_sha256(const char *lv, char ret_hex[SHA256_HEX_BYTES])
 {
 	struct cow_imageset *set = NULL;
 	struct cow_image *image = NULL;
@@ -504,7 +485,7 @@ static void sound_sha256(const char *lv, char ret_hex[SHA_BYTES])
 static void damaged_metadata_get_the_documented_verdict(void)
 {
 	static char line[40000];
-	char sound[2][SHA_BYTES], name[64] = "", wanted[2][32];
+	char sound[2][SHA256_HEX_BYTES], name[64] = "", wanted[2][32];
 	FILE *cases, *image = NULL;
 	unsigned int nr = 0;
 
