@@ -30,6 +30,7 @@ struct metadata_copy {
 	struct cow_image *from, *to;
 	struct snap_layout layout;
 	struct snap_bounds bounds;
+	uint64_t nr_records;	 /* of the list so far */
 	uint64_t highest_new;	 /* of the whole list so far */
 	uint64_t highest_offset; /* of a record that a placeholder stands for; or COW_OFFSET_NONE */
 	bool has_end;
@@ -190,6 +191,8 @@ static int sector_copy(struct metadata_copy *copy, const uint8_t *from, uint64_t
 		copy->has_end = !get_le64(sector + nr * SNAP_RECORD_BYTES + 8);
 		nr += !copy->has_end;
 	}
+	if (nr)
+		copy->nr_records = index + nr;
 	live_sanitise(copy, sector, index, nr);
 	if (copy->has_end)
 		stale_sanitise(copy, sector + nr * SNAP_RECORD_BYTES, index + nr,
@@ -265,6 +268,7 @@ static int list_copy(struct metadata_copy *copy, uint64_t chunk_bytes, struct co
 
 	cow_snap_layout_init(&copy->layout, chunk_bytes, cow_image_size(copy->from));
 	cow_snap_bounds_init(&copy->bounds, &copy->layout, NULL);
+	copy->nr_records = 0;
 	copy->highest_new = SNAP_FIRST_DATA_CHUNK - 1;
 	copy->highest_offset = COW_OFFSET_NONE;
 	copy->has_end = false;
@@ -318,34 +322,23 @@ static int rival_put(struct metadata_copy *copy, uint64_t not_bytes, struct cow_
 	return cow_image_pwrite(copy->to, sector, sizeof(sector), from.rival_bytes, err);
 }
 
-/* A check asks whether data stand where the next records would have named some. One
- * byte stands for them. */
-static int next_data_put(struct metadata_copy *copy, uint64_t chunk_bytes, struct cow_err *err)
+/* A check asks whether data stand where the next records of the list would have
+ * named some. One byte stands for them. */
+static int next_data_put(const struct metadata_copy *of, struct cow_err *err)
 {
 	static const uint8_t something = 0xff;
-	uint64_t index, nr = 0, highest = SNAP_FIRST_DATA_CHUNK - 1;
-	struct snap_layout layout;
-	struct snap_record record;
 	struct cow_segment where;
-	struct snap_list list;
 	bool is_data = false, is_there;
 	int ret;
 
-	cow_snap_layout_init(&layout, chunk_bytes, cow_image_size(copy->from));
-	ret = cow_snap_list_open(&list, copy->from, &layout, 0, err);
-	while (!ret && cow_snap_list_next(&list, &record, &index) && record.new_chunk) {
-		highest = max_u64(highest, record.new_chunk);
-		nr = index + 1;
-	}
-	ret = cow_snap_list_close(&list, ret);
-	if (!ret)
-		ret = cow_snap_end_next_data(copy->from, &layout, nr, highest, &where, &is_data,
-					     err);
+	ret = cow_snap_end_next_data(of->from, &of->layout, of->nr_records, of->highest_new, &where,
+				     &is_data, err);
 	if (ret || !is_data)
 		return ret == -EIO ? 0 : ret;
-	ret = cow_snap_end_next_data(copy->to, &layout, nr, highest, &where, &is_there, err);
+	ret = cow_snap_end_next_data(of->to, &of->layout, of->nr_records, of->highest_new, &where,
+				     &is_there, err);
 	return ret || is_there ? ret
-			       : cow_image_pwrite(copy->to, &something, 1, where.offset_bytes, err);
+			       : cow_image_pwrite(of->to, &something, 1, where.offset_bytes, err);
 }
 
 /* Every list that a check may look at, in the order of what matters more. */
@@ -353,6 +346,7 @@ static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uin
 		      struct cow_err *err)
 {
 	struct snap_header header;
+	struct metadata_copy own;
 	uint64_t own_bytes, nr;
 	int ret;
 
@@ -360,6 +354,7 @@ static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uin
 	ret = own_chunk_bytes(copy, &header, wanted_bytes, &own_bytes, err);
 	if (!ret && own_bytes)
 		ret = list_copy(copy, own_bytes, err);
+	own = *copy;
 	for (uint64_t sectors = 1; !ret && sectors <= SNAP_CHUNK_SECTORS_MAX; sectors *= 2) {
 		ret = cow_snap_evidence(copy->from, NULL, sectors_to_bytes(sectors), &nr, err);
 		if (!ret && nr && own_bytes != sectors_to_bytes(sectors))
@@ -373,7 +368,7 @@ static int lists_copy(struct metadata_copy *copy, const uint8_t *header_raw, uin
 	if (!ret && own_bytes)
 		ret = rival_put(copy, own_bytes, err);
 	if (!ret && own_bytes)
-		ret = next_data_put(copy, own_bytes, err);
+		ret = next_data_put(&own, err);
 	return ret;
 }
 
