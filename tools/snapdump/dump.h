@@ -91,6 +91,13 @@ struct dump_metadata_params {
 int dump_metadata(struct dump *dump, const struct dump_metadata_params *params,
 		  struct cow_err *err);
 
+/* dump_archive.c: an archive by the name of compress, or by that of the output, to
+ * which write() adds the members; then it gets its name. */
+typedef int dump_archive_writer(void *user, struct tar *tar, struct cow_err *err);
+struct sink;
+int dump_archive(struct dump *dump, struct sink *sink, const char *compress,
+		 dump_archive_writer *write, void *user, struct cow_err *err);
+
 /* What an image holds besides zeros. Memory: 24 bytes for each megabyte, and
  * 16 for each extent. */
 struct dump_contents {

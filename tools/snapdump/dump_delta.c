@@ -231,35 +231,21 @@ static int print_manifest(const void *user, struct printer *printer, struct cow_
 	return manifest_print(user, printer, err);
 }
 
-static int write_tar(struct delta_dump *job, struct sink *sink, struct cow_err *err)
+static int write_delta(void *user, struct tar *tar, struct cow_err *err)
 {
-	const struct tar_params params = {
-		.write = sink_write,
-		.user = sink,
-		.compress = job->dump->compress,
-		.file_name = job->dump->output,
-	};
-	struct tar *tar = NULL;
+	struct delta_dump *job = user;
+	int64_t mtime = job->dump->mtime;
 	int ret;
 
-	ret = tar_open(&params, &tar, err);
-	if (ret)
-		return ret;
-	ret = tar_put_text(tar, DELTA_HEAD_MEMBER, job->dump->mtime, print_head, &job->delta, err);
+	ret = tar_put_text(tar, DELTA_HEAD_MEMBER, mtime, print_head, &job->delta, err);
 	if (!ret)
-		ret = tar_put_text(tar, DELTA_RANGES_MEMBER, job->dump->mtime, print_ranges,
-				   &job->delta, err);
+		ret = tar_put_text(tar, DELTA_RANGES_MEMBER, mtime, print_ranges, &job->delta, err);
 	if (!ret)
 		ret = put_data(tar, job, err);
 	if (!ret)
 		ret = dump_second_pass(job->dump, err);
-	if (!ret)
-		ret = tar_put_text(tar, MANIFEST_MEMBER, job->dump->mtime, print_manifest,
-				   &job->manifest, err);
-	if (!ret)
-		ret = tar_end(tar, err);
-	tar_free(tar);
-	return ret ? ret : sink_publish(sink, err);
+	return ret ? ret
+		   : tar_put_text(tar, MANIFEST_MEMBER, mtime, print_manifest, &job->manifest, err);
 }
 
 int dump_delta(struct dump *dump, struct cow_err *err)
@@ -275,7 +261,7 @@ int dump_delta(struct dump *dump, struct cow_err *err)
 	if (!ret)
 		ret = scan(&job, err);
 	if (!ret && !dump->is_dry_run)
-		ret = write_tar(&job, &sink, err);
+		ret = dump_archive(dump, &sink, dump->compress, write_delta, &job, err);
 	manifest_clear(&job.parent);
 	manifest_clear(&job.manifest);
 	delta_clear(&job.delta);

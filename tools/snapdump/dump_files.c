@@ -85,23 +85,12 @@ static int walk(struct files *files, struct cow_err *err)
 	return ret;
 }
 
-static int write_files(struct files *files, struct sink *sink, struct cow_err *err)
+static int write_files(void *user, struct tar *tar, struct cow_err *err)
 {
-	const struct tar_params params = {
-		.write = sink_write,
-		.user = sink,
-		.compress = files->dump->compress,
-		.file_name = files->dump->output,
-	};
-	int ret;
+	struct files *files = user;
 
-	ret = tar_open(&params, &files->tar, err);
-	if (!ret)
-		ret = walk(files, err);
-	if (!ret)
-		ret = tar_end(files->tar, err);
-	tar_free(files->tar);
-	return ret ? ret : sink_publish(sink, err);
+	files->tar = tar;
+	return walk(files, err);
 }
 
 int dump_files(struct dump *dump, struct cow_err *err)
@@ -115,7 +104,9 @@ int dump_files(struct dump *dump, struct cow_err *err)
 	if (!ret)
 		ret = dump_fs_open(&files.fs, dump, 0, err);
 	if (!ret)
-		ret = dump->is_dry_run ? walk(&files, err) : write_files(&files, &sink, err);
+		ret = dump->is_dry_run
+			      ? walk(&files, err)
+			      : dump_archive(dump, &sink, dump->compress, write_files, &files, err);
 	dump->nr_ranges = files.nr_files;
 	dump_fs_close(&files.fs);
 	sink_close(&sink);

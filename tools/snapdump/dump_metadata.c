@@ -157,32 +157,32 @@ static int put_logs(struct dump *dump, struct tar *tar, struct cow_image *standi
 	return ret;
 }
 
-static int write_pack(struct dump *dump, struct sink *sink, const struct pack_head *head,
-		      struct cow_image *standin, const struct dump_contents *contents,
-		      struct cow_err *err)
-{
-	bool names_compression = dump->output && tar_is_name(dump->output);
-	const struct tar_params params = {
-		.write = sink_write,
-		.user = sink,
-		.compress = dump->compress || names_compression ? dump->compress : "zstd",
-		.file_name = dump->output,
-	};
-	struct tar *tar = NULL;
-	int ret;
+struct pack_archive {
+	struct dump *dump;
+	struct pack_head head;
+	struct cow_image *standin;
+	struct dump_contents contents;
+};
 
-	ret = tar_open(&params, &tar, err);
+static int write_pack(void *user, struct tar *tar, struct cow_err *err)
+{
+	struct pack_archive *job = user;
+	struct dump *dump = job->dump;
+	int ret = tar_put_text(tar, PACK_HEAD_MEMBER, dump->mtime, print_head, &job->head, err);
+
 	if (ret)
 		return ret;
-	ret = tar_put_text(tar, PACK_HEAD_MEMBER, dump->mtime, print_head, head, err);
-	if (!ret && head->nr_logs)
-		ret = put_logs(dump, tar, standin, err);
-	else if (!ret)
-		ret = dump_contents_put(dump, tar, PACK_IMAGE_MEMBER, standin, contents, err);
-	if (!ret)
-		ret = tar_end(tar, err);
-	tar_free(tar);
-	return ret ? ret : sink_publish(sink, err);
+	return job->head.nr_logs ? put_logs(dump, tar, job->standin, err)
+				 : dump_contents_put(dump, tar, PACK_IMAGE_MEMBER, job->standin,
+						     &job->contents, err);
+}
+
+/* --compress, or what the name of the output says, else zstd. */
+static const char *compression(const struct dump *dump)
+{
+	bool is_named = dump->compress || (dump->output && tar_is_name(dump->output));
+
+	return is_named ? dump->compress : "zstd";
 }
 
 static struct pack_head make_head(const struct dump *dump, const struct dump_contents *contents,
@@ -207,10 +207,8 @@ static struct pack_head make_head(const struct dump *dump, const struct dump_con
 
 int dump_metadata(struct dump *dump, const struct dump_metadata_params *params, struct cow_err *err)
 {
-	struct dump_contents contents = { 0 };
-	struct cow_image *standin = NULL;
+	struct pack_archive job = { .dump = dump };
 	struct sink sink = SINK_INIT;
-	struct pack_head head;
 	char *specification = NULL;
 	int ret;
 
@@ -219,25 +217,25 @@ int dump_metadata(struct dump *dump, const struct dump_metadata_params *params, 
 		ret = sink_open(&sink, dump->operands.set, dump->output, err);
 	sandbox_enter();
 	if (!ret)
-		ret = copy_metadata(dump, params, &standin, err);
+		ret = copy_metadata(dump, params, &job.standin, err);
 	if (!ret)
-		ret = dump_contents_scan(dump, standin, &contents, err);
+		ret = dump_contents_scan(dump, job.standin, &job.contents, err);
 	if (!ret) {
-		head = make_head(dump, &contents, params->chunk_bytes);
-		dump->nr_ranges = contents.nr_extents;
-		dump->image_bytes = head.image_bytes;
-		if (head.nr_logs)
-			head.specification = specification = specification_of(&dump->operands);
-		if (head.nr_logs && !specification)
+		job.head = make_head(dump, &job.contents, params->chunk_bytes);
+		dump->nr_ranges = job.contents.nr_extents;
+		dump->image_bytes = job.head.image_bytes;
+		if (job.head.nr_logs)
+			job.head.specification = specification = specification_of(&dump->operands);
+		if (job.head.nr_logs && !specification)
 			ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 		else if (dump->is_dry_run)
-			dump->data_bytes = head.metadata_bytes;
+			dump->data_bytes = job.head.metadata_bytes;
 		else
-			ret = write_pack(dump, &sink, &head, standin, &contents, err);
+			ret = dump_archive(dump, &sink, compression(dump), write_pack, &job, err);
 	}
 	free(specification);
-	dump_contents_clear(&contents);
-	cow_image_close(standin);
+	dump_contents_clear(&job.contents);
+	cow_image_close(job.standin);
 	sink_close(&sink);
 	return ret;
 }

@@ -89,49 +89,41 @@ int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, stru
 	return tar_add(tar, &entry, err);
 }
 
-static int write_tar(struct dump *dump, struct sink *sink, const struct dump_contents *contents,
-		     struct cow_err *err)
+struct view_archive {
+	struct dump *dump;
+	struct dump_contents contents;
+};
+
+static int write_view(void *user, struct tar *tar, struct cow_err *err)
 {
-	const struct tar_params params = {
-		.write = sink_write,
-		.user = sink,
-		.compress = dump->compress,
-		.file_name = dump->output,
-	};
-	struct tar *tar = NULL;
+	struct view_archive *job = user;
+	struct dump *dump = job->dump;
 	int ret;
 
-	ret = tar_open(&params, &tar, err);
-	if (ret)
-		return ret;
-	ret = dump_contents_put(dump, tar, VIEW_MEMBER, dump->operands.view, contents, err);
+	ret = dump_contents_put(dump, tar, VIEW_MEMBER, dump->operands.view, &job->contents, err);
 	if (!ret)
 		ret = dump_second_pass(dump, err);
-	if (!ret)
-		ret = tar_put_text(tar, MANIFEST_MEMBER, dump->mtime, print_manifest,
-				   &contents->manifest, err);
-	if (!ret)
-		ret = tar_end(tar, err);
-	tar_free(tar);
-	return ret ? ret : sink_publish(sink, err);
+	return ret ? ret
+		   : tar_put_text(tar, MANIFEST_MEMBER, dump->mtime, print_manifest,
+				  &job->contents.manifest, err);
 }
 
 int dump_tar(struct dump *dump, struct cow_err *err)
 {
-	struct dump_contents contents = { 0 };
+	struct view_archive job = { .dump = dump };
 	struct sink sink = SINK_INIT;
 	int ret;
 
 	ret = sink_open(&sink, dump->operands.set, dump->output, err);
 	sandbox_enter();
 	if (!ret)
-		ret = dump_contents_scan(dump, dump->operands.view, &contents, err);
+		ret = dump_contents_scan(dump, dump->operands.view, &job.contents, err);
 	dump_first_pass(dump);
-	contents.manifest.is_doubtful = dump_is_doubtful(dump);
-	dump->nr_ranges = contents.nr_extents;
+	job.contents.manifest.is_doubtful = dump_is_doubtful(dump);
+	dump->nr_ranges = job.contents.nr_extents;
 	if (!ret && !dump->is_dry_run)
-		ret = write_tar(dump, &sink, &contents, err);
-	dump_contents_clear(&contents);
+		ret = dump_archive(dump, &sink, dump->compress, write_view, &job, err);
+	dump_contents_clear(&job.contents);
 	sink_close(&sink);
 	return ret;
 }
