@@ -333,8 +333,9 @@ static int next_data_put(const struct metadata_copy *of, struct cow_err *err)
 
 	ret = cow_snap_end_next_data(of->from, &of->layout, of->nr_records, of->highest_new, &where,
 				     &is_data, err);
-	if (ret || !is_data)
-		return ret == -EIO ? 0 : ret;
+	/* what cannot be read is something, too */
+	if (ret != -EIO && (ret || !is_data))
+		return ret;
 	ret = cow_snap_end_next_data(of->to, &of->layout, of->nr_records, of->highest_new, &where,
 				     &is_there, err);
 	return ret || is_there ? ret

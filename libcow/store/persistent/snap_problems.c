@@ -98,7 +98,7 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		.problem = {
 			.id = "persistent.data-behind",
 			.klass = COW_CLASS_NOTE,
-			.summary = "the list ends at the end of a sector, and the chunks that would be used next are not zeros",
+			.summary = "the list ends at the end of a sector, and the chunks that would be used next are not zeros, or cannot be read",
 			.kernel = "shows the origin for exceptions that are missing, if any are",
 			.fix = "nothing, if the COW image was used before, or a merge or a write was cut off; if it was zeros when it was made, the end of the list was lost: keep a copy",
 		},

@@ -180,6 +180,22 @@ state() {
 }
 
 # bats test_tags=long
+@test "where it cannot be read what would be used next, that is said, and not taken for zeros" {
+	truncate -s 1M zeros.img
+	cp zeros.img 32.img
+	head -c $((32 * 4096)) new.img | dd of=32.img conv=notrunc status=none
+	snapcreate -q -c 4K zeros.img few.img --from 32.img
+	run -0 snapcheck zeros.img few.img
+	[[ $output != *data-behind* ]]
+	# records 0 to 31 name chunks 2 to 33; a sector of chunk 35 is bad
+	at=$((35 * 4096))
+	printf '0 ? 1\n0 %d +\n%d 512 -\n%d %d +\n' $at $at $((at + 512)) $(($(stat -c %s few.img) - at - 512)) >map
+	run -0 snapcheck --json=j --bad-blocks=map zeros.img few.img
+	[[ $output == *"note: persistent.data-behind"* && $output == *"cannot be read"* ]]
+	[ "$(python3 -c 'import json; print(json.load(open("j"))["verdict"]["may_have_lost"])')" = True ]
+}
+
+# bats test_tags=long
 @test "the first 64 KiB zeroed, and -c: bring back what is left, and say what is not" {
 	zero 65536 0 1
 	run -5 snapcheck -t persistent -c 4096 -y -o saved.img origin.img cow.img

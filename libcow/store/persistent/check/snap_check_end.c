@@ -121,25 +121,24 @@ static int data_behind_check(struct snap_check *check, struct cow_err *err)
 {
 	const struct snap_layout *layout = &check->layout;
 	struct cow_segment where;
-	bool is_data;
+	bool is_data, is_bad;
 	int ret;
 
 	if (check->nr_bad || check->is_doubtful || check->garbage_index != UINT64_MAX)
 		return 0;
 	ret = cow_snap_end_next_data(check->cow, layout, check->nr_records, check->highest_new,
 				     &where, &is_data, err);
-	/* no record needs these chunks, so that nothing is lost with them */
-	if (ret == -EIO)
-		return 0;
-	if (ret || !is_data || cow_snap_check_is_bad(check, where.offset_bytes, where.len_bytes))
+	/* What was not looked at is not zeros. */
+	is_bad = ret == -EIO || cow_snap_check_is_bad(check, where.offset_bytes, where.len_bytes);
+	if (!is_bad && (ret || !is_data))
 		return ret;
 	check->may_have_lost = true;
 	cow_snap_check_add(check, SNAP_DATA_BEHIND, where.offset_bytes, where.len_bytes,
 			   "the list ends at record %" PRIu64 " of area %" PRIu64
-			   ", at the end of a sector, and the chunks behind its last one are not "
-			   "zeros",
+			   ", at the end of a sector, and the chunks behind its last one %s",
 			   check->nr_records % layout->records_per_area,
-			   check->nr_records / layout->records_per_area);
+			   check->nr_records / layout->records_per_area,
+			   is_bad ? "cannot be read" : "are not zeros");
 	return 0;
 }
 
