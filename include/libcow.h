@@ -1068,6 +1068,7 @@ struct cow_snapshot {
 	uint64_t transaction_id;       /* of the pool, when it was created */
 	uint64_t created, snapshotted; /* times: how many snapshots there were then */
 	bool is_damaged;	       /* some of it cannot be read: the numbers are too small */
+	uint64_t nr_lost;	       /* blocks that it should map, and that were not found */
 };
 
 struct cow_check_params {
@@ -1087,6 +1088,12 @@ struct cow_check_params {
 #define COW_KERNEL_DIES_NEVER 0
 #define COW_KERNEL_DIES_LOADING 1
 #define COW_KERNEL_DIES_WRITING 2 /* at the first write to the snapshot */
+
+/* What becomes of writes to a store that the kernel loads, the worst of it. */
+#define COW_KERNEL_WRITES_WORK 0
+#define COW_KERNEL_WRITES_FAIL 1      /* the first that needs a block fails; then read-only */
+#define COW_KERNEL_WRITES_READ_ONLY 2 /* from the start: those that need a block fail */
+#define COW_KERNEL_WRITES_HARM 3      /* they may change what others show */
 
 /* What follows from the findings, for people and programs. */
 /* Would anything be lost with the store? cow_verdict.empty. */
@@ -1137,6 +1144,7 @@ struct cow_verdict {
 	 * has target_bytes at least. */
 	bool needs_target;
 	uint64_t target_bytes;
+	int kernel_writes; /* COW_KERNEL_WRITES_* */
 };
 #define COW_VERDICT_INIT                                                                           \
 	{                                                                                          \

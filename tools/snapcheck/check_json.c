@@ -115,6 +115,7 @@ void check_put_verdict(const struct check *check)
 	const struct cow_verdict *verdict = &check->verdict;
 	bool is_unknown = check_is_unknown(check);
 	static const char *const dies[] = { "never", "loading", "writing" };
+	static const char *const writes[] = { "work", "fail", "read-only", "harm" };
 
 	put_images(check);
 	for (int klass = 0; klass < NR_CLASSES; klass++)
@@ -127,6 +128,7 @@ void check_put_verdict(const struct check *check)
 	json_put_bool(at, "may_have_lost", verdict->may_have_lost || check->is_short);
 	json_put_bool(at, "origin_in_doubt", verdict->doubts_origin);
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
+	json_put_text(at, "kernel_writes", writes[verdict->kernel_writes]);
 	json_put_text(at, "state", check_state(check));
 	if (*verdict->geometry)
 		json_put_text(at, "geometry", verdict->geometry);

@@ -48,6 +48,19 @@ void check_pool_print(FILE *text, const char *name, const struct cow_store_info 
 		name, info->allocated_sectors, info->total_sectors, info->metadata_sectors);
 }
 
+/* The end of the line of a device. */
+static void print_damage(const struct cow_snapshot *s, uint64_t block_bytes, FILE *text)
+{
+	char size[SIZE_TEXT_BYTES];
+
+	if (s->nr_lost)
+		fprintf(text, "  damaged: %s of it cannot be read",
+			size_round(s->nr_lost * block_bytes, size));
+	else if (s->is_damaged)
+		fputs("  damaged: some of it was not read", text);
+	fputc('\n', text);
+}
+
 void check_pool_print_devices(const struct check *check, FILE *text)
 {
 	if (!check_pool_is(&check->verdict) || !check->nr_snapshots)
@@ -59,10 +72,10 @@ void check_pool_print_devices(const struct check *check, FILE *text)
 
 		fprintf(text,
 			"%10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64
-			" %11" PRIu64 " %11" PRIu64 "%s\n",
+			" %11" PRIu64 " %11" PRIu64,
 			s->id, s->nr_mapped, s->nr_exclusive, s->nr_mapped - s->nr_exclusive,
-			s->created, s->snapshotted, s->transaction_id,
-			s->is_damaged ? "  damaged: some of it was not read" : "");
+			s->created, s->snapshotted, s->transaction_id);
+		print_damage(s, check->verdict.info.chunk_bytes, text);
 	}
 }
 
@@ -84,5 +97,6 @@ void check_pool_put(const struct check *check, struct json_object *at)
 		json_put_u64(item, "created", s->created);
 		json_put_u64(item, "snapshotted", s->snapshotted);
 		json_put_bool(item, "damaged", s->is_damaged);
+		json_put_u64(item, "lost_blocks", s->nr_lost);
 	}
 }

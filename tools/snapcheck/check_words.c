@@ -287,6 +287,16 @@ static void print_what(const struct check *check, const char *name, FILE *text)
 
 static const char *kernel_does(const struct check *check)
 {
+	static const char *const writes_do[] = {
+		[COW_KERNEL_WRITES_WORK] = "loads it",
+		[COW_KERNEL_WRITES_FAIL] =
+			"loads it; the first write that needs a new block fails (EIO or no "
+			"space)",
+		[COW_KERNEL_WRITES_READ_ONLY] =
+			"loads it read-only: reads work, writes that need a new block fail (EIO)",
+		[COW_KERNEL_WRITES_HARM] =
+			"loads it; a write may change or destroy what other devices show",
+	};
 	const struct cow_verdict *verdict = &check->verdict;
 
 	if (check_is_unknown(check) && verdict->kernel_loads)
@@ -301,7 +311,7 @@ static const char *kernel_does(const struct check *check)
 		return "crashes when it loads it (Linux 6.1)";
 	if (verdict->kernel_dies == COW_KERNEL_DIES_WRITING)
 		return "loads it, and crashes at the first write (Linux 6.1)";
-	return verdict->kernel_loads ? "loads it" : "refuses to load it";
+	return verdict->kernel_loads ? writes_do[verdict->kernel_writes] : "refuses to load it";
 }
 
 static const char *data_is(const struct check *check)

@@ -153,7 +153,9 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 		    "find the right metadata device; nothing is written to this one", REFUSES),
 	[THIN_NEEDS_CHECK] = ROW(
 		"needs-check", NOTE, "the pool is marked as one that needs a check",
-		"shows the devices, and writes to none until the mark is cleared",
+		"comes up read-only: a write that needs a new block fails with EIO, and no "
+		"snapshot "
+		"is taken, until the mark is cleared",
 		"where nothing else is found: thin_check --clear-needs-check-flag", WRITES_FAIL),
 	[THIN_NODE] =
 		ROW("node", DAMAGE, "a node of a tree of mappings is damaged or cannot be read",
@@ -239,4 +241,24 @@ const struct problem_table cow_thin_problems = {
 const struct thin_problem_row *cow_thin_problem_row(enum thin_problem problem)
 {
 	return &rows[problem];
+}
+
+int cow_thin_problem_writes(enum thin_problem problem)
+{
+	switch (problem) {
+	case THIN_NEEDS_CHECK:
+	case THIN_METADATA_FULL:
+		return COW_KERNEL_WRITES_READ_ONLY;
+	case THIN_BLOCK_COUNTED_LOW:
+	case THIN_DATA_FREE:
+	case THIN_HELD_UNCOUNTED:
+	case THIN_SNAPSHOT_TIME_LOW:
+		return COW_KERNEL_WRITES_HARM;
+	default:
+		break;
+	}
+	if (rows[problem].kernel == THIN_KERNEL_CORRUPTS)
+		return COW_KERNEL_WRITES_HARM;
+	return rows[problem].kernel == THIN_KERNEL_WRITES_FAIL ? COW_KERNEL_WRITES_FAIL
+							       : COW_KERNEL_WRITES_WORK;
 }

@@ -84,5 +84,7 @@ struct thin_problem_row {
 };
 
 const struct thin_problem_row *cow_thin_problem_row(enum thin_problem problem);
+/* What becomes of writes then: COW_KERNEL_WRITES_*. */
+int cow_thin_problem_writes(enum thin_problem problem);
 
 #endif

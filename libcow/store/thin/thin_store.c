@@ -61,7 +61,7 @@ static void notes_take(struct thin_store *thin, const struct thin_args *args)
 
 	if (super->flags & THIN_FLAG_NEEDS_CHECK)
 		note_add(thin, "the pool is marked as one that needs a check: the kernel shows its "
-			       "devices and writes to none");
+			       "devices, and a write that needs a new block fails with EIO");
 	if (args->has_transaction && args->transaction_id != super->transaction_id &&
 	    !args->is_held && !thin_is_behind(args, super))
 		note_add(thin,

@@ -163,7 +163,27 @@ sum() {
 	run -0 snapdump -q --raw -o view7 thin:metadata=meta,data=data,id=7,size=36608s
 	run -4 snapcheck thin:metadata=meta,data=data
 	[[ $output == *"thin.node, byte"*"blocks 134 to"*"of device 0 are lost"* || $output == *"from block 134 on of device 0 are lost"* ]]
-	[[ $output == *"damaged: some of it was not read"* ]]
+	[[ $output == *"damaged: 8.8 MiB of it cannot be read"* ]]
+	run -4 snapcheck --json thin:metadata=meta,data=data
+	[[ $(jq -c '.store.devices[0] | [.id, .damaged, .lost_blocks]' <<<"$output") == '[0,true,140]' ]]
+}
+
+@test "what the kernel does with writes is said beside that it loads the pool, and which devices a finding is about" {
+	cd "$BATS_TEST_TMPDIR"
+	cp "$COW_UNPACKED/thin/damaged/data.img" data
+	while IFS='|' read -r name writes line; do
+		cp "$COW_UNPACKED/thin/damaged/$name.meta.img" meta
+		run snapcheck thin:metadata=meta,data=data
+		[[ $output == *"$line"* ]] || { echo "$name: $output" && false; }
+		run snapcheck --json thin:metadata=meta,data=data
+		[ "$(jq -r .verdict.kernel_writes <<<"$output")" = "$writes" ] || { echo "$name" && false; }
+	done <<-'EOF'
+		sound|work|kernel: loads it
+		sb-needs-check|read-only|kernel: loads it read-only: reads work, writes that need a new block fail (EIO)
+		meta-bitmap-csum|fail|kernel: loads it; the first write that needs a new block fails
+		data-ref-2to1|harm|kernel: loads it; a write may change or destroy what other devices show
+		two-ids-one-root|harm|shared blocks of devices 4 and 7, the first of them 180
+	EOF
 }
 
 @test "metadata of zeros are not an empty pool: the kernel would format them" {

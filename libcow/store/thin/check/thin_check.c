@@ -31,6 +31,9 @@ static void finding_add(struct thin_check *check, enum thin_problem number,
 		check->is_damaged = true;
 	if (row->kernel > check->kernel)
 		check->kernel = row->kernel;
+	check->writes = check->writes > cow_thin_problem_writes(number)
+				? check->writes
+				: cow_thin_problem_writes(number);
 	cow_report_add(check->report, &row->problem, place, "%s", sentence);
 }
 
@@ -70,17 +73,6 @@ void cow_thin_check_add_data(struct thin_check *check, enum thin_problem number,
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
 	finding_add(check, number, &place, sentence);
-}
-
-void cow_thin_owner_text(const struct thin_check *check, uint32_t owner,
-			 char ret_text[THIN_OWNER_BYTES])
-{
-	if (owner == THIN_OWNER_HELD)
-		snprintf(ret_text, THIN_OWNER_BYTES, "the metadata snapshot");
-	else if (owner < check->nr_devices)
-		snprintf(ret_text, THIN_OWNER_BYTES, "device %" PRIu64, check->devices[owner].id);
-	else
-		snprintf(ret_text, THIN_OWNER_BYTES, "several devices");
 }
 
 /* ---------------------------------------------------------------- superblock */
@@ -437,6 +429,7 @@ static void verdict_draw(const struct thin_check *check, bool header_only,
 	verdict->header_only = header_only;
 	verdict->wiped = kernel == THIN_KERNEL_WIPES;
 	verdict->kernel_loads = kernel != THIN_KERNEL_REFUSES;
+	verdict->kernel_writes = verdict->kernel_loads ? check->writes : COW_KERNEL_WRITES_WORK;
 	verdict->view_right = kernel < THIN_KERNEL_MISREADS && verdict->known && !header_only;
 	verdict->merge_right = verdict->view_right && !check->is_damaged;
 	if (header_only && check->super.block_sectors)
@@ -462,6 +455,9 @@ static void devices_tell(const struct thin_check *check, const struct cow_check_
 			.is_damaged = device->is_damaged,
 		};
 
+		if (device->is_damaged && device->has_details &&
+		    device->details.mapped_blocks > device->nr_mapped)
+			snapshot.nr_lost = device->details.mapped_blocks - device->nr_mapped;
 		if (device->has_root &&
 		    !cow_pdata_tree_prev(&tree, UINT64_MAX, &key, NULL, &found, NULL) && found &&
 		    !mul_overflows(key, block_bytes, &snapshot.end_bytes) &&

@@ -48,6 +48,8 @@ struct thin_check {
 	struct thin_super super, held; /* held: of the metadata snapshot, if there is one */
 	bool has_held;
 	enum thin_kernel kernel; /* the worst of what it does */
+	int writes;		 /* the same of writes: COW_KERNEL_WRITES_* */
+	uint64_t nr_named;	 /* findings whose devices were looked for */
 	bool is_damaged;	 /* a finding of that class or worse */
 	bool has_hidden;	 /* some tree was not read to its end: more may be in use */
 
@@ -81,9 +83,10 @@ __attribute__((format(printf, 4, 5))) void cow_thin_check_add_data(struct thin_c
 								   uint64_t block,
 								   const char *format, ...);
 
-/* Says which device an owner is: "device 7". */
-#define THIN_OWNER_BYTES 48
-void cow_thin_owner_text(const struct thin_check *check, uint32_t owner,
+/* thin_check_owners.c: says which devices an edge belongs to: "device 7", "devices 0, 3
+ * and 5". */
+#define THIN_OWNER_BYTES 160
+void cow_thin_owner_text(struct thin_check *check, const struct pdata_edge *edge,
 			 char ret_text[THIN_OWNER_BYTES]);
 
 /* All: errors -ENOMEM, -ECANCELED. In this order. */

@@ -55,7 +55,7 @@ static int fault_take(void *user, const struct pdata_fault *fault, const struct 
 	(void)err;
 	check->has_hidden = true;
 	cow_pdata_fault_text(fault, cow_pdata_node_type.name, text);
-	cow_thin_owner_text(check, edge->owner, owner);
+	cow_thin_owner_text(check, edge, owner);
 	range_text(edge, range, sizeof(range));
 	cow_thin_check_add(
 		check, edge->owner == THIN_OWNER_HELD ? THIN_HELD_ROOT : fault_problem(fault->what),
@@ -85,7 +85,7 @@ static void beyond_add(struct thin_check *check, const struct pdata_node *node,
 {
 	char owner[THIN_OWNER_BYTES];
 
-	cow_thin_owner_text(check, edge->owner, owner);
+	cow_thin_owner_text(check, edge, owner);
 	cow_thin_check_add(check, THIN_MAPPING_BEYOND, node->block,
 			   "%" PRIu64 " blocks of %s, the first of them %" PRIu64
 			   ", which is mapped to data block %" PRIu64 "; the pool has %" PRIu64,
@@ -114,17 +114,18 @@ static int entries_count(struct thin_check *check, const struct pdata_node *node
 
 /* ---------------------------------------------------------------- times */
 
-static void time_low_add(struct thin_check *check, const struct pdata_node *node, uint32_t owner,
-			 uint32_t stamp, uint64_t nr, uint32_t first)
+static void time_low_add(struct thin_check *check, const struct pdata_node *node,
+			 const struct pdata_edge *edge, uint64_t nr, uint32_t first)
 {
 	uint64_t value = get_le64(pdata_node_value(node, first));
 	char text[THIN_OWNER_BYTES];
 
-	cow_thin_owner_text(check, owner, text);
+	cow_thin_owner_text(check, edge, text);
 	cow_thin_check_add(check, THIN_SNAPSHOT_TIME_LOW, node->block,
 			   "%" PRIu64 " shared blocks of %s, the first of them %" PRIu64
 			   ": mapped at time %" PRIu32 ", last snapshot at time %" PRIu32,
-			   nr, text, pdata_node_key(node, first), thin_mapping_time(value), stamp);
+			   nr, text, pdata_node_key(node, first), thin_mapping_time(value),
+			   edge->stamp);
 }
 
 /* Of a leaf that several live devices have, every block is shared. */
@@ -144,10 +145,10 @@ static void times_check(struct thin_check *check, const struct pdata_node *node,
 			first_future = i;
 	}
 	if (nr_low)
-		time_low_add(check, node, edge->owner, edge->stamp, nr_low, first_low);
+		time_low_add(check, node, edge, nr_low, first_low);
 	if (!nr_future)
 		return;
-	cow_thin_owner_text(check, edge->owner, owner);
+	cow_thin_owner_text(check, edge, owner);
 	cow_thin_check_add(check, THIN_TIME_FUTURE, node->block,
 			   "%" PRIu64 " blocks of %s, the first of them %" PRIu64
 			   ", which was mapped at time %" PRIu32 "; the pool is at time %" PRIu32,
@@ -209,7 +210,7 @@ static bool is_foreign(struct thin_check *check, const struct pdata_node *node,
 	if (!cow_thin_below_is_foreign(check, node->block))
 		return false;
 	check->has_hidden = true;
-	cow_thin_owner_text(check, edge->owner, owner);
+	cow_thin_owner_text(check, edge, owner);
 	cow_thin_check_add(check, THIN_NODE_LOOP, node->block,
 			   "btree node %" PRIu64
 			   " belongs to the tree of devices, and the mappings "
@@ -300,6 +301,7 @@ static int shared_leaf(void *user, size_t index, const uint8_t *raw,
 {
 	struct thin_check *check = (struct thin_check *)user;
 	const struct thin_leaf *leaf = &check->leaves[index];
+	const struct pdata_edge edge = { leaf->block, leaf->owner, 0, 0, leaf->stamp, 1 };
 	const struct pdata_counts *counts =
 		check->live_counts ? check->live_counts : check->data_counts;
 	uint64_t nr_blocks = cow_pdata_counts_nr_blocks(counts), nr_low = 0;
@@ -323,7 +325,7 @@ static int shared_leaf(void *user, size_t index, const uint8_t *raw,
 			first = i;
 	}
 	if (nr_low)
-		time_low_add(check, &node, leaf->owner, leaf->stamp, nr_low, first);
+		time_low_add(check, &node, &edge, nr_low, first);
 	return 0;
 }
 
