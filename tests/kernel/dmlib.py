@@ -10,7 +10,7 @@ import time
 
 DM_HEADER = struct.Struct("=3IIIIiIIIQ128s129s7x")
 DM_TARGET = struct.Struct("=QQiI16s")
-DM_CREATE, DM_REMOVE, DM_SUSPEND, DM_LOAD, DM_STATUS = 3, 4, 6, 9, 12
+DM_CREATE, DM_REMOVE, DM_SUSPEND, DM_LOAD, DM_STATUS, DM_TARGET_MSG = 3, 4, 6, 9, 12, 14
 DM_FLAG_SUSPEND = 2
 DM_FLAG_SKIP_LOCKFS = 1 << 10
 LOOP_SET_FD, LOOP_CLR_FD, LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
@@ -77,6 +77,11 @@ def dm_status(name):
     buf = _dm(DM_STATUS, name)
     start = DM_HEADER.unpack_from(buf)[4] + DM_TARGET.size
     return bytes(buf[start:buf.index(b"\0", start)]).decode()
+
+
+def dm_message(name, text):
+    """What "dmsetup message NAME 0 TEXT" does."""
+    _dm(DM_TARGET_MSG, name, payload=struct.pack("=Q", 0) + text.encode() + b"\0")
 
 
 def loop_attach(path, read_only=False, block_bytes=512):

@@ -52,6 +52,10 @@ class Job:
             return e.errno
         raise RuntimeError("the kernel accepts: %s %s" % (kind, params))
 
+    def message(self, name, *texts):
+        for text in texts:
+            dmlib.dm_message("%s-%s" % (self.ident, name), text)
+
     def status(self, name):
         return dmlib.dm_status("%s-%s" % (self.ident, name))
 

@@ -11,7 +11,7 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /dev/shm 2>/dev/null
 modules=/usr/lib/uml/modules/$(uname -r)/kernel/drivers
 busybox insmod "$modules/dax/dax.ko" 2>/dev/null
-for m in md/dm-mod md/dm-bufio md/persistent-data/dm-persistent-data md/dm-clone md/dm-snapshot md/dm-delay md/dm-flakey md/dm-log-writes; do
+for m in md/dm-mod md/dm-bufio md/persistent-data/dm-persistent-data md/dm-clone md/dm-bio-prison md/dm-thin-pool md/dm-snapshot md/dm-delay md/dm-flakey md/dm-log-writes; do
 	[ ! -d "$modules" ] || busybox insmod "$modules/$m.ko"
 done
 [ ! -d "$modules" ] || busybox insmod "$modules/block/loop.ko" max_loop=0

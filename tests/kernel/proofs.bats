@@ -35,6 +35,10 @@ setup() {
 	"$lab/proofs.py" blocks
 }
 
+@test "thin pools that snapcreate made: the kernel works in 12 of them, and everything stays sound" {
+	"$lab/proofs.py" --seed 1 pools
+}
+
 @test "fixtures made anew: the kernel hands out the same chunks, and we read what it reads" {
 	cd "$TMPDIR"
 	"$lab/fixtures.py" new smallest-3chunks partial-last-chunk-c32 exactfit-258 discard-c8

@@ -28,10 +28,12 @@ static struct options {
 #define NOT_GIVEN UINT64_MAX
 
 static const struct opt option_table[] = {
-	{ 'c', "chunk-size", "SIZE", "unit of copying, a power of two, 512 to 1G (default: 4K)",
-	  OPT_SIZE, &options.chunk_bytes, NULL },
-	{ 's', "size", "SIZE", "of COW (default: what a wholly rewritten ORIGIN needs)", OPT_SIZE,
-	  &options.size_bytes, NULL },
+	{ 'c', "chunk-size", "SIZE",
+	  "unit of copying, a power of two, 512 to 1G (default: 4K; of a pool: 64K)", OPT_SIZE,
+	  &options.chunk_bytes, NULL },
+	{ 's', "size", "SIZE",
+	  "of COW (default: what a wholly rewritten ORIGIN needs); of a pool: of its data",
+	  OPT_SIZE, &options.size_bytes, NULL },
 	{ 0, "from", "IMAGE", "store the difference, so that the view equals IMAGE", OPT_TEXT,
 	  &options.from, NULL },
 	{ 0, "from-view", "COW[,COW]",
@@ -51,14 +53,15 @@ static const struct opt option_table[] = {
 
 static const struct opts_spec spec = {
 	.tool = "snapcreate",
-	.operands = "ORIGIN COW | CLONE",
+	.operands = "ORIGIN COW | CLONE | POOL",
 	.summary =
 		"Makes COW a snapshot of ORIGIN, empty or with what another image, a view or an\n"
 		"export has that ORIGIN has not. COW is a new file, or (--force=overwrite) an\n"
 		"existing one, or a block device. ORIGIN may be zero:SIZE: no origin.",
 	.notes = "With -n the size that is needed is printed, and nothing is written. CLONE is\n"
 		 "clone:metadata=M,source=S,destination=D: M becomes its metadata, as the kernel\n"
-		 "makes it, with no region hydrated; --table names a clone, too.",
+		 "makes it, with no region hydrated; --table names a clone, too. POOL is\n"
+		 "thin:metadata=M,data=D: M becomes the metadata of an empty thin pool.",
 	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin,content",
 	.options = option_table,
 	.common = &options.common,
@@ -185,6 +188,21 @@ static int run(void)
 	return status;
 }
 
+/* Of what consists of several images the library knows which sizes there are. */
+static int check_chunk(void)
+{
+	bool is_given = options.chunk_bytes != NOT_GIVEN;
+
+	if (!is_given)
+		options.chunk_bytes = cli_nr_operands() == 2 ? 4096 : 0;
+	if ((!is_given && !options.chunk_bytes) ||
+	    (options.chunk_bytes >= 512 && options.chunk_bytes <= UINT64_C(1) << 30 &&
+	     (cli_nr_operands() < 2 || !(options.chunk_bytes & (options.chunk_bytes - 1)))))
+		return CLI_DONE;
+	return cli_usage("--chunk-size: %" PRIu64 " bytes is not a power of two from 512 to 1G",
+			 options.chunk_bytes);
+}
+
 static int check_options(void)
 {
 	bool is_filled = options.from || options.from_view || options.imports.nr_words;
@@ -193,19 +211,15 @@ static int check_options(void)
 		return cli_usage("%s expected, 0 given", spec.operands);
 	if (cli_nr_operands() == 2 && options.table)
 		return cli_usage("--table names a clone: no ORIGIN and COW with it");
-	if (options.chunk_bytes == NOT_GIVEN)
-		options.chunk_bytes = 4096;
-	else if (options.table)
+	if (options.chunk_bytes != NOT_GIVEN && options.table)
 		return cli_usage("--table says the region size: no --chunk-size with it");
-	if (options.chunk_bytes < 512 || options.chunk_bytes > UINT64_C(1) << 30 ||
-	    options.chunk_bytes & (options.chunk_bytes - 1))
-		return cli_usage("--chunk-size: %" PRIu64
-				 " bytes is not a power of two from 512 to 1G",
-				 options.chunk_bytes);
+	if (check_chunk())
+		return CLI_USAGE;
 	if (!!options.from + !!options.from_view + !!options.imports.nr_words > 1)
 		return cli_usage("--from, --from-view and --import: only one of them");
 	if (cli_nr_operands() < 2 && (is_filled || options.manifest))
-		return cli_usage("one operand: a clone, which is made empty, or COW is missing");
+		return cli_usage(
+			"one operand: a clone or a pool, which is made empty, or COW is missing");
 	if (options.manifest && !is_filled)
 		return cli_usage("--manifest goes with --from, --from-view and --import");
 	if (options.manifest && !strcmp(options.manifest, cli_operands()[1]))

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -94,6 +95,7 @@ static int open_new(struct target *target, const char *path, uint32_t flags, str
 static int check_contents(struct cow_image *cow, struct cow_err *err)
 {
 	char name[BLKID_NAME_BYTES];
+	const char *kind;
 	int ret;
 
 	if (cli_forced("overwrite"))
@@ -101,6 +103,9 @@ static int check_contents(struct cow_image *cow, struct cow_err *err)
 	ret = blkid_find(cow, name, err);
 	if (ret)
 		return ret;
+	/* libblkid knows neither a clone nor a pool */
+	if (!*name && !cow_store_probe(cow, &kind, NULL))
+		snprintf(name, sizeof(name), "a store of kind %s", kind);
 	if (*name)
 		return cli_refuse(err, -EEXIST, "signature", "overwrite",
 				  "%s holds something already: %s", cow_image_name(cow), name);

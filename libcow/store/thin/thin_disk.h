@@ -101,6 +101,13 @@ static inline uint32_t thin_mapping_time(uint64_t value)
 	return (uint32_t)value & THIN_TIME_MAX;
 }
 
+/* How many metadata blocks the kernel keeps back, so that devices can be deleted in a
+ * full pool. Source: dm-thin-metadata.c, __set_metadata_reserve(). */
+static inline uint64_t thin_metadata_reserve(uint64_t nr_blocks)
+{
+	return min_u64(nr_blocks / 10, 4096);
+}
+
 /* Is it a size that a pool can have? */
 bool cow_thin_block_ok(uint64_t block_sectors);
 

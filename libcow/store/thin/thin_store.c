@@ -309,5 +309,8 @@ const struct store_ops cow_store_thin_ops = {
 	.metadata_copy = thin_metadata_copy,
 	.snapshot_next = cow_thin_snapshot_next,
 	.snapshot_map = cow_thin_snapshot_map,
+	.create_size = cow_thin_create_size,
+	.create_fit = cow_thin_create_fit,
+	.create = cow_thin_create,
 	.unchanged = thin_unchanged,
 };

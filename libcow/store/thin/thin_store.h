@@ -121,6 +121,17 @@ int cow_thin_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *
 int cow_thin_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_bytes,
 			  struct store_run *ret_run, struct cow_err *err);
 
+/* thin_create.c: a pool without devices. In the geometry "size" is how much of the data
+ * image it uses, else all of it. format: all of metadata is overwritten; errors -ERANGE
+ * (id "size") it is too small, before anything is written; -EIO. */
+int cow_thin_format(struct cow_image *metadata, uint64_t block_sectors, uint64_t nr_data_blocks,
+		    struct cow_err *err);
+int cow_thin_create_size(const struct cow_store_args *args, uint64_t data_bytes,
+			 uint64_t *ret_bytes, struct cow_err *err);
+int cow_thin_create_fit(const struct cow_store_args *args, uint64_t wanted_bytes,
+			uint64_t *ret_bytes, struct cow_err *err);
+int cow_thin_create(const struct cow_store_args *args, struct cow_err *err);
+
 int cow_thin_check(const struct cow_store_args *args, const struct cow_check_params *params,
 		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 

@@ -102,6 +102,7 @@ more_commands() {
 		snapcheck --table='0 2048 clone meta dest source 8'
 		snapdump --raw -o made --table='0 2048 clone meta dest source 8'
 		snapcreate --table='0 2048 clone made dest source 8'
+		snapcreate thin:metadata=made,data=dest
 		snapcheck -y -o made --table='0 2048 clone meta dest source 8'
 	END
 }

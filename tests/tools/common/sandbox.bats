@@ -74,6 +74,7 @@ each_command() {
 		snapmerge -y -v --save-undo=$1/undo.img origin.img cow.img
 		snapmerge -y -v --take-back origin.img $1/undo.img
 		snapcreate -v -c 4K $clone
+		snapcreate -v thin:metadata=$1/pool,data=zero.img
 		snapdump -v --raw -o $1/view $clone
 		snapcheck -v -y -o $1/meta.img $clone
 		snapmerge -v -o $1/view2 $clone

@@ -130,9 +130,45 @@ sum() {
 	run -64 --separate-stderr snapmerge -y "$POOL,id=1,size=24576s"
 	[[ $stderr == *"nothing is merged inside a thin pool by this version"* ]]
 	run -64 --separate-stderr snapcreate -t thin "$POOL"
-	[[ $stderr == *"this version makes no thin pool"* ]]
+	[[ $stderr == *"meta holds something already: a store of kind thin"*--force=overwrite* ]]
 	run -0 snapcheck -y "$POOL"
 	sha256sum --quiet -c sums
+}
+
+@test "a pool is made: the bytes of the kernel's, -n, what exists, what does not fit, what has no meaning" {
+	unpack empty-64k
+	mv meta theirs
+	rm sums
+	run -0 --separate-stderr snapcreate -n --json -t thin "$POOL"
+	[[ $stderr == *"meta would be made: metadata of a thin pool, 2097152 bytes (2 MiB), 256 data blocks of 64 KiB, no device; nothing was written"* ]]
+	[[ $output == *'"data_bytes":16777216'* ]]
+	[ ! -e meta ]
+	truncate -s "$(stat -c %s theirs)" meta
+	run -0 --separate-stderr snapcreate --force=overwrite "$POOL"
+	[[ $stderr == *"next: snapcheck $POOL"* ]]
+	# all blocks in use; the kernel has memory in its superblock that nobody initialised
+	for block in 2 5 6 7 8 9 10 11; do cmp -i $((block * 4096)) -n 4096 meta theirs; done
+	snapdump -q --metadata -o pack.tar "$POOL"
+	run -0 snapcheck "$POOL"
+	[[ $output == *"thin pool, blocks of 64 KiB, 0 devices"* ]]
+	rm meta
+	snapcreate -q -c 192K -s 1M "$POOL"
+	run -0 snapcheck "$POOL"
+	[[ $output == *"blocks of 192 KiB"*"0/1920,"* ]]
+	run -64 --separate-stderr snapcreate "$POOL"
+	[[ $stderr == *"meta holds something already: a store of kind thin"*--force=overwrite* ]]
+	rm meta
+	for call in "64 -c 4K" "64 -c 96K" "64 -s 1K" "64 -s 17M" "16 -t persistent" "16 --from=theirs"; do
+		# shellcheck disable=SC2086
+		run -${call%% *} snapcreate ${call#* } "$POOL"
+	done
+	run -16 --separate-stderr snapcreate "$POOL,id=1"
+	[[ $stderr == *"a new pool is empty: id="* ]]
+	mke2fs -q data
+	run -64 --separate-stderr snapcreate --json=j "$POOL"
+	[[ $stderr == *"data holds something already, which the devices of the pool will overwrite: ext2"* ]]
+	grep -q '"id":"signature"' j
+	[ ! -e meta ]
 }
 
 # bats test_tags=long

@@ -264,11 +264,10 @@ static void volumes_check(struct thin_check *check)
 					   check->devices[i].id);
 }
 
-/* Source: dm-thin-metadata.c, the reserve of the metadata space map. */
 static void room_check(struct thin_check *check)
 {
 	uint64_t nr_blocks = check->super.metadata_map.nr_blocks;
-	uint64_t reserve = min_u64(nr_blocks / 10, 4096);
+	uint64_t reserve = thin_metadata_reserve(nr_blocks);
 
 	if (check->has_hidden || nr_blocks - min_u64(check->nr_used, nr_blocks) > reserve)
 		return;
