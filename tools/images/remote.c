@@ -15,6 +15,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,17 +26,26 @@
 #include "tools/common/cli.h"
 #include "tools/common/sandbox.h"
 #include "tools/images/remote_image.h"
+#include "tools/images/remote_pump.h"
 #include "tools/images/remote_uri.h"
 
-/* Connections at a time; a command line names few images. */
+/* Exports at a time; a command line names few images. */
 #define SERVERS_MAX 32
+/* So many of them get several connections; together with those of the others they are
+ * below REMOTE_CONNECTIONS_MAX. */
+#define SERVERS_MANY 8
 
 struct server {
 	char *text; /* the URI, as typed */
 	struct remote_uri uri;
-	int fd;
-	struct nbd_handle *nbd; /* once hands were shaken */
-	bool is_used;		/* by an image, other than one to have a look */
+	/* The first one is connected, the others are on their way. -1: libnbd's, or closed.
+	 * A server may take one client at a time, and not in the order of their coming. */
+	int fds[REMOTE_PER_EXPORT];
+	size_t nr_fds;
+	/* Once hands were shaken. */
+	struct nbd_handle *nbds[REMOTE_PER_EXPORT];
+	size_t nr_nbds;
+	bool is_used; /* by an image, other than one to have a look */
 };
 
 static struct {
@@ -65,16 +75,24 @@ static struct server *server_find(const struct remote_uri *uri)
 
 /* ------------------------------------------------------------ connecting */
 
-static int unix_connect(const struct remote_uri *uri, int *ret_fd, struct cow_err *err)
+static struct sockaddr_un unix_address(const struct remote_uri *uri)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	memcpy(address.sun_path, uri->socket, strlen(uri->socket));
+	return address;
+}
+
+static int unix_connect(const struct remote_uri *uri, int *ret_fd, struct cow_err *err)
+{
+	struct sockaddr_un address;
 	int fd, code;
 
 	if (strlen(uri->socket) >= sizeof(address.sun_path))
 		return cli_refuse(err, -ENAMETOOLONG, "connection", NULL,
 				  "the path of a socket has at most %zu bytes",
 				  sizeof(address.sun_path) - 1);
-	memcpy(address.sun_path, uri->socket, strlen(uri->socket));
+	address = unix_address(uri);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address))) {
 		*ret_fd = fd;
@@ -87,11 +105,18 @@ static int unix_connect(const struct remote_uri *uri, int *ret_fd, struct cow_er
 			  strerror(code));
 }
 
+static void no_delay(int fd)
+{
+	int one = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 /* Gives a socket, or a negative errno. */
 static int address_connect(const struct addrinfo *at)
 {
 	int fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-	int one = 1, code;
+	int code;
 
 	if (fd < 0)
 		return -errno;
@@ -100,7 +125,7 @@ static int address_connect(const struct addrinfo *at)
 		close(fd);
 		return -code;
 	}
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	no_delay(fd);
 	return fd;
 }
 
@@ -124,6 +149,45 @@ static int tcp_connect(const struct remote_uri *uri, int *ret_fd, struct cow_err
 	return 0;
 }
 
+/* One more connection to where the first one leads, without waiting for it: a server may
+ * take one client at a time. Gives a socket, or -1. */
+static int another_connect(const struct server *server)
+{
+	struct sockaddr_storage address = { .ss_family = AF_UNIX };
+	const struct sockaddr_un path =
+		server->uri.socket ? unix_address(&server->uri) : (struct sockaddr_un){ 0 };
+	socklen_t len = server->uri.socket ? sizeof(path) : sizeof(address);
+	int fd;
+
+	if (server->uri.socket)
+		memcpy(&address, &path, sizeof(path));
+	else if (getpeername(server->fds[0], (struct sockaddr *)&address, &len))
+		return -1;
+	fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	if (connect(fd, (struct sockaddr *)&address, len) && errno != EINPROGRESS) {
+		close(fd);
+		return -1;
+	}
+	if (!server->uri.socket)
+		no_delay(fd);
+	return fd;
+}
+
+static void server_connected(struct server *server)
+{
+	size_t wanted = remote.nr_servers < SERVERS_MANY ? REMOTE_PER_EXPORT : 1;
+	int fd = server->fds[0];
+
+	while (fd >= 0) {
+		sandbox_keep_socket(fd);
+		server->fds[server->nr_fds++] = fd;
+		fd = server->nr_fds < wanted ? another_connect(server) : -1;
+	}
+	remote.nr_servers++;
+}
+
 static int server_add(const char *text, struct cow_err *err)
 {
 	struct server *server = &remote.servers[remote.nr_servers];
@@ -141,12 +205,10 @@ static int server_add(const char *text, struct cow_err *err)
 	server->text = strdup(text);
 	if (!server->text)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
-	ret = server->uri.socket ? unix_connect(&server->uri, &server->fd, err)
-				 : tcp_connect(&server->uri, &server->fd, err);
-	if (!ret) {
-		sandbox_keep_socket(server->fd);
-		remote.nr_servers++;
-	}
+	ret = server->uri.socket ? unix_connect(&server->uri, &server->fds[0], err)
+				 : tcp_connect(&server->uri, &server->fds[0], err);
+	if (!ret)
+		server_connected(server);
 	return ret;
 }
 
@@ -200,44 +262,124 @@ static int server_fail(struct cow_err *err)
 			  why ? why : "no reason is known");
 }
 
-/* Shakes hands. What the server says is believed as far as it does no harm. */
-static int server_begin(struct server *server, struct cow_err *err)
+/* Shakes hands on a connection, which is libnbd's then, after a failure too. What the
+ * server says is believed as far as it does no harm. NULL: see nbd_get_error(3). */
+static struct nbd_handle *hands_shake(const struct server *server, int fd)
 {
 	const struct remote_lib *lib = remote.lib;
-	int fd = server->fd;
+	struct nbd_handle *nbd = lib->nbd_create();
 
-	if (server->nbd)
+	if (!nbd) {
+		close(fd);
+		return NULL;
+	}
+	if (lib->nbd_set_tls(nbd, LIBNBD_TLS_DISABLE) ||
+	    lib->nbd_set_export_name(nbd, server->uri.export) ||
+	    lib->nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
+	    lib->nbd_connect_socket(nbd, fd)) {
+		lib->nbd_close(nbd);
+		return NULL;
+	}
+	return nbd;
+}
+
+static void handle_add(struct server *server, struct nbd_handle *nbd)
+{
+	server->nbds[server->nr_nbds++] = nbd;
+	remote_pump_add(nbd);
+}
+
+/* Which connections the server has greeted on; waits for up to timeout_ms, -1: for one.
+ * Returns their number. */
+static size_t greeted(const struct server *server, int timeout_ms, bool is_greeted[])
+{
+	struct pollfd fds[REMOTE_PER_EXPORT];
+	size_t nr = 0;
+
+	for (size_t i = 0; i < server->nr_fds; i++)
+		fds[i] = (struct pollfd){ .fd = server->fds[i], .events = POLLIN };
+	while (poll(fds, server->nr_fds, timeout_ms) < 0 && errno == EINTR)
+		;
+	for (size_t i = 0; i < server->nr_fds; i++) {
+		is_greeted[i] = fds[i].revents & POLLIN;
+		nr += is_greeted[i];
+	}
+	return nr;
+}
+
+/* The connection to begin with: one that the server has greeted on. If it goes away
+ * without, the first one tells why. */
+static size_t first_greeted(const struct server *server)
+{
+	bool is_greeted[REMOTE_PER_EXPORT];
+	size_t first = 0;
+
+	if (!greeted(server, -1, is_greeted))
 		return 0;
-	if (fd < 0)
+	while (!is_greeted[first])
+		first++;
+	return first;
+}
+
+/* The other connections, where a flush on one counts for all, and where the server has
+ * greeted by now. The rest is closed. */
+static void others_begin(struct server *server)
+{
+	const struct remote_lib *lib = remote.lib;
+	bool is_wanted = server->nr_nbds && lib->nbd_can_multi_conn(server->nbds[0]) == 1;
+	bool is_greeted[REMOTE_PER_EXPORT];
+
+	(void)greeted(server, 0, is_greeted);
+	for (size_t i = 0; i < server->nr_fds; i++) {
+		struct nbd_handle *nbd = NULL;
+
+		if (server->fds[i] < 0)
+			continue;
+		if (is_wanted && is_greeted[i])
+			nbd = hands_shake(server, server->fds[i]);
+		else
+			close(server->fds[i]);
+		server->fds[i] = -1;
+		if (nbd && lib->nbd_get_size(nbd) == lib->nbd_get_size(server->nbds[0]))
+			handle_add(server, nbd);
+		else if (nbd)
+			lib->nbd_close(nbd);
+	}
+}
+
+static int server_begin(struct server *server, struct cow_err *err)
+{
+	struct nbd_handle *nbd;
+	size_t first;
+	int ret = 0;
+
+	if (server->nr_nbds)
+		return 0;
+	if (!server->nr_fds)
 		return cli_refuse(err, -EIO, "connection", NULL,
 				  "the connection to the server was lost");
-	server->nbd = lib->nbd_create();
-	if (!server->nbd)
-		return server_fail(err);
-	server->fd = -1; /* libnbd's, after a failure too */
-	if (lib->nbd_set_tls(server->nbd, LIBNBD_TLS_DISABLE) ||
-	    lib->nbd_set_export_name(server->nbd, server->uri.export) ||
-	    lib->nbd_add_meta_context(server->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
-	    lib->nbd_connect_socket(server->nbd, fd)) {
-		int ret = server_fail(err);
-
-		lib->nbd_close(server->nbd);
-		server->nbd = NULL;
-		return ret;
-	}
-	return 0;
+	first = first_greeted(server);
+	nbd = hands_shake(server, server->fds[first]);
+	server->fds[first] = -1;
+	if (nbd)
+		handle_add(server, nbd);
+	else
+		ret = server_fail(err);
+	others_begin(server);
+	server->nr_fds = 0;
+	return ret;
 }
 
 /* Can this export be written as a job must write? */
 static int check_writable(const struct server *server, struct cow_err *err)
 {
 	const struct remote_lib *lib = remote.lib;
-	int64_t block = lib->nbd_get_block_size(server->nbd, LIBNBD_SIZE_MINIMUM);
+	int64_t block = lib->nbd_get_block_size(server->nbds[0], LIBNBD_SIZE_MINIMUM);
 
-	if (lib->nbd_is_read_only(server->nbd) != 0)
+	if (lib->nbd_is_read_only(server->nbds[0]) != 0)
 		return cli_refuse(err, -EROFS, "read-only", NULL,
 				  "the server gives the export for reading only");
-	if (lib->nbd_can_flush(server->nbd) != 1)
+	if (lib->nbd_can_flush(server->nbds[0]) != 1)
 		return cli_refuse(err, -EOPNOTSUPP, "no-flush", NULL,
 				  "the server cannot flush: what is written would not be durable, "
 				  "and a power cut could lose both copies");
@@ -264,12 +406,13 @@ static int image_open(struct server *server, uint32_t flags, struct cow_image **
 		ret = check_writable(server, err);
 	if (ret)
 		return ret;
-	params.nbd = server->nbd;
-	if (remote.lib->nbd_get_block_size(server->nbd, LIBNBD_SIZE_MINIMUM) > 4096)
+	params.nbds = server->nbds;
+	params.nr_nbds = server->nr_nbds;
+	if (remote.lib->nbd_get_block_size(server->nbds[0], LIBNBD_SIZE_MINIMUM) > 4096)
 		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "the server gives whole blocks of more than 4096 bytes only");
 	params.is_used = flags & COW_OPEN_BUSY ? NULL : &server->is_used;
-	size = remote.lib->nbd_get_size(server->nbd);
+	size = remote.lib->nbd_get_size(server->nbds[0]);
 	params.size_bytes = size > 0 ? (uint64_t)size / 512 * 512 : 0;
 	if (!params.size_bytes)
 		return cli_refuse(err, -ERANGE, "bounds", NULL,

@@ -27,11 +27,15 @@
 	X(nbd_can_trim)                                                                            \
 	X(nbd_can_zero)                                                                            \
 	X(nbd_can_meta_context)                                                                    \
+	X(nbd_can_multi_conn)                                                                      \
 	X(nbd_aio_pread)                                                                           \
 	X(nbd_aio_pwrite)                                                                          \
 	X(nbd_aio_command_completed)                                                               \
 	X(nbd_aio_is_dead)                                                                         \
-	X(nbd_poll)                                                                                \
+	X(nbd_aio_get_fd)                                                                          \
+	X(nbd_aio_get_direction)                                                                   \
+	X(nbd_aio_notify_read)                                                                     \
+	X(nbd_aio_notify_write)                                                                    \
 	X(nbd_flush)                                                                               \
 	X(nbd_zero)                                                                                \
 	X(nbd_trim)                                                                                \

@@ -133,8 +133,12 @@ images() {
 		        if kind == "Flush" and not is_end:
 		            assert not open_, "a flush overtakes " + str(open_)
 		    return high
-		if sys.argv[1] == "read":
+		if sys.argv[1] == "list":
+		    assert most("list.log", ["Read"]) >= 6, most("list.log", ["Read"])
+		elif sys.argv[1] == "read":
 		    assert most("base.log", ["Read"]) >= 4, most("base.log", ["Read"])
+		    connections = {key[0] for _, _, (key, _), _ in lines("base.log")}
+		    assert len(connections) >= 2, connections
 		else:
 		    assert most("base.log", ["Write", "Zero"]) >= 4, most("base.log", ["Write", "Zero"])
 		    most("cow.log", ["Write", "Zero"])
@@ -146,9 +150,32 @@ images() {
 		    assert any(kind == "Flush" and is_end and written < when < cleared for when, kind, _, is_end in base)
 	END
 	python3 judge read
+	# the areas of a list are apart from each other: 32 of them
+	head -c 8M /dev/urandom >random.img
+	snapcreate -q -c 2K --from=random.img zero:8M list.cow
+	serve list --filter=log --filter=delay file list.cow logfile="$PWD/list.log" rdelay=5ms
+	snapcheck -q "$(at list)"
+	python3 judge list
 	run -0 snapmerge -y "$(at base)" "$(at cow)"
 	python3 judge write
 	cmp base.img new.img
+}
+
+# bats test_tags=long
+@test "a server that takes one client at a time is asked over one connection" {
+	images
+	qemu-img convert -f raw -O qcow2 base.img base.qcow2
+	# it says multi-conn, and takes the second client when the first one has left
+	qemu-nbd --fork --persistent -r -f qcow2 -k "$PWD/base.sock" --pid-file="$PWD/base.pid" base.qcow2 3>&-
+	snapdump -q --raw -o view.img "$(at base)" cow.img
+	cmp view.img new.img
+	# one connection after the other, and not in the order of their coming
+	serve one eval get_size='echo 25165824' pread="dd if=$PWD/base.img"' skip=$4 count=$3 iflag=count_bytes,skip_bytes status=none' \
+		thread_model='echo serialize_connections' can_multi_conn='exit 0'
+	for _ in 1 2 3 4 5; do
+		timeout 20 snapdump -q --raw --force=overwrite -o view.img "$(at one)" cow.img
+		cmp view.img new.img
+	done
 }
 
 # bats test_tags=long
@@ -301,8 +328,8 @@ cut_after() {
 	serve cow file cow.img
 	strace -f -o calls -e trace=seccomp,socket,connect,sendto,recvfrom,sendmsg,recvmsg snapdump -q --raw -o view.img "$(at base)" "$(at cow)"
 	cmp view.img new.img
-	# Connected, then the first filter, then the greeting, then the second one, then reads.
+	# Connected, four times to each, then the first filter, then the greeting, then the second one, then reads.
 	awk '/connect\(.*sock/ { connects++ } / seccomp\(SECCOMP_SET_MODE_FILTER.* = 0/ { filters++ }
 		/connect\(.*sock/ && filters { bad = 1 } /(recvfrom|sendto)\(/ { talks[filters + 0]++ } /(sendmsg|recvmsg)\(/ { bad = 1 }
-		END { print connects, filters, talks[0] + 0, talks[1], talks[2]; exit bad || connects != 2 || filters != 2 || talks[0] || !talks[1] || !talks[2] }' calls
+		END { print connects, filters, talks[0] + 0, talks[1], talks[2]; exit bad || connects != 8 || filters != 2 || talks[0] || !talks[1] || !talks[2] }' calls
 }
