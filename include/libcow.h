@@ -715,6 +715,11 @@ struct cow_store_spec {
  */
 COW_EXPORT int cow_store_spec_parse(const struct cow_imageset *set, const char *text,
 				    struct cow_store_spec **ret_spec, struct cow_err *err);
+/* Do two specifications show the same bytes of the same files, whatever they call them?
+ * Opens both for reading, without a lock, and closes them again. What lies elsewhere than
+ * in files is the same only by its text. Errors: as cow_imageset_open(). */
+COW_EXPORT int cow_spec_is_same(struct cow_imageset *set, const char *a, const char *b,
+				bool *ret_is_same, struct cow_err *err);
 /*
  * Reads a line of `dmsetup table`, "[NAME: ]START LENGTH clone M D S REGION...": the
  * images as it names them (MAJOR:MINOR: by that number), the numbers as geometry.

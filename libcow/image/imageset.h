@@ -26,6 +26,10 @@ int cow_imageset_open_range(struct cow_imageset *set, const char *path,
 			    const struct cow_segment *range, uint32_t flags,
 			    struct cow_image **ret_image, struct cow_err *err);
 
+/* Do two images, made of files of the set, show the same bytes of the same files? What
+ * lies elsewhere (in memory, on a network) is the same as nothing. */
+bool cow_imageset_is_one(const struct cow_imageset *set, struct cow_image *a, struct cow_image *b);
+
 /* Makes an image that cow_imageset_open_range() has opened longer, by bytes of the same file.
  * Errors: as cow_set_range_widen(). */
 int cow_imageset_widen(struct cow_image *image, uint64_t size_bytes, struct cow_err *err);

@@ -39,6 +39,25 @@ static struct cow_handle *file_of(const struct cow_imageset *set, const struct c
 	return file;
 }
 
+bool cow_imageset_is_one(const struct cow_imageset *set, struct cow_image *a, struct cow_image *b)
+{
+	uint64_t len, a_bytes, b_bytes;
+
+	if (a->size_bytes != b->size_bytes)
+		return false;
+	for (uint64_t at = 0; at < a->size_bytes; at += len) {
+		const struct cow_handle *a_file, *b_file;
+
+		len = a->size_bytes - at;
+		a_file = file_of(set, cow_image_resolve(a, at, &len, &a_bytes));
+		b_file = file_of(set, cow_image_resolve(b, at, &len, &b_bytes));
+		if (!a_file || !b_file || !cow_ground_is_same(&a_file->ground, &b_file->ground) ||
+		    a_file->ground.offset_bytes + a_bytes != b_file->ground.offset_bytes + b_bytes)
+			return false;
+	}
+	return true;
+}
+
 /* cow_image_range_fn. What lies in memory belongs to no file. */
 static int claim_add(void *user, struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 		     struct cow_err *err)

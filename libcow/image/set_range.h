@@ -20,10 +20,12 @@ struct set_range {
 	struct cow_segment segments[];
 };
 
+struct spec_common;
 struct cow_imageset {
 	struct cow_handle *files;
 	struct set_range *ranges;
 	struct spec_name *names;
+	struct spec_common *commons; /* of snapshot/spec_common.c */
 	/* cow_imageset_set_opener() */
 	int (*open)(void *user, const char *uri, uint32_t flags, struct cow_image **ret_image,
 		    struct cow_err *err);

@@ -43,6 +43,11 @@ uint32_t cow_spec_flags(const struct cow_spec_opening *opening)
 	return opening->flags;
 }
 
+struct cow_imageset *cow_spec_set(const struct cow_spec_opening *opening)
+{
+	return opening->set;
+}
+
 int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, struct cow_err *err)
 {
 	int ret = cow_image_list_add(&opening->images, image, err);
@@ -182,17 +187,38 @@ static int text_open(struct cow_imageset *set, const char *text, uint32_t flags,
 
 /* Each of these is a whole image of the set, so the depth of what stands inside it
  * is bounded as that of any specification. */
+int cow_spec_open_alone(struct cow_spec_opening *opening, const char *text,
+			struct cow_image **ret_image, struct cow_err *err)
+{
+	int ret = text_open(opening->set, text, opening->flags, ret_image, err);
+
+	if (ret)
+		cow_err_place(err, text, COW_OFFSET_NONE);
+	return ret;
+}
+
 int cow_spec_open_whole(struct cow_spec_opening *opening, const char *text,
 			struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_image *image = NULL;
-	int ret = text_open(opening->set, text, opening->flags, &image, err);
+	int ret = cow_spec_open_alone(opening, text, &image, err);
 
 	if (!ret)
 		ret = cow_spec_keep(opening, image, err);
 	if (!ret)
 		*ret_image = image;
-	else
+	return ret;
+}
+
+int cow_spec_open_part(struct cow_spec_opening *opening, const char *text,
+		       struct cow_image **ret_image, struct cow_err *err)
+{
+	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
+	int ret = cow_spec_tree_parse_in(opening->set, text, &tree, err);
+
+	if (!ret)
+		ret = cow_spec_open_inner(opening, tree, ret_image, err);
+	if (ret)
 		cow_err_place(err, text, COW_OFFSET_NONE);
 	return ret;
 }
@@ -222,6 +248,51 @@ int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags
 		ret = text_open(set, text, flags, ret_image, err);
 	if (ret)
 		cow_err_place(err, text, COW_OFFSET_NONE);
+	return ret;
+}
+
+/* Two that are compared. */
+struct spec_pair {
+	const char *second;
+	struct cow_imageset *set;
+	struct cow_image *image; /* the first */
+	bool is_same;
+};
+
+/* cow_spec_look_fn. */
+static int second_look(void *user, struct cow_spec_opening *opening,
+		       const struct cow_spec_tree *tree, struct cow_err *err)
+{
+	struct spec_pair *pair = (struct spec_pair *)user;
+	struct cow_image *image = NULL;
+	int ret = cow_spec_open_inner(opening, tree, &image, err);
+
+	if (!ret)
+		pair->is_same = cow_imageset_is_one(pair->set, pair->image, image);
+	return ret;
+}
+
+/* cow_spec_look_fn. */
+static int first_look(void *user, struct cow_spec_opening *opening,
+		      const struct cow_spec_tree *tree, struct cow_err *err)
+{
+	struct spec_pair *pair = (struct spec_pair *)user;
+	int ret = cow_spec_open_inner(opening, tree, &pair->image, err);
+
+	return ret ? ret : cow_spec_look(pair->set, pair->second, second_look, pair, err);
+}
+
+int cow_spec_is_same(struct cow_imageset *set, const char *a, const char *b, bool *ret_is_same,
+		     struct cow_err *err)
+{
+	struct spec_pair pair = { .second = b, .set = set };
+	int ret;
+
+	*ret_is_same = !strcmp(a, b);
+	if (*ret_is_same)
+		return 0;
+	ret = cow_spec_look(set, a, first_look, &pair, err);
+	*ret_is_same = pair.is_same;
 	return ret;
 }
 

@@ -32,10 +32,17 @@ int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, str
  * Errors: the same. */
 int cow_spec_open_whole(struct cow_spec_opening *opening, const char *text,
 			struct cow_image **ret_image, struct cow_err *err);
+/* The same, and it is the caller's. */
+int cow_spec_open_alone(struct cow_spec_opening *opening, const char *text,
+			struct cow_image **ret_image, struct cow_err *err);
+/* As cow_spec_open_inner(), by the text. */
+int cow_spec_open_part(struct cow_spec_opening *opening, const char *text,
+		       struct cow_image **ret_image, struct cow_err *err);
 /* Refuses a form that has no function, or no kind of store. Errors: -EOPNOTSUPP. */
 int cow_spec_unsupported(const struct cow_spec_tree *tree, struct cow_err *err);
 /* COW_OPEN_* of the call. */
 uint32_t cow_spec_flags(const struct cow_spec_opening *opening);
+struct cow_imageset *cow_spec_set(const struct cow_spec_opening *opening);
 
 /* spec_volume.c. */
 cow_spec_opener cow_spec_part_open, cow_spec_lvm_open;

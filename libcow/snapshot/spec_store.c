@@ -5,7 +5,7 @@
  * specification with keys, or a line of `dmsetup table`. In the place of an image
  * such a specification is what the device of the store would show, for reading.
  */
-#include "libcow/snapshot/spec_open.h"
+#include "libcow/snapshot/spec_common.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -258,11 +258,14 @@ int cow_store_spec_table(const char *line, struct cow_store_spec **ret_spec, str
 
 /* What the device shows: an image that owns store and view. The images of the
  * store are images of the set, so their bytes are claimed; where the view takes its
- * bytes from is nobody else's business. */
+ * bytes from is nobody else's business. Those of a store that holds several snapshots
+ * belong to all that show one of them. */
 struct shown {
 	struct cow_image image;
 	struct cow_store *store;
 	struct cow_image *view;
+	struct spec_common_user *users; /* one for each image; NULL: not shared */
+	size_t nr_users;
 };
 
 static int shown_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
@@ -306,6 +309,9 @@ static void shown_close(struct cow_image *image)
 
 	cow_image_close(shown->view);
 	cow_store_close(shown->store);
+	for (size_t i = shown->nr_users; i-- > 0;)
+		cow_spec_common_put(&shown->users[i]);
+	free(shown->users);
 }
 
 static const struct image_ops shown_ops = {
@@ -330,28 +336,79 @@ static int length_check(const struct cow_store *store, struct cow_err *err)
 			  info.view_bytes);
 }
 
-static int shown_new(const struct cow_store_args *args, const char *name,
-		     struct cow_image **ret_image, struct cow_err *err)
+static int shown_open(struct shown *shown, const struct cow_store_args *args, const char *name,
+		      struct cow_err *err)
 {
-	struct shown *shown = (struct shown *)calloc(1, sizeof(*shown));
-	int ret;
+	int ret = cow_store_open(args, &shown->store, err);
 
-	if (!shown)
-		return cow_fail(err, -ENOMEM, "no memory for an image");
-	ret = cow_store_open(args, &shown->store, err);
 	if (!ret)
 		ret = length_check(shown->store, err);
 	if (!ret)
 		ret = cow_view_new(shown->store->origin, shown->store, &shown->view, err);
 	if (!ret)
 		ret = cow_image_init(&shown->image, &shown_ops, name, shown->view->size_bytes, err);
-	if (ret) {
-		shown_close(&shown->image);
-		free(shown);
-		return ret;
+	if (!ret)
+		shown->image.logical_block_bytes = shown->view->logical_block_bytes;
+	return ret;
+}
+
+/* ------------------------------------------- several snapshots of one store */
+
+/* Opens or finds the images; those of another snapshot of the same store are its. */
+static int commons_get(struct shown *shown, struct cow_spec_opening *opening,
+		       const struct cow_store_spec *spec, struct cow_role_image *images,
+		       struct cow_err *err)
+{
+	int ret = 0;
+
+	/* bounded: COW_SPEC_PARTS_MAX */
+	shown->users =
+		(struct spec_common_user *)calloc(spec->nr_images + 1, sizeof(*shown->users));
+	if (!shown->users)
+		return no_memory(err);
+	for (size_t i = 0; !ret && i < spec->nr_images; i++) {
+		const struct cow_role_spec *from = &spec->images[i];
+
+		ret = cow_spec_common_get(opening, from->spec, &shown->users[i], err);
+		if (ret)
+			break;
+		shown->nr_users++;
+		images[i] =
+			(struct cow_role_image){ .role = from->role,
+						 .index = from->index,
+						 .image = cow_spec_common_image(&shown->users[i]) };
 	}
-	shown->image.logical_block_bytes = shown->view->logical_block_bytes;
-	*ret_image = &shown->image;
+	return ret;
+}
+
+/* Another one that is shown, of the same store: known by the metadata. */
+static int sibling_find(const struct shown *shown, struct cow_store_args *args, struct cow_err *err)
+{
+	const struct cow_image *data = cow_store_args_image(args, COW_ROLE_DATA, 0);
+
+	for (size_t i = 0; i < shown->nr_users && !args->sibling; i++)
+		if (args->images[i].role == COW_ROLE_METADATA)
+			args->sibling = cow_spec_common_store(&shown->users[i]);
+	if (!args->sibling || !data || args->sibling->data == data)
+		return 0;
+	return cow_refuse(
+		err, -EPERM, "overlap", NULL,
+		"its metadata belong to a store that this job uses with other data, \"%s\"",
+		args->sibling->data->name);
+}
+
+/* From now on others stand on it; the same snapshot is not shown twice. */
+static int store_offer(struct shown *shown, const struct cow_store_args *args, struct cow_err *err)
+{
+	for (size_t i = 0; i < shown->nr_users; i++) {
+		if (args->images[i].role != COW_ROLE_METADATA)
+			continue;
+		if (cow_spec_common_has(&shown->users[i], shown->store))
+			return cow_refuse(
+				err, -EPERM, "overlap", NULL,
+				"this job uses the same device of the same store already");
+		shown->users[i].store = shown->store;
+	}
 	return 0;
 }
 
@@ -369,14 +426,16 @@ static int roles_open(struct cow_spec_opening *opening, const struct cow_store_s
 	return ret;
 }
 
-int cow_spec_show(struct cow_spec_opening *opening, const struct cow_store_spec *spec,
-		  const char *name, struct cow_image **ret_image, struct cow_err *err)
+static int shown_fill(struct shown *shown, struct cow_spec_opening *opening,
+		      const struct cow_store_spec *spec, const char *name, struct cow_err *err)
 {
 	/* bounded: COW_SPEC_PARTS_MAX */
 	AUTO_FREE struct cow_role_image *images =
 		(struct cow_role_image *)calloc(spec->nr_images + 1, sizeof(*images));
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	int ret = images ? roles_open(opening, spec, images, err) : no_memory(err);
+	const struct store_ops *ops = NULL;
+	bool is_shared = false;
+	int ret = images ? 0 : no_memory(err);
 
 	args.kind = spec->kind;
 	args.images = images;
@@ -385,7 +444,35 @@ int cow_spec_show(struct cow_spec_opening *opening, const struct cow_store_spec 
 	args.nr_geometry = spec->nr_geometry;
 	args.snapshot_id = STORE_SNAPSHOT_NONE; /* the geometry has it */
 	args.flags = COW_STORE_STRICT;
-	return ret ? ret : shown_new(&args, name, ret_image, err);
+	if (!ret)
+		ret = cow_store_find_ops(&args, &ops, err);
+	if (!ret)
+		is_shared = ops->can_share;
+	if (!ret)
+		ret = is_shared ? commons_get(shown, opening, spec, images, err)
+				: roles_open(opening, spec, images, err);
+	if (!ret && is_shared)
+		ret = sibling_find(shown, &args, err);
+	if (!ret)
+		ret = shown_open(shown, &args, name, err);
+	if (!ret && is_shared)
+		ret = store_offer(shown, &args, err);
+	return ret;
+}
+
+int cow_spec_show(struct cow_spec_opening *opening, const struct cow_store_spec *spec,
+		  const char *name, struct cow_image **ret_image, struct cow_err *err)
+{
+	struct shown *shown = (struct shown *)calloc(1, sizeof(*shown));
+	int ret = shown ? shown_fill(shown, opening, spec, name, err) : no_memory(err);
+
+	if (ret && shown)
+		shown_close(&shown->image);
+	if (ret)
+		free(shown);
+	else
+		*ret_image = &shown->image;
+	return ret;
 }
 
 int cow_spec_store_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,

@@ -38,7 +38,8 @@ bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 bool cow_store_is_same(const struct cow_store *a, const struct cow_store *b)
 {
 	if (a->shared || b->shared)
-		return a->shared == b->shared && a->snapshot_id == b->snapshot_id;
+		return a->shared == b->shared && a->snapshot_id == b->snapshot_id &&
+		       a->is_past == b->is_past;
 	return a->data == b->data;
 }
 

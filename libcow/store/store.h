@@ -265,6 +265,7 @@ struct cow_store {
 	bool is_damaged;	     /* opened in spite of damage: read, never merged */
 	struct store_shared *shared; /* with which other handles; NULL: with none */
 	uint64_t snapshot_id;	     /* which of several snapshots; else 0 */
+	bool is_past;		     /* what that was once: a metadata snapshot has it */
 };
 
 COW_DEFINE_AUTO(store, struct cow_store *, cow_store_close);

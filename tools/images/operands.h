@@ -69,9 +69,9 @@ int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct
 
 /*
  * operands_pair.c: two snapshots of one store, of which the first stands where an
- * ORIGIN would: the second one is shown, against it. Both must name the images in the
- * same way. Errors: -EINVAL, -EPERM (id "origin") they have different external
- * origins, those of cow_store_open().
+ * ORIGIN would: the second one is shown, against it. Both must be of the same
+ * images, whatever they call them. Errors: -EINVAL, -EPERM (id "origin") they have different
+ * external origins, those of cow_store_open().
  */
 struct operands_pair;
 int operands_pair_open(struct operands *operands, const char *first, struct cow_err *err);

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tools/common/cli.h"
 #include "tools/images/operands.h"
@@ -20,30 +19,45 @@ struct operands_pair {
 
 static int refuse_other(const struct roles *first, const struct roles *second, struct cow_err *err)
 {
-	return cli_refuse(err, -EINVAL, "usage", NULL,
-			  "%s and %s: two devices are compared within one pool: name its metadata "
-			  "and data in the same words",
-			  first->name, second->name);
+	return cli_refuse(
+		err, -EINVAL, "usage", NULL,
+		"%s and %s: two devices are compared within one pool, and these are not of "
+		"the same metadata and data",
+		first->name, second->name);
 }
 
-static bool is_same(const struct roles *a, const struct roles *b, int role)
+static int refuse_origin(const struct roles *first, const struct roles *second, struct cow_err *err)
 {
-	const char *x = roles_spec(a, role), *y = roles_spec(b, role);
-
-	return (!x && !y) || (x && y && !strcmp(x, y));
-}
-
-static int check_same(const struct roles *first, const struct roles *second, struct cow_err *err)
-{
-	if (!roles_are_given(first) || !is_same(first, second, COW_ROLE_METADATA) ||
-	    !is_same(first, second, COW_ROLE_DATA))
-		return refuse_other(first, second, err);
-	if (is_same(first, second, COW_ROLE_ORIGIN))
-		return 0;
 	return cli_refuse(err, -EPERM, "origin", NULL,
 			  "%s and %s have different external origins: their difference is not in "
 			  "the pool",
 			  first->name, second->name);
+}
+
+/* By the bytes, not by the names. */
+static int role_compare(struct cow_imageset *set, const struct roles *first,
+			const struct roles *second, int role, bool *ret_is_same,
+			struct cow_err *err)
+{
+	const char *a = roles_spec(first, role), *b = roles_spec(second, role);
+
+	*ret_is_same = !a && !b;
+	return a && b ? cow_spec_is_same(set, a, b, ret_is_same, err) : 0;
+}
+
+static int check_same(struct cow_imageset *set, const struct roles *first,
+		      const struct roles *second, struct cow_err *err)
+{
+	static const int shared[] = { COW_ROLE_METADATA, COW_ROLE_DATA };
+	bool is_same = roles_are_given(first);
+	int ret = 0;
+
+	for (size_t i = 0; !ret && is_same && i < sizeof(shared) / sizeof(shared[0]); i++)
+		ret = role_compare(set, first, second, shared[i], &is_same, err);
+	if (ret || !is_same)
+		return ret ? ret : refuse_other(first, second, err);
+	ret = role_compare(set, first, second, COW_ROLE_ORIGIN, &is_same, err);
+	return ret || is_same ? ret : refuse_origin(first, second, err);
 }
 
 static int store_open(struct operands_pair *pair, const struct operands *operands,
@@ -79,7 +93,7 @@ int operands_pair_open(struct operands *operands, const char *first_spec, struct
 	if (!ret && !operands->pair)
 		ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a view");
 	if (!ret)
-		ret = check_same(&first, &operands->roles, err);
+		ret = check_same(operands->set, &first, &operands->roles, err);
 	if (!ret)
 		ret = store_open(operands->pair, operands, &first, err);
 	if (!ret)

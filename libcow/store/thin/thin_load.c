@@ -38,10 +38,10 @@ static int name_add(void *user, uint64_t key, const uint8_t *value, struct cow_e
 	return 0;
 }
 
-static int missing_refuse(struct thin_pool *pool, uint64_t id, struct cow_err *err)
+static int missing_refuse(struct thin_pool *pool, const struct thin_super *super, uint64_t id,
+			  struct cow_err *err)
 {
-	const struct pdata_tree tree = { pool->blocks, pool->super.details_root,
-					 THIN_DETAILS_BYTES };
+	const struct pdata_tree tree = { pool->blocks, super->details_root, THIN_DETAILS_BYTES };
 	char text[300] = "";
 	struct names names = { .text = text, .size = sizeof(text) };
 	int ret = cow_pdata_tree_each(&tree, 0, name_add, &names, err);
@@ -54,12 +54,11 @@ static int missing_refuse(struct thin_pool *pool, uint64_t id, struct cow_err *e
 			  names.nr > 20 ? ", ..." : "");
 }
 
-int cow_thin_device_find(struct thin_pool *pool, uint64_t id, uint64_t *ret_root,
-			 struct thin_details *ret_details, struct cow_err *err)
+int cow_thin_device_find(struct thin_pool *pool, const struct thin_super *super, uint64_t id,
+			 uint64_t *ret_root, struct thin_details *ret_details, struct cow_err *err)
 {
-	const struct pdata_tree roots = { pool->blocks, pool->super.mapping_root, 8 };
-	const struct pdata_tree details = { pool->blocks, pool->super.details_root,
-					    THIN_DETAILS_BYTES };
+	const struct pdata_tree roots = { pool->blocks, super->mapping_root, 8 };
+	const struct pdata_tree details = { pool->blocks, super->details_root, THIN_DETAILS_BYTES };
 	uint8_t raw_root[8], raw_details[THIN_DETAILS_BYTES];
 	bool has_root = false, has_details = false;
 	int ret = cow_pdata_tree_lookup(&roots, id, raw_root, &has_root, err);
@@ -69,7 +68,7 @@ int cow_thin_device_find(struct thin_pool *pool, uint64_t id, uint64_t *ret_root
 	if (ret)
 		return ret;
 	if (!has_root && !has_details)
-		return missing_refuse(pool, id, err);
+		return missing_refuse(pool, super, id, err);
 	if (!has_root || !has_details)
 		return cow_refuse(err, -EBADMSG, "damaged", NULL,
 				  "device %" PRIu64 " of %s has %s; snapcheck tells more", id,
@@ -220,7 +219,7 @@ int cow_thin_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *
 			   struct cow_err *err)
 {
 	struct thin_pool *pool = thin_pool_of(store);
-	const struct pdata_tree tree = { pool->blocks, pool->super.details_root,
+	const struct pdata_tree tree = { pool->blocks, thin_super_of(store)->details_root,
 					 THIN_DETAILS_BYTES };
 	bool found = false;
 	int ret = cow_pdata_tree_next(&tree, from_id, ret_id, NULL, &found, err);
@@ -257,7 +256,7 @@ int cow_thin_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_by
 	struct pdata_tree tree;
 	uint8_t raw[8];
 	bool found = false;
-	int ret = cow_thin_device_find(pool, id, &root, &details, err);
+	int ret = cow_thin_device_find(pool, thin_super_of(store), id, &root, &details, err);
 
 	*ret_run = (struct store_run){ 0 };
 	if (ret)

@@ -83,11 +83,9 @@ static int super_check(struct thin_pool *pool, const struct thin_args *args, str
 	return block_check(pool, args, err);
 }
 
-/* The trees of the metadata snapshot take the place of the live ones. */
-static int held_take(struct thin_pool *pool, struct cow_err *err)
+int cow_thin_pool_held(struct thin_pool *pool, struct cow_err *err)
 {
 	uint64_t block = pool->super.held_root;
-	struct thin_super held;
 	const uint8_t *raw = NULL;
 	int ret;
 
@@ -97,11 +95,7 @@ static int held_take(struct thin_pool *pool, struct cow_err *err)
 	ret = cow_pdata_block_read(pool->blocks, &cow_thin_super_type, block, &raw, NULL, err);
 	if (ret)
 		return ret;
-	cow_thin_super_decode(raw, &held);
-	pool->super.mapping_root = held.mapping_root;
-	pool->super.details_root = held.details_root;
-	pool->super.time = held.time;
-	pool->super.transaction_id = held.transaction_id;
+	cow_thin_super_decode(raw, &pool->held);
 	return 0;
 }
 
@@ -119,8 +113,6 @@ static int pool_read(struct thin_pool *pool, const struct thin_args *args, struc
 	ret = super_check(pool, args, err);
 	if (!ret)
 		ret = cow_pdata_blocks_new(pool->metadata, 0, &pool->blocks, err);
-	if (!ret && args->is_held)
-		ret = held_take(pool, err);
 	pool->block_bytes = sectors_to_bytes(pool->super.block_sectors);
 	return ret;
 }

@@ -154,7 +154,8 @@ static int device_load(struct thin_store *thin, const struct cow_store_args *arg
 	thin->store.snapshot_id = wanted->id;
 	thin->store.chunk_bytes = pool->block_bytes;
 	thin->store.view_bytes = wanted->size_bytes;
-	ret = cow_thin_device_find(pool, wanted->id, &thin->root, &thin->details, err);
+	ret = cow_thin_device_find(pool, thin_super_of(&thin->store), wanted->id, &thin->root,
+				   &thin->details, err);
 	if (!ret)
 		ret = cow_thin_load(thin, is_lenient, err);
 	if (!ret && !wanted->size_bytes)
@@ -183,7 +184,8 @@ static int pool_take(struct thin_store *thin, const struct cow_store_args *args,
 	thin->store.shared = &pool->shared;
 	thin->store.metadata = pool->metadata;
 	thin->store.data = pool->data;
-	return 0;
+	thin->store.is_past = wanted->is_held;
+	return wanted->is_held ? cow_thin_pool_held(pool, err) : 0;
 }
 
 static int thin_open(const struct cow_store_args *args, struct cow_store **ret_store,

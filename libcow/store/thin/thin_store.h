@@ -23,6 +23,7 @@ struct thin_pool {
 	struct cow_image *metadata, *data;
 	struct pdata_blocks *blocks;
 	struct thin_super super;
+	struct thin_super held;		/* of the metadata snapshot; all zeros: nobody has asked */
 	uint8_t raw[PDATA_BLOCK_BYTES]; /* the superblock as it was read */
 	uint64_t block_bytes;
 };
@@ -51,6 +52,14 @@ static inline struct thin_store *thin_store_of(struct cow_store *store)
 static inline struct thin_pool *thin_pool_of(const struct cow_store *store)
 {
 	return (struct thin_pool *)store->shared;
+}
+
+/* Whose trees a handle looks at: the live ones, or those of the metadata snapshot. */
+static inline const struct thin_super *thin_super_of(const struct cow_store *store)
+{
+	const struct thin_pool *pool = thin_pool_of(store);
+
+	return store->is_past ? &pool->held : &pool->super;
 }
 
 static inline struct pdata_tree thin_mappings(const struct thin_pool *pool, uint64_t root)
@@ -100,18 +109,20 @@ struct cow_image *cow_thin_args_metadata(const struct cow_store_args *args);
 /* thin_pool.c: reads block 0 from the disk, whatever it says. Errors: -EIO, -ERANGE. */
 int cow_thin_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYTES],
 			struct cow_err *err);
-/* Opens what all handles share, by the rules of the kernel, in its order; with
- * is_held the trees are those of the metadata snapshot. Errors: -EMEDIUMTYPE,
+/* Opens what all handles share, by the rules of the kernel, in its order. Errors: -EMEDIUMTYPE,
  * -EBADMSG (id "damaged"), -EOPNOTSUPP, -EINVAL, -ERANGE (id "bounds"), -EIO, -ENOMEM. */
 int cow_thin_pool_open(struct cow_image *metadata, struct cow_image *data,
 		       const struct thin_args *args, struct thin_pool **ret_pool,
 		       struct cow_err *err);
 void cow_thin_pool_free(struct thin_pool *pool);
+/* Reads the superblock of the metadata snapshot. Errors: -ENOENT (id
+ * "no-metadata-snapshot"), -EBADMSG, -EIO, -ENOMEM. */
+int cow_thin_pool_held(struct thin_pool *pool, struct cow_err *err);
 
-/* thin_load.c: finds a device in both trees. Errors: -ENOENT (id "no-device"; the
+/* thin_load.c: finds a device in both trees of super. Errors: -ENOENT (id "no-device"; the
  * sentence names those that there are), -EBADMSG, -EIO, -ENOMEM. */
-int cow_thin_device_find(struct thin_pool *pool, uint64_t id, uint64_t *ret_root,
-			 struct thin_details *ret_details, struct cow_err *err);
+int cow_thin_device_find(struct thin_pool *pool, const struct thin_super *super, uint64_t id,
+			 uint64_t *ret_root, struct thin_details *ret_details, struct cow_err *err);
 /* Fills map and is_shared of a handle. is_lenient: takes what the kernel takes, too.
  * Errors: -EBADMSG (id "damaged"), -EIO, -ENOMEM. */
 int cow_thin_load(struct thin_store *thin, bool is_lenient, struct cow_err *err);

@@ -76,8 +76,8 @@ sum() {
 	snapdump -q --delta -o delta.tar "$a" "$b"
 	snapcreate -q --import=delta.tar a cow
 	snapdump -q --raw a cow | cmp - b
-	run -16 --separate-stderr snapdump --map "$POOL,id=2" thin:metadata=./meta,data=data,id=0
-	[[ $stderr == *"name its metadata and data in the same words"* ]]
+	run -16 --separate-stderr snapdump --map thin:metadata=meta,data=meta,id=2 "$POOL,id=0"
+	[[ $stderr == *"these are not of the same metadata and data"* ]]
 	run -64 --separate-stderr snapdump --json=j --map "$POOL,id=2" "$POOL,id=0,origin=a"
 	grep -q '"id":"origin"' j
 	sha256sum --quiet -c sums
