@@ -96,7 +96,7 @@ def outcome(path):
     done = subprocess.run(["snapcheck", "--json", path], stdin=subprocess.DEVNULL,
                           capture_output=True, check=False)
     ids = {f["id"].split(".")[1] for f in json.loads(done.stdout)["findings"]}
-    for name, finding in (("copied", "area-copied"), ("cut", "list-cut"), ("doubtful", "list-doubtful"),
+    for name, finding in (("copied", "area-copied"), ("cut", "list-cut"), ("doubtful", "list-doubtful"), ("doubtful", "list-end-doubtful"),
                           ("torn", "torn-commit"), ("empty", "records-behind-empty"),
                           ("older", "older-records"), ("data", "data-behind")):
         if finding in ids:

@@ -130,6 +130,29 @@ static bool is_known_bad(const struct judge *judge, uint64_t offset_bytes, uint6
 	return cow_image_next_bad(judge->cow, offset_bytes, &bad) && bad.offset_bytes < end_bytes;
 }
 
+/* Behind an empty list: are most records here, from number index on in its sector, none?
+ * The device may have been in use before. */
+static int rubbish_look(const struct judge *judge, uint64_t index, bool *ret_is_rubbish)
+{
+	uint64_t in_sector = index % SNAP_RECORDS_PER_SECTOR, nr = 0, nr_bad = 0;
+	uint8_t sector[COW_SECTOR_BYTES];
+	struct snap_record record;
+	int ret;
+
+	*ret_is_rubbish = false;
+	if (judge->end->nr_records || index < judge->layout->records_per_area)
+		return 0;
+	ret = cow_snap_sector_read(judge->cow, judge->layout, index, sector, judge->err);
+	for (uint64_t i = in_sector; !ret && i < SNAP_RECORDS_PER_SECTOR; i++, nr++) {
+		cow_snap_record_decode(sector + i * SNAP_RECORD_BYTES, &record);
+		if (!record.new_chunk)
+			break;
+		nr_bad += !cow_snap_is_record(judge->bounds, &record, index + nr);
+	}
+	*ret_is_rubbish = nr_bad * 2 > nr;
+	return ret;
+}
+
 /* The first record from index on that is no end of a list. */
 static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_index,
 		       bool *ret_found)
@@ -138,6 +161,7 @@ static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_
 	uint64_t per_area = layout->records_per_area, end = layout->nr_areas * per_area;
 	struct snap_record record;
 	struct snap_list list;
+	bool is_rubbish;
 	int ret = 0;
 
 	*ret_found = false;
@@ -162,6 +186,10 @@ static int behind_find(const struct judge *judge, uint64_t index, uint64_t *ret_
 		       cow_snap_list_next(&list, &record, ret_index))
 			*ret_found = record.new_chunk;
 		ret = cow_snap_list_close(&list, ret);
+		if (!ret && *ret_found) {
+			ret = rubbish_look(judge, *ret_index, &is_rubbish);
+			*ret_found = !is_rubbish;
+		}
 		index = area_end;
 	}
 	return ret;
@@ -435,37 +463,5 @@ int cow_snap_end_is_sector_copy(struct cow_image *cow, const struct snap_layout 
 	}
 	ret = cow_snap_sector_read(cow, layout, of, there, err);
 	*ret_is_copy = !ret && !memcmp(sector, there, sizeof(there));
-	return ret;
-}
-
-/* So much of what would be used next is looked at. */
-#define NEXT_BYTES_MAX (UINT64_C(4) << 20)
-
-int cow_snap_end_next_data(struct cow_image *cow, const struct snap_layout *layout,
-			   uint64_t nr_records, uint64_t highest_new, struct cow_segment *ret_where,
-			   bool *ret_is_data, struct cow_err *err)
-{
-	uint64_t at = cow_snap_skip_area(layout, highest_new + 1) << layout->chunk_shift;
-	uint64_t end = at + min_u64(SNAP_RECORDS_PER_SECTOR << layout->chunk_shift, NEXT_BYTES_MAX);
-	AUTO_FREE uint8_t *buf = NULL;
-	uint64_t data, len;
-	int ret;
-
-	*ret_is_data = false;
-	*ret_where = (struct cow_segment){ 0, 0 };
-	end = min_u64(end, floor_to(cow_image_size(cow), layout->chunk_bytes));
-	if (!nr_records || nr_records % SNAP_RECORDS_PER_SECTOR ||
-	    highest_new >= layout->nr_chunks || at >= end)
-		return 0;
-	*ret_where = (struct cow_segment){ at, end - at };
-	ret = cow_image_next_data(cow, at, &data, &len, err);
-	if (ret || !len || data >= end)
-		return ret;
-	/* bounded: a constant */
-	buf = malloc(NEXT_BYTES_MAX);
-	if (!buf)
-		return cow_fail(err, -ENOMEM, "no memory for the chunks behind the end");
-	ret = cow_image_pread(cow, buf, end - at, at, err);
-	*ret_is_data = !ret && !is_all_zero(buf, end - at);
 	return ret;
 }

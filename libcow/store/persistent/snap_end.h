@@ -59,14 +59,22 @@ int cow_snap_end_is_sector_copy(struct cow_image *cow, const struct snap_layout 
 				uint64_t index, const uint8_t *sector, uint64_t *ret_of_index,
 				bool *ret_is_copy, struct cow_err *err);
 
+enum snap_end_loss {
+	SNAP_LOSS_NONE,
+	SNAP_LOSS_UNKNOWN, /* what would be used next is not zeros */
+	SNAP_LOSS_LIKELY,  /* ... though the device was blank, and the origin lacks it */
+};
+
 /*
- * What the next records would have named, where the list ends with a sector:
- * *ret_where of the COW image, *ret_is_data: it is not all zeros, so a lost sector
- * may have named it. At most 4 MiB are read. A length of 0: nothing can be told.
- * Errors: -EIO, -ENOMEM.
+ * snap_end_loss.c: may the end of the list be lost? Asked where the list ends with a
+ * sector. *ret_where of the COW image: what the next records would have named, also
+ * if it cannot be read (-EIO); a length of 0: nothing can be told. highest_new: of
+ * the records. origin: NULL where it is not known; else up to 16 GiB of it are read
+ * where it decides. Errors: -EIO, -ENOMEM, -ECANCELED.
  */
-int cow_snap_end_next_data(struct cow_image *cow, const struct snap_layout *layout,
-			   uint64_t nr_records, uint64_t highest_new, struct cow_segment *ret_where,
-			   bool *ret_is_data, struct cow_err *err);
+int cow_snap_end_loss(struct cow_image *cow, struct cow_image *origin,
+		      const struct snap_layout *layout, uint64_t nr_records, uint64_t highest_new,
+		      const struct cow_callbacks *callbacks, struct cow_segment *ret_where,
+		      enum snap_end_loss *ret_loss, struct cow_err *err);
 
 #endif

@@ -330,11 +330,13 @@ int cow_snap_load(struct snap_store *p, uint32_t flags, struct cow_err *err)
 		ret = check_copies(&load);
 	if (!ret && !odd)
 		ret = check_new_chunks(&load);
-	if (!ret && flags & COW_STORE_STRICT)
-		ret = cow_snap_doubt(&p->store, err);
 	if (ret)
 		return ret;
 	load_finish(&load);
+	if (flags & COW_STORE_STRICT)
+		ret = cow_snap_doubt(&p->store, err);
+	if (ret)
+		return ret;
 	p->store.is_damaged = odd && cow_snap_odd_is_damaged(odd);
 	return 0;
 }

@@ -322,24 +322,46 @@ static int rival_put(struct metadata_copy *copy, uint64_t not_bytes, struct cow_
 	return cow_image_pwrite(copy->to, sector, sizeof(sector), from.rival_bytes, err);
 }
 
-/* A check asks whether data stand where the next records of the list would have
- * named some. One byte stands for them. */
-static int next_data_put(const struct metadata_copy *of, struct cow_err *err)
+static int loss_look(const struct metadata_copy *of, struct cow_image *image,
+		     struct cow_segment *ret_where, enum snap_end_loss *ret_loss,
+		     struct cow_err *err)
+{
+	return cow_snap_end_loss(image, NULL, &of->layout, of->nr_records, of->highest_new, NULL,
+				 ret_where, ret_loss, err);
+}
+
+static int something_put(const struct metadata_copy *of, uint64_t offset_bytes, struct cow_err *err)
 {
 	static const uint8_t something = 0xff;
-	struct cow_segment where;
-	bool is_data = false, is_there;
-	int ret;
 
-	ret = cow_snap_end_next_data(of->from, &of->layout, of->nr_records, of->highest_new, &where,
-				     &is_data, err);
+	return cow_image_pwrite(of->to, &something, 1, offset_bytes, err);
+}
+
+/* A check asks whether data stand where the next records of the list would have
+ * named some, and whether zeros follow. One byte stands for each: of the latter the
+ * last one of the image that is in no metadata area. */
+static int next_data_put(const struct metadata_copy *of, struct cow_err *err)
+{
+	const struct snap_layout *layout = &of->layout;
+	enum snap_end_loss loss = SNAP_LOSS_NONE, there;
+	uint64_t last = layout->nr_chunks;
+	struct cow_segment where;
+	int ret = loss_look(of, of->from, &where, &loss, err);
+
 	/* what cannot be read is something, too */
-	if (ret != -EIO && (ret || !is_data))
+	if (ret == -EIO)
+		loss = SNAP_LOSS_UNKNOWN;
+	else if (ret || loss == SNAP_LOSS_NONE)
 		return ret;
-	ret = cow_snap_end_next_data(of->to, &of->layout, of->nr_records, of->highest_new, &where,
-				     &is_there, err);
-	return ret || is_there ? ret
-			       : cow_image_pwrite(of->to, &something, 1, where.offset_bytes, err);
+	ret = loss_look(of, of->to, &where, &there, err);
+	if (!ret && there == SNAP_LOSS_NONE)
+		ret = something_put(of, where.offset_bytes, err);
+	if (!ret)
+		ret = loss_look(of, of->to, &where, &there, err);
+	if (ret || there == loss)
+		return ret;
+	last -= cow_snap_is_area(layout, last - 1);
+	return something_put(of, (last << layout->chunk_shift) - 1, err);
 }
 
 /* Every list that a check may look at, in the order of what matters more. */

@@ -72,6 +72,20 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		.action = SNAP_DO_CHUNK_SIZE_BEST,
 		.is_in_header = true,
 	},
+	[SNAP_CHUNK_SIZE_DOUBTFUL] = {
+		.problem = {
+			.id = "persistent.chunk-size-doubtful",
+			.klass = COW_CLASS_DAMAGE,
+			.flags = FIXABLE,
+			.summary = "with a chunk size that LVM never uses the list is empty, with a larger one there are exceptions",
+			.kernel = "shows the origin",
+			.fix = "if the header was altered, -o writes the larger chunk size to a new store; if the store is new and lies over an older one, nothing: --force=doubtful uses it",
+			.question = "write the larger chunk size to the header",
+		},
+		.action = SNAP_DO_CHUNK_SIZE_BEST,
+		.is_in_header = true,
+		.loses = SNAP_LOSES_ALWAYS,
+	},
 	[SNAP_CHUNK_SIZE_IMPOSSIBLE] = {
 		.problem = {
 			.id = "persistent.chunk-size-impossible",
@@ -98,9 +112,9 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		.problem = {
 			.id = "persistent.data-behind",
 			.klass = COW_CLASS_NOTE,
-			.summary = "the list ends at the end of a sector, and the chunks that would be used next are not zeros, or cannot be read",
+			.summary = "the list ends at the end of a sector, as one in 32 does by chance, and the chunks that would be used next are not zeros, or cannot be read",
 			.kernel = "shows the origin for exceptions that are missing, if any are",
-			.fix = "nothing, if the COW image was used before, or a merge or a write was cut off; if it was zeros when it was made, the end of the list was lost: keep a copy",
+			.fix = "nothing, if the device was in use before the store was made, as further data behind suggests; else a merge or a write was cut off, or the end of the list was lost: keep a copy",
 		},
 	},
 	[SNAP_DATA_UNREADABLE] = {
@@ -312,6 +326,15 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 		},
 		.action = SNAP_DO_SALVAGE,
 		.loses = SNAP_LOSES_ALWAYS,
+	},
+	[SNAP_LIST_END_DOUBTFUL] = {
+		.problem = {
+			.id = "persistent.list-end-doubtful",
+			.klass = COW_CLASS_DAMAGE,
+			.summary = "the list ends at the end of a sector, and data that it does not name follows on a device that was blank",
+			.kernel = "shows the origin for exceptions that are missing, if any are",
+			.fix = "give the origin too: if it holds that data, a merge or a write was cut off, and nothing is missing; else keep a copy of the COW image: no record tells where the data belongs; --force=doubtful uses the list as it is",
+		},
 	},
 	[SNAP_LIST_WITHOUT_END] = {
 		.problem = {

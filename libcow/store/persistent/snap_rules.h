@@ -95,6 +95,14 @@ int cow_snap_evidence_best(struct cow_image *cow, const struct cow_image *origin
 			   uint64_t not_bytes, uint64_t *ret_bytes, uint64_t *ret_nr_records,
 			   struct cow_err *err);
 
+/* The list is empty for chunks of chunk_bytes, and there is one for other_bytes. LVM
+ * makes no chunks below 4 KiB: a header that says less may have been altered. */
+#define SNAP_LVM_CHUNK_BYTES_MIN 4096
+static inline bool cow_snap_size_is_doubtful(uint64_t chunk_bytes, uint64_t other_bytes)
+{
+	return chunk_bytes < SNAP_LVM_CHUNK_BYTES_MIN && other_bytes >= SNAP_LVM_CHUNK_BYTES_MIN;
+}
+
 /* snap_beginning.c: a store that begins with zeros, but for which chunk size an area
  * of the list still stands where it would be; 0: none, or several. */
 struct snap_beginning {

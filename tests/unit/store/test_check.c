@@ -31,7 +31,7 @@ static const struct {
 	  false },
 	{ "header chunk=0x400000\nauto 100 20", P "chunk-size-candidate " P "chunk-size-impossible",
 	  false, false },
-	{ "header chunk=1\nauto 100 20", P "other-chunk-size", true, true },
+	{ "header chunk=16\nauto 100 20", P "other-chunk-size", true, true },
 	{ "header\npoke 20 01", P "header-trailing", true, true },
 	/* records; 256 chunks of 4 KiB; area 1 would be chunk 258 */
 	{ "header\nauto 5 2\nrecord 90 256", P "new-chunk-beyond-end", true, false },
@@ -129,6 +129,70 @@ static void every_damage_is_named(void)
 		CHECK_EQ(store != NULL, cases[i].opens);
 		cow_store_close(store);
 		cow_image_close(role.image);
+	}
+}
+
+/* What stands behind the end, and is named by no record. origin: as text, or NULL. */
+static const struct {
+	const char *text, *origin, *ids;
+	bool is_doubtful;
+} ends[] = {
+	/* a lost sector: as much data as it may have named, and zeros behind */
+	{ "size 4M\nheader\nauto 5 64\ndata 2 70", NULL, P "list-end-doubtful", true },
+	{ "size 4M\nheader\nauto 5 64\ndata 2 64", NULL, "", false },
+	{ "size 4M\nheader\nauto 5 63\ndata 2 70", NULL, "", false },
+	/* a device that was in use: just behind, in the next area, at the end */
+	{ "size 4M\nheader\nauto 5 64\ndata 2 110", NULL, P "data-behind", false },
+	{ "size 4M\nheader\nauto 5 64\ndata 2 70\ndata 300 1", NULL, P "data-behind", false },
+	{ "size 4M\nheader\nauto 5 64\ndata 2 70\ndata 1023 1", NULL, P "data-behind", false },
+	/* too little is left behind to tell */
+	{ "size 1120K\nheader\nauto 5 64\ndata 2 70", NULL, P "data-behind", false },
+	/* a lost area */
+	{ "size 4M\nheader\nauto 5 256\ndata 2 256\ndata 259 256", NULL, P "list-end-doubtful",
+	  true },
+	/* the origin holds that data: merged, or never recorded; or lacks one chunk of it */
+	{ "size 4M\nheader\nauto 5 64\ndata 2 70", "size 4M\ndata 66 6", "", false },
+	{ "size 4M\nheader\nauto 5 64\ndata 2 70", "size 4M\ndata 66 5", P "list-end-doubtful",
+	  true },
+	/* an altered chunk size, or a new store over an older one */
+	{ "header chunk=1\nauto 100 20", NULL, P "chunk-size-doubtful", true },
+	/* an empty list on a device that was in use, without and with records further on */
+	{ "size 4M\nheader\nat 1 0\nrecord 0xdeadbeefdeadbeef 0xdeadbeefdead 40", NULL, "", false },
+	{ "size 4M\nheader\nat 1 0\nrecord 0xdeadbeefdeadbeef 0xdeadbeefdead 40\nat 2 0\n"
+	  "record 9 516 3",
+	  NULL, P "records-behind-empty", false },
+	{ "size 4M\nheader\nat 1 0\nrecord 9 259 3", NULL, P "records-behind-empty", false },
+};
+
+static void ends_that_may_be_lost(void)
+{
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct cow_verdict verdict = COW_VERDICT_INIT;
+		struct cow_image *cow, *origin = NULL;
+		struct cow_store_args args = COW_STORE_ARGS_INIT;
+		struct cow_store *store = NULL;
+		struct cow_role_image roles[2];
+		struct cow_err why = COW_ERR_INIT;
+		int ret;
+
+		OK(mkstore(ends[i].text, &cow, err));
+		if (ends[i].origin)
+			OK(mkstore(ends[i].origin, &origin, err));
+		cow_store_args_pair(&args, roles, cow, origin);
+		OK(check(&args, 0, &verdict, err));
+		if (strcmp(found, ends[i].ids))
+			fprintf(stderr, "end %zu: %s\nfound:    %s\nexpected: %s\n", i,
+				ends[i].text, found, ends[i].ids);
+		CHECK(!strcmp(found, ends[i].ids));
+		CHECK_EQ(verdict.is_doubtful, ends[i].is_doubtful);
+		CHECK_EQ(verdict.merge_right, !ends[i].is_doubtful);
+		args.flags = COW_STORE_STRICT;
+		ret = cow_store_open(&args, &store, &why);
+		CHECK_EQ(!ret, !ends[i].is_doubtful);
+		CHECK(!ret || !strcmp(why.id, "doubtful"));
+		cow_store_close(store);
+		cow_image_close(cow);
+		cow_image_close(origin);
 	}
 }
 
@@ -306,6 +370,7 @@ static void the_transient_store_works_as_the_others(void)
 int main(void)
 {
 	RUN(every_damage_is_named);
+	RUN(ends_that_may_be_lost);
 	RUN(a_sector_that_is_a_copy_is_refused);
 	RUN(an_exception_beyond_the_origin_needs_the_origin);
 	RUN(other_images_are_refused_by_name);

@@ -259,10 +259,21 @@ static int wanted_doubt(struct snap_check *check, struct cow_err *err)
 	return 0;
 }
 
+static enum snap_problem other_size_problem(const struct snap_check *check, uint64_t other_bytes)
+{
+	if (check->nr_records)
+		return SNAP_CHUNK_SIZE_CONTRADICTED;
+	return !check->args->chunk_bytes &&
+			       cow_snap_size_is_doubtful(check->layout.chunk_bytes, other_bytes)
+		       ? SNAP_CHUNK_SIZE_DOUBTFUL
+		       : SNAP_OTHER_CHUNK_SIZE;
+}
+
 /* An empty or nonsensical list, but a good one elsewhere. */
 static int other_size_check(struct snap_check *check, struct cow_err *err)
 {
 	uint64_t chunk_bytes, nr;
+	enum snap_problem problem;
 	int ret;
 
 	if (check->nr_records && check->garbage_index != 0 && check->nr_bad < check->nr_records)
@@ -272,10 +283,10 @@ static int other_size_check(struct snap_check *check, struct cow_err *err)
 	if (ret || !chunk_bytes)
 		return ret;
 	check->has_other_size = true;
-	check->may_have_lost |= !check->nr_records;
-	cow_snap_check_add(check,
-			   check->nr_records ? SNAP_CHUNK_SIZE_CONTRADICTED : SNAP_OTHER_CHUNK_SIZE,
-			   12, 4,
+	problem = other_size_problem(check, chunk_bytes);
+	check->is_doubtful |= problem == SNAP_CHUNK_SIZE_DOUBTFUL;
+	check->may_have_lost |= problem == SNAP_OTHER_CHUNK_SIZE;
+	cow_snap_check_add(check, problem, 12, 4,
 			   "with chunks of %" PRIu64 " bytes %s, with chunks of %" PRIu64
 			   " bytes there are %" PRIu64 "%s that look right at byte %" PRIu64,
 			   check->layout.chunk_bytes,

@@ -121,24 +121,31 @@ static int data_behind_check(struct snap_check *check, struct cow_err *err)
 {
 	const struct snap_layout *layout = &check->layout;
 	struct cow_segment where;
-	bool is_data, is_bad;
+	enum snap_end_loss loss;
+	bool is_bad;
 	int ret;
 
 	if (check->nr_bad || check->is_doubtful || check->garbage_index != UINT64_MAX)
 		return 0;
-	ret = cow_snap_end_next_data(check->cow, layout, check->nr_records, check->highest_new,
-				     &where, &is_data, err);
+	ret = cow_snap_end_loss(check->cow, check->origin, layout, check->nr_records,
+				check->highest_new, check->callbacks, &where, &loss, err);
 	/* What was not looked at is not zeros. */
 	is_bad = ret == -EIO || cow_snap_check_is_bad(check, where.offset_bytes, where.len_bytes);
-	if (!is_bad && (ret || !is_data))
+	if (!is_bad && (ret || loss == SNAP_LOSS_NONE))
 		return ret;
-	check->may_have_lost = true;
-	cow_snap_check_add(check, SNAP_DATA_BEHIND, where.offset_bytes, where.len_bytes,
+	is_bad |= loss == SNAP_LOSS_NONE;
+	check->is_doubtful = !is_bad && loss == SNAP_LOSS_LIKELY;
+	check->may_have_lost = !check->is_doubtful;
+	cow_snap_check_add(check, check->is_doubtful ? SNAP_LIST_END_DOUBTFUL : SNAP_DATA_BEHIND,
+			   where.offset_bytes, where.len_bytes,
 			   "the list ends at record %" PRIu64 " of area %" PRIu64
-			   ", at the end of a sector, and the chunks behind its last one %s",
+			   ", at the end of %s, and the chunks behind its last one %s",
 			   check->nr_records % layout->records_per_area,
 			   check->nr_records / layout->records_per_area,
-			   is_bad ? "cannot be read" : "are not zeros");
+			   check->nr_records % layout->records_per_area ? "a sector" : "an area",
+			   is_bad		? "cannot be read"
+			   : check->is_doubtful ? "are not zeros, and those further behind are"
+						: "are not zeros");
 	return 0;
 }
 

@@ -372,10 +372,27 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 	return ret ? ret : header_write(repair, repair->cow);
 }
 
+/* The header was written with a chunk size that somebody named, and the rest of a list
+ * stands where another one would put it: that much is lost now. */
+static void size_loss_note(struct repair *repair, bool is_contradicted)
+{
+	if (is_contradicted && repair->args->chunk_bytes && repair->is_header_changed)
+		repair->losses.nr_unknown++;
+}
+
+static bool has_problem(const struct snap_mends *mends, enum snap_problem problem)
+{
+	for (size_t i = 0; i < mends->nr; i++)
+		if (mends->rows[i].problem == problem)
+			return true;
+	return false;
+}
+
 static int repair_round(struct repair *repair, bool *ret_changed)
 {
 	struct cow_verdict verdict = COW_VERDICT_INIT;
 	struct snap_mends mends = { 0 };
+	bool is_contradicted;
 	int ret;
 
 	*ret_changed = false;
@@ -387,7 +404,10 @@ static int repair_round(struct repair *repair, bool *ret_changed)
 		repair->was_wiped = repair->was_wiped || verdict.wiped;
 		repair->is_doubtful = verdict.is_doubtful;
 		repair->may_have_lost = verdict.may_have_lost;
+		is_contradicted = has_problem(&mends, SNAP_CHUNK_SIZE_CONTRADICTED);
 		ret = round_over(repair, &mends, &verdict, ret_changed);
+		if (!ret)
+			size_loss_note(repair, is_contradicted);
 	}
 	mends_free(&mends);
 	return ret;
