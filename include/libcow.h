@@ -202,6 +202,34 @@ COW_EXPORT void cow_imageset_set_opener(struct cow_imageset *set,
 						    struct cow_err *err),
 					void *user);
 
+/* How fast the images of a set may be read and written. */
+struct cow_rate_params {
+	size_t size;
+	/* Bytes to be read in a second, and as many to be written. 0: no limit. */
+	uint64_t bytes_per_second;
+	/* Nanoseconds of a clock that never goes back. NULL: CLOCK_MONOTONIC. */
+	uint64_t (*now)(void *user);
+	/* Sleeps; may return early, after a signal that ends the job. NULL: nanosleep(2),
+	 * all of it. Both may be called by several threads if the images are. */
+	void (*wait)(void *user, uint64_t nanoseconds);
+	void *user;
+};
+#define COW_RATE_PARAMS_INIT                                                                       \
+	{                                                                                          \
+		.size = sizeof(struct cow_rate_params)                                             \
+	}
+
+/*
+ * Limits how fast the files, devices and servers of a set are read and written, also those
+ * that are open already and the outputs that are opened with it. In any t seconds at most
+ * bytes_per_second * (t + 0.01) bytes are read, and one read more, which may be as large as
+ * what one call of cow_image_pread() asks for; likewise for writes. What becomes a hole of a
+ * file, is shared (cow_image_clone_range()) or discarded does not count; zeros that a device
+ * writes do. Errors: -EINVAL size not set.
+ */
+COW_EXPORT int cow_imageset_set_rate(struct cow_imageset *set, const struct cow_rate_params *params,
+				     struct cow_err *err);
+
 /* Calls call for each URI ("nbd://...") in a specification, in its order; opens
  * nothing. A text that is no specification has none. Errors: what call returns, if that
  * is negative, is returned as it is; -ENOMEM. */

@@ -139,6 +139,7 @@ int cow_image_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64
 
 	if (ret || !len_bytes)
 		return ret;
+	cow_rate_take(image->rate, COW_RATE_READ, len_bytes);
 	ret = image->ops->pread(image, buf, len_bytes, offset_bytes, err);
 	/* Several threads may read a stack (cow_stack_view()). */
 	if (!ret) {
@@ -155,6 +156,7 @@ int cow_image_pwrite(struct cow_image *image, const void *buf, size_t len_bytes,
 
 	if (ret || !len_bytes)
 		return ret;
+	cow_rate_take(image->rate, COW_RATE_WRITE, len_bytes);
 	ret = image->ops->pwrite(image, buf, len_bytes, offset_bytes, err);
 	if (!ret) {
 		image->stats.nr_writes++;
@@ -189,6 +191,7 @@ int cow_image_pwritev(struct cow_image *image, const struct iovec *iov, size_t n
 	ret = image_check_write(image, "write", len_bytes, offset_bytes, err);
 	if (ret || !len_bytes)
 		return ret;
+	cow_rate_take(image->rate, COW_RATE_WRITE, len_bytes);
 	if (image->ops->pwritev)
 		ret = image->ops->pwritev(image, iov, nr_iov, offset_bytes, err);
 	else
@@ -212,6 +215,7 @@ int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, u
 		return cow_fail(err, -ENOMEM, "no memory for %" PRIu64 " bytes of zeros", piece);
 	while (len_bytes && !ret) {
 		piece = min_u64(len_bytes, piece);
+		cow_rate_take(image->rate, COW_RATE_WRITE, piece);
 		ret = image->ops->pwrite(image, zeros, piece, offset_bytes, err);
 		offset_bytes += piece;
 		len_bytes -= piece;

@@ -31,6 +31,7 @@
 
 #include "libcow.h"
 #include "libcow/base/cleanup.h"
+#include "libcow/image/rate.h"
 
 /* From here on sharing an extent is cheaper than copying it: it costs a system
  * call, a transaction and a record in the file system. tests/bench/RESULTS.md has figures. */
@@ -107,6 +108,7 @@ struct cow_image {
 	bool has_failed_flush; /* I8: set once, never cleared */
 	const char *unchecked; /* what could not be found out about its users; or NULL */
 	bool is_patched;       /* next_bad names what can be read, but is not what it was */
+	struct cow_rate *rate; /* of a lowest image: that of its set; or NULL */
 	struct cow_image_stats stats;
 };
 

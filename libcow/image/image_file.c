@@ -220,6 +220,8 @@ static int device_write_zeroes(struct cow_image *image, uint64_t offset_bytes, u
 		return cow_image_write_zero_bytes(image, offset_bytes, len_bytes, err);
 	if (error)
 		return file_error("write of zeros", first, error, err);
+	/* Many devices write them as they write anything else. */
+	cow_rate_take(image->rate, COW_RATE_WRITE, len);
 	ret = cow_image_write_zero_bytes(image, offset_bytes, first - offset_bytes, err);
 	if (!ret)
 		ret = cow_image_write_zero_bytes(image, first + len, end - first - len, err);

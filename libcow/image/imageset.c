@@ -57,6 +57,17 @@ void cow_imageset_set_opener(struct cow_imageset *set,
 	set->open_user = user;
 }
 
+int cow_imageset_set_rate(struct cow_imageset *set, const struct cow_rate_params *params,
+			  struct cow_err *err)
+{
+	return cow_rate_init(&set->rate, params, err);
+}
+
+struct cow_rate *cow_imageset_rate(struct cow_imageset *set)
+{
+	return &set->rate;
+}
+
 int cow_imageset_open_uri(struct cow_imageset *set, const char *uri, uint32_t flags,
 			  struct cow_image **ret_image, struct cow_err *err)
 {
@@ -69,8 +80,10 @@ int cow_imageset_open_uri(struct cow_imageset *set, const char *uri, uint32_t fl
 			"images of the form \"nbd://\" are not supported here; for a file of "
 			"that name write file: in front of it");
 	ret = set->open(set->open_user, uri, flags, ret_image, &said);
-	if (!ret)
+	if (!ret) {
+		(*ret_image)->rate = &set->rate;
 		return 0;
+	}
 	ret = ret < 0 ? ret : -EIO;
 	if (!said.message[0])
 		return cow_fail(err, ret, "it cannot be opened: %s", strerrordesc_np(-ret));
@@ -117,6 +130,7 @@ static int file_get(struct cow_imageset *set, const char *path, uint32_t flags,
 		ret = cow_handle_open(path, flags & COW_OPEN_WRITE, &file, err);
 		if (ret)
 			return ret;
+		file->image->rate = &set->rate;
 		file->next = set->files;
 		set->files = file;
 	}

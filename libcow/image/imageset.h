@@ -11,6 +11,9 @@
 #include "libcow/image/image.h"
 #include "libcow/image/spec.h"
 
+/* The limit that an image of the set without another below it is held to. */
+struct cow_rate *cow_imageset_rate(struct cow_imageset *set);
+
 /* Opens a URI by the opener of the set. Errors: -EOPNOTSUPP it has none; its own. */
 int cow_imageset_open_uri(struct cow_imageset *set, const char *uri, uint32_t flags,
 			  struct cow_image **ret_image, struct cow_err *err);

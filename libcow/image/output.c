@@ -179,7 +179,8 @@ static int temp_open(struct cow_output *output, struct cow_err *err)
 	return system_error("cannot be made", err);
 }
 
-static int file_open(struct cow_output *output, uint64_t size_bytes, struct cow_err *err)
+static int file_open(struct cow_imageset *set, struct cow_output *output, uint64_t size_bytes,
+		     struct cow_err *err)
 {
 	int ret = directory_open(output, err), fd;
 
@@ -198,7 +199,10 @@ static int file_open(struct cow_output *output, uint64_t size_bytes, struct cow_
 		close(fd);
 		return ret;
 	}
-	return cow_image_file_new(fd, output->path, true, &output->image, err);
+	ret = cow_image_file_new(fd, output->path, true, &output->image, err);
+	if (!ret && !(output->flags & COW_OUTPUT_REHEARSE))
+		output->image->rate = cow_imageset_rate(set);
+	return ret;
 }
 
 static int output_open(struct cow_imageset *set, struct cow_output *output, uint64_t size_bytes,
@@ -221,7 +225,7 @@ static int output_open(struct cow_imageset *set, struct cow_output *output, uint
 				  "unknown length; pipe that to it");
 	if (is_device)
 		return device_open(set, output, size_bytes, err);
-	return file_open(output, size_bytes, err);
+	return file_open(set, output, size_bytes, err);
 }
 
 int cow_output_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,

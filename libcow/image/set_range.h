@@ -7,6 +7,7 @@
 #define COW_IMAGE_SET_RANGE_H
 
 #include "libcow/image/handle.h"
+#include "libcow/image/rate.h"
 
 /* What one image covers of one file; lives as long as it. */
 struct set_range {
@@ -26,6 +27,7 @@ struct cow_imageset {
 	struct set_range *ranges;
 	struct spec_name *names;
 	struct spec_common *commons; /* of snapshot/spec_common.c */
+	struct cow_rate rate;	     /* cow_imageset_set_rate() */
 	/* cow_imageset_set_opener() */
 	int (*open)(void *user, const char *uri, uint32_t flags, struct cow_image **ret_image,
 		    struct cow_err *err);

@@ -452,6 +452,11 @@ const struct opt_list *cli_images(void)
 	return &cli.spec->common->images;
 }
 
+uint64_t cli_rate_limit_bytes(void)
+{
+	return cli.spec->common->rate_limit_bytes;
+}
+
 bool cli_is_dry_run(void)
 {
 	return cli.spec->common->dry_run;

@@ -27,11 +27,12 @@ struct opt_list {
 struct cli_common {
 	bool help, version, quiet, verbose, dry_run, yes;
 	bool long_options, short_options;
-	const char *type;	/* kind of store; NULL: probe */
-	const char *progress;	/* "auto", "always", "never" */
-	const char *json;	/* NULL: none, "-": stdout, else a file */
-	const char *force;	/* ids, separated by commas */
-	struct opt_list images; /* NAME=IMAGE */
+	const char *type;	   /* kind of store; NULL: probe */
+	const char *progress;	   /* "auto", "always", "never" */
+	uint64_t rate_limit_bytes; /* per second; 0: none */
+	const char *json;	   /* NULL: none, "-": stdout, else a file */
+	const char *force;	   /* ids, separated by commas */
+	struct opt_list images;	   /* NAME=IMAGE */
 };
 
 struct opts_spec;
@@ -52,6 +53,9 @@ int cli_replace_operands(const char *const *words, int nr_words, struct cow_err 
 
 /* What --image defined, NAME=IMAGE each. */
 const struct opt_list *cli_images(void);
+
+/* --rate-limit, bytes per second; 0: none. */
+uint64_t cli_rate_limit_bytes(void);
 
 /* -n: nothing is opened for writing. */
 bool cli_is_dry_run(void);

@@ -22,6 +22,8 @@
 #define EXIT_COLUMN 6
 #define HELP_WIDTH 80
 #define NAME_MAX_LETTERS 40
+/* Images are read in pieces of up to 1 MiB: with less than this one piece takes minutes. */
+#define RATE_BYTES_MIN 4096
 
 static bool is_optional(const struct opt *opt)
 {
@@ -86,6 +88,16 @@ static int store_size(const struct opt *opt, const char *value)
 	return CLI_DONE;
 }
 
+static int store_rate(const struct opt *opt, const char *value)
+{
+	int status = store_size(opt, value);
+
+	if (status == CLI_DONE && *(uint64_t *)opt->target < RATE_BYTES_MIN)
+		return cli_usage("--%s=%s: the smallest limit is 4 KiB per second", opt->long_name,
+				 value);
+	return status;
+}
+
 /* What is kept is in the table's list, which lives as long as the process. */
 ANALYZER_KEPT_BEGIN
 static int store_list(const struct opt *opt, const char *value)
@@ -141,6 +153,8 @@ static int store(const struct opt *opt, const char *value)
 		return CLI_DONE;
 	case OPT_SIZE:
 		return store_size(opt, value);
+	case OPT_RATE:
+		return store_rate(opt, value);
 	case OPT_COUNT:
 		return store_count(opt, value);
 	case OPT_LIST:

@@ -17,6 +17,7 @@ enum opt_type {
 	OPT_TEXT,   /* const char * */
 	OPT_CHOICE, /* const char *, one of the words in argument, "a|b|c" */
 	OPT_SIZE,   /* uint64_t, as cow_size_parse() */
+	OPT_RATE,   /* the same, bytes in a second, 4 KiB at least */
 	OPT_COUNT,  /* uint64_t, a plain number */
 	OPT_LIST,   /* struct opt_list, repeatable */
 	OPT_JOIN,   /* const char *, repeatable: joined by commas */
@@ -67,6 +68,10 @@ struct opts_spec {
 		  "when to show progress (default: auto)",                                              \
 		  OPT_CHOICE,                                                                           \
 		  &(c)->progress,                                                                       \
+		  NULL },                                                                               \
+		{ 0,	    "rate-limit",                                                               \
+		  "SIZE",   "read, and write, at most SIZE per second (default: no limit)",             \
+		  OPT_RATE, &(c)->rate_limit_bytes,                                                     \
 		  NULL },                                                                               \
 		{ 'q', "quiet", NULL, "only errors", OPT_FLAG, &(c)->quiet, NULL },                     \
 		{ 'v', "verbose", NULL, "more about what is done", OPT_FLAG, &(c)->verbose, NULL },     \

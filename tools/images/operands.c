@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "tools/images/bad.h"
 #include "tools/images/remote.h"
@@ -20,14 +21,43 @@
 #include "tools/common/cli.h"
 #include "tools/common/text.h"
 
+/* So often a long pause looks whether a signal has come. */
+#define SLICE_NS UINT64_C(200000000)
+
+/* After a signal the job goes on to its next safe point without a pause. */
+static void rate_wait(void *user, uint64_t nanoseconds)
+{
+	uint64_t slice;
+	struct timespec time;
+
+	(void)user;
+	for (; nanoseconds && !cli_interrupted(); nanoseconds -= slice) {
+		slice = nanoseconds < SLICE_NS ? nanoseconds : SLICE_NS;
+		time = (struct timespec){ .tv_nsec = (long)slice };
+		(void)nanosleep(&time, NULL);
+	}
+}
+
+static int set_rate(struct cow_imageset *set, struct cow_err *err)
+{
+	struct cow_rate_params params = COW_RATE_PARAMS_INIT;
+
+	params.bytes_per_second = cli_rate_limit_bytes();
+	params.wait = rate_wait;
+	return cow_imageset_set_rate(set, &params, err);
+}
+
 int operands_set_new(struct cow_imageset **ret_set, struct cow_err *err)
 {
 	const struct opt_list *names = cli_images();
 	struct cow_imageset *set;
 	int ret = cow_imageset_new(&set, err);
 
-	if (!ret && remote_open)
+	if (ret)
+		return ret;
+	if (remote_open)
 		cow_imageset_set_opener(set, remote_open, NULL);
+	ret = set_rate(set, err);
 	for (size_t i = 0; i < names->nr_words && !ret; i++) {
 		const char *equals = strchr(names->words[i], '=');
 		char *name = equals ? strndup(names->words[i], (size_t)(equals - names->words[i]))
@@ -41,10 +71,10 @@ int operands_set_new(struct cow_imageset **ret_set, struct cow_err *err)
 		else
 			ret = cow_imageset_define(set, name, equals + 1, err);
 		free(name);
-		if (ret)
-			cow_imageset_free(set);
 	}
-	if (!ret)
+	if (ret)
+		cow_imageset_free(set);
+	else
 		*ret_set = set;
 	return ret;
 }

@@ -73,26 +73,26 @@ more_commands() {
 	cat <<-END
 		snapmerge -y --take-back after.img undo.img
 		snapmerge --discard --reflink=auto --batch=1M -q origin.img cow.img
-		snapmerge --scrub --progress=never -v -t persistent origin.img cow.img
+		snapmerge --scrub --progress=never --rate-limit=1G -v -t persistent origin.img cow.img
 		snapmerge --image=o=origin.img image:o cow.img
 		snapmerge --skip-unreadable --bad-blocks=map -o merged origin.img cow.img
 		snapcheck --origin=origin.img cow.img
 		snapcheck -c 16K -q --max-findings=1 -t persistent origin.img cow.img
 		snapcheck --header-only cow.img
 		snapcheck -y --gap=leave -o repaired origin.img bad.img
-		snapcheck --is-empty --progress=never origin.img cow.img
+		snapcheck --is-empty --progress=never --rate-limit=1G origin.img cow.img
 		snapcheck --list --image=c=cow.img image:c
 		snapcheck --verify=view.tar -v origin.img cow.img
 		snapcheck -y --revalidate --force=overwrite -o repaired origin.img bad.img
 		snapcheck --bad-blocks=map origin.img cow.img
 		snapcreate -c 16K -s 16M --preallocate=falloc -q -t persistent origin.img made
-		snapcreate -y -v --progress=never --from-view=cow.img --image=o=origin.img image:o made
+		snapcreate -y -v --progress=never --rate-limit=1G --from-view=cow.img --image=o=origin.img image:o made
 		snapdump --files --path=/lost+found --exclude=x -o made ext.img ext.cow
 		snapdump --ls --path=/lost+found --exclude=x -o made ext.img ext.cow
 		snapdump --changes --reverse -o made ext.img ext.cow
 		snapdump --cat=/note --journal=ignore -o made ext.img ext.cow
 		snapdump --delta --against=manifest.json --mtime=0 -o made origin.img cow.img
-		snapdump --tar --compress=gzip -q -y --progress=never -t persistent -o made origin.img cow.img
+		snapdump --tar --compress=gzip -q -y --progress=never --rate-limit=1G -t persistent -o made origin.img cow.img
 		snapdump --raw -v --skip-unreadable --fill=zero --bad-blocks=map -o made origin.img cow.img
 		snapdump --metadata -c 16K -o made cow.img
 		snapdump --raw --partition=5 --volume=vg0/base -o made disk.img

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What is drawn while a job runs: on a terminal of any width, and where there is none.
 # bats file_tags=slow
+bats_require_minimum_version 1.8.0
 load ../../common
 
 # A view that takes some seconds, as its reader is slow.
@@ -53,4 +54,38 @@ fits() {
 		[ "$(grep -c 'snapdump: write' "$file")" -le 3 ]
 	done
 	grep -E '^snapdump: write [0-9.]+ MiB of 32 MiB, [0-9]+ %' log
+}
+
+# took SECONDS COMMAND...: the command works, and takes no less
+took() {
+	local start=${EPOCHREALTIME/./} least=$1
+	shift
+	"$@" 2>said || { cat said; return 1; }
+	[ $((${EPOCHREALTIME/./} - start)) -ge "${least}000000" ]
+}
+
+@test "--rate-limit: reading and writing take the time that it asks for, in each tool; a signal ends a pause" {
+	head -c 4M /dev/urandom >new
+	truncate -s 4M old
+	snapcreate -q --from=new old cow
+	cp --sparse=always old merged
+	cp cow merged.cow
+	# 4 MiB are read or written, the last piece of 1 MiB is not waited for.
+	took 1 snapcreate -q --from=new --rate-limit=2M old made &
+	took 1 snapmerge -q -y --force=volatile --rate-limit=2M merged merged.cow &
+	took 1 snapmerge -q --rate-limit=2M -o merged.new old cow &
+	took 1 snapdump -q --raw --rate-limit=2M -o dumped old cow &
+	took 1 snapdump -q --tar --rate-limit=2M -o tar old cow &
+	snapdump -q --tar -o manifest old cow
+	took 1 snapcheck -q --rate-limit=2M --verify=manifest old cow &
+	for job in $(jobs -p); do wait "$job"; done
+	for file in merged merged.new dumped; do
+		cmp new "$file"
+	done
+	# One piece is 17 minutes of this limit.
+	run -32 timeout --preserve-status -s INT 2 snapdump --raw --rate-limit=4k -o none new
+	[ ! -e none ]
+	run -16 snapdump --raw --rate-limit=4095 -o none new
+	[[ $output == *"--rate-limit=4095: the smallest limit is 4 KiB per second"* ]]
+	run -16 snapdump --raw --rate-limit=0 -o none new
 }
