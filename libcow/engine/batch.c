@@ -79,7 +79,8 @@ void cow_batch_free(struct batch *batch)
 static int batch_progress(const struct batch *batch, struct cow_err *err)
 {
 	return cow_callbacks_progress(batch->callbacks, "move",
-				      batch->read_bytes / 2 + batch->written_bytes / 2,
+				      batch->settled_bytes + batch->read_bytes / 2 +
+					      batch->written_bytes / 2,
 				      batch->total_bytes, err);
 }
 
@@ -455,9 +456,10 @@ int cow_batch_move(struct batch *batch, struct store_moves *moves, struct cow_er
 	struct cursor at = { .index = 0 };
 	int ret;
 
+	batch->settled_bytes += moves->settled_bytes;
 	/* of exceptions that are forgotten without a copy there are none */
 	if (!moves->nr_moves)
-		return 0;
+		return batch_progress(batch, err);
 	ret = moves_clone(batch, moves, err);
 	if (ret)
 		return ret;

@@ -23,6 +23,7 @@ struct batch {
 	const struct cow_callbacks *callbacks;
 	uint64_t total_bytes; /* of the whole job */
 	uint64_t read_bytes, written_bytes, cloned_bytes, zeroed_bytes;
+	uint64_t settled_bytes;	  /* see struct store_moves */
 	uint64_t nr_runs;	  /* contiguous ranges that were written */
 	struct cow_image *run_to; /* where the last round ended */
 	uint64_t run_end_bytes;

@@ -96,6 +96,7 @@ void cow_store_moves_clear(struct store_moves *moves)
 {
 	moves->nr_moves = 0;
 	moves->nr_chunks = 0;
+	moves->settled_bytes = 0;
 	moves->token = 0;
 	moves->is_last = false;
 }

@@ -43,8 +43,11 @@ struct store_moves {
 	struct store_move *moves;
 	size_t nr_moves, capacity;
 	uint64_t nr_chunks; /* exceptions behind these moves */
-	uint64_t token;	    /* for settle(); later tokens include earlier */
-	bool is_last;	    /* nothing is left after these */
+	/* Of the target, that are as they must be without a move: what is a hole at the
+	 * other end was written as zeros already. For the progress. */
+	uint64_t settled_bytes;
+	uint64_t token; /* for settle(); later tokens include earlier */
+	bool is_last;	/* nothing is left after these */
 };
 
 /* What is left of a merge. Records are counted, so one that is there twice counts

@@ -23,6 +23,13 @@ bool merge_finishes(const struct merge_job *job)
 	return roles_are_given(&job->operands.roles) && !merge_rolls_back(job);
 }
 
+bool merge_names_clone(const struct merge_options *options)
+{
+	if (options->table)
+		return strstr(options->table, " clone ") != NULL;
+	return cli_nr_operands() == 1 && !strncmp(cli_operands()[0], "clone:", strlen("clone:"));
+}
+
 int merge_finish_options(const struct merge_options *options, struct cow_err *err)
 {
 	const char *name = options->siblings.nr_words  ? "--sibling"
@@ -133,8 +140,14 @@ void merge_finish_say_plan(const struct merge_job *job)
 	json_put_text(at, "metadata", metadata);
 	json_put_u64(at, "chunk_bytes", job->info.chunk_bytes);
 	json_put_u64(at, "chunks", job->planned.nr_left);
+	json_put_bool(at, "doubtful", job->operands.is_doubtful);
 	if (!job->planned.nr_left)
 		return;
+	if (job->operands.is_doubtful)
+		cli_warn("the tree of the superblock is taken for the newest: the regions in doubt "
+			 "are copied too, and what %s holds of them is overwritten; if they were "
+			 "written to, that is the only copy",
+			 merge_target_name(job));
 	cli_note("plan: copy %" PRIu64 " of %" PRIu64
 		 " regions of %s from %s to %s, and note in %s that they are there",
 		 job->planned.nr_left, nr, size_round(job->info.chunk_bytes, size), source,

@@ -111,7 +111,7 @@ static int merge_now(struct merge_job *job)
 	cli_wrote();
 	if (job->options->bad.list && bad_list_publish(&job->bad_list, &err))
 		return cli_fail(&err) | (result.nr_bad ? CLI_DAMAGE : CLI_DONE);
-	return result.nr_bad ? CLI_DAMAGE : CLI_DONE;
+	return result.nr_bad || job->operands.is_doubtful ? CLI_DAMAGE : CLI_DONE;
 }
 
 /* I7: a dry run finds whatever the library would refuse. */

@@ -13,6 +13,8 @@
 #define FORCE_OUTPUT "overwrite,invalid,damaged,doubtful,busy,origin,content"
 #define FORCE_TAKE_BACK "changed"
 #define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin,content"
+/* A clone whose trees contradict each other: only a person can know which is right. */
+#define FORCE_CLONE FORCE_IN_PLACE ",doubtful"
 
 #define BATCH_BYTES_MIN (UINT64_C(1) << 20)
 
@@ -126,6 +128,8 @@ static void set_force_ids(void)
 		spec.force_ids = FORCE_OUTPUT;
 	else if (options.take_back)
 		spec.force_ids = FORCE_TAKE_BACK;
+	else if (merge_names_clone(&options))
+		spec.force_ids = FORCE_CLONE;
 	else
 		spec.force_ids = FORCE_IN_PLACE;
 }

@@ -70,7 +70,9 @@ void merge_bad_params(const struct merge_options *options, struct operands_param
 /* COW_REFLINK_* of a word of --reflink. */
 int merge_reflink(const struct merge_options *options);
 
-/* merge_finish.c: a clone is finished, the source copied to the destination. */
+/* merge_finish.c: a clone is finished, the source copied to the destination.
+ * By its words alone: is the operand a clone? */
+bool merge_names_clone(const struct merge_options *options);
 bool merge_finishes(const struct merge_job *job);
 /* Refuses what cannot be asked of it, by its name. Errors: -EINVAL. */
 int merge_finish_options(const struct merge_options *options, struct cow_err *err);

@@ -195,6 +195,7 @@ static int regions_add(const struct clone_store *c, uint64_t first, uint64_t nr,
 		stop = len ? min_u64(data + len, end) : end;
 		if (data > at)
 			ret = zeroes_write(c, at, data, err);
+		moves->settled_bytes += data - at;
 		if (!ret && stop > data)
 			ret = move_add(c, data, stop, moves, err);
 	}

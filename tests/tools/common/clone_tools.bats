@@ -93,10 +93,23 @@ sum() {
 	[[ $output == *'"state":"doubtful"'* ]]
 	run -64 --separate-stderr snapmerge --json -y $CLONE
 	[[ $output == *'"id":"doubtful"'* ]]
+	run -64 --separate-stderr snapmerge -y $CLONE
+	[[ $stderr == *"4 regions are hydrated in another complete tree"*"--force=doubtful"* ]]
 	run -64 --separate-stderr snapdump --raw -o view $CLONE
 	[[ $stderr == *--force=doubtful* ]]
 	run -4 snapdump -q --raw --force=doubtful -o view $CLONE
 	[ "$(sum view)" = "$(awk '$1 == "s12-previous"' FS='\t' "$COW_FIXTURES/clone/damaged/KERNEL-VERDICTS.tsv" | cut -f9)" ]
+	sha256sum --quiet -c sums
+	# Finished all the same: as the superblock's tree has it, with a warning.
+	mkdir done && cp --sparse=always meta source dest done && cd done
+	run -64 --separate-stderr snapmerge --force=doubtful,origin $CLONE
+	[[ $stderr == *"the tree of the superblock is taken for the newest"*"dest holds of them is overwritten"* ]]
+	sha256sum --quiet -c ../sums
+	run -4 --separate-stderr snapmerge -y --force=doubtful,origin --json=j $CLONE
+	cmp -n "$(stat -c %s ../view)" dest ../view
+	[ "$(member j 'j["plan"]["doubtful"]')" = True ]
+	run -0 snapcheck $CLONE
+	cd ..
 	# Where both images hold the same, it makes no difference which tree is right.
 	for region in $(seq 1982 1985); do
 		dd if=source of=dest bs=4096 skip="$region" seek="$region" count=1 conv=notrunc status=none

@@ -299,6 +299,69 @@ static void a_commit_is_cut_to_the_room_there_is(void)
 	}
 }
 
+struct heard {
+	uint64_t done_bytes, total_bytes;
+};
+
+static int progress_hear(void *user, const struct cow_progress *now)
+{
+	struct heard *heard = (struct heard *)user;
+
+	if (strcmp(now->phase, "move") != 0)
+		return 0;
+	CHECK(now->done_bytes >= heard->done_bytes && now->done_bytes <= now->total_bytes);
+	heard->done_bytes = now->done_bytes;
+	heard->total_bytes = now->total_bytes;
+	return 0;
+}
+
+/* A source that is holes but for some data: what becomes zeros counts, too. */
+static void progress_ends_at_the_end(void)
+{
+	struct clone_build clone = { .region_sectors = 8, .target_sectors = 5000 * 8 - 3 };
+	const uint64_t data[] = { 0, 700, 4000 };
+	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
+	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_store_args args = COW_STORE_ARGS_INIT;
+	struct cow_role_image roles[3];
+	struct heard heard = { 0, 0 };
+	struct cow_store *store;
+	uint8_t region[4096];
+
+	memset(region, 7, sizeof(region));
+	for (size_t last = 0; last < 4; last++) {
+		heard = (struct heard){ 0, 0 };
+		clone.nr_regions = 5000;
+		clone.bits = calloc(5000, 1);
+		CHECK(clone.bits);
+		clone.bits[5] = clone.bits[2000] = 1;
+		for (int i = 0; i < 3; i++) {
+			roles[i] = (struct cow_role_image){ .role = COW_ROLE_METADATA + i };
+			OK(cow_image_memory_new(i ? 5000 * 4096 : 20 * 4096, &roles[i].image, err));
+		}
+		for (size_t i = 0; i < last; i++)
+			OK(cow_image_pwrite(roles[1].image, region, 4096, data[i] * 4096, err));
+		CHECK(clone_build(roles[0].image, &clone) > 0);
+		args.kind = "clone";
+		args.images = roles;
+		args.nr_images = 3;
+		callbacks.user = &heard;
+		callbacks.progress = progress_hear;
+		params.callbacks = &callbacks;
+		params.batch_bytes = 1 << 20;
+		params.epoch_bytes = 1 << 20;
+		OK(cow_store_open(&args, &store, err));
+		OK(cow_merge(store, &params, &result, err));
+		CHECK_EQ(heard.total_bytes, 4998 * UINT64_C(4096) - 3 * 512);
+		CHECK_EQ(heard.done_bytes, heard.total_bytes);
+		cow_store_close(store);
+		for (int i = 0; i < 3; i++)
+			cow_image_close(roles[i].image);
+		free(clone.bits);
+	}
+}
+
 int main(void)
 {
 	clone_fixture_begin();
@@ -309,6 +372,7 @@ int main(void)
 	RUN(clones_are_finished_as_the_kernel_does);
 	RUN(damaged_clones_are_not_finished);
 	RUN(a_commit_is_cut_to_the_room_there_is);
+	RUN(progress_ends_at_the_end);
 	clone_fixture_end();
 	return test_end();
 }
