@@ -102,7 +102,7 @@ prog_src   := $(wildcard tests/kernel/*.c tests/crash/*.c tests/bench/*.c tests/
 # The same, but linked with what the tools consist of.
 inner_src  := tests/sandbox/probe.c
 # Shared objects that tests put into a tool.
-preload_src := tests/faults/shim.c tests/sandbox/spy.c
+preload_src := tests/faults/shim.c tests/sandbox/spy.c tests/sandbox/swap.c
 fuzz_src   := $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c))
 
 lib_obj    := $(lib_src:%.c=$(B)/%.o)

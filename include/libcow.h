@@ -570,7 +570,8 @@ COW_EXPORT int cow_size_parse(const char *text, uint64_t *ret_bytes, struct cow_
  * device, of which then every byte is written. */
 struct cow_output;
 
-#define COW_OUTPUT_OVERWRITE (1u << 0) /* an existing file is replaced */
+/* The file that is there at the time is replaced, and no other that has taken its name since. */
+#define COW_OUTPUT_OVERWRITE (1u << 0)
 /* A dry run: refused as without it, but nothing is opened for writing. What is
  * written stays in memory, and publishing it makes nothing. */
 #define COW_OUTPUT_REHEARSE (1u << 1)

@@ -40,6 +40,8 @@ struct cow_output {
 	int fd;		  /* of the file, besides the image's own */
 	uint32_t flags;
 	bool is_published;
+	bool replaces; /* there was a file or a link of that name; which one: */
+	struct stat replaced;
 	char temp_name[TEMP_NAME_BYTES]; /* "": the file has no name */
 };
 
@@ -77,26 +79,28 @@ static int refuse_existing(bool is_link, struct cow_err *err)
 }
 
 /* What stands there already? *ret_is_device: it is to be written itself. */
-static int check_target(struct cow_imageset *set, const char *path, uint32_t flags,
-			bool *ret_is_device, struct cow_err *err)
+static int check_target(struct cow_imageset *set, struct cow_output *output, bool *ret_is_device,
+			struct cow_err *err)
 {
-	struct stat link, st;
-	bool is_link;
+	bool may_replace = output->flags & COW_OUTPUT_OVERWRITE, is_link;
+	const char *path = output->path;
+	struct stat st;
 	int ret;
 
 	*ret_is_device = false;
-	if (lstat(path, &link))
+	if (lstat(path, &output->replaced))
 		return errno == ENOENT ? 0 : system_error("cannot be made", err);
-	is_link = S_ISLNK(link.st_mode);
+	output->replaces = true;
+	is_link = S_ISLNK(output->replaced.st_mode);
 	if (stat(path, &st))
-		return flags & COW_OUTPUT_OVERWRITE ? 0 : refuse_existing(is_link, err);
+		return may_replace ? 0 : refuse_existing(is_link, err);
 	*ret_is_device = S_ISBLK(st.st_mode);
 	if (*ret_is_device)
 		return 0;
 	ret = cow_file_stat(path, &st, err);
 	if (!ret)
 		ret = cow_imageset_refuse_file(set, &st, err);
-	if (!ret && !(flags & COW_OUTPUT_OVERWRITE))
+	if (!ret && !may_replace)
 		ret = refuse_existing(is_link, err);
 	return ret;
 }
@@ -216,7 +220,7 @@ static int output_open(struct cow_imageset *set, struct cow_output *output, uint
 				"an image of %" PRIu64
 				" bytes cannot be made: not a multiple of 512, or out of range",
 				size_bytes);
-	ret = check_target(set, output->path, output->flags, &is_device, err);
+	ret = check_target(set, output, &is_device, err);
 	if (ret)
 		return ret;
 	if (is_device && !size_bytes)
@@ -344,19 +348,59 @@ static int refuse_flush(struct cow_output *output, struct cow_err *err)
 			output->is_published ? "" : "; it was removed again");
 }
 
+static bool is_replaced_one(const struct cow_output *output, const char *name)
+{
+	struct stat st;
+
+	return !fstatat(output->directory, name, &st, AT_SYMLINK_NOFOLLOW) &&
+	       st.st_dev == output->replaced.st_dev && st.st_ino == output->replaced.st_ino;
+}
+
+/*
+ * The output takes the place of what was there when it was opened, and of nothing else: the
+ * two exchange their names, and only then is looked at what has come out. Some file systems
+ * cannot do that: there the look comes first.
+ */
+static int rename_over(struct cow_output *output)
+{
+	const char *temp = output->temp_name, *name = output->name;
+	int dir = output->directory;
+
+	if (!renameat2(dir, temp, dir, name, RENAME_EXCHANGE)) {
+		if (is_replaced_one(output, temp))
+			return unlinkat(dir, temp, 0);
+		/* What came out is not ours to remove. */
+		if (renameat2(dir, temp, dir, name, RENAME_EXCHANGE))
+			output->temp_name[0] = '\0';
+		errno = EEXIST;
+		return -1;
+	}
+	/* Somebody has removed it. */
+	if (errno == ENOENT)
+		return rename_new(output);
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (is_replaced_one(output, name))
+		return renameat(dir, temp, dir, name);
+	errno = EEXIST;
+	return -1;
+}
+
 static int output_name(struct cow_output *output, struct cow_err *err)
 {
-	bool replaces = output->flags & COW_OUTPUT_OVERWRITE;
 	int dir = output->directory, ret;
 
-	if (!replaces && !output->temp_name[0])
+	if (!output->replaces && !output->temp_name[0])
 		ret = link_fd(output, output->name);
-	else if (!replaces)
+	else if (!output->replaces)
 		ret = rename_new(output);
 	else if (!output->temp_name[0] && link_temp(output))
 		ret = -1;
 	else
-		ret = renameat(dir, output->temp_name, dir, output->name);
+		ret = rename_over(output);
+	if (ret && errno == EEXIST && output->replaces)
+		return cow_refuse(err, -EEXIST, "exists", NULL,
+				  "another file has taken its place meanwhile");
 	if (ret && errno == EEXIST)
 		return refuse_existing(false, err);
 	if (ret)

@@ -24,45 +24,65 @@ static struct json_file {
 	int fd;
 	struct cow_imageset *set; /* NULL: stdout or a special file */
 	struct cow_output *output;
-	bool is_special, replaces;
+	bool is_special;
+	/* What the name was at the start: a file or a link, which the report replaces. */
+	bool replaces;
 	struct stat replaced;
+	struct stat target; /* behind it */
 } file;
 
 /* Is it empty, or a report of an earlier run? */
 static bool may_replace(const char *path)
 {
 	char bytes[sizeof(BEGINNING)];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = fd < 0 ? -1 : read(fd, bytes, sizeof(BEGINNING) - 1);
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool is_it = fd >= 0 && !fstat(fd, &st) && st.st_dev == file.target.st_dev &&
+		     st.st_ino == file.target.st_ino;
+	ssize_t len = is_it ? read(fd, bytes, sizeof(BEGINNING) - 1) : -1;
 
 	if (fd >= 0)
 		close(fd);
 	return !len || (len == sizeof(BEGINNING) - 1 && !memcmp(bytes, BEGINNING, (size_t)len));
 }
 
-/* What stands there already? */
+/* What stands there already? All that follows is held against this one look. */
 static int look(const char *path)
 {
-	if (stat(path, &file.replaced))
+	if (lstat(path, &file.replaced))
+		return errno == ENOENT ? 0 : -errno;
+	file.replaces = true;
+	/* A symbolic link to nothing is replaced. */
+	if (stat(path, &file.target))
 		return errno == ENOENT || errno == ELOOP ? 0 : -errno;
-	file.is_special = S_ISCHR(file.replaced.st_mode) || S_ISFIFO(file.replaced.st_mode);
+	file.is_special = S_ISCHR(file.target.st_mode) || S_ISFIFO(file.target.st_mode);
 	if (file.is_special)
 		return 0;
-	if (S_ISDIR(file.replaced.st_mode))
+	if (S_ISDIR(file.target.st_mode))
 		return -EISDIR;
-	file.replaces = S_ISREG(file.replaced.st_mode) && may_replace(path);
-	return file.replaces ? 0 : -EEXIST;
+	return S_ISREG(file.target.st_mode) && may_replace(path) ? 0 : -EEXIST;
+}
+
+/* The output replaces what it found itself: was that still the same? */
+static bool is_unchanged(const char *path)
+{
+	struct stat st;
+
+	return !file.replaces || (!lstat(path, &st) && st.st_dev == file.replaced.st_dev &&
+				  st.st_ino == file.replaced.st_ino);
 }
 
 static int open_output(const char *path)
 {
-	/* A symbolic link to nothing is replaced. */
-	struct stat st;
-	uint32_t flags = file.replaces || !lstat(path, &st) ? COW_OUTPUT_OVERWRITE : 0;
+	uint32_t flags = file.replaces ? COW_OUTPUT_OVERWRITE : 0;
 	int ret = cow_imageset_new(&file.set, NULL);
 
 	if (!ret)
 		ret = outputs_open_report(file.set, path, flags, &file.output, NULL);
+	if (!ret && !is_unchanged(path)) {
+		outputs_close(file.output);
+		ret = -EEXIST;
+	}
 	if (!ret)
 		file.fd = cow_output_fd(file.output);
 	else
@@ -78,8 +98,8 @@ static int open_special(const char *path)
 	file.fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 	if (file.fd < 0)
 		return -errno;
-	if (!fstat(file.fd, &st) && st.st_dev == file.replaced.st_dev &&
-	    st.st_ino == file.replaced.st_ino && st.st_mode == file.replaced.st_mode)
+	if (!fstat(file.fd, &st) && st.st_dev == file.target.st_dev &&
+	    st.st_ino == file.target.st_ino && st.st_mode == file.target.st_mode)
 		return 0;
 	close(file.fd);
 	return -EEXIST;
@@ -119,28 +139,11 @@ static int write_all(const char *text, size_t len, struct cow_err *err)
 	return 0;
 }
 
-/* I7 for the report: is there still what was there at the start? */
-static int check_unchanged(struct cow_err *err)
-{
-	struct stat st;
-
-	/* Publishing fails where there is something. */
-	if (!file.replaces || (stat(file.path, &st) && errno == ENOENT))
-		return 0;
-	if (st.st_dev == file.replaced.st_dev && st.st_ino == file.replaced.st_ino)
-		return 0;
-	return cli_refuse(err, -EEXIST, "exists", NULL,
-			  "%s: another file has taken its place meanwhile", file.path);
-}
-
 static int publish(struct cow_err *err)
 {
 	struct cow_err why = COW_ERR_INIT;
-	int ret = check_unchanged(err);
+	int ret = cow_output_publish(file.output, &why);
 
-	if (ret)
-		return ret;
-	ret = cow_output_publish(file.output, &why);
 	if (ret)
 		return cli_refuse(err, ret, why.id, NULL, "%s: %s", file.path, why.message);
 	return 0;

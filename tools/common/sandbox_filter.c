@@ -103,7 +103,7 @@ static const char *const allowed[] = {
 	"linkat",    /* the same, from no name */
 	"rename",    /* an output takes the place of what it replaces */
 	"renameat",  /* the same */
-	"renameat2", /* the same, where there is nothing yet */
+	"renameat2", /* the same, where there is nothing yet, or by an exchange of two names */
 	"unlink",    /* what was not completed goes away */
 	"unlinkat",  /* the same */
 	/* memory; mmap and mprotect are below */

@@ -139,3 +139,42 @@ refused() {
 	run -0 snapdump -q --raw -o quiet.zip o.img c.img
 	[ -z "$output" ]
 }
+
+# swapped NAME COMMAND: the command again and again, each time another look at NAME is the
+# last one before "theirs" or a link to it takes that name. What is in theirs stays.
+swapped() {
+	local at form
+
+	for form in file link; do
+		for at in 1 2 3 4 5 6 7 8 9; do
+			rm -f done x.img "$1" report fifo && mkfifo fifo
+			eval "$3"
+			if [ "$form" = file ]; then ln -f theirs with; else ln -sf theirs with; fi
+			LD_PRELOAD=$COW_BUILD/tests/sandbox/swap.so SWAP_NAME=$1 SWAP_WITH=with SWAP_DONE=done SWAP_AT=$at \
+				timeout -k 1 60 bash -c "exec $2" 8<>fifo >out 2>&1 && status=0 || status=$?
+			[ -e done ] || break
+			[ "$status" -ge 64 ] || [ "$status" -eq 8 ] || { echo "$2: $form $at: $status"; cat out; return 1; }
+			sha256sum --quiet -c sums || { echo "$2: $form, after look $at"; return 1; }
+			[ "$1" -ef theirs ] || { echo "$2: $form, after look $at: it is gone"; return 1; }
+		done
+		# Each has looked at least once.
+		[ "$at" -gt 1 ] && [ "$at" -lt 9 ] || { echo "$2: $at looks"; return 1; }
+	done
+}
+
+# bats test_tags=slow,limit
+@test "between look and opening nobody can put another file there: neither that is written, nor what it was a link to" {
+	echo precious >theirs
+	sha256sum theirs >>sums
+	snapcheck -q --json=old c.img
+	swapped new 'snapcheck -q --json=new c.img' :
+	swapped new 'snapcheck -q --json=new c.img' 'mkfifo new; exec 7<>new'
+	swapped new 'snapcheck -q --json=new c.img' 'cp old new'
+	swapped new 'snapcheck -q --json=new c.img' 'ln -s old new'
+	swapped new 'snapcreate -q -y --manifest=new --from=n.img o.img x.img' :
+	swapped new 'snapmerge -n -y --skip-unreadable --bad-list=new o.img c.img' :
+	swapped new 'snapdump -q --raw -o new o.img c.img' :
+	swapped new 'snapdump -q --tar -o new o.img c.img' :
+	swapped new 'snapmerge -q -y -o new o.img c.img' :
+	swapped new 'snapcheck -q -y -o new o.img bad.img' :
+}

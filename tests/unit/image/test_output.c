@@ -182,6 +182,18 @@ static void a_file_that_came_meanwhile_is_not_replaced(void)
 	CHECK(!strcmp(why.force, "overwrite") && !strcmp(why.image, "c"));
 	cow_output_close(output);
 	CHECK(first_byte("c") == 0 && nr_files() == 4);
+	/* Nor with "overwrite" what took the place of that which was to be overwritten. */
+	output = opened("c", COW_OUTPUT_OVERWRITE);
+	CHECK(!rename("b", "c"));
+	CHECK(cow_output_publish(output, &why) == -EEXIST);
+	cow_output_close(output);
+	CHECK(first_byte("c") == 'n' && nr_files() == 3);
+	output = opened("c", COW_OUTPUT_OVERWRITE);
+	CHECK(!unlink("c"));
+	OK(cow_output_publish(output, err));
+	cow_output_close(output);
+	CHECK(first_byte("c") == 'n' && nr_files() == 3 && !rename("c", "b"));
+	temp_file("c", 512);
 }
 
 static void what_cannot_be_named_leaves_nothing(void)
@@ -189,8 +201,9 @@ static void what_cannot_be_named_leaves_nothing(void)
 	unsigned int nr = nr_files();
 	struct cow_output *output = opened("z", COW_OUTPUT_OVERWRITE);
 
+	/* There was nothing to replace. */
 	CHECK(!mkdir("z", 0700));
-	FAILS(-EISDIR, cow_output_publish(output, err));
+	FAILS(-EEXIST, cow_output_publish(output, err));
 	cow_output_close(output);
 	CHECK(!rmdir("z") && nr_files() == nr);
 }
