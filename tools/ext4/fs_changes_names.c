@@ -141,7 +141,15 @@ static int load_dir(struct fs_compare *c, struct fs_side *side, ext2_ino_t ino, 
 	return fs_changes_left_out(c, ret);
 }
 
-/* Names in one of two sorted lists, or with another inode. */
+/* The number of an inode comes again, often at once and under the same name. */
+static bool is_other_file(const struct fs_compare *c, ext2_ino_t was, ext2_ino_t is)
+{
+	const struct fs_changed *changed = was == is ? fs_changed_find(c, is) : NULL;
+
+	return was != is || (changed && !changed->is_same);
+}
+
+/* Names in one of two sorted lists, or that lead to another file. */
 static int compare_dirs(struct fs_compare *c, ext2_ino_t ino, const struct fs_dir *was,
 			const struct fs_dir *is)
 {
@@ -152,7 +160,7 @@ static int compare_dirs(struct fs_compare *c, ext2_ino_t ino, const struct fs_di
 		int order = i == was->nr  ? 1
 			    : k == is->nr ? -1
 					  : strcmp(was->entries[i].name, is->entries[k].name);
-		bool differs = order || was->entries[i].ino != is->entries[k].ino;
+		bool differs = order || is_other_file(c, was->entries[i].ino, is->entries[k].ino);
 
 		if (order <= 0) {
 			if (differs)

@@ -77,6 +77,28 @@ setup() {
 	diff wanted list
 }
 
+inode_of() { # PATH IMAGE
+	debugfs -R "stat $1" "$2" 2>/dev/null | sed -n 's/^Inode: \([0-9]*\) .*/\1/p'
+}
+
+# bats test_tags=long
+@test "a file that was made anew under its old name is seen, though its inode has the old number" {
+	cp base.img anew.img
+	debugfs -w -f - anew.img >debugfs.log 2>&1 <<-END
+		set_inode_field /file7 generation 7
+		rm /file7
+		mkdir /file7
+		rm /file8
+		write new /file8
+		set_inode_field /file8 generation 7
+	END
+	[ "$(inode_of /file7 anew.img)" = "$(inode_of /file7 base.img)" ]
+	[ "$(inode_of /file8 anew.img)" = "$(inode_of /file8 base.img)" ]
+	snapcreate -q -c 1K --from=anew.img base.img anew.cow
+	run -0 --separate-stderr snapdump --changes base.img anew.cow
+	[ "$output" = "- file7"$'\n'"+ file7"$'\n'"M file8" ]
+}
+
 @test "--reverse tells it from the view to the origin" {
 	snapdump --changes --reverse base.img cow.img >back
 	snapdump --changes base.img cow.img | sed 's/^R \(.*\) -> \(.*\)/R \2 -> \1/; y/+-/-+/; s/ +> / -> /' | LC_ALL=C sort >wanted
