@@ -10,7 +10,9 @@ times each. journals: of each cut image --ls and --files must be what the kernel
 after it replayed the journal, and a replay by e2fsck must give the same archive.
 changes: --changes from each cut image to the next must be what the kernel showed of both:
 what the lines say, applied to the names of the first, gives those of the second, and the
-files that are paired by it have other content (M) or metadata (T) exactly where told."""
+files that are paired by it have other content (M) or metadata (T) exactly where told; and
+an archive of --only-changed, applied by that kernel to the first (looks_apply.py), must make
+it the second."""
 import argparse
 import hashlib
 import json
@@ -221,7 +223,34 @@ def changes_of(old_image, new_image, work, options=()):
     return json.loads(done.stdout)["changes"]
 
 
+def archive_of(images, work, number):
+    """What changed from the first image to the second, as an archive; every second time
+    from a store that holds the first one, as a snapshot of LVM does."""
+    archive = os.path.join(work, "changed-%d.tar" % number)
+    store, reverse = (list(reversed(images)), ["--reverse"]) if number % 2 else (images, [])
+    cow = os.path.join(work, "changed.cow")
+    run(["snapcreate", "-q", "--force=overwrite", "-c", "4K", "--from=" + store[1], store[0], cow])
+    run(["snapdump", "-q", "--files", "--only-changed", *reverse, "-o", archive, store[0], cow])
+    return {"old": images[0], "new": images[1], "archive": archive}
+
+
+def apply_archives(work, jobs):
+    with open(os.path.join(work, "apply.json"), "w") as f:
+        json.dump(jobs, f)
+    boot = lab.Boot(os.path.join(work, "boot-apply"), os.path.join(HERE, "looks_apply.py"), work, timeout=1200)
+    try:
+        boot.start()
+        boot.wait()
+        said = boot.text()
+    except lab.LabError as e:
+        raise Wrong(str(e)) from None
+    finally:
+        boot.kill()
+    print([line for line in said.splitlines() if line.startswith("APPLIED")][0].lower())
+
+
 def changes(work, plan):
+    jobs = []
     totals, pairs = dict.fromkeys("+-RMT", 0), 0
     for one in plan:
         if one["name"] == "fast":
@@ -239,8 +268,10 @@ def changes(work, plan):
             check_changes(names[0] + " reverse", back, *reversed(facts))
             if changes_of(images[0], None, work):
                 raise Wrong(names[0] + ": differs from itself")
+            jobs.append(archive_of(images, work, pairs))
             pairs += 1
     print("%d pairs of states, both ways, none wrong: %s" % (pairs, totals))
+    apply_archives(work, jobs)
     return min(totals.values())
 
 

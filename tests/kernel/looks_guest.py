@@ -262,6 +262,12 @@ def live(one):
     dmlib.loop_detach(loop)
 
 
+def insert_modules():
+    modules = "/usr/lib/uml/modules/%s/kernel/" % os.uname().release
+    for module in ("lib/crc16", "fs/mbcache", "fs/jbd2/jbd2", "fs/ext4/ext4", "crypto/crc32c_generic"):
+        subprocess.run(("busybox", "insmod", modules + module + ".ko"), stderr=subprocess.DEVNULL, check=False)
+
+
 def judge(name):
     """What the kernel shows of a cut image."""
     run("cp", "--sparse=always", name + ".img", "copy.img")
@@ -278,9 +284,7 @@ def judge(name):
 
 def main(directory):
     os.chdir(directory)
-    modules = "/usr/lib/uml/modules/%s/kernel/" % os.uname().release
-    for module in ("lib/crc16", "fs/mbcache", "fs/jbd2/jbd2", "fs/ext4/ext4", "crypto/crc32c_generic"):
-        subprocess.run(("busybox", "insmod", modules + module + ".ko"), stderr=subprocess.DEVNULL, check=False)
+    insert_modules()
     with open("plan.json") as f:
         plan = json.load(f)
     os.mkdir("/run/judge")
@@ -290,4 +294,5 @@ def main(directory):
             judge("%s-%d" % (one["name"], number))
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -41,6 +41,13 @@ void fs_ext_say_state(const struct fs_ext *fs,
 		      void (*problem)(void *user, bool is_damage, const char *sentence),
 		      void *user);
 
+/* What a walk does with a path. */
+enum fs_ext_choice {
+	FS_EXT_LEAVE,	 /* left out, with all below */
+	FS_EXT_GIVE,	 /* given out; what is below is asked for again */
+	FS_EXT_GIVE_ALL, /* given out, with all below */
+};
+
 struct fs_ext_walk_params {
 	/* What to give out: this directory or file and all below; NULL: all.
 	 * Names in the entries begin at the root all the same. */
@@ -52,7 +59,11 @@ struct fs_ext_walk_params {
 	/* A list: no data is looked up, each hard link is a file of its own, and what
 	 * no archive can hold (sockets, what is encrypted) comes too. */
 	bool lists;
+	/* What is doubtful about the file system as a whole has been told. */
+	bool knows_state;
 	void *user;
+	/* Asked for each path that is not excluded; NULL: all. */
+	enum fs_ext_choice (*choose)(void *user, const char *path);
 	/* Called for each file, a directory before its content, names of one
 	 * directory in byte order. A negative errno ends the walk with it. */
 	int (*entry)(void *user, const struct file_entry *entry, struct cow_err *err);
@@ -61,7 +72,7 @@ struct fs_ext_walk_params {
 	void (*problem)(void *user, bool is_damage, const char *sentence);
 };
 
-/* Gives out the files. Errors: -ENOENT no such path (id "no-path"), -EIO,
+/* Gives out the files. Errors: -EPERM no such path (id "no-path"), -EIO,
  * -ENOMEM, or what a callback returned. Damage is not an error. */
 int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, struct cow_err *err);
 

@@ -26,6 +26,7 @@ struct frame {
 	struct fs_dir dir;
 	struct fs_path *node;
 	size_t path_len;
+	bool gives_all; /* choose() is not asked for what is below */
 };
 
 struct walk {
@@ -37,7 +38,8 @@ struct walk {
 	uint8_t *seen; /* a bit for each inode */
 	struct fs_links links;
 	struct fs_file *file;
-	size_t path_len; /* of the directory at the top */
+	enum fs_ext_choice choice; /* of the path */
+	size_t path_len;	   /* of the directory at the top */
 	char path[PATH_BYTES_MAX + 1];
 };
 
@@ -132,7 +134,8 @@ static int push(struct walk *w, const char *name)
 		return no_memory(w);
 	w->frames = grown;
 	frame = &w->frames[w->nr_frames];
-	*frame = (struct frame){ .path_len = w->path_len };
+	*frame = (struct frame){ .path_len = w->path_len,
+				 .gives_all = w->choice == FS_EXT_GIVE_ALL };
 	frame->node = fs_path_new(top(w) ? top(w)->node : NULL, name);
 	if (!frame->node)
 		return no_memory(w);
@@ -273,6 +276,13 @@ static bool set_path(struct walk *w, const char *name)
 	return true;
 }
 
+static enum fs_ext_choice choose(const struct walk *w, bool gives_all)
+{
+	if (gives_all || !w->params->choose)
+		return FS_EXT_GIVE_ALL;
+	return w->params->choose(w->params->user, give_path(w));
+}
+
 static int step(struct walk *w)
 {
 	struct frame *frame = top(w);
@@ -289,7 +299,8 @@ static int step(struct walk *w)
 		     w->path, entry->ino, PATH_BYTES_MAX);
 		return 0;
 	}
-	return is_excluded(w) ? 0 : visit(w, entry->ino, entry->name);
+	w->choice = is_excluded(w) ? FS_EXT_LEAVE : choose(w, frame->gives_all);
+	return w->choice == FS_EXT_LEAVE ? 0 : visit(w, entry->ino, entry->name);
 }
 
 /* ---- where to begin */
@@ -363,6 +374,8 @@ static int begin(struct walk *w)
 	if (!ret && *name && !set_path(w, name))
 		ret = refuse_path(w, "a path too long");
 	if (!ret)
+		w->choice = choose(w, false);
+	if (!ret && w->choice != FS_EXT_LEAVE)
 		ret = visit(w, ino, w->path);
 	free(parts);
 	return ret;
@@ -384,6 +397,7 @@ static void walk_free(struct walk *w)
 int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, struct cow_err *err)
 {
 	struct walk *w = calloc(1, sizeof(*w));
+	uint64_t blocks_left = fs->blocks_left;
 	int ret;
 
 	if (w) {
@@ -398,10 +412,14 @@ int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, stru
 	w->fs = fs;
 	w->params = params;
 	w->err = err;
-	fs_ext_say_state(fs, params->problem, params->user);
+	if (!params->knows_state)
+		fs_ext_say_state(fs, params->problem, params->user);
 	ret = begin(w);
 	while (!ret && w->nr_frames)
 		ret = step(w);
+	/* What is listed may come again. */
+	if (params->lists)
+		fs->blocks_left = blocks_left;
 	walk_free(w);
 	return ret;
 }

@@ -39,6 +39,7 @@ struct dump {
 	uint64_t data_bytes;  /* not holes */
 	uint64_t image_bytes; /* --metadata: of the COW image, or of all logs */
 	uint64_t nr_ranges;
+	uint64_t nr_gone;	/* files, with --only-changed */
 	uint64_t file_bytes;	/* of the file that --cat gives out */
 	uint64_t nr_damaged;	/* files left out or doubtful: exit status 4 */
 	uint64_t skipped_bytes; /* unreadable in the first pass */
@@ -71,6 +72,8 @@ int dump_rescue(struct dump *dump, struct cow_err *err);
 
 /* The files of an ext2/3/4 file system in the view, as a pax tar. */
 int dump_files(struct dump *dump, struct cow_err *err);
+/* Those that differ from the origin's, and lists of what is gone. */
+int dump_only_changed(struct dump *dump, struct cow_err *err);
 
 /* What files there are, as lines of text (or in the JSON object). */
 int dump_ls(struct dump *dump, struct cow_err *err);
@@ -122,6 +125,7 @@ bool dump_is_doubtful(const struct dump *dump);
 void dump_say_view(const struct dump *dump);
 void dump_say_cat(const struct dump *dump);
 void dump_say_files(const struct dump *dump);
+void dump_say_only_changed(const struct dump *dump);
 /* Of text: nothing but doubts. */
 void dump_say_changes(const struct dump *dump);
 void dump_say_text(const struct dump *dump);

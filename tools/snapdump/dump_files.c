@@ -15,100 +15,110 @@
 #include "tools/common/sink.h"
 #include "tools/tar/tar.h"
 
-struct files {
-	struct dump *dump;
-	struct tar *tar; /* NULL: a dry run */
-	struct dump_fs fs;
-	uint64_t nr_files;
-	const struct file_entry *entry; /* whose data is read */
-};
-
-static int step(const struct files *files, struct cow_err *err)
+static int step(const struct dump_giver *giver, struct cow_err *err)
 {
-	return dump_step(files->dump, "files", files->dump->data_bytes,
-			 cow_image_size(files->dump->operands.view), err);
+	struct dump *dump = giver->fs->dump;
+
+	return dump_step(dump, "files", dump->data_bytes, cow_image_size(dump->operands.view), err);
 }
 
 static int read_file(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
 		     struct cow_err *err)
 {
-	struct files *files = user;
-	int ret = step(files, err);
+	struct dump_giver *giver = user;
+	int ret = step(giver, err);
 
 	if (ret)
 		return ret;
-	files->dump->data_bytes += len_bytes;
-	return files->entry->read(files->entry->source, buf, len_bytes, offset_bytes, err);
+	giver->fs->dump->data_bytes += len_bytes;
+	return giver->entry->read(giver->entry->source, buf, len_bytes, offset_bytes, err);
 }
 
 static int on_entry(void *user, const struct file_entry *entry, struct cow_err *err)
 {
-	struct files *files = user;
+	struct dump_giver *giver = user;
 	struct file_entry counted = *entry;
-	int ret = step(files, err);
+	int ret = step(giver, err);
 
-	files->nr_files++;
+	giver->nr_files++;
 	if (ret)
 		return ret;
-	if (files->tar) {
+	if (giver->tar) {
 		counted.read = read_file;
-		counted.source = files;
-		files->entry = entry;
-		return tar_add(files->tar, &counted, err);
+		counted.source = giver;
+		giver->entry = entry;
+		return tar_add(giver->tar, &counted, err);
 	}
 	for (size_t i = 0; i < entry->nr_ranges; i++)
-		files->dump->data_bytes += entry->ranges[i].len_bytes;
+		giver->fs->dump->data_bytes += entry->ranges[i].len_bytes;
 	return 0;
 }
 
 static void on_problem(void *user, bool is_damage, const char *sentence)
 {
-	struct files *files = user;
+	struct dump_giver *giver = user;
 
-	dump_fs_problem(&files->fs, is_damage, sentence);
+	dump_fs_problem(giver->fs, is_damage, sentence);
 }
 
-static int walk(struct files *files, struct cow_err *err)
+static enum fs_ext_choice on_choice(void *user, const char *path)
 {
-	const struct dump *dump = files->dump;
+	struct dump_giver *giver = user;
+
+	return giver->choose ? giver->choose(giver->user, path) : FS_EXT_GIVE_ALL;
+}
+
+int dump_files_give(struct dump_giver *giver, struct cow_err *err)
+{
+	const struct dump *dump = giver->fs->dump;
 	const struct fs_ext_walk_params params = {
 		.path = dump->path,
 		.excludes = dump->excludes,
 		.nr_excludes = dump->nr_excludes,
-		.user = files,
+		.knows_state = giver->knows_state,
+		.user = giver,
+		.choose = on_choice,
 		.entry = on_entry,
 		.problem = on_problem,
 	};
-	int ret = fs_ext_walk(files->fs.fs, &params, err);
 
-	dump_fs_say_problems(&files->fs, files->nr_files);
+	return fs_ext_walk(giver->from, &params, err);
+}
+
+static int walk(struct dump_giver *giver, struct cow_err *err)
+{
+	int ret = dump_files_give(giver, err);
+
+	dump_fs_say_problems(giver->fs, giver->nr_files);
 	return ret;
 }
 
 static int write_files(void *user, struct tar *tar, struct cow_err *err)
 {
-	struct files *files = user;
+	struct dump_giver *giver = user;
 
-	files->tar = tar;
-	return walk(files, err);
+	giver->tar = tar;
+	return walk(giver, err);
 }
 
 int dump_files(struct dump *dump, struct cow_err *err)
 {
-	struct files files = { .dump = dump };
+	struct dump_fs fs = { .dump = dump };
+	struct dump_giver giver = { .fs = &fs };
 	struct sink sink = SINK_INIT;
 	int ret;
 
 	ret = sink_open(&sink, dump->operands.set, dump->output, err);
 	sandbox_enter();
 	if (!ret)
-		ret = dump_fs_open(&files.fs, dump, 0, err);
+		ret = dump_fs_open(&fs, dump, 0, err);
+	giver.from = fs.fs;
 	if (!ret)
 		ret = dump->is_dry_run
-			      ? walk(&files, err)
-			      : dump_archive(dump, &sink, dump->compress, write_files, &files, err);
-	dump->nr_ranges = files.nr_files;
-	dump_fs_close(&files.fs);
+			      ? walk(&giver, err)
+			      : dump_archive(dump, &sink, dump->compress, write_files, &giver, err);
+	dump->nr_ranges = giver.nr_files;
+	dump_fs_close(&fs);
 	sink_close(&sink);
 	return ret;
 }

@@ -27,4 +27,21 @@ void dump_fs_problem(struct dump_fs *fs, bool is_damage, const char *sentence);
 /* Behind the last one: how many were not printed, and the numbers for --json. */
 void dump_fs_say_problems(const struct dump_fs *fs, uint64_t nr_files);
 
+/* dump_files.c: the files of a file system into an archive. */
+struct tar;
+struct dump_giver {
+	struct dump_fs *fs; /* where problems are told */
+	struct fs_ext *from;
+	struct tar *tar; /* NULL: a dry run, they are counted */
+	bool knows_state;
+	/* As in struct fs_ext_walk_params. */
+	enum fs_ext_choice (*choose)(void *user, const char *path);
+	void *user;
+	/* Filled in. */
+	uint64_t nr_files;
+	const struct file_entry *entry; /* whose data is read */
+};
+/* Errors: those of fs_ext_walk() and tar_add(). */
+int dump_files_give(struct dump_giver *giver, struct cow_err *err);
+
 #endif

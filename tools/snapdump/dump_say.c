@@ -65,6 +65,23 @@ void dump_say_files(const struct dump *dump)
 	say_doubts(dump);
 }
 
+void dump_say_only_changed(const struct dump *dump)
+{
+	char data[SIZE_TEXT_BYTES];
+
+	say_facts(dump);
+	if (dump->is_dry_run)
+		cli_note("would write %" PRIu64 " files, %s, and the names of %" PRIu64
+			 " that are gone; nothing was written",
+			 dump->nr_ranges, size_round(dump->data_bytes, data), dump->nr_gone);
+	else if (dump->output)
+		cli_note("%s written: %" PRIu64 " files, %s in the tar, and the names of %" PRIu64
+			 " that are gone",
+			 dump->output, dump->nr_ranges, size_round(dump->data_bytes, data),
+			 dump->nr_gone);
+	say_doubts(dump);
+}
+
 void dump_say_cat(const struct dump *dump)
 {
 	char size[SIZE_TEXT_BYTES], data[SIZE_TEXT_BYTES];

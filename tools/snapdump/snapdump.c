@@ -22,7 +22,7 @@
 
 static struct options {
 	struct cli_common common;
-	bool tar, raw, delta, files, ls, changes, reverse, metadata;
+	bool tar, raw, delta, files, only_changed, ls, changes, reverse, metadata;
 	uint64_t chunk_bytes, partition;
 	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against, *cat,
 		*journal;
@@ -46,13 +46,16 @@ static const struct opt option_table[] = {
 	  OPT_TEXT, &options.map, "text" },
 	{ 0, "files", NULL, "the files of the ext2/3/4 file system in the view, as a pax tar",
 	  OPT_FLAG, &options.files, NULL },
+	{ 0, "only-changed", NULL,
+	  "with --files: only what differs from ORIGIN, and a list of what is gone", OPT_FLAG,
+	  &options.only_changed, NULL },
 	{ 0, "ls", NULL, "what files there are, as ls -l prints them; no file is read", OPT_FLAG,
 	  &options.ls, NULL },
 	{ 0, "cat", "PATH", "one of these files as it is", OPT_TEXT, &options.cat, NULL },
 	{ 0, "changes", NULL, "which files differ from those of ORIGIN: + - M R T and the path",
 	  OPT_FLAG, &options.changes, NULL },
-	{ 0, "reverse", NULL, "with --changes: from the view to ORIGIN", OPT_FLAG, &options.reverse,
-	  NULL },
+	{ 0, "reverse", NULL, "with --changes and --only-changed: from the view to ORIGIN",
+	  OPT_FLAG, &options.reverse, NULL },
 	{ 0, "journal", "replay|ignore",
 	  "with --files, --ls, --cat and --changes, of a journal that needs recovery (default: "
 	  "replay, in "
@@ -157,6 +160,7 @@ static int run_metadata(struct dump *dump, struct cow_err *err);
 
 #define NO_DIFFERENCE "--delta needs a COW image, or --against: ORIGIN does not differ from itself"
 #define NO_CHANGES "--changes needs a COW image: ORIGIN does not differ from itself"
+#define NO_CHANGED "--only-changed needs a COW image: ORIGIN does not differ from itself"
 #define NO_MAP "--map needs a COW image"
 
 static const struct dump_mode modes[] = {
@@ -195,6 +199,13 @@ static const struct dump_mode modes[] = {
 	  .flag = &options.files,
 	  .run = dump_files,
 	  .say = dump_say_files },
+	{ .name = "--only-changed",
+	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_FILES |
+		   MODE_IS_A_FORM | MODE_OF_TWO,
+	  .flag = &options.only_changed,
+	  .run = dump_only_changed,
+	  .say = dump_say_only_changed,
+	  .needs_layer = NO_CHANGED },
 	{ .name = "--ls",
 	  .flags = MODE_IS_TEXT | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_FILES,
 	  .flag = &options.ls,
@@ -234,6 +245,8 @@ static bool is_word(const char *text, const char *word)
 
 static bool is_given(const struct dump_mode *mode)
 {
+	if (mode->run == dump_files && options.only_changed)
+		return false;
 	if (mode->flag)
 		return *mode->flag;
 	return *mode->text && (!mode->word || is_word(*mode->text, mode->word));
@@ -337,8 +350,11 @@ static int check_options(const struct dump_mode *mode, struct dump *dump)
 				 list_modes(MODE_OF_FILES, list));
 	if (options.journal && !(mode->flags & MODE_OF_FS))
 		return cli_usage("--journal goes with %s", list_modes(MODE_OF_FS, list));
+	if (mode->run == dump_only_changed && !options.files)
+		return cli_usage("--only-changed goes with --files");
 	if (options.reverse && !(mode->flags & MODE_OF_TWO))
-		return cli_usage("--reverse goes with %s", list_modes(MODE_OF_TWO, list));
+		return cli_usage("--reverse goes with %s and --only-changed",
+				 list_modes(MODE_OF_TWO, list));
 	if (options.against && mode->run != dump_delta)
 		return cli_usage("--against goes with --delta");
 	if (mode->run == dump_rescue && cli_nr_operands() > 2)
@@ -420,7 +436,7 @@ static int run_on_view(const struct dump_mode *mode, struct dump *dump, struct c
 {
 	int ret = 0;
 
-	if ((mode->run == dump_delta && !options.against) || mode->run == dump_changes)
+	if ((mode->run == dump_delta && !options.against) || mode->flags & MODE_OF_TWO)
 		ret = dump_part_open(dump, cli_operands()[0], err);
 	return ret ? ret : mode->run(dump, err);
 }

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * dump_two.c - opens two states of one file system.
+ *
+ * Only what the layers hold is compared; of a part of a disk all of it is, because the
+ * layers are those of the disk.
+ */
+#include "tools/snapdump/dump_two.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "tools/common/cli.h"
+#include "libcow/base/array.h"
+
+void dump_two_problem(void *user, bool is_damage, const char *sentence)
+{
+	struct dump_two *two = user;
+
+	dump_fs_problem(&two->now, is_damage, sentence);
+}
+
+static int on_change(void *user, const struct fs_change *change, struct cow_err *err)
+{
+	struct dump_two *two = user;
+
+	return two->change(two->user, change, err);
+}
+
+static int add_touched(struct dump_two *two, const struct cow_segment *range, struct cow_err *err)
+{
+	struct cow_segment *grown =
+		cow_array_grow(two->touched, two->nr_touched, &two->room, sizeof(*grown));
+
+	if (!grown)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu ranges",
+				  two->nr_touched);
+	two->touched = grown;
+	grown[two->nr_touched++] = *range;
+	return 0;
+}
+
+static int find_touched(struct dump_two *two, struct dump *dump, struct cow_err *err)
+{
+	struct cow_segment range = { 0, cow_image_size(dump->operands.view) };
+	uint64_t at = 0;
+	int ret = 0;
+
+	if (dump->part)
+		return add_touched(two, &range, err);
+	while (!ret && dump_next_range(dump, at, &range)) {
+		ret = add_touched(two, &range, err);
+		at = range.offset_bytes + range.len_bytes;
+	}
+	return ret;
+}
+
+int dump_two_open(struct dump_two *two, struct dump *dump, struct cow_err *err)
+{
+	unsigned int flags = FS_EXT_EXACT | (dump->ignores_journal ? FS_EXT_IGNORE_JOURNAL : 0);
+	struct cow_image *origin = dump->part ? dump->part : dump->operands.origin;
+	int ret = dump_fs_open(&two->now, dump, FS_EXT_EXACT, err);
+
+	if (!ret)
+		ret = fs_ext_open(origin, flags, &two->before, err);
+	if (!ret)
+		ret = find_touched(two, dump, err);
+	two->old_fs = dump->is_reverse ? two->now.fs : two->before;
+	two->new_fs = dump->is_reverse ? two->before : two->now.fs;
+	return ret;
+}
+
+void dump_two_close(struct dump_two *two)
+{
+	free(two->touched);
+	fs_ext_close(two->before);
+	dump_fs_close(&two->now);
+}
+
+int dump_two_compare(struct dump_two *two, struct cow_err *err)
+{
+	const struct fs_changes_params params = {
+		.old_fs = two->old_fs,
+		.new_fs = two->new_fs,
+		.touched = two->touched,
+		.nr_touched = two->nr_touched,
+		.user = two,
+		.change = on_change,
+		.problem = dump_two_problem,
+	};
+
+	fs_ext_say_state(params.old_fs, dump_two_problem, two);
+	fs_ext_say_state(params.new_fs, dump_two_problem, two);
+	return fs_changes(&params, err);
+}
