@@ -145,7 +145,7 @@ void fit_look(struct cow_image *origin, struct cow_store *store, struct fit *ret
 	cow_image_close(view);
 }
 
-int fit_check(struct cow_image *origin, struct cow_store *store, struct cow_err *err)
+int fit_check(struct cow_image *origin, struct cow_store *store, bool is_view, struct cow_err *err)
 {
 	struct fit fit;
 
@@ -154,7 +154,7 @@ int fit_check(struct cow_image *origin, struct cow_store *store, struct cow_err 
 	fit_look(origin, store, &fit);
 	if (fit.is_refused)
 		return cli_refuse(err, -EPERM, "origin", "origin", "%s", fit.sentence);
-	if (*fit.sentence)
+	if (*fit.sentence && (!is_view || fit.nr_wrong))
 		cli_note("%s", fit.sentence);
 	return 0;
 }

@@ -21,7 +21,8 @@ struct fit {
 void fit_look(struct cow_image *origin, struct cow_store *store, struct fit *ret_fit);
 
 /* Refuses an origin that is another one, and says a note where there is one to say.
- * Errors: -EPERM (id "origin", force "origin"). */
-int fit_check(struct cow_image *origin, struct cow_store *store, struct cow_err *err);
+ * is_view: it is the view through the layers below; what is said of ORIGIN is not said
+ * again. Errors: -EPERM (id "origin", force "origin"). */
+int fit_check(struct cow_image *origin, struct cow_store *store, bool is_view, struct cow_err *err);
 
 #endif

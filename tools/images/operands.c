@@ -369,6 +369,22 @@ int operands_check_size(const struct operands *operands, struct cow_err *err)
 			  info.view_bytes);
 }
 
+/* Each layer is asked whether it belongs to what it stands on: to ORIGIN, or to the view
+ * through the layers below. */
+static int fit_check_layers(const struct operands *operands, struct cow_err *err)
+{
+	struct cow_image *below = operands->origin;
+	int ret = 0;
+
+	for (size_t i = 0; i < operands->nr_layers && below && !ret; i++) {
+		const struct cow_stack_layer *layer = &operands->layers[i];
+
+		ret = fit_check(below, layer->store, i, err);
+		below = layer->skip ? layer->skip : layer->view;
+	}
+	return ret;
+}
+
 /* ---------------------------------------------------------------- all of it */
 
 static int open_all(struct operands *operands, const struct operands_params *params,
@@ -394,8 +410,8 @@ static int open_all(struct operands *operands, const struct operands_params *par
 	if (!ret)
 		ret = window_check(operands->origin, operands->layers[0].cow,
 				   operands->layers[0].store, err);
-	if (!ret && operands->nr_layers && !params->may_be_mixture)
-		ret = fit_check(operands->origin, operands->layers[0].store, err);
+	if (!ret && !params->may_be_mixture)
+		ret = fit_check_layers(operands, err);
 	return ret;
 }
 

@@ -255,8 +255,7 @@ static int look_at_origin(struct check *check, struct cow_err *err)
 	struct cow_role_image roles[2];
 	struct cow_store_args args;
 
-	if (!check->origin || check->container || check->is_pack || options.header_only ||
-	    options.verify)
+	if (!check->origin || check->container || check->is_pack || options.header_only)
 		return 0;
 	args = args_of(check, roles, check->cow);
 	return check_origin_look(check, &args, err);

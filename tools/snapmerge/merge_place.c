@@ -130,7 +130,7 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 	if (!ret && job->info.nr_exceptions && !job->planned.nr_begun && !job->options->take_back)
 		ret = container_check(job->operands.origin, job->operands.layers[0].store, err);
 	if (!ret && !job->planned.nr_begun && !job->options->take_back)
-		ret = fit_check(job->operands.origin, job->operands.layers[0].store, err);
+		ret = fit_check(job->operands.origin, job->operands.layers[0].store, false, err);
 	if (!ret && !job->planned.nr_begun && !job->options->take_back)
 		ret = uuid_check(job->operands.origin, job->operands.layers[0].cow,
 				 job->operands.layers[0].store, job->options->bad.skips, err);

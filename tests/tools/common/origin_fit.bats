@@ -204,3 +204,41 @@ right() {
 		[ "$(member j 'j["origin_fit"]["content"]')" = None ]
 	done
 }
+
+@test "layers: each must belong to what it stands on, not the lowest alone" {
+	fs ext4 base.img
+	layer base.img
+	mv cow.img low.img
+	snapdump -q --raw -o mid.img base.img low.img
+	cp mid.img high.img
+	printf 'q' | dd of=high.img bs=1 seek=1440 conv=notrunc status=none
+	snapcreate -q --from=high.img mid.img top.img
+	snapdump -q --raw -o view.img base.img low.img top.img
+	cmp view.img high.img
+	rm view.img
+	# a layer of another file system, above one that fits
+	fs ext4 other.img
+	layer other.img
+	for command in "snapdump --raw -o view.img" "snapdump --map" "snapmerge -o view.img"; do
+		run -64 $command --json=j base.img low.img cow.img
+		[ "$(id)" = origin ] || { echo "$command: $output"; return 1; }
+		[[ $output == *"and low.img has that of UUID "* ]] || { echo "$command: $output"; return 1; }
+		[ ! -e view.img ]
+	done
+	run -0 snapdump --force=origin -q --raw -o view.img base.img low.img cow.img
+}
+
+@test "snapcheck --verify asks about the origin, too" {
+	fs ext4 base.img
+	fs ext4 other.img
+	layer base.img
+	snapdump -q --tar -o view.tar base.img cow.img
+	run -0 snapcheck --verify=view.tar base.img cow.img
+	run -4 --separate-stderr snapcheck --verify=view.tar other.img cow.img
+	[[ $stderr == *"--force=origin"* && $output == *"ranges of 1 MiB differ"* ]]
+	# the view of the wrong pair: what the manifest says, and not the snapshot
+	snapdump -q --force=origin --tar -o wrong.tar other.img cow.img
+	run -4 --separate-stderr snapcheck --verify=wrong.tar other.img cow.img
+	[[ $stderr == *"--force=origin"* && $output == *"the view is what the manifest says, byte for byte"* ]]
+	run -0 snapcheck --force=origin,uuid --verify=wrong.tar other.img cow.img
+}
