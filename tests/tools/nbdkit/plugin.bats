@@ -198,6 +198,11 @@ stack() {
 	for image in meta source dest; do cp "$COW_UNPACKED/clone/half-r8/$image.img" $image.img; done
 	serve origin=clone:metadata=meta.img,source=source.img,destination=dest.img 'nbdcopy --connections=4 "$uri" copy.img'
 	[ "$(sum copy.img)" = "$(sed -n 's/^kernel_view_sha256 //p' "$COW_FIXTURES/clone/half-r8/meta.txt")" ]
+	thin=$COW_UNPACKED/thin/snaps-128k
+	for id in 0 3; do
+		serve "origin=thin:metadata=$thin/meta.img,data=$thin/data.img,id=$id,size=24576s" 'nbdcopy --connections=4 "$uri" thin.img'
+		[ "$(sum thin.img)" = "$(awk -v id="$id" '$1 == "thin" && $2 == id { print $5 }' "$COW_FIXTURES/thin/snaps-128k/facts.txt")" ]
+	done
 	mkdir logs && cd logs
 	"$COW_SOURCE/tests/aids/snaplog_text.py" . <"$COW_SOURCE/tests/cases/snaplog-three-logs/logs.txt"
 	serve origin="$(cat spec)" 'nbdcopy --connections=4 "$uri" copy.img'
@@ -210,6 +215,17 @@ stack() {
 	cat view.img log0.img | cmp - copy3.img
 	serve origin=window:1k+4k:view.img 'nbdcopy "$uri" copy4.img'
 	cmp <(tail -c +1025 view.img | head -c 4096) copy4.img
+}
+
+# bats test_tags=long
+@test "without nbdkit everything else is built, and make says what is missing" {
+	printf '#!/bin/sh\n[ "$2" = nbdkit ] && exit 1\nexec pkg-config "$@"\n' >no-nbdkit
+	chmod +x no-nbdkit
+	run -0 make -C "$COW_SOURCE" -n all PKG_CONFIG="$PWD/no-nbdkit"
+	[[ $output == *"without the plugin for nbdkit: nbdkit-plugin-dev is not installed"* ]]
+	[[ $output != *nbdkit-snapshot-plugin.so* ]]
+	run -0 make -C "$COW_SOURCE" -n all
+	[[ $output != *"without the plugin"* ]]
 }
 
 # bats test_tags=long
