@@ -695,6 +695,9 @@ struct cow_geometry {
 #define COW_STORE_DAMAGED (1u << 0) /* read as the kernel would, mend nothing */
 #define COW_STORE_INVALID (1u << 1) /* read a store that is marked invalid */
 #define COW_STORE_STRICT (1u << 2)  /* refuse a list that may be cut short */
+/* Of a store that holds several snapshots: its blocks are not listed, so that opening
+ * takes no time. For its facts and cow_store_difference(): it has no extents and no view. */
+#define COW_STORE_NO_MAP (1u << 3)
 
 struct cow_store;
 
@@ -847,12 +850,33 @@ struct cow_extent {
 	uint64_t old_bytes;
 	uint64_t new_bytes; /* COW_OFFSET_NONE: of a damaged store, nowhere */
 	uint64_t len_bytes; /* not clipped at the end of the origin */
-	bool is_shared;	    /* with another snapshot of the store: a write copies it first */
+	bool is_shared;	    /* with another snapshot, to the kernel: a write copies it first */
+	bool has_others;    /* another snapshot has it now; after cow_store_find_owners() */
 };
 /* Finds the run at or behind origin offset old_bytes, clipped to begin there;
  * false: no exception from there on. Cannot fail. */
 COW_EXPORT bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 				      struct cow_extent *ret_extent);
+
+/*
+ * Finds out which blocks of this snapshot others of the same store have, too, by a walk
+ * over all of them: extents tell it from then on. Nothing to do where a store holds one
+ * snapshot. Errors: -EBADMSG some snapshot is damaged, so that nobody can tell (id
+ * "damaged"); -ECANCELED, -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_store_find_owners(struct cow_store *store, const struct cow_callbacks *callbacks,
+				     struct cow_err *err);
+/*
+ * Calls range for each range in which one of two snapshots of a store has other data than
+ * the other, or has data alone; ascending, neighbours joined, in whole blocks, not clipped
+ * at the end of a view. By the metadata alone, of which what both have in common is not
+ * read. A range that returns a negative errno ends the job with it. Errors: -EINVAL they
+ * are of two stores; -EOPNOTSUPP; -EBADMSG, -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_store_difference(struct cow_store *a, struct cow_store *b,
+				    int (*range)(void *user, uint64_t offset_bytes,
+						 uint64_t len_bytes),
+				    void *user, struct cow_err *err);
 
 /*
  * Lists the ranges of the COW image that matter: header, metadata areas in use,

@@ -330,6 +330,8 @@ int cow_view_create(struct cow_image *origin, struct cow_store *store, const str
 	struct view *view;
 	int ret;
 
+	if (store->has_no_map)
+		return cow_fail(err, -EINVAL, "the store was opened without its map");
 	ret = view_bounds(origin, store, err);
 	if (ret)
 		return ret;

@@ -53,7 +53,8 @@ int cow_store_open(const struct cow_store_args *args, struct cow_store **ret_sto
 	int ret;
 
 	ret = cow_params_check(args->size, sizeof(*args), args->flags,
-			       COW_STORE_DAMAGED | COW_STORE_INVALID | COW_STORE_STRICT,
+			       COW_STORE_DAMAGED | COW_STORE_INVALID | COW_STORE_STRICT |
+				       COW_STORE_NO_MAP,
 			       "struct cow_store_args", err);
 	if (ret)
 		return ret;
@@ -517,4 +518,31 @@ int cow_store_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_b
 	if (!store->ops->snapshot_map)
 		return unsupported(store->ops, "hold several snapshots", err);
 	return store->ops->snapshot_map(store, id, from_bytes, ret_run, err);
+}
+
+int cow_store_difference(struct cow_store *a, struct cow_store *b,
+			 int (*range)(void *user, uint64_t offset_bytes, uint64_t len_bytes),
+			 void *user, struct cow_err *err)
+{
+	if (!a->ops->difference)
+		return unsupported(a->ops, "be compared with another: it holds one snapshot", err);
+	if (a->ops != b->ops || a->shared != b->shared)
+		return cow_fail(err, -EINVAL, "the two are not snapshots of one store");
+	return a->ops->difference(a, b, range, user, err);
+}
+
+int cow_store_find_owners(struct cow_store *store, const struct cow_callbacks *callbacks,
+			  struct cow_err *err)
+{
+	int ret = 0;
+
+	if (store->ops->find_owners)
+		ret = store->ops->find_owners(store, callbacks, err);
+	store->has_owners = !ret && store->ops->find_owners;
+	return ret;
+}
+
+bool cow_store_has_others(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks)
+{
+	return store->has_owners && store->ops->has_others(store, old_chunk, nr_chunks);
 }

@@ -22,6 +22,7 @@ bool cow_store_next_extent(const struct cow_store *store, uint64_t old_bytes,
 	if (!cow_store_map_next(store, chunk_of(old_bytes, chunk_bytes), &run))
 		return false;
 	ret_extent->is_shared = cow_store_is_shared(store, run.old_chunk, &run.nr_chunks);
+	ret_extent->has_others = cow_store_has_others(store, run.old_chunk, &run.nr_chunks);
 	ret_extent->old_bytes = chunk_to_bytes(run.old_chunk, chunk_bytes);
 	ret_extent->new_bytes = chunk_to_bytes(run.new_chunk, chunk_bytes);
 	ret_extent->len_bytes = chunk_to_bytes(run.nr_chunks, chunk_bytes);

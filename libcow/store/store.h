@@ -223,6 +223,15 @@ struct store_ops {
 	int (*snapshot_create)(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			       uint64_t *ret_id, struct cow_err *err);
 	int (*snapshot_delete)(struct cow_store *store, uint64_t id, struct cow_err *err);
+	/* Of two handles on snapshots of one store; contracts in libcow.h. */
+	int (*difference)(struct cow_store *a, struct cow_store *b,
+			  int (*range)(void *user, uint64_t offset_bytes, uint64_t len_bytes),
+			  void *user, struct cow_err *err);
+	/* Finds out what other snapshots have of what this one has; from then on
+	 * has_others tells it, as is_shared does. NULL: there are no others. */
+	int (*find_owners)(struct cow_store *store, const struct cow_callbacks *callbacks,
+			   struct cow_err *err);
+	bool (*has_others)(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
 	int (*snapshot_map)(struct cow_store *store, uint64_t id, uint64_t from_bytes,
 			    struct store_run *ret_run, struct cow_err *err);
 
@@ -268,6 +277,8 @@ struct cow_store {
 	bool is_damaged;	     /* opened in spite of damage: read, never merged */
 	struct store_shared *shared; /* with which other handles; NULL: with none */
 	uint64_t snapshot_id;	     /* which of several snapshots; else 0 */
+	bool has_no_map;	     /* opened with COW_STORE_NO_MAP */
+	bool has_owners;	     /* has_others may be asked */
 	bool is_past;		     /* what that was once: a metadata snapshot has it */
 };
 
@@ -307,6 +318,7 @@ bool cow_store_is_target_data(const struct cow_store *store);
 bool cow_store_map_next(const struct cow_store *store, uint64_t old_chunk,
 			struct exmap_run *ret_run);
 bool cow_store_is_shared(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
+bool cow_store_has_others(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
 /* As ops->pending_next; false, too, where it is not there. */
 bool cow_store_pending_next(const struct cow_store *store, uint64_t old_chunk,
 			    struct exmap_run *ret_run);

@@ -240,33 +240,34 @@ static void take_layers(struct operands *operands)
 /* ------------------------------------------------- a store of several images */
 
 /* First as it should be; only then as --force allows. */
-static int open_roles_store(struct operands *operands, struct cow_err *err)
+static int open_roles_store(struct operands *operands, bool wants_maps, struct cow_err *err)
 {
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
 	struct cow_store **store = &operands->layers[0].store;
 	int ret;
 
 	roles_fill(&operands->roles, &args);
-	args.flags = COW_STORE_STRICT;
+	args.flags = COW_STORE_STRICT | (wants_maps ? COW_STORE_NO_MAP : 0);
 	ret = cow_store_open(&args, store, err);
 	if (!ret || !*err->force || !on_question(NULL, err))
 		return ret;
 	operands->doubt = *err;
 	operands->is_doubtful = true;
 	args.flags = (cli_forced("damaged") ? COW_STORE_DAMAGED : 0) |
+		     (wants_maps ? COW_STORE_NO_MAP : 0) |
 		     (cli_forced("doubtful") ? 0 : COW_STORE_STRICT);
 	return cow_store_open(&args, store, err);
 }
 
 /* What stands on nothing shows zeros where it holds nothing itself. */
-static int open_zeros(struct operands *operands, struct cow_err *err)
+static int open_zeros(struct operands *operands, struct cow_image **ret_image, struct cow_err *err)
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	int ret;
 
 	cow_store_get_info(operands->layers[0].store, &info);
 	ret = cow_image_zero_new(info.view_bytes, &operands->zeros, err);
-	operands->origin = operands->zeros;
+	*ret_image = operands->zeros;
 	return ret;
 }
 
@@ -288,6 +289,7 @@ static int open_roles_view(struct operands *operands, const struct operands_para
 static int open_roles(struct operands *operands, const struct operands_params *params,
 		      struct cow_err *err)
 {
+	bool wants_maps;
 	int ret = 0;
 
 	/* what is rolled back is written to */
@@ -304,14 +306,18 @@ static int open_roles(struct operands *operands, const struct operands_params *p
 	operands->nr_layers = 1;
 	operands->origin = roles_below(&operands->roles);
 	operands->layers[0].cow = roles_main(&operands->roles);
-	ret = open_roles_store(operands, err);
+	wants_maps = params->wants_maps && params->nr_specs == 2;
+	ret = open_roles_store(operands, wants_maps, err);
 	for (size_t i = 0; !ret && cow_store_note(operands->layers[0].store, i); i++)
 		cli_note("%s", cow_store_note(operands->layers[0].store, i));
 	if (!ret && params->nr_specs == 2)
-		ret = operands_pair_open(operands, params->specs[0], err);
+		ret = operands_pair_open(operands, params->specs[0], wants_maps, err);
 	if (!ret && !operands->origin)
-		ret = open_zeros(operands, err);
-	return ret || !params->wants_view ? ret : open_roles_view(operands, params, err);
+		ret = open_zeros(operands, &operands->origin, err);
+	if (!ret && wants_maps)
+		ret = open_zeros(operands, &operands->view, err);
+	return ret || wants_maps || !params->wants_view ? ret
+							: open_roles_view(operands, params, err);
 }
 
 static void close_roles(struct operands *operands)

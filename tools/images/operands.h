@@ -36,6 +36,7 @@ struct operands_params {
 	bool is_writable; /* origin and COW images */
 	bool rehearses;	  /* refused as if writable, but only read: -n */
 	bool wants_view;  /* views are for reading */
+	bool wants_maps;  /* of a pair the difference of the maps alone: no view shows bytes */
 	/* The origin may hold half of a merge: the caller asks container_check(). */
 	bool may_be_mixture;
 	/* One operand that is a store of several images is what its device shows. */
@@ -70,11 +71,12 @@ int operands_check_order(struct cow_image *origin, struct cow_image *cow, struct
 /*
  * operands_pair.c: two snapshots of one store, of which the first stands where an
  * ORIGIN would: the second one is shown, against it. Both must be of the same
- * images, whatever they call them. Errors: -EINVAL, -EPERM (id "origin") they have different
- * external origins, those of cow_store_open().
+ * images, whatever they call them. wants_maps as in struct operands_params. Errors: -EINVAL, -EPERM
+ * (id "origin") they have different external origins, those of cow_store_open().
  */
 struct operands_pair;
-int operands_pair_open(struct operands *operands, const char *first, struct cow_err *err);
+int operands_pair_open(struct operands *operands, const char *first, bool wants_maps,
+		       struct cow_err *err);
 void operands_pair_close(struct operands_pair *pair);
 /* The store of the first one; NULL: there is none. */
 struct cow_store *operands_pair_store(const struct operands_pair *pair);

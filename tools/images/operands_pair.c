@@ -60,31 +60,43 @@ static int check_same(struct cow_imageset *set, const struct roles *first,
 	return ret || is_same ? ret : refuse_origin(first, second, err);
 }
 
+/* Where only the maps are compared there is no view of it. */
+static int view_open(struct operands_pair *pair, const struct operands *operands, bool wants_maps,
+		     struct cow_err *err)
+{
+	struct cow_store_info info = COW_STORE_INFO_INIT;
+	struct cow_image *below = wants_maps ? NULL : roles_below(&operands->roles);
+	int ret = 0;
+
+	cow_store_get_info(pair->store, &info);
+	if (!below)
+		ret = cow_image_zero_new(info.view_bytes, &pair->zeros, err);
+	if (ret || wants_maps)
+		return ret;
+	return cow_view_new(below ? below : pair->zeros, pair->store, &pair->view, err);
+}
+
 static int store_open(struct operands_pair *pair, const struct operands *operands,
-		      const struct roles *first, struct cow_err *err)
+		      const struct roles *first, bool wants_maps, struct cow_err *err)
 {
 	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	struct cow_store_info info = COW_STORE_INFO_INIT;
-	struct cow_image *below = roles_below(&operands->roles);
 	int ret;
 
 	roles_fill(&operands->roles, &args);
 	args.geometry = first->spec->geometry;
 	args.nr_geometry = first->spec->nr_geometry;
-	args.flags = COW_STORE_STRICT;
+	args.flags = COW_STORE_STRICT | (wants_maps ? COW_STORE_NO_MAP : 0);
 	args.sibling = operands->layers[0].store;
 	ret = cow_store_open(&args, &pair->store, err);
 	if (ret)
 		return ret;
 	for (size_t i = 0; cow_store_note(pair->store, i); i++)
 		cli_note("%s", cow_store_note(pair->store, i));
-	cow_store_get_info(pair->store, &info);
-	if (!below)
-		ret = cow_image_zero_new(info.view_bytes, &pair->zeros, err);
-	return ret ? ret : cow_view_new(below ? below : pair->zeros, pair->store, &pair->view, err);
+	return view_open(pair, operands, wants_maps, err);
 }
 
-int operands_pair_open(struct operands *operands, const char *first_spec, struct cow_err *err)
+int operands_pair_open(struct operands *operands, const char *first_spec, bool wants_maps,
+		       struct cow_err *err)
 {
 	struct roles first = { .nr_images = 0 };
 	int ret = roles_read(&first, operands->set, first_spec, NULL, NULL, err);
@@ -95,9 +107,9 @@ int operands_pair_open(struct operands *operands, const char *first_spec, struct
 	if (!ret)
 		ret = check_same(operands->set, &first, &operands->roles, err);
 	if (!ret)
-		ret = store_open(operands->pair, operands, &first, err);
+		ret = store_open(operands->pair, operands, &first, wants_maps, err);
 	if (!ret)
-		operands->origin = operands->pair->view;
+		operands->origin = wants_maps ? operands->pair->zeros : operands->pair->view;
 	roles_close(&first);
 	return ret;
 }

@@ -59,8 +59,9 @@ int dump_tar(struct dump *dump, struct cow_err *err);
 int dump_delta(struct dump *dump, struct cow_err *err);
 /* The ranges that some layer holds, as text (or in the JSON object). */
 int dump_map(struct dump *dump, struct cow_err *err);
-/* Finds the first range at or behind "at", over all layers. */
-bool dump_next_range(const struct dump *dump, uint64_t at, struct cow_segment *ret_range);
+/* Calls call for each of these ranges, ascending. Errors: what it returns. */
+typedef int dump_range_fn(void *user, const struct cow_segment *range, struct cow_err *err);
+int dump_each_range(const struct dump *dump, dump_range_fn *call, void *user, struct cow_err *err);
 
 /* Text that goes where the map goes: also to a terminal, and with --json on
  * stdout nowhere, because the object has it. */

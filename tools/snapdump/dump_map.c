@@ -13,15 +13,17 @@
  *   65536 32768
  *   # complete: 2 ranges, 49152 bytes
  *
- * In a store that holds several snapshots a line ends with " shared" where a write would
- * need a block of its own first. Of two snapshots of one store the ranges are those in
+ * In a store that holds several snapshots a line ends with " shared" where another one
+ * of them has the same block now. Of two snapshots of one store the ranges are those in
  * which the second one differs from the first.
  */
 #include "tools/snapdump/dump.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "tools/common/cli.h"
 #include "tools/common/json.h"
 #include "tools/common/printer.h"
 #include "tools/common/sandbox.h"
@@ -42,42 +44,11 @@ static bool layer_next(const struct dump *dump, const struct cow_stack_layer *la
 	if (at >= size || !cow_store_next_extent(layer->store, at, &extent) ||
 	    extent.old_bytes >= size)
 		return false;
-	*ret_range = (struct map_range){ extent.old_bytes, extent.len_bytes, extent.is_shared };
+	*ret_range = (struct map_range){ extent.old_bytes, extent.len_bytes, extent.has_others };
 	/* The last chunk may be short (I11). */
 	if (ret_range->len_bytes > size - extent.old_bytes)
 		ret_range->len_bytes = size - extent.old_bytes;
 	return true;
-}
-
-/* Where one of two snapshots of a store has something else than the other, from "at"
- * on, by their maps alone: mapped elsewhere, or by one of them only. */
-static bool pair_next(const struct dump *dump, uint64_t at, struct map_range *ret_range)
-{
-	const struct cow_store *stores[2] = { operands_pair_store(dump->operands.pair),
-					      dump->operands.layers[0].store };
-	uint64_t size = cow_image_size(dump->operands.view);
-
-	for (uint64_t end; at < size; at = end) {
-		struct cow_extent extents[2];
-		bool is_mapped[2];
-
-		end = size;
-		for (int i = 0; i < 2; i++) {
-			bool found = cow_store_next_extent(stores[i], at, &extents[i]);
-			uint64_t stop = !found			     ? size
-					: extents[i].old_bytes == at ? at + extents[i].len_bytes
-								     : extents[i].old_bytes;
-
-			is_mapped[i] = found && extents[i].old_bytes == at;
-			end = stop < end ? stop : end;
-		}
-		if (is_mapped[0] == is_mapped[1] &&
-		    (!is_mapped[0] || extents[0].new_bytes == extents[1].new_bytes))
-			continue;
-		*ret_range = (struct map_range){ at, end - at, false };
-		return true;
-	}
-	return false;
 }
 
 /* Finds the first range at or behind "at", over all layers. */
@@ -86,8 +57,6 @@ static bool piece_next(const struct dump *dump, uint64_t at, struct map_range *r
 	const struct operands *operands = &dump->operands;
 	struct map_range range, found = { UINT64_MAX, 0, false };
 
-	if (operands->pair)
-		return pair_next(dump, at, ret_range);
 	for (size_t i = 0; i < operands->nr_layers; i++)
 		if (layer_next(dump, &operands->layers[i], at, &range) &&
 		    range.offset_bytes < found.offset_bytes)
@@ -111,38 +80,123 @@ static bool next_range(const struct dump *dump, uint64_t at, struct map_range *r
 	return true;
 }
 
-bool dump_next_range(const struct dump *dump, uint64_t at, struct cow_segment *ret_range)
-{
-	struct map_range range;
+/* Of two snapshots of a store: what their maps have apart. */
+struct clipped {
+	uint64_t size_bytes; /* of the view */
+	int (*call)(void *user, const struct map_range *range);
+	void *user;
+};
 
-	if (!next_range(dump, at, &range))
-		return false;
-	*ret_range = (struct cow_segment){ range.offset_bytes, range.len_bytes };
-	return true;
+static int on_difference(void *user, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	const struct clipped *clipped = user;
+	struct map_range range = { offset_bytes, len_bytes, false };
+
+	if (offset_bytes >= clipped->size_bytes)
+		return 0;
+	if (len_bytes > clipped->size_bytes - offset_bytes)
+		range.len_bytes = clipped->size_bytes - offset_bytes;
+	return clipped->call(clipped->user, &range);
+}
+
+static int each_map_range(const struct dump *dump,
+			  int (*call)(void *user, const struct map_range *range), void *user,
+			  struct cow_err *err)
+{
+	const struct operands *operands = &dump->operands;
+	struct clipped clipped = { cow_image_size(operands->view), call, user };
+	struct map_range range;
+	uint64_t at = 0;
+	int ret = 0;
+
+	if (operands->pair)
+		return cow_store_difference(operands_pair_store(operands->pair),
+					    operands->layers[0].store, on_difference, &clipped,
+					    err);
+	for (; !ret && next_range(dump, at, &range); at = range.offset_bytes + range.len_bytes)
+		ret = call(user, &range);
+	return ret;
+}
+
+/* A callback with the sentence of its own error. */
+struct ranged {
+	dump_range_fn *call;
+	void *user;
+	struct cow_err *err;
+};
+
+static int on_range(void *user, const struct map_range *range)
+{
+	const struct ranged *ranged = user;
+	const struct cow_segment segment = { range->offset_bytes, range->len_bytes };
+
+	return ranged->call(ranged->user, &segment, ranged->err);
+}
+
+int dump_each_range(const struct dump *dump, dump_range_fn *call, void *user, struct cow_err *err)
+{
+	struct cow_err said = COW_ERR_INIT;
+	struct ranged ranged = { call, user, &said };
+	int ret = each_map_range(dump, on_range, &ranged, err);
+
+	if (ret && said.code)
+		*err = said;
+	return ret;
+}
+
+struct map_writer {
+	struct dump *dump;
+	struct printer *text;
+	struct json_object *list;
+	struct cow_err err; /* of the last range */
+};
+
+static int put_range(void *user, const struct map_range *range)
+{
+	struct map_writer *writer = user;
+	struct json_object *item = json_put_object(writer->list, NULL);
+
+	json_put_u64(item, "offset", range->offset_bytes);
+	json_put_u64(item, "length", range->len_bytes);
+	if (range->is_shared)
+		json_put_bool(item, "shared", true);
+	writer->dump->nr_ranges++;
+	writer->dump->data_bytes += range->len_bytes;
+	return printer_add(writer->text, &writer->err, "%" PRIu64 " %" PRIu64 "%s\n",
+			   range->offset_bytes, range->len_bytes,
+			   range->is_shared ? " shared" : "");
+}
+
+/* Who shares what is found out first: by the owners, not by the times. */
+static int find_owners(struct dump *dump, struct cow_err *err)
+{
+	struct operands *operands = &dump->operands;
+	int ret = 0;
+
+	for (size_t i = 0; !ret && !operands->pair && i < operands->nr_layers; i++)
+		ret = cow_store_find_owners(operands->layers[i].store, &dump->callbacks, err);
+	if (!ret || strcmp(err->force, "damaged") != 0 || !cli_forced("damaged"))
+		return ret;
+	cli_warn("%s", err->message);
+	operands->is_doubtful = true;
+	operands->doubt = *err;
+	return 0;
 }
 
 static int write_map(struct dump *dump, struct printer *text, struct cow_err *err)
 {
-	struct json_object *list = json_put_array(json_root(), "ranges");
-	struct map_range range;
-	uint64_t at = 0;
-	int ret;
+	struct map_writer writer = { .dump = dump, .text = text, .err = COW_ERR_INIT };
+	int ret = find_owners(dump, err);
 
-	ret = printer_add(text, err, "# libcow map 1\n# view %" PRIu64 "\n",
-			  cow_image_size(dump->operands.view));
-	while (!ret && next_range(dump, at, &range)) {
-		struct json_object *item = json_put_object(list, NULL);
-
-		json_put_u64(item, "offset", range.offset_bytes);
-		json_put_u64(item, "length", range.len_bytes);
-		if (range.is_shared)
-			json_put_bool(item, "shared", true);
-		ret = printer_add(text, err, "%" PRIu64 " %" PRIu64 "%s\n", range.offset_bytes,
-				  range.len_bytes, range.is_shared ? " shared" : "");
-		dump->nr_ranges++;
-		dump->data_bytes += range.len_bytes;
-		at = range.offset_bytes + range.len_bytes;
-	}
+	writer.list = json_put_array(json_root(), "ranges");
+	if (!ret)
+		ret = printer_add(text, err, "# libcow map 1\n# view %" PRIu64 "\n",
+				  cow_image_size(dump->operands.view));
+	if (ret)
+		return ret;
+	ret = each_map_range(dump, put_range, &writer, err);
+	if (ret && writer.err.code)
+		*err = writer.err;
 	if (!ret)
 		ret = printer_add(text, err, "# complete: %" PRIu64 " ranges, %" PRIu64 " bytes\n",
 				  dump->nr_ranges, dump->data_bytes);

@@ -28,8 +28,10 @@ static int on_change(void *user, const struct fs_change *change, struct cow_err 
 	return two->change(two->user, change, err);
 }
 
-static int add_touched(struct dump_two *two, const struct cow_segment *range, struct cow_err *err)
+/* dump_range_fn. */
+static int add_touched(void *user, const struct cow_segment *range, struct cow_err *err)
 {
+	struct dump_two *two = user;
 	struct cow_segment *grown =
 		cow_array_grow(two->touched, two->nr_touched, &two->room, sizeof(*grown));
 
@@ -44,16 +46,10 @@ static int add_touched(struct dump_two *two, const struct cow_segment *range, st
 static int find_touched(struct dump_two *two, struct dump *dump, struct cow_err *err)
 {
 	struct cow_segment range = { 0, cow_image_size(dump->operands.view) };
-	uint64_t at = 0;
-	int ret = 0;
 
 	if (dump->part)
 		return add_touched(two, &range, err);
-	while (!ret && dump_next_range(dump, at, &range)) {
-		ret = add_touched(two, &range, err);
-		at = range.offset_bytes + range.len_bytes;
-	}
-	return ret;
+	return dump_each_range(dump, add_touched, two, err);
 }
 
 int dump_two_open(struct dump_two *two, struct dump *dump, struct cow_err *err)

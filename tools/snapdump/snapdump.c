@@ -411,12 +411,13 @@ static int check_layers(const struct dump_mode *mode, struct dump *dump)
 	return CLI_DONE;
 }
 
-static int open_view(struct dump *dump, struct cow_err *err)
+static int open_view(const struct dump_mode *mode, struct dump *dump, struct cow_err *err)
 {
 	const struct operands_params params = {
 		.specs = cli_operands(),
 		.nr_specs = (size_t)cli_nr_operands(),
 		.wants_view = true,
+		.wants_maps = mode->run == dump_map,
 		.kind = options.common.type,
 		.partition = options.partition,
 		.volume = options.volume,
@@ -463,7 +464,7 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 		outputs_note_name(options.output,
 				  mode->flags & MODE_IS_TAR ? OUTPUTS_TAR : OUTPUTS_RAW);
 	if (!(mode->flags & MODE_OF_ONE_STORE)) {
-		if (open_view(dump, &err))
+		if (open_view(mode, dump, &err))
 			return cli_fail(&err);
 		status = check_layers(mode, dump);
 	}

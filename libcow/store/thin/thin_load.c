@@ -200,6 +200,10 @@ int cow_thin_load(struct thin_store *thin, bool is_lenient, struct cow_err *err)
 		return ret;
 	cow_pages_init(&thin->is_shared,
 		       COW_IMAGE_BYTES_MAX / thin->store.chunk_bytes / 8 + COW_PAGE_BYTES);
+	thin->nr_mapped = thin->details.mapped_blocks;
+	if (thin->store.has_no_map)
+		return cow_exmap_seal(thin->store.map, NULL, NULL, err);
+	thin->nr_mapped = 0;
 	ret = walk_run(thin, is_lenient, &why);
 	if (ret == -EBADMSG)
 		return damage_refuse(&why, err);

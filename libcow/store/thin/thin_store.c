@@ -123,17 +123,28 @@ static int chunk_check(const struct thin_pool *pool, const struct cow_store_args
 /* Without a size the device ends with its highest mapping. */
 static int size_guess(struct thin_store *thin, struct cow_err *err)
 {
+	const struct pdata_tree tree = thin_mappings(thin_pool_of(&thin->store), thin->root);
+	uint64_t bytes = thin->store.chunk_bytes, key = 0;
 	struct exmap_run run;
+	bool found;
+	int ret = 0;
 
 	thin->is_size_guessed = true;
-	if (!cow_exmap_prev(thin->store.map, EXMAP_CHUNK_LIMIT, &run))
+	if (thin->store.has_no_map) {
+		ret = cow_pdata_tree_prev(&tree, COW_IMAGE_BYTES_MAX / bytes - 1, &key, NULL,
+					  &found, err);
+	} else {
+		found = cow_exmap_prev(thin->store.map, EXMAP_CHUNK_LIMIT, &run);
+		key = found ? run.old_chunk + run.nr_chunks - 1 : 0;
+	}
+	if (ret)
+		return ret;
+	if (!found)
 		return cow_refuse(err, -EPERM, "size", NULL,
 				  "device %" PRIu64
 				  " maps no block, so nothing tells how long it is: add size=...",
 				  thin->store.snapshot_id);
-	thin->store.view_bytes =
-		min_u64(chunk_to_bytes(run.old_chunk + run.nr_chunks, thin->store.chunk_bytes),
-			COW_IMAGE_BYTES_MAX);
+	thin->store.view_bytes = min_u64(chunk_to_bytes(key + 1, bytes), COW_IMAGE_BYTES_MAX);
 	return 0;
 }
 
@@ -154,6 +165,7 @@ static int device_load(struct thin_store *thin, const struct cow_store_args *arg
 	thin->store.snapshot_id = wanted->id;
 	thin->store.chunk_bytes = pool->block_bytes;
 	thin->store.view_bytes = wanted->size_bytes;
+	thin->store.has_no_map = args->flags & COW_STORE_NO_MAP;
 	ret = cow_thin_device_find(pool, thin_super_of(&thin->store), wanted->id, &thin->root,
 				   &thin->details, err);
 	if (!ret)
@@ -217,6 +229,7 @@ static void thin_close(struct cow_store *store)
 	struct thin_pool *pool = thin_pool_of(store);
 
 	cow_pages_destroy(&thin_store_of(store)->is_shared);
+	cow_pages_destroy(&thin_store_of(store)->has_others);
 	if (pool && !--pool->shared.nr_handles)
 		cow_thin_pool_free(pool);
 }
@@ -307,6 +320,9 @@ const struct store_ops cow_store_thin_ops = {
 	.info = thin_info,
 	.note = thin_note,
 	.is_shared = thin_is_shared,
+	.difference = cow_thin_difference,
+	.find_owners = cow_thin_find_owners,
+	.has_others = cow_thin_has_others,
 	.check = cow_thin_check,
 	.metadata_copy = thin_metadata_copy,
 	.snapshot_next = cow_thin_snapshot_next,

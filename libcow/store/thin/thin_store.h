@@ -38,6 +38,8 @@ struct thin_store {
 	/* A bit for each virtual block in pages that are touched: what it maps is
 	 * older than the last snapshot, so that a write needs a block of its own. */
 	struct cow_pages is_shared;
+	/* The same: another device has it, by the owners. */
+	struct cow_pages has_others;
 	uint64_t nr_mapped;
 	bool is_size_guessed; /* nobody said how long the device is */
 	char notes[THIN_NOTES_MAX][THIN_NOTE_BYTES];
@@ -123,8 +125,8 @@ int cow_thin_pool_held(struct thin_pool *pool, struct cow_err *err);
  * sentence names those that there are), -EBADMSG, -EIO, -ENOMEM. */
 int cow_thin_device_find(struct thin_pool *pool, const struct thin_super *super, uint64_t id,
 			 uint64_t *ret_root, struct thin_details *ret_details, struct cow_err *err);
-/* Fills map and is_shared of a handle. is_lenient: takes what the kernel takes, too.
- * Errors: -EBADMSG (id "damaged"), -EIO, -ENOMEM. */
+/* Fills map and is_shared of a handle, unless it has no map. is_lenient: takes what the kernel
+ * takes, too. Errors: -EBADMSG (id "damaged"), -EIO, -ENOMEM. */
 int cow_thin_load(struct thin_store *thin, bool is_lenient, struct cow_err *err);
 
 int cow_thin_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
@@ -142,6 +144,14 @@ int cow_thin_create_size(const struct cow_store_args *args, uint64_t data_bytes,
 int cow_thin_create_fit(const struct cow_store_args *args, uint64_t wanted_bytes,
 			uint64_t *ret_bytes, struct cow_err *err);
 int cow_thin_create(const struct cow_store_args *args, struct cow_err *err);
+
+/* thin_difference.c. */
+int cow_thin_difference(struct cow_store *a, struct cow_store *b,
+			int (*call)(void *user, uint64_t offset_bytes, uint64_t len_bytes),
+			void *user, struct cow_err *err);
+int cow_thin_find_owners(struct cow_store *store, const struct cow_callbacks *callbacks,
+			 struct cow_err *err);
+bool cow_thin_has_others(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
 
 int cow_thin_check(const struct cow_store_args *args, const struct cow_check_params *params,
 		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);

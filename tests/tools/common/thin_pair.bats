@@ -10,7 +10,7 @@ unpack() {
 	cd "$BATS_TEST_TMPDIR"
 	cp "$COW_UNPACKED/thin/$1/meta.img" meta
 	cp "$COW_UNPACKED/thin/$1/data.img" data
-	ln -s meta other-name
+	ln -sf meta other-name
 	sha256sum meta data >sums
 	POOL=thin:metadata=meta,data=data
 	OTHER=thin:metadata=./other-name,data=$PWD/data
@@ -79,4 +79,45 @@ sum() {
 	# one behind the other
 	snapdump -q --raw concat:lvm:pv:vg0/root,lvm:pv:vg0/snap1,lvm:pv:vg0/ext1 >all
 	cat <(snapdump -q --raw lvm:pv:vg0/root) <(snapdump -q --raw lvm:pv:vg0/snap1) <(snapdump -q --raw lvm:pv:vg0/ext1) | cmp - all
+}
+
+@test "--map says what another device has now, which the times do not know" {
+	for name in snaps-128k held-128k deleted-64k; do
+		unpack $name
+		snapcheck -q --json "$POOL" | jq -r '.store.devices[] | "\(.id) \(.shared_blocks) \(.exclusive_blocks)"' >devices
+		block=$(snapcheck -q --json "$POOL" | jq .store.chunk_bytes)
+		while read -r id shared exclusive; do
+			snapdump -q --map "$POOL,id=$id" | awk -v block="$block" -v shared="$shared" -v exclusive="$exclusive" '
+				/ shared$/ { s += $2; next }
+				/^[0-9]/ { e += $2 }
+				END { exit s != shared * block || e != exclusive * block }'
+		done <devices
+	done
+	# of damage in another device nobody knows whom it shares with
+	cp "$COW_UNPACKED/thin/damaged/leaf-zero.meta.img" meta
+	cp "$COW_UNPACKED/thin/damaged/data.img" data
+	run -64 --separate-stderr snapdump --json=j --map "$POOL,id=7,size=36608s"
+	[[ $stderr == *"who shares the blocks of the device cannot be told: "*--force=damaged* ]]
+	run -4 snapdump --json=j --map --force=damaged "$POOL,id=7,size=36608s"
+	[[ $output != *" shared"* && $output == *"# complete: "* ]]
+}
+
+@test "two devices are compared without a look at what both have" {
+	unpack snaps-128k
+	# A leaf that both have is damaged: their difference is not there.
+	run -0 snapdump --map "$POOL,id=2,size=24576s" "$POOL,id=2,size=24576s"
+	[[ $output == *"# complete: 0 ranges, 0 bytes" ]]
+	root=$(python3 - meta 2 <<-'PY'
+		import struct, sys
+		meta = open(sys.argv[1], "rb").read()
+		top = struct.unpack_from("<Q", meta, 320)[0] * 4096
+		nr = struct.unpack_from("<I", meta, top + 16)[0]
+		keys = struct.unpack_from(f"<{nr}Q", meta, top + 32)
+		print(struct.unpack_from("<Q", meta, top + 32 + 8 * 252 + 8 * keys.index(int(sys.argv[2])))[0])
+	PY
+	)
+	printf x | dd of=meta bs=1 seek=$((root * 4096 + 100)) conv=notrunc status=none
+	run -64 snapdump -q --map "$POOL,id=2,size=24576s"
+	run -0 snapdump --map "$POOL,id=2,size=24576s" "$POOL,id=2,size=24576s"
+	[[ $output == *"# complete: 0 ranges, 0 bytes" ]]
 }
