@@ -274,6 +274,8 @@ faults: all tests-bin  ## each system call and allocation of the tools fails in 
 
 clone-faults: all $(unpacked)  ## random faults in a clone's metadata, judged by snapcheck and by a naive reader (N=5000)
 	@$(test_env) tests/aids/clone_model.py --count $(or $(N),5000) --seed $(or $(COW_SEED),1)
+fio-soak: all  ## fio writes, reads and checks over the plugin with mode=rw (N=180 seconds)
+	@dir=$$(mktemp -d) && $(test_env) tests/aids/fio_verify.sh "$$dir" $(or $(N),180) && rm -r "$$dir"
 clone-relay-soak: all tests-bin  ## kernel and library hydrate the same clones in turns, killed in between, and load repaired ones (N=100)
 	@$(test_env) tests/kernel/clone_relay.py --relays $(or $(N),100) --repairs 2 --seed $(or $(COW_SEED),1)
 

@@ -8,7 +8,7 @@ libxxhash-dev libarchive-dev libext2fs-dev comerr-dev libblkid-dev libjson-c-dev
 bats parallel python3 zstd xz-utils strace valgrind clang-format clang-tidy cppcheck shellcheck mandoc
 gcc-i686-linux-gnu libc6-dev-i386-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static
 debhelper dpkg-dev lintian libarchive-tools
-user-mode-linux dmsetup lvm2 thin-provisioning-tools e2fsprogs xfsprogs btrfs-progs qemu-utils
+user-mode-linux dmsetup lvm2 thin-provisioning-tools e2fsprogs xfsprogs btrfs-progs qemu-utils fio
 xxhash openssl jq acl attr gddrescue util-linux mount fdisk bsdutils bsdextrautils busybox-static zsh fish bash-completion"
 missing=
 for p in $packages; do

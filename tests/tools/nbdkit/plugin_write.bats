@@ -237,6 +237,14 @@ sound() {
 }
 
 # bats test_tags=slow
+@test "fio reads what it wrote over two connections, and again from the store" {
+	"$COW_SOURCE/tests/aids/fio_verify.sh" .
+	# and it would notice a bit
+	python3 -c 'f = open("fio.cow", "r+b"); f.seek(5 << 20); b = f.read(1); f.seek(-1, 1); f.write(bytes([b[0] ^ 1]))'
+	run -1 "$COW_SOURCE/tests/aids/fio_verify.sh" . read
+}
+
+# bats test_tags=slow
 @test "an ext4 that is made and written through it has no error" {
 	mkdir tree
 	head -c 300K /dev/urandom >tree/file
