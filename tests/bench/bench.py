@@ -24,6 +24,7 @@ import rows_check
 import rows_clone
 import rows_dump
 import rows_merge
+import rows_nbd
 from race import Bench
 
 
@@ -57,7 +58,7 @@ def main():
     start = time.monotonic()
     try:
         describe_machine(bench)
-        for module in rows_merge, rows_check, rows_clone, rows_dump:
+        for module in rows_merge, rows_check, rows_clone, rows_dump, rows_nbd:
             for name, row in module.rows(bench):
                 if not wanted or any(name.startswith(word) for word in wanted):
                     row()

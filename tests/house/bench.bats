@@ -12,7 +12,8 @@ setup() {
 	BENCH_DIR=$BATS_TEST_TMPDIR SMALL=1 ROUNDS=1 OUT=table run -0 python3 -B "$COW_SOURCE/tests/bench/bench.py"
 	for row in 'merge 2048 random' 'merge 256 random' 'on xfs' 'on btrfs' 'check 10000' 'check 100000' \
 		'qemu-img check' 'thin_check' 'check logs of 2001' 'export a tar' 'write out the view' 'store a difference' \
-		'compare two images' 'export 200 files' 'the difference of 16 TiB'; do
+		'compare two images' 'export 200 files' 'the difference of 16 TiB' 'nbdcopy a view' 'random reads of 4 KiB' \
+		'random writes of 4 KiB' 'delay of 2 ms' 'behind such a server'; do
 		grep -q -e "$row" table
 	done
 	[ -z "$(find . -name 'bench.*')" ]
