@@ -1266,6 +1266,12 @@ struct cow_repair_params {
 	 * on which image its newest data lies. Ascending. NULL: nobody wants to
 	 * know. */
 	void (*doubtful)(void *user, uint64_t offset_bytes, uint64_t len_bytes);
+	/* Of a store that holds several snapshots, the same two for each of them, with
+	 * its id: what is gone (it shows zeros now, or the external origin; len_bytes 0:
+	 * to its end), and what may be the bytes of another one. NULL allowed. */
+	void (*snapshot_lost)(void *user, uint64_t id, uint64_t offset_bytes, uint64_t len_bytes);
+	void (*snapshot_doubtful)(void *user, uint64_t id, uint64_t offset_bytes,
+				  uint64_t len_bytes);
 };
 #define COW_REPAIR_PARAMS_INIT                                                                     \
 	{                                                                                          \

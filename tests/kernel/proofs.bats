@@ -39,6 +39,10 @@ setup() {
 	"$lab/proofs.py" --seed 1 pools
 }
 
+@test "snapcheck -y -o NEW of damaged pools: the kernel shows what was kept, and goes on writing, snapshotting and deleting" {
+	"$lab/proofs.py" --seed 1 repairs leaf-zero cycle-self internal-keys-order details-csum two-ids-one-root data-bitmap-zero
+}
+
 @test "fixtures made anew: the kernel hands out the same chunks, and we read what it reads" {
 	cd "$TMPDIR"
 	"$lab/fixtures.py" new smallest-3chunks partial-last-chunk-c32 exactfit-258 discard-c8

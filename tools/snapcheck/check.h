@@ -85,7 +85,7 @@ void check_show(const struct check *check, bool is_quiet, bool is_well);
 /* The same, before the first question. */
 void check_show_overview(struct check *check);
 /* What a repair of where has done. */
-void check_print_repair(const struct check *check, const char *where, bool revalidates);
+void check_print_repair(struct check *check, const char *where, bool revalidates);
 
 /* check_json.c. Callback of a check: one finding. */
 void check_on_finding(void *user, const struct cow_finding *finding);

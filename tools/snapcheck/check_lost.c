@@ -49,7 +49,7 @@ void check_lost_print_doubtful(const struct check_lost *doubtful,
 {
 	char size[SIZE_TEXT_BYTES];
 
-	if (!result->nr_doubtful)
+	if (!result->nr_doubtful || doubtful->text)
 		return;
 	fprintf(text,
 		"in doubt: %" PRIu64 " regions, %s: they may have been written to, and then their "
@@ -61,9 +61,9 @@ void check_lost_print_doubtful(const struct check_lost *doubtful,
 void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,
 		      const char *image, FILE *text)
 {
-	if (lost->nr_ranges)
+	if (lost->nr_ranges && !lost->text)
 		print_ranges(lost, result, text);
-	if (result->nr_unknown)
+	if (result->nr_unknown && !lost->text)
 		fprintf(text,
 			"lost: at least %" PRIu64
 			" %sexception%s of %s; nothing tells which parts of the snapshot they "
@@ -92,8 +92,8 @@ void check_lost_print_end(const struct cow_repair_result *result, const char *im
 {
 	if (result->nr_doubtful)
 		fprintf(text,
-			"a later check of %s cannot know which regions are in doubt, so keep this "
-			"report, the old metadata and both images\n",
+			"a later check of %s cannot know what is in doubt, so keep this report, "
+			"the old metadata and the other images\n",
 			image);
 	if (!result->nr_lost && (result->nr_appended || result->nr_guessed))
 		fprintf(text,

@@ -20,10 +20,22 @@ struct check_lost {
 	struct json_object *ranges; /* the array; NULL without --json */
 	struct cow_segment first[CHECK_LOST_SHOWN];
 	uint64_t nr_ranges;
+	/* Of a store with several snapshots, a line for each, and how far it is. */
+	char *devices;
+	size_t devices_len;
+	FILE *text;
+	uint64_t id, nr_of_id, nr_ids;
 };
 
 /* For cow_repair_params.lost and .doubtful. */
 void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len_bytes);
+/* The same of one of several snapshots; len_bytes 0: to its end. Ascending by id. */
+void check_lost_add_device(struct check_lost *lost, uint64_t id, uint64_t offset_bytes,
+			   uint64_t len_bytes);
+/* Prints what was added of devices, behind what: "lost"; consequence ends a line. */
+void check_lost_print_devices(struct check_lost *lost, const char *what, const char *consequence,
+			      FILE *text);
+void check_lost_free(struct check_lost *lost);
 /* Prints them; nothing where nothing is lost. image: what was repaired. */
 void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,
 		      const char *image, FILE *text);

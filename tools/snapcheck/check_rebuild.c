@@ -2,7 +2,7 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * check_rebuild.c - the repair of a store that is not repaired in place, the
- * metadata of a clone: a new image gets all of it, and what is damaged is only read.
+ * metadata of a clone or of a pool: a new image gets all of it, and what is damaged is only read.
  * Where it cannot be decided what to write, that is an answer, not a failure: the
  * report of the check follows.
  */
@@ -34,6 +34,21 @@ static void doubtful_add(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 	check_lost_add(repair->doubtful, offset_bytes, len_bytes);
 }
 
+static void snapshot_lost_add(void *user, uint64_t id, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	const struct check_repair *repair = user;
+
+	check_lost_add_device(repair->lost, id, offset_bytes, len_bytes);
+}
+
+static void snapshot_doubtful_add(void *user, uint64_t id, uint64_t offset_bytes,
+				  uint64_t len_bytes)
+{
+	const struct check_repair *repair = user;
+
+	check_lost_add_device(repair->doubtful, id, offset_bytes, len_bytes);
+}
+
 static bool is_answer(int code)
 {
 	return code == -EBADMSG || code == -EOPNOTSUPP || code == -EPERM;
@@ -53,6 +68,8 @@ int check_rebuild_run(struct check_repair *repair, const struct cow_store_args *
 	params.user = repair;
 	params.target = repair->target;
 	params.doubtful = doubtful_add;
+	params.snapshot_lost = snapshot_lost_add;
+	params.snapshot_doubtful = snapshot_doubtful_add;
 	ret = cow_repair(args, &params, ret_result, err);
 	if (!is_answer(ret))
 		return ret;

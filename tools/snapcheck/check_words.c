@@ -114,17 +114,18 @@ static uint64_t bytes_lost(const struct check *check)
 /* A repair gave something up; or it would. */
 static void print_given_up(const struct check *check, FILE *text)
 {
+	const char *what = check->lost.text ? "pool's devices" : "snapshot";
 	uint64_t nr_left = nr_problems(check);
 	char size[SIZE_TEXT_BYTES];
 
 	fprintf(text, "%s, but ", check->is_rehearsal ? "can be repaired" : "repaired");
 	if (bytes_lost(check))
-		fprintf(text, "%s%s of the snapshot %s lost",
+		fprintf(text, "%s%s of the %s %s lost",
 			check->repaired.nr_unknown ? "at least " : "",
-			size_round(bytes_lost(check), size),
+			size_round(bytes_lost(check), size), what,
 			check->is_rehearsal ? "would be" : "are");
 	else
-		fprintf(text, "part of the snapshot %s lost",
+		fprintf(text, "part of the %s %s lost", what,
 			check->repaired.nr_lost ? "is" : "may be");
 	if (nr_left)
 		fprintf(text, "; %" PRIu64 " %s left", nr_left,
@@ -356,7 +357,16 @@ static void print_count(uint64_t nr, const char *one, const char *several, FILE 
 		fprintf(text, ", %" PRIu64 " %s", nr, nr == 1 ? one : several);
 }
 
-void check_print_repair(const struct check *check, const char *where, bool revalidates)
+/* Of a pool, for each device. */
+static void print_devices(struct check *check)
+{
+	check_lost_print_devices(&check->lost, "lost",
+				 "now zeros, or the external origin, are there", check->text);
+	check_lost_print_devices(&check->doubtful, "in doubt",
+				 "the bytes there may be those of another device", check->text);
+}
+
+void check_print_repair(struct check *check, const char *where, bool revalidates)
 {
 	const struct cow_repair_result *result = &check->repaired;
 	FILE *text = check->text;
@@ -367,7 +377,8 @@ void check_print_repair(const struct check *check, const char *where, bool reval
 		result->nr_mended == 1 ? "problem" : "problems");
 	print_count(result->nr_dropped, "record dropped", "records dropped", text);
 	if (result->lost_bytes)
-		fprintf(text, " (%s of the snapshot lost)", size_round(result->lost_bytes, size));
+		fprintf(text, " (%s of the %s lost)", size_round(result->lost_bytes, size),
+			check->lost.text ? "pool's devices" : "snapshot");
 	print_count(result->nr_copied, "chunk copied", "chunks copied", text);
 	if (result->nr_left)
 		fprintf(text, "; %" PRIu64 " %s left\n", result->nr_left,
@@ -376,6 +387,7 @@ void check_print_repair(const struct check *check, const char *where, bool reval
 		fputs("; no problems left\n", text);
 	check_lost_print(&check->lost, result, where, text);
 	check_lost_print_doubtful(&check->doubtful, result, text);
+	print_devices(check);
 	if (revalidates && result->nr_mended)
 		fprintf(text, "the store is taken as valid: every write to the origin since it was "
 			      "invalidated is missing from it, and nobody can tell how many\n");
@@ -449,6 +461,8 @@ void check_report_close(struct check *check)
 {
 	(void)fclose(check->text);
 	free(check->notes);
+	check_lost_free(&check->lost);
+	check_lost_free(&check->doubtful);
 	check_found_free(&check->found);
 	check_found_free(&check->left);
 	cow_report_free(check->report);

@@ -386,6 +386,9 @@ static int rebuild_and_look(struct check *check, struct check_repair *repair, st
 		return ret;
 	check->doubtful.ranges = json_put_array(json_root(), "in_doubt");
 	repair->doubtful = &check->doubtful;
+	check->lost.ranges =
+		check_pool_is(&check->verdict) ? json_put_array(json_root(), "lost") : NULL;
+	repair->lost = &check->lost;
 	ret = check_rebuild_run(repair, &args, &check->repaired, err);
 	cli_status_line(NULL);
 	if (ret || repair->is_refused)
@@ -397,7 +400,7 @@ static int rebuild_and_look(struct check *check, struct check_repair *repair, st
 	/* what was looked at is not there for long */
 	roles_put(&check->roles, COW_ROLE_METADATA, check->cow);
 	/* sound now, but nobody knows whether it is right */
-	if (check->repaired.nr_doubtful)
+	if (check_lost_is_doubtful(&check->repaired))
 		check->verdict.view_right = check->verdict.merge_right = false;
 	return ret ? ret : check_repair_publish(repair, err);
 }

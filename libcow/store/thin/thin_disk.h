@@ -55,6 +55,8 @@
 #define THIN_TIME_MAX ((UINT32_C(1) << 24) - 1)
 #define THIN_DATA_BLOCKS_MAX (UINT64_C(1) << 40)
 #define THIN_DETAILS_BYTES 24
+/* With fewer the kernel formats no pool that it can use. */
+#define THIN_METADATA_BYTES_MIN (16 * PDATA_BLOCK_BYTES)
 /* Of the superblock, this is all that says something: one sector. */
 #define THIN_SUPER_BYTES 364
 

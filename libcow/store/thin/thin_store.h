@@ -153,6 +153,9 @@ int cow_thin_find_owners(struct cow_store *store, const struct cow_callbacks *ca
 			 struct cow_err *err);
 bool cow_thin_has_others(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks);
 
+/* repair/thin_repair.c */
+int cow_thin_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
+		    struct cow_repair_result *result, struct cow_err *err);
 int cow_thin_check(const struct cow_store_args *args, const struct cow_check_params *params,
 		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err);
 

@@ -200,7 +200,7 @@ sum() {
 	run -4 snapcheck thin:metadata=meta,data=data
 	[[ $output == *"thin.node, byte"*"blocks 134 to"*"of device 0 are lost"* || $output == *"from block 134 on of device 0 are lost"* ]]
 	[[ $output == *"damaged: 8.8 MiB of it cannot be read"* ]]
-	run -4 snapcheck --json thin:metadata=meta,data=data
+	run -4 --separate-stderr snapcheck --json thin:metadata=meta,data=data
 	[[ $(jq -c '.store.devices[0] | [.id, .damaged, .lost_blocks]' <<<"$output") == '[0,true,140]' ]]
 }
 
@@ -211,7 +211,7 @@ sum() {
 		cp "$COW_UNPACKED/thin/damaged/$name.meta.img" meta
 		run snapcheck thin:metadata=meta,data=data
 		[[ $output == *"$line"* ]] || { echo "$name: $output" && false; }
-		run snapcheck --json thin:metadata=meta,data=data
+		run --separate-stderr snapcheck --json thin:metadata=meta,data=data
 		[ "$(jq -r .verdict.kernel_writes <<<"$output")" = "$writes" ] || { echo "$name" && false; }
 	done <<-'EOF'
 		sound|work|kernel: loads it

@@ -426,6 +426,9 @@ static void verdict_draw(const struct thin_check *check, bool header_only,
 
 	verdict->valid = true;
 	verdict->header_only = header_only;
+	verdict->needs_target = true;
+	verdict->target_bytes = max_u64(floor_to(check->metadata->size_bytes, PDATA_BLOCK_BYTES),
+					THIN_METADATA_BYTES_MIN);
 	verdict->wiped = kernel == THIN_KERNEL_WIPES;
 	verdict->kernel_loads = kernel != THIN_KERNEL_REFUSES;
 	verdict->kernel_writes = verdict->kernel_loads ? check->writes : COW_KERNEL_WRITES_WORK;

@@ -89,6 +89,10 @@ __attribute__((format(printf, 4, 5))) void cow_thin_check_add_data(struct thin_c
 void cow_thin_owner_text(struct thin_check *check, const struct pdata_edge *edge,
 			 char ret_text[THIN_OWNER_BYTES]);
 
+/* Does the way of a tree to the first key of an edge lead to its node? What cannot be
+ * read ends the way. */
+bool cow_thin_leads_to(struct pdata_blocks *blocks, uint64_t root, const struct pdata_edge *edge);
+
 /* All: errors -ENOMEM, -ECANCELED. In this order. */
 int cow_thin_check_devices(struct thin_check *check, struct cow_err *err);
 int cow_thin_check_mappings(struct thin_check *check, struct cow_err *err);

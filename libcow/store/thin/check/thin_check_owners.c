@@ -14,11 +14,9 @@
 #define NAMED_MAX 8
 #define FINDINGS_MAX 1000
 
-/* Does the way of this device to a key lead through a block? What cannot be read ends
- * the way. */
-static bool leads_to(struct thin_check *check, uint64_t root, const struct pdata_edge *edge)
+bool cow_thin_leads_to(struct pdata_blocks *blocks, uint64_t root, const struct pdata_edge *edge)
 {
-	const struct pdata_tree tree = { check->blocks, root, 8 };
+	const struct pdata_tree tree = { blocks, root, 8 };
 	uint64_t block = root;
 
 	for (unsigned int height = 0; height <= PDATA_HEIGHT_MAX; height++) {
@@ -50,7 +48,7 @@ static size_t owners_find(struct thin_check *check, const struct pdata_edge *edg
 	for (size_t i = 0; i < check->nr_devices; i++) {
 		const struct thin_device *device = &check->devices[i];
 
-		if (!device->has_root || !leads_to(check, device->root, edge))
+		if (!device->has_root || !cow_thin_leads_to(check->blocks, device->root, edge))
 			continue;
 		if (nr < NAMED_MAX)
 			ids[nr] = device->id;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * thin_repair.h - what the files of the repair of a pool share: thin_repair.c decides,
+ * thin_repair_devices.c says which devices the new metadata have, and what is lost of
+ * each, thin_repair_times.c keeps what is shared from being written in place,
+ * thin_repair_doubt.c looks for blocks that two devices own.
+ */
+#ifndef COW_STORE_THIN_REPAIR_H
+#define COW_STORE_THIN_REPAIR_H
+
+#include "libcow/store/thin/check/thin_check.h"
+#include "libcow/store/thin/repair/thin_rebuild.h"
+#include "libcow/store/thin/repair/thin_salvage.h"
+
+/* A block of a device that may show another one's bytes. */
+struct thin_place {
+	uint64_t id, key;
+};
+
+struct thin_repair {
+	const struct cow_store_args *args;
+	const struct cow_repair_params *params;
+	struct cow_repair_result *result;
+	struct cow_image *metadata, *data; /* data NULL: not given */
+	struct thin_args wanted;
+	struct thin_super super;
+	struct cow_report *report;
+	bool is_declined;
+	uint64_t nr_unsafe; /* findings that need more than what is safe */
+
+	struct thin_check list; /* what both trees of devices say */
+	struct thin_salvage *salvage;
+	struct thin_rebuild rebuild;
+	struct pdata_counts *data_counts; /* of what was salvaged */
+	struct pdata_map_root old_data_map;
+	struct thin_place *doubts; /* ascending */
+	size_t nr_doubts, doubts_capacity;
+};
+
+/* Makes rebuild.devices of what was salvaged. Errors: -ENOMEM, -EIO. */
+int cow_thin_repair_devices(struct thin_repair *repair, struct cow_err *err);
+/* Tells what is lost of each device. Errors: -ENOMEM. */
+int cow_thin_repair_tell(struct thin_repair *repair, struct cow_err *err);
+/* Raises the last snapshot of devices, and the time of the pool, where a block is shared
+ * and would be written in place. Errors: -ENOMEM, -EBADMSG. */
+int cow_thin_repair_times(struct thin_repair *repair, struct cow_err *err);
+/* Finds mappings that may show another device's bytes. Errors: -ENOMEM, -EBADMSG. */
+int cow_thin_repair_doubt(struct thin_repair *repair, struct cow_err *err);
+void cow_thin_repair_doubt_tell(struct thin_repair *repair);
+
+static inline uint64_t thin_repair_count(const struct thin_repair *repair,
+					 enum thin_problem problem)
+{
+	return cow_report_count_id(repair->report, cow_thin_problem_row(problem)->problem.id);
+}
+
+#endif

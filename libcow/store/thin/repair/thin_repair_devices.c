@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * thin_repair_devices.c - which devices the new metadata have: each that either tree
+ * knows. Details that are lost are made up so that nothing is written in place that may
+ * be shared. An id of more than 24 bits, which no kernel can open, becomes one that it
+ * can.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "libcow/base/err.h"
+#include "libcow/store/thin/repair/thin_repair.h"
+
+/* A root with one child is none that the kernel makes: the child takes its place. */
+static int root_lift(struct thin_salvage *salvage, uint64_t *root, struct cow_err *err)
+{
+	const struct pdata_tree tree = { salvage->blocks, *root, 8 };
+	bool has_hole = cow_thin_salvage_info(salvage, *root)->has_hole;
+
+	for (unsigned int height = 0; has_hole && height < PDATA_HEIGHT_MAX; height++) {
+		struct pdata_fault fault;
+		struct pdata_node node;
+		uint64_t child;
+		int ret = cow_pdata_node_read(&tree, *root, &node, &fault, err);
+
+		if (ret)
+			return ret;
+		if (fault.what || pdata_node_is_leaf(&node) || node.nr_entries > 1)
+			break;
+		child = pdata_node_child(&node, 0);
+		/* what is gone beside it is told of it */
+		for (size_t i = 0; i < salvage->nr_holes; i++)
+			if (salvage->holes[i].block == *root)
+				salvage->holes[i].block = (uint32_t)child;
+		salvage->nodes[child].has_hole = true;
+		*root = child;
+	}
+	return 0;
+}
+
+static bool has_id(const struct thin_repair *repair, uint64_t id)
+{
+	for (size_t i = 0; i < repair->rebuild.nr_devices; i++)
+		if (repair->rebuild.devices[i].id == id)
+			return true;
+	return false;
+}
+
+/* The low 24 bits, or the next one that is free. */
+static uint64_t id_choose(const struct thin_repair *repair, uint64_t id)
+{
+	uint64_t chosen = id & THIN_ID_MAX;
+
+	if (id <= THIN_ID_MAX)
+		return id;
+	while (has_id(repair, chosen))
+		chosen = (chosen + 1) & THIN_ID_MAX;
+	return chosen;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct thin_rebuild_device *x = (const struct thin_rebuild_device *)a;
+	const struct thin_rebuild_device *y = (const struct thin_rebuild_device *)b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int device_make(struct thin_repair *repair, const struct thin_device *device,
+		       struct thin_rebuild_device *made, struct cow_err *err)
+{
+	const struct thin_node_info *info;
+	int ret = 0;
+
+	*made = (struct thin_rebuild_device){ .id = id_choose(repair, device->id),
+					      .root = COW_OFFSET_NONE,
+					      .details = device->details };
+	if (device->has_root &&
+	    cow_thin_salvage_info(repair->salvage, device->root)->state == THIN_NODE_KEPT) {
+		made->root = device->root;
+		ret = root_lift(repair->salvage, &made->root, err);
+	}
+	info = cow_thin_salvage_info(repair->salvage, made->root);
+	made->details.mapped_blocks = made->root == COW_OFFSET_NONE ? 0 : info->nr;
+	if (device->has_details)
+		return ret;
+	made->details.transaction_id = repair->super.transaction_id;
+	made->details.creation_time = repair->super.time;
+	/* nobody knows what it shares: all of it */
+	made->details.snapshotted_time = repair->super.time + 1;
+	return ret;
+}
+
+int cow_thin_repair_devices(struct thin_repair *repair, struct cow_err *err)
+{
+	const struct thin_check *list = &repair->list;
+	struct thin_rebuild *rebuild = &repair->rebuild;
+	bool has_made = false;
+	int ret = 0;
+
+	/* bounded: as many as there are in memory, and one */
+	rebuild->devices = calloc(list->nr_devices + 1, sizeof(*rebuild->devices));
+	if (!rebuild->devices)
+		return cow_fail(err, -ENOMEM, "no memory for %zu devices", list->nr_devices);
+	/* ascending: those with a good id come first */
+	for (size_t i = 0; !ret && i < list->nr_devices; i++) {
+		ret = device_make(repair, &list->devices[i], &rebuild->devices[rebuild->nr_devices],
+				  err);
+		rebuild->nr_devices++;
+		has_made |= !list->devices[i].has_details;
+	}
+	if (rebuild->nr_devices)
+		qsort(rebuild->devices, rebuild->nr_devices, sizeof(*rebuild->devices), by_id);
+	if (has_made)
+		repair->super.time++;
+	return ret;
+}
+
+/* ---------------------------------------------------------------- what is lost */
+
+struct telling {
+	struct thin_repair *repair;
+	uint64_t id, block_bytes;
+};
+
+static void lost_tell(void *user, uint64_t first, uint64_t last)
+{
+	const struct telling *telling = (const struct telling *)user;
+	const struct cow_repair_params *params = telling->repair->params;
+	uint64_t block_bytes = telling->block_bytes, offset_bytes, len_bytes = 0;
+
+	if (!params->snapshot_lost || mul_overflows(first, block_bytes, &offset_bytes))
+		return;
+	if (last != UINT64_MAX && mul_overflows(last - first + 1, block_bytes, &len_bytes))
+		len_bytes = 0;
+	params->snapshot_lost(params->user, telling->id, offset_bytes, len_bytes);
+}
+
+/* It has the tree of another device, and more or fewer mappings than its details say:
+ * which tree is its own, nobody knows. */
+static bool has_foreign_root(const struct thin_check *list, const struct thin_device *device,
+			     uint64_t nr)
+{
+	for (size_t i = 0; i < list->nr_devices; i++) {
+		const struct thin_device *other = &list->devices[i];
+
+		if (other != device && other->has_root && other->root == device->root &&
+		    other->has_details && other->details.mapped_blocks == nr &&
+		    device->details.mapped_blocks != nr)
+			return true;
+	}
+	return false;
+}
+
+static void foreign_tell(struct thin_repair *repair, const struct thin_device *device,
+			 const struct thin_node_info *info)
+{
+	const struct cow_repair_params *params = repair->params;
+	uint64_t block_bytes = sectors_to_bytes(repair->super.block_sectors), len_bytes;
+
+	repair->result->nr_doubtful += info->nr;
+	repair->result->doubtful_bytes += info->nr * block_bytes;
+	if (params->snapshot_doubtful && info->last < UINT64_MAX &&
+	    !mul_overflows(info->last + 1, block_bytes, &len_bytes))
+		params->snapshot_doubtful(params->user, device->id, 0, len_bytes);
+}
+
+static int device_tell(struct thin_repair *repair, const struct thin_device *device,
+		       struct cow_err *err)
+{
+	struct telling telling = { repair, device->id,
+				   sectors_to_bytes(repair->super.block_sectors) };
+	const struct thin_node_info *info = cow_thin_salvage_info(
+		repair->salvage, device->has_root ? device->root : COW_OFFSET_NONE);
+	uint64_t nr = info->state == THIN_NODE_KEPT ? info->nr : 0;
+	uint64_t said = device->has_details ? device->details.mapped_blocks : 0;
+	bool is_whole = info->state == THIN_NODE_KEPT && !info->has_hole;
+
+	if (is_whole && device->has_details && has_foreign_root(&repair->list, device, nr))
+		foreign_tell(repair, device, info);
+	/* What was not there to be lost. */
+	if (is_whole || (device->has_details && said <= nr && !info->has_hole))
+		return 0;
+	if (said > nr) {
+		repair->result->nr_lost += said - nr;
+		repair->result->lost_bytes += (said - nr) * telling.block_bytes;
+	} else {
+		repair->result->nr_lost++;
+		repair->result->nr_unknown++;
+	}
+	return cow_thin_salvage_lost(repair->salvage,
+				     device->has_root ? device->root : COW_OFFSET_NONE, lost_tell,
+				     &telling, err);
+}
+
+int cow_thin_repair_tell(struct thin_repair *repair, struct cow_err *err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < repair->list.nr_devices; i++)
+		ret = device_tell(repair, &repair->list.devices[i], err);
+	return ret;
+}

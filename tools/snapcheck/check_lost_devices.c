@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * check_lost_devices.c - lists what a repair of a pool gave up, or doubts, of each
+ * device: a line for each, with its first ranges; JSON has all of them.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "tools/common/json.h"
+#include "tools/snapcheck/check_lost.h"
+
+/* So many devices are listed. */
+#define DEVICES_SHOWN 20
+
+static void json_add(const struct check_lost *lost, uint64_t id, uint64_t offset_bytes,
+		     uint64_t len_bytes)
+{
+	struct json_object *at = json_put_object(lost->ranges, NULL);
+
+	json_put_u64(at, "device", id);
+	json_put_u64(at, "offset", offset_bytes);
+	if (len_bytes)
+		json_put_u64(at, "length", len_bytes);
+	else
+		json_put_null(at, "length");
+}
+
+static void line_begin(struct check_lost *lost, uint64_t id)
+{
+	if (!lost->text)
+		lost->text = open_memstream(&lost->devices, &lost->devices_len);
+	lost->id = id;
+	lost->nr_of_id = 0;
+	lost->nr_ids++;
+	if (lost->text && lost->nr_ids <= DEVICES_SHOWN)
+		fprintf(lost->text, "%sdevice %" PRIu64 ": bytes ",
+			lost->nr_ids > 1 ? "\n  " : "  ", id);
+}
+
+void check_lost_add_device(struct check_lost *lost, uint64_t id, uint64_t offset_bytes,
+			   uint64_t len_bytes)
+{
+	json_add(lost, id, offset_bytes, len_bytes);
+	if (!lost->nr_ranges++ || lost->id != id)
+		line_begin(lost, id);
+	if (!lost->text || lost->nr_ids > DEVICES_SHOWN)
+		return;
+	if (++lost->nr_of_id > CHECK_LOST_SHOWN) {
+		if (lost->nr_of_id == CHECK_LOST_SHOWN + 1)
+			fputs(", ... (--json lists all)", lost->text);
+		return;
+	}
+	fprintf(lost->text, "%s%" PRIu64 "-", lost->nr_of_id > 1 ? ", " : "", offset_bytes);
+	if (len_bytes)
+		fprintf(lost->text, "%" PRIu64, offset_bytes + len_bytes - 1);
+	else
+		fputs("end", lost->text);
+}
+
+void check_lost_print_devices(struct check_lost *lost, const char *what, const char *consequence,
+			      FILE *text)
+{
+	if (!lost->text || fflush(lost->text))
+		return;
+	fprintf(text, "%s, and %s:\n%s\n", what, consequence, lost->devices);
+	if (lost->nr_ids > DEVICES_SHOWN)
+		fprintf(text, "  and %" PRIu64 " more devices (--json lists all)\n",
+			lost->nr_ids - DEVICES_SHOWN);
+}
+
+void check_lost_free(struct check_lost *lost)
+{
+	if (lost->text)
+		(void)fclose(lost->text);
+	free(lost->devices);
+	lost->text = NULL;
+	lost->devices = NULL;
+}
