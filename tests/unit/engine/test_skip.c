@@ -5,7 +5,10 @@
 
 #include <errno.h>
 
+#include "libcow/base/bytes.h"
+#include "libcow/core/label.h"
 #include "libcow/image/image.h"
+#include "libcow/store/store.h"
 #include "tests/aids/image_record.h"
 #include "tests/aids/mkstore.h"
 #include "tests/aids/randstore.h"
@@ -109,6 +112,35 @@ static void readable_sectors_are_merged_and_bad_exceptions_stay(void)
 	CHECK_EQ(extent.len_bytes, 2 * CHUNK);
 	CHECK(!cow_store_next_extent(pair.store, 13 * CHUNK, &extent));
 	pair_check_sound(pair.origin, pair.cow);
+	pair_close(&pair);
+}
+
+/* The label of a merge that stopped at the bad sector: what this one leaves is a store like
+ * others, not a merge in progress. */
+static void what_stays_has_no_label(void)
+{
+	const struct cow_segment bad = { 3 * CHUNK + 512, 1024 };
+	struct cow_merge_params params = COW_MERGE_PARAMS_INIT;
+	struct cow_merge_result result = COW_MERGE_RESULT_INIT;
+	struct cow_label label = { .job = LABEL_JOB_MERGE, .phase = LABEL_PHASE_MOVE };
+	struct told told = { .nr = 0 };
+	uint8_t raw[LABEL_BYTES];
+	struct pair pair;
+
+	pair_make(&pair, STORE, &bad, 1);
+	label.target_bytes = ORIGIN_BYTES;
+	label.nr_chunks = 6;
+	cow_label_encode(&label, raw);
+	OK(cow_store_label_write(pair.store, raw, err));
+	cow_store_close(pair.store);
+	OK(pair_open(pair.origin, pair.bad, &pair.store, err));
+	params.flags = COW_MERGE_SKIP_UNREADABLE;
+	params.user = &told;
+	params.skipped = on_skipped;
+	OK(cow_merge(pair.store, &params, &result, err));
+	CHECK_EQ(told.nr, 1);
+	OK(cow_store_label_read(pair.store, raw, err));
+	CHECK(is_all_zero(raw, sizeof(raw)));
 	pair_close(&pair);
 }
 
@@ -247,6 +279,7 @@ static void the_cow_image_is_written_last(void)
 int main(void)
 {
 	RUN(readable_sectors_are_merged_and_bad_exceptions_stay);
+	RUN(what_stays_has_no_label);
 	RUN(known_bad_data_is_refused_before_anything_is_written);
 	RUN(an_error_of_the_caller_keeps_all_records);
 	RUN(the_cow_image_is_written_last);

@@ -401,6 +401,56 @@ static void a_table_of_other_sizes_is_refused(void)
 	clone_trio_close(&trio);
 }
 
+static void images_that_are_too_small_are_refused(void)
+{
+	struct cow_store *store = NULL;
+	struct cow_err why = COW_ERR_INIT;
+	struct cow_segment half = { 0, 0 };
+	struct cow_image *whole, *cut;
+	struct clone_trio trio;
+
+	CHECK(clone_trio_open(&trio, "half-r8", "meta", "source", "dest", 0));
+	for (size_t i = 0; i < 3; i++) {
+		if (trio.roles[i].role == COW_ROLE_METADATA)
+			continue;
+		whole = trio.roles[i].image;
+		half.len_bytes = cow_image_size(whole) / 2;
+		OK(cow_image_window_new(whole, &half, 1, &cut, err));
+		trio.roles[i].image = cut;
+		CHECK(cow_store_open(&trio.args, &store, &why) == -ERANGE);
+		CHECK(!strcmp(why.id, "bounds"));
+		trio.roles[i].image = whole;
+		cow_image_close(cut);
+	}
+	clone_trio_close(&trio);
+}
+
+/* Its checksum is right. */
+static void a_superblock_with_no_regions_is_refused(void)
+{
+	struct cow_store *store = NULL;
+	uint8_t raw[PDATA_BLOCK_BYTES];
+	struct clone_super super;
+	struct cow_image *overlay;
+	struct clone_trio trio;
+
+	CHECK(clone_trio_open(&trio, "half-r8", "meta", "source", "dest", 0));
+	OK(cow_image_overlay_new(trio.images[0], &overlay, err));
+	OK(cow_image_pread(overlay, raw, sizeof(raw), 0, err));
+	for (uint64_t sectors = 0; sectors < 8; sectors += 3) {
+		cow_clone_super_decode(raw, &super);
+		super.region_sectors = sectors;
+		cow_clone_super_encode(&super, raw);
+		OK(cow_image_pwrite(overlay, raw, sizeof(raw), 0, err));
+		for (size_t i = 0; i < 3; i++)
+			if (trio.roles[i].role == COW_ROLE_METADATA)
+				trio.roles[i].image = overlay;
+		FAILS(-EBADMSG, cow_store_open(&trio.args, &store, err));
+	}
+	cow_image_close(overlay);
+	clone_trio_close(&trio);
+}
+
 int main(void)
 {
 	clone_fixture_begin();
@@ -410,6 +460,8 @@ int main(void)
 	RUN(two_lives_of_a_device_are_told_apart);
 	RUN(a_device_of_zeros_is_no_clone);
 	RUN(a_table_of_other_sizes_is_refused);
+	RUN(images_that_are_too_small_are_refused);
+	RUN(a_superblock_with_no_regions_is_refused);
 	clone_fixture_end();
 	return test_end();
 }

@@ -130,6 +130,7 @@ static void what_no_clone_can_be_is_refused(void)
 {
 	struct cow_create_params params = COW_CREATE_PARAMS_INIT;
 	struct cow_geometry target = { "target", "16384" };
+	struct cow_role_image small = { 0 };
 	struct cow_image *metadata;
 	uint8_t raw[4096];
 
@@ -155,6 +156,17 @@ static void what_no_clone_can_be_is_refused(void)
 	FAILS(-EINVAL, cow_create(metadata, &params, err));
 	target.key = "targets";
 	FAILS(-EINVAL, cow_create(metadata, &params, err));
+	/* An image that does not hold the clone. */
+	target = (struct cow_geometry){ "target", "16384" };
+	params.images = &small;
+	params.nr_images = 1;
+	OK(cow_image_memory_new(16383 * 512, &small.image, err));
+	small.role = COW_ROLE_SOURCE;
+	FAILS(-ERANGE, cow_create(metadata, &params, err));
+	small.role = COW_ROLE_DESTINATION;
+	FAILS(-ERANGE, cow_create(metadata, &params, err));
+	cow_image_close(small.image);
+	params.nr_images = 0;
 	params.nr_geometry = 0;
 	FAILS(-EINVAL, cow_create(metadata, &params, err));
 	OK(cow_image_pread(metadata, raw, 4096, 0, err));

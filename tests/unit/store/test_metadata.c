@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 
+#include "libcow/base/bytes.h"
+#include "libcow/base/units.h"
 #include "tests/aids/crash.h"
 #include "tests/aids/damage.h"
 #include "tests/aids/mkstore.h"
@@ -200,12 +202,49 @@ static void a_target_of_another_size_is_refused(void)
 	cow_image_close(cow);
 }
 
+/* Of the first ten records: what the kernel counts the used sectors by. */
+static uint64_t highest_of(struct cow_image *cow)
+{
+	uint8_t records[10 * 16];
+	uint64_t highest = 0;
+
+	OK(cow_image_pread(cow, records, sizeof(records), 4096, err));
+	for (size_t i = 0; i < sizeof(records); i += 16)
+		highest = max_u64(highest, get_le64(records + i + 8));
+	return highest;
+}
+
+static void the_highest_number_of_the_list_stays(void)
+{
+	/* A sector of rubbish, whose numbers are replaced: the highest is one, or none. */
+	static const char *const lists[] = {
+		"record 77777 99999\nrecord 88888 5000000\nrecord 3 70000000000\n"
+		"record 99999 88888",
+		"record 70000000 70000000000\nrecord 88888 5000000\nrecord 3 7000\n"
+		"record 99999 2",
+		"record 10 4\nrecord 11 2\nrecord 12 3",
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct cow_image *cow, *copy;
+		char text[200];
+
+		snprintf(text, sizeof(text), "size 2M\nheader\n%s", lists[i]);
+		OK(mkstore(text, &cow, err));
+		copy = copy_of(cow);
+		CHECK_EQ(highest_of(copy), highest_of(cow));
+		cow_image_close(copy);
+		cow_image_close(cow);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t nr = argc > 1 ? strtoull(argv[1], NULL, 0) : 3000;
 	uint64_t seed = test_seed();
 
 	RUN(a_target_of_another_size_is_refused);
+	RUN(the_highest_number_of_the_list_stays);
 	test_name = "random damage";
 	for (uint64_t i = 0; i < nr; i++) {
 		uint64_t random = seed * 1000003 + i;
