@@ -25,7 +25,8 @@ fishcompdir ?= $(datadir)/fish/vendor_completions.d
 PKG_CONFIG ?= pkg-config
 INSTALL    ?= install
 BATS       ?= bats
-CFLAGS     ?= -O2 -g
+# Under a sanitizer half of the time goes into compiling: line numbers are enough there.
+CFLAGS     ?= $(if $(SANITIZE),-O1 -g1,-O2 -g)
 
 # The one place where the version is written is the public header.
 version_part = $(shell sed -n 's/^\#define COW_VERSION_$(1)[[:space:]]*//p' include/libcow.h)
@@ -227,7 +228,8 @@ check-symbols: $(static_lib) $(shared_lib)  ## the library: cow_ names, public o
 	@! size -A $(lib_obj) | awk '/ :$$/ { file = $$1 } $$1 ~ /^\.t?(data|bss)$$/ && $$2 { print file ": variables"; bad = 1 } END { exit !bad }'
 check-layers:  ## who may include whom, and what stands in one place only
 	@tests/house/layers.py .
-lint:  ## formatting, sizes of memory, shell scripts, manual pages
+lint:  ## formatting, sizes of memory, shell scripts, manual pages, lines that tests/mutants/table.txt names
+	@python3 -B tests/mutants/run.py --stale
 	@tests/house/sizes.py $(product)
 	@clang-format --dry-run -Werror $(c_files)
 	@shellcheck $(scripts)
@@ -272,6 +274,9 @@ relay-soak: all tests-bin  ## kernel and tools take turns on the same images, ki
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
+fault-states: all tests-bin  ## what is on the disk after each of these, all jobs, all ways to fail
+	@for job in create merge repair; do $(test_env) tests/faults/states.py $$job || exit 1; done
+
 clone-faults: all $(unpacked)  ## random faults in a clone's metadata, judged by snapcheck and by a naive reader (N=5000)
 	@$(test_env) tests/aids/clone_model.py --count $(or $(N),5000) --seed $(or $(COW_SEED),1)
 fio-soak: all  ## fio writes, reads and checks over the plugin with mode=rw (N=180 seconds)
@@ -303,7 +308,7 @@ picture: all  ## the README's picture, from a real run
 
 # Library and tools are compiled once for all of them, in a directory of their own.
 fuzz_B := build-fuzz
-fuzz_make = $(MAKE) --no-print-directory B=$(fuzz_B) CC=clang CFLAGS='-O1 -g' \
+fuzz_make = $(MAKE) --no-print-directory B=$(fuzz_B) CC=clang CFLAGS='-O1 -gline-tables-only' \
 	SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined \
 	CPPFLAGS=-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
 fuzz:  ## libFuzzer programs (clang), below build-fuzz/
@@ -314,8 +319,10 @@ check-fuzz: fuzz  ## 30 s of fresh fuzzing, over all targets
 fuzz-soak: fuzz  ## N seconds (600) for each target
 	@tests/fuzz/run.sh $(fuzz_B) $(or $(N),600)
 
-crash: $(crashers)  ## every state that a power cut can leave, some 175,000 of them
-	@for t in $(crashers); do $(test_env) $$t || exit 1; done
+crash_runs := $(crashers:%=run-%)
+crash: $(crash_runs)  ## every state that a power cut can leave, some 175,000 of them
+$(crash_runs): run-%: %
+	@$(test_env) $<
 crash-soak: $(crashers)  ## N states of each job (1,000,000) from a new seed
 	@export COW_SEED=$${COW_SEED:-$$(date +%s)}; \
 	for t in $(crashers); do $(test_env) $$t $(or $(N),1000000) || exit 1; done
@@ -386,7 +393,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  *## /\1\t/p' Makefile | expand -t 16
 
 FORCE:
-.PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) \
-	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak faults mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+.PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) $(crash_runs) \
+	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak faults fault-states mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

@@ -6,6 +6,11 @@
 command finish it?
 
   states.py create|merge|repair [NAME MODE:N]     one of them, to look at it
+  states.py --share create|merge|repair           what make check has time for
+
+With --share every call fails once and is the last one once; of the other ways to fail
+(all calls from there on, no space, torn, short) each job tries every third, other ones for
+each commit (COW_SEED). "make fault-states" tries all of them.
 
 A job says in state() what must hold at once, and in the end."""
 import errno
@@ -23,6 +28,8 @@ BUILD = os.environ.get("COW_BUILD", os.path.join(os.path.dirname(HERE), "build")
 SECONDS = 60
 # Classes of calls (see shim.c) that a mode counts.
 MODES = {"eio": "rwztfn", "enospc": "wztfn", "torn": "w", "short": "rw", "kill": "rwztfn"}
+SHARE = 3
+WHOLE = ("eio", "kill")
 WANTED = (("eio", ""), ("eio", "+"), ("enospc", ""), ("enospc", "+"), ("torn", ""), ("short", ""),
           ("short", "+"), ("kill", ""))
 
@@ -388,14 +395,24 @@ def repair_jobs(disk):
         yield Repair(disk, name, "snapcheck -y -q --force=volatile --save-undo=undo bad")
 
 
-def run_job(job, only):
+def seed_now():
+    if os.environ.get("COW_SEED"):
+        return int(os.environ["COW_SEED"])
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True,
+                            check=False).stdout
+    return int(commit[:8], 16) if commit else 1
+
+
+def run_job(job, only, share):
     job.prepare()
     counts = {job.good: 0, 8: 0, 137: 0}
     for mode, plus in WANTED:
         total = sum(call[0] in MODES[mode] for call in job.log)
         if mode + plus == "short+":  # all of them, once
             total = 1
-        for nth in range(1, total + 1):
+        is_shared = share is not None and mode + plus not in WHOLE and total >= SHARE
+        for nth in range(1 + (share % SHARE if is_shared else 0), total + 1,
+                         SHARE if is_shared else 1):
             fault = "%s:%d%s" % (mode, nth, plus)
             if only not in (None, fault):
                 continue
@@ -406,8 +423,12 @@ def run_job(job, only):
 
 
 def main():
-    jobs = {"create": create_jobs, "merge": merge_jobs, "repair": repair_jobs}[sys.argv[1]]
-    name, fault = (sys.argv[2:] + [None, None])[:2]
+    share = seed_now() if sys.argv[1:2] == ["--share"] else None
+    words = sys.argv[1 if share is None else 2:]
+    jobs = {"create": create_jobs, "merge": merge_jobs, "repair": repair_jobs}[words[0]]
+    name, fault = (words[1:] + [None, None])[:2]
+    if share is not None:
+        print("seed %d" % share, flush=True)
     # Thousands of flushes: not on a real disk, if there is memory.
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     work = tempfile.mkdtemp(prefix="cow-faults-", dir=memory)
@@ -416,10 +437,10 @@ def main():
         if name not in (None, job.name):
             continue
         try:
-            total += run_job(job, fault)
+            total += run_job(job, fault, share)
         except Wrong as e:
             print("FAILED: %s: %s\nkept: %s\n again: %s %s %s MODE:N"
-                  % (" ".join(job.command), e, work, sys.argv[0], sys.argv[1], job.name))
+                  % (" ".join(job.command), e, work, sys.argv[0], words[0], job.name))
             return 1
     print("%d runs" % total)
     shutil.rmtree(work)

@@ -205,7 +205,7 @@ class KernelWrites:
 
 def cases(work, tools, args):
     """Words: numbers of states for the explorer, plain and with siblings."""
-    numbers = args.words or ("30000", "16000")
+    numbers = args.words or ("8000", "8000")
     directory = os.path.join(work, "states")
     os.mkdir(directory)
     for program, number in zip(("crash_merge", "crash_siblings"), numbers):
