@@ -393,7 +393,7 @@ static void print_offer(const struct opts_spec *spec, const struct opt *opt)
 			return;
 		}
 	}
-	printf("%s", !strcmp(argument, "COW[,COW]") ? "files" : "any");
+	printf("%s", strstr(argument, "[,COW]") ? "files" : "any");
 }
 
 void opts_print_long(const struct opts_spec *spec)

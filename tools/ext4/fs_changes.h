@@ -23,7 +23,7 @@ struct fs_change {
 
 struct fs_changes_params {
 	struct fs_ext *old_fs, *new_fs;
-	/* Where the two images may differ, in bytes, ascending. */
+	/* Where the two images may differ, in bytes, in any order. */
 	const struct cow_segment *touched;
 	size_t nr_touched;
 	void *user;

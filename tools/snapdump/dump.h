@@ -28,10 +28,12 @@ struct dump {
 	const char *const *excludes;	  /* --exclude */
 	const char *cat;		  /* --cat */
 	size_t nr_excludes;
-	uint64_t log;		       /* --map=ddrescue:N */
-	const char *against;	       /* --against; NULL: the origin */
-	uint64_t partition;	       /* --partition; 0: the whole view */
-	const char *volume;	       /* --volume; NULL: the whole, or the partition */
+	uint64_t log;	       /* --map=ddrescue:N */
+	const char *against;   /* --against; NULL: the origin */
+	struct operands other; /* the view that it names; no view: a manifest, or none */
+	bool has_same_origin; /* it differs from the other one only where a layer holds something */
+	uint64_t partition;   /* --partition; 0: the whole view */
+	const char *volume;   /* --volume; NULL: the whole, or the partition */
 	struct cow_imageset *part_set; /* the same part of the origin, for --delta; else NULL */
 	struct cow_image *part;
 	struct cow_callbacks callbacks; /* of the progress */
@@ -51,6 +53,11 @@ struct dump {
 int dump_part_open(struct dump *dump, const char *origin, struct cow_err *err);
 void dump_part_close(struct dump *dump);
 
+/* dump_against.c: opens the view that --against names. like: with what the operands were
+ * opened. After a failure there is nothing to close. Errors: -EINVAL; those of
+ * operands_open(). */
+int dump_against_open(struct dump *dump, const struct operands_params *like, struct cow_err *err);
+
 /* The view as bytes: stream, sparse file, or every byte of a block device. */
 int dump_raw(struct dump *dump, struct cow_err *err);
 /* A pax tar: view.img, sparse, then manifest.json. */
@@ -61,7 +68,8 @@ int dump_delta(struct dump *dump, struct cow_err *err);
 int dump_map(struct dump *dump, struct cow_err *err);
 /* Calls call for each of these ranges, ascending. Errors: what it returns. */
 typedef int dump_range_fn(void *user, const struct cow_segment *range, struct cow_err *err);
-int dump_each_range(const struct dump *dump, dump_range_fn *call, void *user, struct cow_err *err);
+int dump_each_range(const struct operands *operands, dump_range_fn *call, void *user,
+		    struct cow_err *err);
 
 /* Text that goes where the map goes: also to a terminal, and with --json on
  * stdout nowhere, because the object has it. */

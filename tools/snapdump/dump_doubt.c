@@ -13,7 +13,8 @@
 
 bool dump_is_doubtful(const struct dump *dump)
 {
-	return dump->operands.is_doubtful || bad_skipped_bytes(&dump->operands);
+	return dump->operands.is_doubtful || dump->other.is_doubtful ||
+	       bad_skipped_bytes(&dump->operands);
 }
 
 void dump_first_pass(struct dump *dump)

@@ -35,10 +35,10 @@ struct map_range {
 	bool is_shared; /* with another snapshot of the store */
 };
 
-static bool layer_next(const struct dump *dump, const struct cow_stack_layer *layer, uint64_t at,
-		       struct map_range *ret_range)
+static bool layer_next(const struct operands *operands, const struct cow_stack_layer *layer,
+		       uint64_t at, struct map_range *ret_range)
 {
-	uint64_t size = cow_image_size(dump->operands.view);
+	uint64_t size = cow_image_size(operands->view);
 	struct cow_extent extent;
 
 	if (at >= size || !cow_store_next_extent(layer->store, at, &extent) ||
@@ -52,13 +52,12 @@ static bool layer_next(const struct dump *dump, const struct cow_stack_layer *la
 }
 
 /* Finds the first range at or behind "at", over all layers. */
-static bool piece_next(const struct dump *dump, uint64_t at, struct map_range *ret_range)
+static bool piece_next(const struct operands *operands, uint64_t at, struct map_range *ret_range)
 {
-	const struct operands *operands = &dump->operands;
 	struct map_range range, found = { UINT64_MAX, 0, false };
 
 	for (size_t i = 0; i < operands->nr_layers; i++)
-		if (layer_next(dump, &operands->layers[i], at, &range) &&
+		if (layer_next(operands, &operands->layers[i], at, &range) &&
 		    range.offset_bytes < found.offset_bytes)
 			found = range;
 	*ret_range = found;
@@ -66,13 +65,13 @@ static bool piece_next(const struct dump *dump, uint64_t at, struct map_range *r
 }
 
 /* The same, with the neighbours of which the same is true. */
-static bool next_range(const struct dump *dump, uint64_t at, struct map_range *ret_range)
+static bool next_range(const struct operands *operands, uint64_t at, struct map_range *ret_range)
 {
 	struct map_range found, range;
 
-	if (!piece_next(dump, at, &found))
+	if (!piece_next(operands, at, &found))
 		return false;
-	while (piece_next(dump, found.offset_bytes + found.len_bytes, &range) &&
+	while (piece_next(operands, found.offset_bytes + found.len_bytes, &range) &&
 	       range.offset_bytes == found.offset_bytes + found.len_bytes &&
 	       range.is_shared == found.is_shared)
 		found.len_bytes += range.len_bytes;
@@ -99,11 +98,10 @@ static int on_difference(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 	return clipped->call(clipped->user, &range);
 }
 
-static int each_map_range(const struct dump *dump,
+static int each_map_range(const struct operands *operands,
 			  int (*call)(void *user, const struct map_range *range), void *user,
 			  struct cow_err *err)
 {
-	const struct operands *operands = &dump->operands;
 	struct clipped clipped = { cow_image_size(operands->view), call, user };
 	struct map_range range;
 	uint64_t at = 0;
@@ -113,7 +111,7 @@ static int each_map_range(const struct dump *dump,
 		return cow_store_difference(operands_pair_store(operands->pair),
 					    operands->layers[0].store, on_difference, &clipped,
 					    err);
-	for (; !ret && next_range(dump, at, &range); at = range.offset_bytes + range.len_bytes)
+	for (; !ret && next_range(operands, at, &range); at = range.offset_bytes + range.len_bytes)
 		ret = call(user, &range);
 	return ret;
 }
@@ -133,11 +131,12 @@ static int on_range(void *user, const struct map_range *range)
 	return ranged->call(ranged->user, &segment, ranged->err);
 }
 
-int dump_each_range(const struct dump *dump, dump_range_fn *call, void *user, struct cow_err *err)
+int dump_each_range(const struct operands *operands, dump_range_fn *call, void *user,
+		    struct cow_err *err)
 {
 	struct cow_err said = COW_ERR_INIT;
 	struct ranged ranged = { call, user, &said };
-	int ret = each_map_range(dump, on_range, &ranged, err);
+	int ret = each_map_range(operands, on_range, &ranged, err);
 
 	if (ret && said.code)
 		*err = said;
@@ -194,7 +193,7 @@ static int write_map(struct dump *dump, struct printer *text, struct cow_err *er
 				  cow_image_size(dump->operands.view));
 	if (ret)
 		return ret;
-	ret = each_map_range(dump, put_range, &writer, err);
+	ret = each_map_range(&dump->operands, put_range, &writer, err);
 	if (ret && writer.err.code)
 		*err = writer.err;
 	if (!ret)

@@ -54,7 +54,7 @@ int dump_part_open(struct dump *dump, const char *origin, struct cow_err *err)
 	char *spec;
 	int ret;
 
-	if (!dump->partition && !dump->volume)
+	if ((!dump->partition && !dump->volume) || dump->other.view)
 		return 0;
 	spec = part_spec(dump, origin);
 	ret = spec ? operands_set_new(&dump->part_set, err)

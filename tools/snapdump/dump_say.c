@@ -28,6 +28,8 @@ static void say_doubts(const struct dump *dump)
 		bad_say_skipped(&dump->operands);
 	if (dump->operands.is_doubtful)
 		cli_warn("doubtful: %s", dump->operands.doubt.message);
+	if (dump->other.is_doubtful)
+		cli_warn("doubtful: %s", dump->other.doubt.message);
 }
 
 static void say_dry(const struct dump *dump)

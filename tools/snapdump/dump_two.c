@@ -3,8 +3,9 @@
 /*
  * dump_two.c - opens two states of one file system.
  *
- * Only what the layers hold is compared; of a part of a disk all of it is, because the
- * layers are those of the disk.
+ * Of the origin and a view of it, and of two views of one origin, only what the layers
+ * hold is compared. Of a part of a disk (the layers are those of the disk) and of two other
+ * views the images are compared first.
  */
 #include "tools/snapdump/dump_two.h"
 
@@ -43,23 +44,64 @@ static int add_touched(void *user, const struct cow_segment *range, struct cow_e
 	return 0;
 }
 
+struct difference {
+	struct dump_two *two;
+	struct cow_err *err;
+};
+
+static int on_difference(void *user, uint64_t offset_bytes, uint64_t len_bytes, bool is_zero)
+{
+	const struct cow_segment range = { offset_bytes, len_bytes };
+	struct difference *difference = user;
+
+	(void)is_zero;
+	return add_touched(difference->two, &range, difference->err);
+}
+
+static int compare_images(struct dump_two *two, struct dump *dump, struct cow_image *before,
+			  struct cow_err *err)
+{
+	struct cow_image *view = dump->operands.view;
+	struct cow_diff_params params = COW_DIFF_PARAMS_INIT;
+	struct cow_segment all = { 0, cow_image_size(view) };
+	struct difference difference = { two, err };
+
+	params.callbacks = &dump->callbacks;
+	params.user = &difference;
+	params.range = on_difference;
+	if (cow_image_size(before) == all.len_bytes)
+		return cow_diff(before, view, &params, err);
+	/* One that has grown. */
+	if (cow_image_size(before) > all.len_bytes)
+		all.len_bytes = cow_image_size(before);
+	return add_touched(two, &all, err);
+}
+
+static struct cow_image *before_of(const struct dump *dump)
+{
+	return dump->other.view ? dump->other.view
+	       : dump->part	? dump->part
+				: dump->operands.origin;
+}
+
 static int find_touched(struct dump_two *two, struct dump *dump, struct cow_err *err)
 {
-	struct cow_segment range = { 0, cow_image_size(dump->operands.view) };
+	int ret;
 
-	if (dump->part)
-		return add_touched(two, &range, err);
-	return dump_each_range(dump, add_touched, two, err);
+	if (dump->part || (dump->other.view && !dump->has_same_origin))
+		return compare_images(two, dump, before_of(dump), err);
+	ret = dump_each_range(&dump->operands, add_touched, two, err);
+	return ret || !dump->other.view ? ret
+					: dump_each_range(&dump->other, add_touched, two, err);
 }
 
 int dump_two_open(struct dump_two *two, struct dump *dump, struct cow_err *err)
 {
 	unsigned int flags = FS_EXT_EXACT | (dump->ignores_journal ? FS_EXT_IGNORE_JOURNAL : 0);
-	struct cow_image *origin = dump->part ? dump->part : dump->operands.origin;
 	int ret = dump_fs_open(&two->now, dump, FS_EXT_EXACT, err);
 
 	if (!ret)
-		ret = fs_ext_open(origin, flags, &two->before, err);
+		ret = fs_ext_open(before_of(dump), flags, &two->before, err);
 	if (!ret)
 		ret = find_touched(two, dump, err);
 	two->old_fs = dump->is_reverse ? two->now.fs : two->before;

@@ -37,8 +37,9 @@ static const struct opt option_table[] = {
 	  &options.raw, NULL },
 	{ 0, "delta", NULL, "what changed, as a pax tar that snapcreate --import reads", OPT_FLAG,
 	  &options.delta, NULL },
-	{ 0, "against", "MANIFEST",
-	  "with --delta: what changed since the export with this manifest, not since ORIGIN",
+	{ 0, "against", "MANIFEST|IMAGE[,COW]",
+	  "not against ORIGIN: --delta since the export with this manifest; --changes, "
+	  "--only-changed against this view",
 	  OPT_TEXT, &options.against, NULL },
 	{ 0, "map", "[=ddrescue[:N]]",
 	  "the ranges that the COW images hold, as text; =ddrescue: what of COW (:N: of log N) is "
@@ -159,8 +160,9 @@ struct dump_mode {
 static int run_metadata(struct dump *dump, struct cow_err *err);
 
 #define NO_DIFFERENCE "--delta needs a COW image, or --against: ORIGIN does not differ from itself"
-#define NO_CHANGES "--changes needs a COW image: ORIGIN does not differ from itself"
-#define NO_CHANGED "--only-changed needs a COW image: ORIGIN does not differ from itself"
+#define NO_CHANGES "--changes needs a COW image, or --against: ORIGIN does not differ from itself"
+#define NO_CHANGED                                                                                 \
+	"--only-changed needs a COW image, or --against: ORIGIN does not differ from itself"
 #define NO_MAP "--map needs a COW image"
 
 static const struct dump_mode modes[] = {
@@ -355,8 +357,8 @@ static int check_options(const struct dump_mode *mode, struct dump *dump)
 	if (options.reverse && !(mode->flags & MODE_OF_TWO))
 		return cli_usage("--reverse goes with %s and --only-changed",
 				 list_modes(MODE_OF_TWO, list));
-	if (options.against && mode->run != dump_delta)
-		return cli_usage("--against goes with --delta");
+	if (options.against && mode->run != dump_delta && !(mode->flags & MODE_OF_TWO))
+		return cli_usage("--against goes with --delta, --changes and --only-changed");
 	if (mode->run == dump_rescue && cli_nr_operands() > 2)
 		return cli_usage("--map=ddrescue: one COW image at a time");
 	if (options.bad.skips && !(mode->flags & MODE_READS_DATA))
@@ -428,9 +430,14 @@ static int open_view(const struct dump_mode *mode, struct dump *dump, struct cow
 		.fills_zero = options.bad.fill && !strcmp(options.bad.fill, "zero"),
 		.callbacks = &dump->callbacks,
 	};
+	int ret;
+
 	dump->partition = options.partition;
 	dump->volume = options.volume;
-	return operands_open(&dump->operands, &params, err);
+	ret = operands_open(&dump->operands, &params, err);
+	if (!ret && options.against && mode->flags & MODE_OF_TWO)
+		ret = dump_against_open(dump, &params, err);
+	return ret;
 }
 
 static int run_on_view(const struct dump_mode *mode, struct dump *dump, struct cow_err *err)
@@ -464,11 +471,10 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 		outputs_note_name(options.output,
 				  mode->flags & MODE_IS_TAR ? OUTPUTS_TAR : OUTPUTS_RAW);
 	if (!(mode->flags & MODE_OF_ONE_STORE)) {
-		if (open_view(mode, dump, &err))
-			return cli_fail(&err);
-		status = check_layers(mode, dump);
+		ret = open_view(mode, dump, &err);
+		status = ret ? status : check_layers(mode, dump);
 	}
-	if (status == CLI_DONE)
+	if (!ret && status == CLI_DONE)
 		ret = run_on_view(mode, dump, &err);
 	if (ret)
 		status = cli_fail(&err);
@@ -477,6 +483,7 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 	if (status == CLI_DONE && (dump_is_doubtful(dump) || dump->nr_damaged))
 		status = CLI_DAMAGE;
 	dump_part_close(dump);
+	operands_close(&dump->other);
 	operands_close(&dump->operands);
 	return status;
 }

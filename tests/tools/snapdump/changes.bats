@@ -279,3 +279,87 @@ extract() { # DIRECTORY IMAGE...
 	snapdump -q --files lvm:disk0.img:vg0/snap | tar -C b -xpf -
 	[ "$(snapdump -q --changes lvm:disk0.img:vg0/snap | grep -c '^[-+MR]')" -eq "$(diff -rq a b | wc -l)" ]
 }
+
+# thin_pair: base.img and now.img as devices 1 and 2 of a pool that share what is equal.
+thin_pair() {
+	python3 - <<-'END'
+		old, new, unit = open("base.img", "rb").read(), open("now.img", "rb").read(), 65536
+		data, lines = bytearray(), ([], [])
+		for at in range(0, len(old), unit):
+		    for state, found in (0, old), (1, new):
+		        if not state or old[at:at + unit] != new[at:at + unit]:
+		            data += found[at:at + unit]
+		            time = state
+		        else:
+		            time = 0
+		        lines[state].append('<single_mapping origin_block="%d" data_block="%d" time="%d"/>'
+		                            % (at // unit, len(data) // unit - 1, time))
+		open("data", "wb").write(data)
+		with open("xml", "w") as f:
+		    f.write('<superblock uuid="" time="1" transaction="1" flags="0" version="2" data_block_size="128" nr_data_blocks="%d">'
+		            % (len(data) // unit))
+		    for state in 0, 1:
+		        f.write('<device dev_id="%d" mapped_blocks="%d" transaction="1" creation_time="0" snap_time="1">%s</device>'
+		                % (state + 1, len(lines[state]), "".join(lines[state])))
+		    f.write("</superblock>")
+	END
+	truncate -s 4M meta
+	thin_restore -q -i xml -o meta
+}
+
+# bats test_tags=slow
+@test "--against: two siblings, two images, two thin devices, two disks, a file system that has grown" {
+	cp base.img mon.img
+	# A number that debugfs gives now.img, too, but another file.
+	printf '%s\n' 'write new /monday' 'set_inode_field /monday generation 9' | debugfs -w -f - mon.img >debugfs.log 2>&1
+	snapcreate -q -c 4K --from=mon.img base.img mon.cow
+	snapcreate -q -c 16K --from=now.img mon.img direct.cow
+	snapdump --changes mon.img direct.cow >wanted
+	grep -qx -- "- monday" wanted
+	snapdump --changes --against=mon.img now.img | diff wanted -
+	snapdump --changes --against=base.img,mon.cow base.img cow.img | diff wanted -
+	snapdump --changes --against=base.img,mon.cow now.img | diff wanted -
+	snapdump --changes --reverse mon.img direct.cow | diff <(snapdump --changes --reverse --against=mon.img now.img) -
+	run -0 --separate-stderr snapdump --changes --against=base.img,cow.img base.img cow.img
+	[ "$stderr" = "snapdump: no file differs" ]
+	# Siblings: only what one of the two holds is read.
+	strace -qq -f -P "$PWD/base.img" -e trace=pread64,preadv,preadv2,read -o trace snapdump --changes --against=base.img,mon.cow base.img cow.img >lines
+	[ "$(sed -n 's/^.* = \([0-9]*\)$/\1/p' trace | paste -sd+ | bc)" -lt 1000000 ]
+	# An archive of it.
+	snapdump -q --files --only-changed --against=mon.img -o there.tar now.img
+	extract was mon.img
+	extract is now.img
+	apply there.tar was
+	diff <(facts was) <(facts is)
+	thin_pair
+	snapdump --changes base.img cow.img >wanted
+	snapdump --changes thin:metadata=meta,data=data,id={1,2},size=8M | diff wanted -
+	snapdump --changes --against=thin:metadata=meta,,data=data,,id=1,,size=8M thin:metadata=meta,data=data,id=2,size=8M | diff wanted -
+	for state in base now; do
+		truncate -s 12M $state.disk
+		poke $state.disk 446 '\0\0\0\0\203\0\0\0\0\010\0\0\0\100\0\0'
+		poke $state.disk 510 '\125\252'
+		dd if=$state.img of=$state.disk bs=1M seek=1 conv=notrunc status=none
+	done
+	snapdump --changes --partition=1 --against=base.disk now.disk | diff wanted -
+	truncate -s 12M now.img
+	resize2fs -f now.img >/dev/null 2>&1
+	snapdump --changes --against=base.img now.img | diff wanted -
+}
+
+@test "--against: wrong calls, what is not there, another file system, a store that is damaged" {
+	run -16 snapdump --changes --against=base.img, now.img
+	[[ $output == *"an image is missing"* ]]
+	run -16 snapdump --ls --against=base.img now.img
+	run -8 snapdump --changes --against=nothing now.img
+	mke2fs -q -F -t ext4 -b 1024 -N 4096 other.img 8M
+	run -64 --separate-stderr snapdump --json=j --changes --against=other.img now.img
+	[ "$(member j 'j["error"]["id"]')" = other-fs ]
+	run -64 --separate-stderr snapdump --json=j --changes --against=now.img,base.img now.img
+	[ "$(member j 'j["error"]["id"]')" = swapped ] || [ "$(member j 'j["error"]["id"]')" = not-a-store ] || { cat j; return 1; }
+	cp cow.img bad.cow
+	poke bad.cow 4 '\0'
+	run -64 snapdump --changes --against=base.img,bad.cow base.img
+	run -4 snapdump --changes --force=invalid --against=base.img,bad.cow base.img
+	[[ $output == *doubtful* ]]
+}
