@@ -75,12 +75,13 @@ void cow_batch_free(struct batch *batch)
 	*batch = (struct batch){ .buf = NULL };
 }
 
-/* Every byte is read and written: half of the way each. */
+/* Every byte is read and written: half of the way each. What cannot be read is done with. */
 static int batch_progress(const struct batch *batch, struct cow_err *err)
 {
+	uint64_t written = batch->written_bytes + batch->untouched.total_bytes;
+
 	return cow_callbacks_progress(batch->callbacks, "move",
-				      batch->settled_bytes + batch->read_bytes / 2 +
-					      batch->written_bytes / 2,
+				      batch->settled_bytes + batch->read_bytes / 2 + written / 2,
 				      batch->total_bytes, err);
 }
 

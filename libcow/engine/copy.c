@@ -26,12 +26,14 @@ struct copy {
 	const struct cow_callbacks *callbacks;
 	struct cow_copy_result result;
 	uint8_t *buf;
+	uint64_t done_bytes, total_bytes; /* what becomes a hole is not in them */
 };
 
-static int copy_progress(const struct copy *copy, uint64_t done_bytes, struct cow_err *err)
+static int copy_progress(struct copy *copy, uint64_t len_bytes, struct cow_err *err)
 {
-	return cow_callbacks_progress(copy->callbacks, "write", done_bytes,
-				      copy->source->size_bytes, err);
+	copy->done_bytes += len_bytes;
+	return cow_callbacks_progress(copy->callbacks, "write", copy->done_bytes, copy->total_bytes,
+				      err);
 }
 
 static int copy_zeroes(struct copy *copy, uint64_t offset, uint64_t len, struct cow_err *err)
@@ -46,7 +48,7 @@ static int copy_zeroes(struct copy *copy, uint64_t offset, uint64_t len, struct 
 		piece = min_u64(len, 64 * COW_PIECE_BYTES);
 		ret = cow_image_write_zeroes(copy->target, offset, piece, err);
 		if (!ret)
-			ret = copy_progress(copy, offset + piece, err);
+			ret = copy_progress(copy, piece, err);
 		if (ret)
 			return ret;
 	}
@@ -63,7 +65,9 @@ static int copy_piece(struct copy *copy, uint64_t offset, uint64_t len, struct c
 	for (at = 0; !ret && at < len; at += part) {
 		part = zero_stretch(copy->buf + at, len - at, UNIT_BYTES, &is_zero);
 		if (is_zero) {
-			ret = copy_zeroes(copy, offset + at, part, err);
+			copy->result.zero_bytes += part;
+			if (!copy->keeps_holes)
+				ret = cow_image_write_zeroes(copy->target, offset + at, part, err);
 			continue;
 		}
 		copy->result.copied_bytes += part;
@@ -131,7 +135,7 @@ static int copy_range(struct copy *copy, uint64_t offset, uint64_t end, struct c
 		}
 		offset += done;
 		if (!ret)
-			ret = copy_progress(copy, offset, err);
+			ret = copy_progress(copy, done, err);
 		if (ret)
 			return ret;
 	}
@@ -143,6 +147,9 @@ static int copy_run(struct copy *copy, struct cow_err *err)
 	uint64_t at = 0, data, len, size = copy->source->size_bytes;
 	int ret = 0;
 
+	copy->total_bytes = size;
+	if (copy->keeps_holes)
+		ret = cow_image_data_bytes(copy->source, &copy->total_bytes, err);
 	while (!ret && at < size) {
 		ret = cow_image_next_data(copy->source, at, &data, &len, err);
 		if (!ret && data > at)

@@ -33,6 +33,8 @@ struct walk {
 	uint64_t size_bytes;
 	uint64_t granule_bytes;
 	const struct diff_walk_params *params;
+	bool is_count; /* nothing is read: done_bytes becomes the total of the walk */
+	uint64_t done_bytes, total_bytes;
 };
 
 /* Makes data the first data that ends behind offset_bytes; without any it
@@ -141,6 +143,24 @@ static int piece_compare(struct walk *walk, uint64_t offset_bytes, uint64_t len_
 	return ret;
 }
 
+static int tell(const struct walk *walk, struct cow_err *err)
+{
+	return cow_callbacks_progress(walk->params->callbacks, walk->params->phase,
+				      walk->done_bytes, walk->total_bytes, err);
+}
+
+static int piece_read(struct walk *walk, uint64_t offset_bytes, uint64_t len_bytes,
+		      struct cow_err *err)
+{
+	int ret = tell(walk, err);
+
+	if (!ret)
+		ret = side_read(&walk->base, offset_bytes, len_bytes, err);
+	if (!ret)
+		ret = side_read(&walk->image, offset_bytes, len_bytes, err);
+	return ret ? ret : piece_compare(walk, offset_bytes, len_bytes, err);
+}
+
 /* Compares a stretch in which neither side changes between hole and data. */
 static int stretch_compare(struct walk *walk, uint64_t offset_bytes, uint64_t end_bytes,
 			   struct cow_err *err)
@@ -149,20 +169,14 @@ static int stretch_compare(struct walk *walk, uint64_t offset_bytes, uint64_t en
 	int ret = 0;
 
 	for (; offset_bytes < end_bytes && !ret; offset_bytes += len) {
-		ret = cow_callbacks_progress(walk->params->callbacks, walk->params->phase,
-					     offset_bytes, walk->size_bytes, err);
-		if (ret)
-			return ret;
 		len = same_place(walk, offset_bytes, end_bytes);
 		if (len)
 			continue;
 		len = min_u64(floor_to(COW_PIECE_BYTES, walk->granule_bytes),
 			      end_bytes - offset_bytes);
-		ret = side_read(&walk->base, offset_bytes, len, err);
-		if (!ret)
-			ret = side_read(&walk->image, offset_bytes, len, err);
-		if (!ret)
-			ret = piece_compare(walk, offset_bytes, len, err);
+		if (!walk->is_count)
+			ret = piece_read(walk, offset_bytes, len, err);
+		walk->done_bytes += len;
 	}
 	return ret;
 }
@@ -186,8 +200,22 @@ static int walk_all(struct walk *walk, struct cow_err *err)
 		if (ret)
 			return ret;
 	}
-	return cow_callbacks_progress(walk->params->callbacks, walk->params->phase,
-				      walk->size_bytes, walk->size_bytes, err);
+	return 0;
+}
+
+/* The same walk twice, first without reading. */
+static int walk_counted(struct walk *walk, struct cow_err *err)
+{
+	int ret;
+
+	walk->is_count = true;
+	ret = walk_all(walk, err);
+	walk->is_count = walk->base.is_known = walk->image.is_known = false;
+	walk->total_bytes = walk->done_bytes;
+	walk->done_bytes = 0;
+	if (!ret)
+		ret = walk_all(walk, err);
+	return ret ? ret : tell(walk, err);
 }
 
 int cow_diff_walk(struct cow_image *base, struct cow_image *image,
@@ -212,7 +240,7 @@ int cow_diff_walk(struct cow_image *base, struct cow_image *image,
 		return cow_fail(err, -ENOMEM, "no memory to compare two pieces of 1 MiB");
 	walk.base.buf = buf;
 	walk.image.buf = buf + COW_PIECE_BYTES;
-	return walk_all(&walk, err);
+	return walk_counted(&walk, err);
 }
 
 /* ------------------------------------------------------- ranges for users */

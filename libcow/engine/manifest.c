@@ -29,6 +29,7 @@ struct manifest {
 	uint8_t *buf; /* one range */
 	/* The last answer of next_data; len_bytes 0: nothing but zeros is left. */
 	uint64_t data_bytes, data_len_bytes;
+	uint64_t passed_bytes, total_bytes; /* data in front of that answer, and of all answers */
 	/* An extent that may go on; len_bytes 0: none. */
 	uint64_t extent_bytes, extent_len_bytes;
 };
@@ -96,9 +97,23 @@ static int range_extents(struct manifest *m, uint64_t range_bytes, uint64_t len_
 /* Goes on to data that ends behind offset_bytes. */
 static int data_advance(struct manifest *m, uint64_t offset_bytes, struct cow_err *err)
 {
-	if (m->data_len_bytes && m->data_bytes + m->data_len_bytes > offset_bytes)
-		return 0;
-	return cow_image_next_data(m->image, offset_bytes, &m->data_bytes, &m->data_len_bytes, err);
+	int ret = 0;
+
+	while (!ret && m->data_len_bytes && m->data_bytes + m->data_len_bytes <= offset_bytes) {
+		m->passed_bytes += m->data_len_bytes;
+		ret = cow_image_next_data(m->image, m->data_bytes + m->data_len_bytes,
+					  &m->data_bytes, &m->data_len_bytes, err);
+	}
+	return ret;
+}
+
+static int tell(struct manifest *m, uint64_t offset_bytes, struct cow_err *err)
+{
+	uint64_t done = m->passed_bytes;
+
+	if (m->data_len_bytes && offset_bytes > m->data_bytes)
+		done += min_u64(offset_bytes - m->data_bytes, m->data_len_bytes);
+	return cow_callbacks_progress(m->params->callbacks, "digest", done, m->total_bytes, err);
 }
 
 /* Reads one range; its holes are zeros without being read. On return the
@@ -179,14 +194,16 @@ static int manifest_ranges(struct manifest *m, struct cow_err *err)
 {
 	bool is_known;
 	uint64_t size = m->image->size_bytes, done = 0, range, len;
-	int ret = data_advance(m, 0, err);
+	int ret = cow_image_data_bytes(m->image, &m->total_bytes, err);
 
+	if (!ret)
+		ret = cow_image_next_data(m->image, 0, &m->data_bytes, &m->data_len_bytes, err);
 	while (!ret && m->data_len_bytes) {
 		/* The data may have begun in the range before. */
 		range = floor_to(max_u64(m->data_bytes, done), COW_MANIFEST_RANGE_BYTES);
 		len = min_u64(COW_MANIFEST_RANGE_BYTES, size - range);
 		done = range + len;
-		ret = cow_callbacks_progress(m->params->callbacks, "digest", range, size, err);
+		ret = tell(m, range, err);
 		if (!ret)
 			ret = range_known(m, range, len, &is_known, err);
 		if (!ret && !is_known)
@@ -219,8 +236,7 @@ int cow_manifest(struct cow_image *image, const struct cow_manifest_params *para
 	m.whole = whole;
 	ret = manifest_ranges(&m, err);
 	if (!ret)
-		ret = cow_callbacks_progress(params->callbacks, "digest", image->size_bytes,
-					     image->size_bytes, err);
+		ret = tell(&m, image->size_bytes, err);
 	if (!ret)
 		cow_digest_final(whole, ret_digest);
 	return ret;

@@ -435,6 +435,21 @@ int cow_image_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_t
 	return 0;
 }
 
+int cow_image_data_bytes(struct cow_image *image, uint64_t *ret_bytes, struct cow_err *err)
+{
+	uint64_t at = 0, data, len, sum = 0;
+	int ret = 0;
+
+	for (; !ret && at < image->size_bytes; at = data + len) {
+		ret = cow_image_next_data(image, at, &data, &len, err);
+		if (ret)
+			return ret;
+		sum += len;
+	}
+	*ret_bytes = sum;
+	return 0;
+}
+
 int cow_image_grow(struct cow_image *image, uint64_t size_bytes, struct cow_err *err)
 {
 	int ret = image_check_write(image, "enlarge", 0, image->size_bytes, err);

@@ -135,6 +135,10 @@ int cow_image_write_zero_bytes(struct cow_image *image, uint64_t offset_bytes, u
  * only if image can be written. Errors: -EOPNOTSUPP. */
 int cow_image_clone_check(struct cow_image *image, struct cow_image *source, struct cow_err *err);
 
+/* Adds up what cow_image_next_data() finds, by the questions of a walk over all of it, each at
+ * the end of the answer before. Reads nothing. Errors: as cow_image_next_data(). */
+int cow_image_data_bytes(struct cow_image *image, uint64_t *ret_bytes, struct cow_err *err);
+
 /* See image_ops.read_ahead; the range is one of the image. */
 void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes);
 

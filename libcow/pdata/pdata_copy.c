@@ -67,5 +67,5 @@ int cow_pdata_copy(struct cow_image *metadata, const struct pdata_type *super_ty
 		if (!ret)
 			ret = piece_copy(super_type, piece, at, len, target, err);
 	}
-	return ret;
+	return ret ? ret : cow_callbacks_progress(callbacks, "copy", size_bytes, size_bytes, err);
 }

@@ -65,16 +65,19 @@ void progress_start(struct progress *progress, const char *mode, bool quiet)
 	bool is_never = quiet || (mode && !strcmp(mode, "never"));
 
 	memset(progress, 0, sizeof(*progress));
+	progress->is_always = is_always;
 	progress->is_bar = can_draw();
 	progress->is_shown = is_always || (!is_never && cli_stderr_is_terminal());
 	progress->next_line = now_seconds() + FIRST_LINE_SECONDS;
 }
 
-/* Never 100: that is said by the end of the job. */
+/* 100 only of all of it. */
 static unsigned int percent(const struct cow_progress *now)
 {
 	double part = (double)now->done_bytes / (double)now->total_bytes * 100;
 
+	if (now->done_bytes == now->total_bytes)
+		return 100;
 	return part >= 99 ? 99 : (unsigned int)part;
 }
 
@@ -181,7 +184,22 @@ static void show(struct progress *progress, const struct cow_progress *now, doub
 		cli_status_line(line);
 	else
 		cli_warn("%s", line);
+	progress->has_line = true;
 	progress->next_line = time + (is_bar ? BAR_SECONDS : LINE_SECONDS);
+}
+
+/* The last line of what has lines: a log shows that a phase came to its end. */
+static bool is_end(const struct progress *progress, const struct cow_progress *now)
+{
+	return progress->is_shown && !progress->is_complete && now->total_bytes &&
+	       now->done_bytes == now->total_bytes && (progress->is_always || progress->has_line);
+}
+
+/* The same name again: of another image. */
+static bool is_new_phase(const struct progress *progress, const struct cow_progress *now)
+{
+	return !progress->phase || strcmp(progress->phase, now->phase) ||
+	       (progress->is_complete && now->done_bytes < now->total_bytes);
 }
 
 int progress_update(void *user, const struct cow_progress *now)
@@ -190,14 +208,19 @@ int progress_update(void *user, const struct cow_progress *now)
 	double time = now_seconds();
 	bool is_asked = cli_wants_line();
 
-	if (!progress->phase || strcmp(progress->phase, now->phase)) {
+	if (is_new_phase(progress, now)) {
 		progress->phase = now->phase;
 		progress->phase_start = time;
 		progress->nr_samples = 0;
+		progress->has_line = progress->is_complete = false;
 	}
 	sample(progress, now, time);
-	if (is_asked || (progress->is_shown && time >= progress->next_line))
+	if (is_end(progress, now)) {
+		progress->is_complete = true;
 		show(progress, now, time, is_asked);
+	} else if (is_asked || (progress->is_shown && time >= progress->next_line)) {
+		show(progress, now, time, is_asked);
+	}
 	return cli_interrupted();
 }
 

@@ -15,7 +15,9 @@
 struct progress {
 	bool is_shown, is_bar;
 	double next_line;
-	const char *phase; /* what is below belongs to this one */
+	bool is_always;
+	const char *phase;	    /* what is below belongs to this one */
+	bool has_line, is_complete; /* a line stands there; it says 100 % */
 	double phase_start;
 	/* How far it was in the last seconds, oldest first: the rate is over them. */
 	size_t nr_samples;

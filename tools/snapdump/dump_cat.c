@@ -17,6 +17,7 @@ struct cat {
 	struct dump_fs fs;
 	struct sink sink;
 	uint8_t *buf;
+	uint64_t done_bytes, total_bytes; /* without holes */
 };
 
 static int copy_range(struct cat *cat, const struct file_entry *e, const struct cow_segment *range,
@@ -26,12 +27,14 @@ static int copy_range(struct cat *cat, const struct file_entry *e, const struct 
 
 	while (at < end) {
 		size_t piece = end - at < DUMP_PIECE_BYTES ? end - at : DUMP_PIECE_BYTES;
-		int ret = dump_step(cat->fs.dump, "write", at, e->size_bytes, err);
+		int ret = e->read(e->source, cat->buf, piece, at, err);
 
 		if (!ret)
-			ret = e->read(e->source, cat->buf, piece, at, err);
-		if (!ret)
 			ret = sink_write(&cat->sink, cat->buf, piece, err);
+		cat->done_bytes += piece;
+		if (!ret)
+			ret = dump_step(cat->fs.dump, "write", cat->done_bytes, cat->total_bytes,
+					err);
 		if (ret)
 			return ret;
 		at += piece;
@@ -49,6 +52,8 @@ static int on_entry(void *user, const struct file_entry *e, struct cow_err *err)
 	json_put_text(json_root(), "path", e->path);
 	json_put_u64(json_root(), "size_bytes", e->size_bytes);
 	dump->nr_ranges = 1;
+	for (size_t i = 0; i < e->nr_ranges; i++)
+		cat->total_bytes += e->ranges[i].len_bytes;
 	for (size_t i = 0; !ret && i < e->nr_ranges; i++) {
 		const struct cow_segment *range = &e->ranges[i];
 

@@ -184,10 +184,12 @@ static int read_view(void *user, void *buf, size_t len_bytes, uint64_t offset_by
 {
 	struct view_source *source = user;
 	struct dump *dump = source->job->dump;
-	int ret = dump_step(dump, "write", source->done_bytes, source->job->delta.data_bytes, err);
+	int ret = cow_image_pread(dump->operands.view, buf, len_bytes, offset_bytes, err);
 
 	source->done_bytes += len_bytes;
-	return ret ? ret : cow_image_pread(dump->operands.view, buf, len_bytes, offset_bytes, err);
+	return ret ? ret
+		   : dump_step(dump, "write", source->done_bytes, source->job->delta.data_bytes,
+			       err);
 }
 
 static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err)

@@ -19,7 +19,8 @@ static int step(const struct dump_giver *giver, struct cow_err *err)
 {
 	struct dump *dump = giver->fs->dump;
 
-	return dump_step(dump, "files", dump->data_bytes, cow_image_size(dump->operands.view), err);
+	/* How much there is, is known in the end. */
+	return dump_step(dump, "files", dump->data_bytes, 0, err);
 }
 
 static int read_file(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
@@ -87,10 +88,11 @@ int dump_files_give(struct dump_giver *giver, struct cow_err *err)
 
 static int walk(struct dump_giver *giver, struct cow_err *err)
 {
+	struct dump *dump = giver->fs->dump;
 	int ret = dump_files_give(giver, err);
 
 	dump_fs_say_problems(giver->fs, giver->nr_files);
-	return ret;
+	return ret ? ret : dump_step(dump, "files", dump->data_bytes, dump->data_bytes, err);
 }
 
 static int write_files(void *user, struct tar *tar, struct cow_err *err)

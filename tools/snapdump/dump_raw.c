@@ -29,10 +29,17 @@ int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_
 
 /* Where the bytes go; zeros may be cheaper than data. */
 struct target {
-	struct cow_image *image; /* file or device; NULL: the sink */
-	bool keeps_holes;	 /* image reads as zeros where nothing is written */
+	uint64_t done_bytes, total_bytes; /* holes that are kept are not in them */
+	struct cow_image *image;	  /* file or device; NULL: the sink */
+	bool keeps_holes;		  /* image reads as zeros where nothing is written */
 	struct sink sink;
 };
+
+static int step(struct dump *dump, struct target *target, uint64_t len_bytes, struct cow_err *err)
+{
+	target->done_bytes += len_bytes;
+	return dump_step(dump, "write", target->done_bytes, target->total_bytes, err);
+}
 
 static int put(struct target *target, const uint8_t *buf, size_t len_bytes, uint64_t offset_bytes,
 	       struct cow_err *err)
@@ -49,13 +56,12 @@ static int put_zeroes(struct target *target, uint64_t offset_bytes, uint64_t len
 		return 0;
 	while (len_bytes) {
 		uint64_t piece = len_bytes < DUMP_PIECE_BYTES ? len_bytes : DUMP_PIECE_BYTES;
-		int ret = dump_step(dump, "write", offset_bytes,
-				    cow_image_size(dump->operands.view), err);
+		int ret = target->image
+				  ? cow_image_write_zeroes(target->image, offset_bytes, piece, err)
+				  : sink_zeroes(&target->sink, piece, err);
 
-		if (!ret && target->image)
-			ret = cow_image_write_zeroes(target->image, offset_bytes, piece, err);
-		else if (!ret)
-			ret = sink_zeroes(&target->sink, piece, err);
+		if (!ret)
+			ret = step(dump, target, piece, err);
 		if (ret)
 			return ret;
 		offset_bytes += piece;
@@ -106,16 +112,32 @@ static int copy_range(struct dump *dump, struct target *target, uint8_t *buf, ui
 		uint64_t left = end - offset_bytes;
 		size_t piece = left < DUMP_PIECE_BYTES ? left : DUMP_PIECE_BYTES;
 
-		ret = dump_step(dump, "write", offset_bytes, cow_image_size(view), err);
-		if (!ret)
-			ret = cow_image_pread(view, buf, piece, offset_bytes, err);
+		ret = cow_image_pread(view, buf, piece, offset_bytes, err);
 		if (!ret && target->keeps_holes)
 			ret = put_sparse(target, buf, piece, offset_bytes, err);
 		else if (!ret)
 			ret = put(target, buf, piece, offset_bytes, err);
+		if (!ret)
+			ret = step(dump, target, piece, err);
 		if (ret)
 			return ret;
 		offset_bytes += piece;
+	}
+	return 0;
+}
+
+/* By the same questions as copy_view(). */
+static int count(struct target *target, struct cow_image *view, struct cow_err *err)
+{
+	uint64_t at = 0, data, len, size = cow_image_size(view);
+	int ret = 0;
+
+	target->total_bytes = target->keeps_holes ? 0 : size;
+	for (; !ret && target->keeps_holes && at < size; at = data + len) {
+		ret = cow_image_next_data(view, at, &data, &len, err);
+		if (ret)
+			return ret;
+		target->total_bytes += len;
 	}
 	return 0;
 }
@@ -129,6 +151,7 @@ static int copy_view(struct dump *dump, struct target *target, struct cow_err *e
 
 	if (!buf)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a buffer");
+	ret = count(target, view, err);
 	while (!ret && at < size) {
 		ret = cow_image_next_data(view, at, &data, &len, err);
 		if (!ret)

@@ -61,19 +61,20 @@ static int print_manifest(const void *user, struct printer *printer, struct cow_
 struct image_source {
 	struct dump *dump;
 	struct cow_image *image;
+	uint64_t done_bytes, total_bytes;
 };
 
 static int read_image(void *source, void *buf, size_t len_bytes, uint64_t offset_bytes,
 		      struct cow_err *err)
 {
 	struct image_source *from = source;
-	int ret = dump_step(from->dump, "write", offset_bytes, cow_image_size(from->image), err);
+	int ret = cow_image_pread(from->image, buf, len_bytes, offset_bytes, err);
 
-	if (!ret)
-		ret = cow_image_pread(from->image, buf, len_bytes, offset_bytes, err);
-	if (!ret)
-		from->dump->data_bytes += len_bytes;
-	return ret;
+	if (ret)
+		return ret;
+	from->dump->data_bytes += len_bytes;
+	from->done_bytes += len_bytes;
+	return dump_step(from->dump, "write", from->done_bytes, from->total_bytes, err);
 }
 
 int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, struct cow_image *image,
@@ -82,6 +83,8 @@ int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, stru
 	struct image_source source = { .dump = dump, .image = image };
 	struct file_entry entry = tar_own_entry(name, cow_image_size(image), dump->mtime);
 
+	for (size_t i = 0; i < contents->nr_extents; i++)
+		source.total_bytes += contents->extents[i].len_bytes;
 	entry.ranges = contents->extents;
 	entry.nr_ranges = contents->nr_extents;
 	entry.read = read_image;

@@ -89,3 +89,64 @@ took() {
 	[[ $output == *"--rate-limit=4095: the smallest limit is 4 KiB per second"* ]]
 	run -16 snapdump --raw --rate-limit=0 -o none new
 }
+
+# ends PHASES COMMAND...: these phases end with 100 %, in this order, and nothing is in front of the end of a
+# phase that is more than it
+ends() {
+	local wanted=$1
+	shift
+	"$@" --progress=always 2>said >/dev/null || [ $? = 4 ] || { cat said; return 1; }
+	[ "$(sed -nE 's/^[a-z]*: ([a-z]+) .* of .*, 100 %.*/\1/p' said | xargs)" = "$wanted" ] ||
+		{ echo "$*: not \"$wanted\""; cat said; return 1; }
+	# the amounts of a line of 100 % are the same
+	! sed -nE 's/^[a-z]*: [a-z]+ (.*) of (.*), 100 %.*/\1|\2/p' said | awk -F'|' '$1 != $2' | grep . ||
+		{ echo "$*"; cat said; return 1; }
+}
+
+# amounts: what the lines that end a phase say, one a line
+amounts() {
+	sed -nE 's/^[a-z]*: [a-z]+ (.*) of .*, 100 %.*/\1/p' said
+}
+
+@test "each mode ends at 100 % of what it moves: holes are not in it" {
+	# 3 MiB of data in 64 MiB, 1 MiB of it new.
+	truncate -s 64M old
+	dd if=image of=old bs=1M count=2 seek=20 conv=notrunc status=none
+	cp --sparse=always old new
+	dd if=image of=new bs=1M count=1 seek=50 conv=notrunc status=none
+	ends "store" snapcreate --from=new old cow
+	snapdump -q --tar -o tar old cow
+	snapdump -q --tar old | tar -xf - manifest.json
+	ends "write" snapdump --raw -o raw old cow
+	[ "$(amounts)" = "3 MiB" ]
+	ends "write" snapdump --raw old cow
+	[ "$(amounts)" = "64 MiB" ]
+	ends "digest write" snapdump --tar -o tar2 old cow
+	[ "$(amounts | uniq)" = "3 MiB" ]
+	ends "compare digest digest write" snapdump --delta -o delta old cow
+	[ "$(amounts | tail -1)" = "1 MiB" ]
+	ends "digest write" snapdump --delta --against=manifest.json -o delta2 new
+	ends "write" snapmerge -o merged old cow
+	[ "$(amounts)" = "3 MiB" ]
+	ends "digest" snapcheck --verify=tar old cow
+	ends "digest" snapcreate --import=tar old filled
+	ends "digest write" snapdump --metadata -o pack cow
+	snapcreate -q old sibling
+	ends "preserve move" snapmerge -y --force=volatile --sparse --sibling=sibling old cow
+	[ "$(amounts | uniq)" = "1 MiB" ]
+	# A clone: the holes of its source become zeros of its destination.
+	truncate -s 64M dest
+	snapcreate -q -c 64K clone:metadata=meta,source=new,destination=dest
+	ends "move" snapmerge -y --force=volatile clone:metadata=meta,source=new,destination=dest
+	[ "$(amounts)" = "64 MiB" ]
+	# Files: how much there is, is known in the end.
+	mkdir tree
+	head -c 1M image >tree/data
+	truncate -s 8M tree/hole
+	truncate -s 16M ext
+	mke2fs -q -F -d tree ext
+	ends "files" snapdump --files -o files ext
+	[ "$(amounts)" = "1 MiB" ]
+	ends "write" snapdump --cat=/data ext
+	[ "$(amounts)" = "1 MiB" ]
+}
