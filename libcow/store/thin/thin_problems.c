@@ -134,6 +134,10 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 		ROW("map-first-free", DAMAGE, SAFE,
 		    "the index of a space map says that no block is free where one is",
 		    "finds no free block although there are some", COUNTS, WRITES_FAIL),
+	[THIN_MAP_HIDDEN] =
+		ROW("map-hidden", INFO, NO,
+		    "the index of a space map leaves out one free block, as thin_repair writes it",
+		    "finds the other free blocks", NOTHING, WORKS),
 	[THIN_MAP_INDEX] = ROW(
 		"map-index", DAMAGE, SAFE, "the index of a space map is damaged or cannot be read",
 		"refuses to load the pool, or fails at the first write", COUNTS, WRITES_FAIL),

@@ -19,6 +19,9 @@ struct comparing {
 	const struct pdata_map_root *root;
 	bool is_data;
 	bool has_fault; /* its numbers cannot be told */
+	bool is_low;	/* some block is counted too low */
+	/* Of one bitmap of the metadata: what is wrong with the numbers in the index. */
+	struct pdata_fault nr_free, first_free;
 };
 
 static enum thin_problem part_problem(const struct comparing *c, enum pdata_map_part part,
@@ -44,6 +47,55 @@ static enum thin_problem part_problem(const struct comparing *c, enum pdata_map_
 	return c->is_data ? THIN_MAP_INDEX : THIN_MAP_INDEX_REFUSED;
 }
 
+static void index_add(struct comparing *c, enum thin_problem problem,
+		      const struct pdata_fault *fault)
+{
+	char text[PDATA_FAULT_TEXT_BYTES];
+
+	if (!fault->what)
+		return;
+	cow_pdata_fault_text(fault, cow_pdata_map_part_name(PDATA_MAP_BITMAP, fault->what), text);
+	cow_thin_check_add(c->check, problem, fault->block, "%s, of the %s space map", text,
+			   c->is_data ? "data" : "metadata");
+}
+
+static void index_tell(struct comparing *c)
+{
+	index_add(c, THIN_MAP_NR_FREE, &c->nr_free);
+	index_add(c, THIN_MAP_FIRST_FREE, &c->first_free);
+	c->nr_free = c->first_free = (struct pdata_fault){ .what = PDATA_SOUND };
+}
+
+/* Keeps what is wrong with one bitmap until everything is counted. */
+static bool index_keep(struct comparing *c, const struct pdata_fault *fault)
+{
+	struct pdata_fault *to = fault->what == PDATA_MAP_NR_FREE ? &c->nr_free : &c->first_free;
+	const struct pdata_fault *other = to == &c->nr_free ? &c->first_free : &c->nr_free;
+
+	if (c->is_data || (fault->what != PDATA_MAP_NR_FREE && fault->what != PDATA_MAP_FIRST_FREE))
+		return false;
+	if (to->what || (other->what && other->block != fault->block))
+		index_tell(c);
+	*to = *fault;
+	return true;
+}
+
+/*
+ * thin_repair and thin_restore free a block of their own when the index is written: one
+ * free block more than the index and nr_allocated say, below all others. The kernel finds
+ * the others, and leaves it so.
+ */
+static bool is_of_repair(const struct comparing *c, uint64_t nr_used)
+{
+	uint64_t in_bitmap = min_u64(c->root->nr_blocks, PDATA_BITMAP_ENTRIES);
+	uint64_t used = PDATA_BITMAP_ENTRIES - min_u64(c->nr_free.allowed, PDATA_BITMAP_ENTRIES);
+
+	return c->nr_free.what && c->first_free.what && !c->has_fault && !c->is_low &&
+	       c->root->nr_allocated == nr_used + 1 && c->root->nr_blocks > nr_used + 1 &&
+	       (c->nr_free.found + 1 == c->nr_free.allowed ||
+		c->nr_free.found + 1 + used == in_bitmap);
+}
+
 static int take_fault(void *user, enum pdata_map_part part, const struct pdata_fault *fault,
 		      struct cow_err *err)
 {
@@ -53,6 +105,8 @@ static int take_fault(void *user, enum pdata_map_part part, const struct pdata_f
 	char text[PDATA_FAULT_TEXT_BYTES];
 
 	(void)err;
+	if (index_keep(c, fault))
+		return 0;
 	if (part != PDATA_MAP_ITSELF && fault->what < PDATA_MAP_NR_BLOCKS)
 		c->check->has_hidden |= part != PDATA_MAP_BITMAP;
 	c->has_fault |= problem == THIN_MAP_INDEX || problem == THIN_MAP_INDEX_REFUSED ||
@@ -116,11 +170,13 @@ static bool is_held_root(const struct thin_check *check, uint64_t block, uint32_
 static int metadata_count(void *user, uint64_t first, uint64_t nr, uint32_t found, uint32_t counted,
 			  struct cow_err *err)
 {
-	struct thin_check *check = ((struct comparing *)user)->check;
+	struct comparing *c = (struct comparing *)user;
+	struct thin_check *check = c->check;
 	enum thin_problem problem = found ? THIN_BLOCK_COUNTED_LOW : THIN_BLOCK_FREE;
 	char run[80];
 
 	(void)err;
+	c->is_low |= found < counted;
 	run_text(first, nr, "", run, sizeof(run));
 	if (found > counted && check->has_hidden)
 		return 0;
@@ -187,6 +243,10 @@ int cow_thin_check_maps(struct thin_check *check, struct cow_err *err)
 					    &check->nr_used, err);
 	if (ret)
 		return ret;
+	if (is_of_repair(&metadata, check->nr_used))
+		index_add(&metadata, THIN_MAP_HIDDEN, &metadata.first_free);
+	else
+		index_tell(&metadata);
 	allocated_check(&data, check->nr_data_used);
 	allocated_check(&metadata, check->nr_used);
 	return 0;
