@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/image/pages.h"
@@ -27,6 +28,7 @@ struct large {
 struct pdata_counts {
 	struct cow_pages pages;
 	uint64_t nr_blocks, nr_used;
+	uint64_t nr_shared; /* with a count above 1 */
 	struct large *large;
 	size_t nr_large, nr_places; /* places: a power of two, or 0 */
 };
@@ -150,7 +152,54 @@ static int count_set(struct pdata_counts *counts, uint64_t block, uint32_t old, 
 		return ret;
 	counts->nr_used += count && !old;
 	counts->nr_used -= !count && old;
+	counts->nr_shared += count > 1 && old <= 1;
+	counts->nr_shared -= count <= 1 && old > 1;
 	return 0;
+}
+
+/* Counts one more where that stays in the bits; false: it does not. */
+static bool bits_add_one(struct pdata_counts *counts, uint8_t *byte, unsigned int shift)
+{
+	unsigned int bits = *byte >> shift & 3;
+
+	if (bits >= LARGE_FROM - 1)
+		return false;
+	*byte = (uint8_t)(*byte + (1u << shift));
+	counts->nr_used += !bits;
+	counts->nr_shared += bits == 1;
+	return true;
+}
+
+int cow_pdata_counts_add_each(struct pdata_counts *counts, const uint64_t *blocks, size_t nr,
+			      struct cow_err *err)
+{
+	uint8_t *bytes[PDATA_COUNTS_EACH_MAX];
+	int ret = 0;
+
+	assert(nr <= PDATA_COUNTS_EACH_MAX);
+	/* Blocks lie anywhere: all of them are asked for before the first is needed. */
+	for (size_t i = 0; i < nr; i++) {
+		uint8_t *page = cow_pages_make(&counts->pages, blocks[i] / COUNTS_PER_PAGE);
+
+		if (!page)
+			return cow_fail(err, -ENOMEM, "no memory for reference counts");
+		bytes[i] = &page[blocks[i] % COUNTS_PER_PAGE / 4];
+		__builtin_prefetch(bytes[i], 1);
+	}
+	for (size_t i = 0; !ret && i < nr; i++)
+		if (!bits_add_one(counts, bytes[i], bits_shift(blocks[i])))
+			ret = cow_pdata_counts_add(counts, blocks[i], 1, err);
+	return ret;
+}
+
+uint64_t cow_pdata_counts_word(const struct pdata_counts *counts, uint64_t block)
+{
+	const uint8_t *page = block < counts->nr_blocks
+				      ? cow_pages_get(&counts->pages, block / COUNTS_PER_PAGE)
+				      : NULL;
+
+	assert(block % 32 == 0);
+	return page ? get_le64(page + block % COUNTS_PER_PAGE / 4) : 0;
 }
 
 int cow_pdata_counts_add(struct pdata_counts *counts, uint64_t block, uint32_t nr,
@@ -188,6 +237,11 @@ uint64_t cow_pdata_counts_nr_blocks(const struct pdata_counts *counts)
 uint64_t cow_pdata_counts_nr_used(const struct pdata_counts *counts)
 {
 	return counts->nr_used;
+}
+
+uint64_t cow_pdata_counts_nr_shared(const struct pdata_counts *counts)
+{
+	return counts->nr_shared;
 }
 
 bool cow_pdata_counts_next(const struct pdata_counts *counts, uint64_t from, uint64_t *ret_block)

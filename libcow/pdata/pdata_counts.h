@@ -22,6 +22,11 @@ COW_DEFINE_AUTO(pdata_counts, struct pdata_counts *, cow_pdata_counts_free);
  * -ENOMEM, -ERANGE it would pass 2^32 - 1. */
 int cow_pdata_counts_add(struct pdata_counts *counts, uint64_t block, uint32_t nr,
 			 struct cow_err *err);
+/* Adds one to the count of each of these blocks, as above; a block may be named several
+ * times. nr: at most PDATA_COUNTS_EACH_MAX. */
+#define PDATA_COUNTS_EACH_MAX 256
+int cow_pdata_counts_add_each(struct pdata_counts *counts, const uint64_t *blocks, size_t nr,
+			      struct cow_err *err);
 /* Takes one away (assert: there is one). Errors: -ENOMEM. */
 int cow_pdata_counts_drop(struct pdata_counts *counts, uint64_t block, struct cow_err *err);
 uint32_t cow_pdata_counts_get(const struct pdata_counts *counts, uint64_t block);
@@ -29,6 +34,11 @@ uint32_t cow_pdata_counts_get(const struct pdata_counts *counts, uint64_t block)
 uint64_t cow_pdata_counts_nr_blocks(const struct pdata_counts *counts);
 /* How many blocks have a count above 0. */
 uint64_t cow_pdata_counts_nr_used(const struct pdata_counts *counts);
+/* How many have one above 1. */
+uint64_t cow_pdata_counts_nr_shared(const struct pdata_counts *counts);
+/* The counts of 32 blocks, from a multiple of that on: two bits each, the first lowest;
+ * 3 is 3 or more. Blocks behind the last one have 0. */
+uint64_t cow_pdata_counts_word(const struct pdata_counts *counts, uint64_t block);
 /* The first block at or behind from that has a count; false: none. */
 bool cow_pdata_counts_next(const struct pdata_counts *counts, uint64_t from, uint64_t *ret_block);
 

@@ -29,6 +29,8 @@ struct pdata_map {
 
 int cow_pdata_map_tell(const struct pdata_map *map, enum pdata_map_part part,
 		       const struct pdata_fault *fault, struct cow_err *err);
+/* The index of the first one at or behind a block. */
+size_t cow_pdata_map_large_from(const struct pdata_map *map, uint64_t block);
 const struct map_large *cow_pdata_map_large(const struct pdata_map *map, uint64_t block);
 
 #endif

@@ -96,25 +96,66 @@ static bool is_unknown(const struct compare *c, unsigned int bits, uint32_t coun
 	return bits == 3 && c->map->is_large_lost && counted >= 3;
 }
 
-static int entries_compare(struct compare *c, uint64_t key, const uint8_t *raw, uint64_t *ret_used,
-			   uint64_t *ret_first_free, struct cow_err *err)
+#define PER_WORD 32u
+#define LOW_BITS UINT64_C(0x5555555555555555)
+
+/* Which of the 32 entries from at on are used, a bit in two for each, if no more is to be
+ * said of them: they are what was counted, all below 3, and no tree has a count for them.
+ * false: one by one. */
+static bool is_word_right(const struct compare *c, uint64_t first, uint64_t at, const uint8_t *raw,
+			  size_t *next_large, uint64_t *ret_used)
 {
-	uint64_t first = key * PDATA_BITMAP_ENTRIES;
+	const struct pdata_map *map = c->map;
+	uint64_t block = first + at;
+	uint64_t word = get_le64(raw + PDATA_BITMAP_HEADER_BYTES + at / PER_WORD * 8);
+	/* the high bit of an entry comes first */
+	uint64_t bits = (word & LOW_BITS) << 1 | (word >> 1 & LOW_BITS);
+
+	while (*next_large < map->nr_large && map->large[*next_large].block < block)
+		++*next_large;
+	if (*next_large < map->nr_large && map->large[*next_large].block - block < PER_WORD)
+		return false;
+	*ret_used = (bits | bits >> 1) & LOW_BITS;
+	return !(bits & bits >> 1 & LOW_BITS) && bits == cow_pdata_counts_word(c->counts, block);
+}
+
+/* The same of each entry. */
+static int word_compare(struct compare *c, uint64_t first, uint64_t at, const uint8_t *raw,
+			uint64_t *ret_used, struct cow_err *err)
+{
 	int ret = 0;
 
 	*ret_used = 0;
-	*ret_first_free = PDATA_BITMAP_ENTRIES;
-	for (uint64_t i = 0; !ret && i < PDATA_BITMAP_ENTRIES; i++) {
+	for (uint64_t i = at; !ret && i < at + PER_WORD; i++) {
 		unsigned int bits = cow_pdata_bitmap_get(raw, i);
 		uint32_t counted = counted_of(c, first + i), found;
 		bool is_told;
 
-		*ret_used += bits != 0;
-		if (!bits && *ret_first_free == PDATA_BITMAP_ENTRIES)
-			*ret_first_free = i;
+		*ret_used |= (uint64_t)(bits != 0) << 2 * (i - at);
 		ret = found_count(c, first + i, bits, &found, &is_told, err);
 		if (!ret && !is_told && found != counted && !is_unknown(c, bits, counted))
 			ret = run_add(c, first + i, found, counted, err);
+	}
+	return ret;
+}
+
+static int entries_compare(struct compare *c, uint64_t key, const uint8_t *raw, uint64_t *ret_used,
+			   uint64_t *ret_first_free, struct cow_err *err)
+{
+	uint64_t first = key * PDATA_BITMAP_ENTRIES;
+	size_t next_large = cow_pdata_map_large_from(c->map, first);
+	int ret = 0;
+
+	*ret_used = 0;
+	*ret_first_free = PDATA_BITMAP_ENTRIES;
+	for (uint64_t at = 0; !ret && at < PDATA_BITMAP_ENTRIES; at += PER_WORD) {
+		uint64_t used = 0;
+
+		if (!is_word_right(c, first, at, raw, &next_large, &used))
+			ret = word_compare(c, first, at, raw, &used, err);
+		*ret_used += (uint64_t)__builtin_popcountll(used);
+		if (used != LOW_BITS && *ret_first_free == PDATA_BITMAP_ENTRIES)
+			*ret_first_free = at + (uint64_t)__builtin_ctzll(~used & LOW_BITS) / 2;
 	}
 	c->nr_used += *ret_used;
 	return ret ? ret : run_tell(c, err);

@@ -277,6 +277,21 @@ const struct map_large *cow_pdata_map_large(const struct pdata_map *map, uint64_
 						 by_block);
 }
 
+size_t cow_pdata_map_large_from(const struct pdata_map *map, uint64_t block)
+{
+	size_t low = 0, high = map->nr_large;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (map->large[middle].block < block)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* ---------------------------------------------------------------- the map */
 
 static int size_check(const struct pdata_map *map, struct cow_err *err)

@@ -128,6 +128,8 @@ static int leaf_count(void *user, const struct pdata_node *node, const struct pd
 	struct owners *owners = (struct owners *)user;
 	uint64_t nr_blocks = cow_pdata_counts_nr_blocks(owners->counts);
 	uint64_t total = thin_pool_of(&owners->thin->store)->super.metadata_map.nr_allocated;
+	uint64_t blocks[PDATA_COUNTS_EACH_MAX]; /* more than a node has entries */
+	size_t nr = 0;
 	int ret = 0;
 
 	if (owners->nr_leaves++ % 256 == 0)
@@ -136,13 +138,13 @@ static int leaf_count(void *user, const struct pdata_node *node, const struct pd
 					     total * PDATA_BLOCK_BYTES, err);
 	if (!ret && edge->owner == PDATA_OWNER_MANY)
 		ret = bit_put(&owners->many, node->block, err);
-	for (uint32_t i = 0; !ret && i < node->nr_entries; i++) {
+	for (uint32_t i = 0; i < node->nr_entries && nr < PDATA_COUNTS_EACH_MAX; i++) {
 		uint64_t block = thin_mapping_block(get_le64(pdata_node_value(node, i)));
 
 		if (block < nr_blocks)
-			ret = cow_pdata_counts_add(owners->counts, block, 1, err);
+			blocks[nr++] = block;
 	}
-	return ret;
+	return ret ? ret : cow_pdata_counts_add_each(owners->counts, blocks, nr, err);
 }
 
 /* Of this device. */

@@ -35,7 +35,7 @@ struct thin_device {
 
 /* A leaf that one live device alone has. */
 struct thin_leaf {
-	uint32_t block, owner, stamp;
+	uint32_t block, owner, stamp, nr_entries;
 };
 
 struct thin_check {

@@ -68,16 +68,17 @@ static int fault_take(void *user, const struct pdata_fault *fault, const struct 
 static int blocks_count(struct pdata_counts *counts, const struct pdata_node *node,
 			struct cow_err *err)
 {
+	uint64_t blocks[PDATA_COUNTS_EACH_MAX]; /* more than a node has entries */
 	uint64_t nr_blocks = cow_pdata_counts_nr_blocks(counts);
-	int ret = 0;
+	size_t nr = 0;
 
-	for (uint32_t i = 0; !ret && i < node->nr_entries; i++) {
+	for (uint32_t i = 0; i < node->nr_entries && nr < PDATA_COUNTS_EACH_MAX; i++) {
 		uint64_t block = thin_mapping_block(get_le64(pdata_node_value(node, i)));
 
 		if (block < nr_blocks)
-			ret = cow_pdata_counts_add(counts, block, 1, err);
+			blocks[nr++] = block;
 	}
-	return ret;
+	return cow_pdata_counts_add_each(counts, blocks, nr, err);
 }
 
 static void beyond_add(struct thin_check *check, const struct pdata_node *node,
@@ -157,7 +158,8 @@ static void times_check(struct thin_check *check, const struct pdata_node *node,
 			   check->super.time);
 }
 
-static int leaf_keep(struct thin_check *check, const struct pdata_edge *edge, struct cow_err *err)
+static int leaf_keep(struct thin_check *check, const struct pdata_edge *edge, uint32_t nr_entries,
+		     struct cow_err *err)
 {
 	struct thin_leaf *larger;
 
@@ -169,7 +171,8 @@ static int leaf_keep(struct thin_check *check, const struct pdata_edge *edge, st
 		return cow_fail(err, -ENOMEM, "no memory for %zu nodes of a tree",
 				check->nr_leaves);
 	check->leaves = larger;
-	larger[check->nr_leaves++] = (struct thin_leaf){ edge->block, edge->owner, edge->stamp };
+	larger[check->nr_leaves++] =
+		(struct thin_leaf){ edge->block, edge->owner, edge->stamp, nr_entries };
 	return 0;
 }
 
@@ -198,7 +201,7 @@ static int live_leaf(void *user, const struct pdata_node *node, const struct pda
 	if (check->live_counts)
 		ret = blocks_count(check->live_counts, node, err);
 	times_check(check, node, edge);
-	return ret ? ret : leaf_keep(check, edge, err);
+	return ret ? ret : leaf_keep(check, edge, node->nr_entries, err);
 }
 
 /* A leaf of another tree would be read as one of mappings. */
@@ -329,12 +332,25 @@ static int shared_leaf(void *user, size_t index, const uint8_t *raw,
 	return 0;
 }
 
+/* No data block is in two leaves: what a device alone has in a leaf it alone has. */
+static void exclusive_sum(struct thin_check *check)
+{
+	for (size_t i = 0; i < check->nr_leaves; i++)
+		check->devices[check->leaves[i].owner].nr_exclusive += check->leaves[i].nr_entries;
+}
+
 int cow_thin_check_shared(struct thin_check *check, struct cow_err *err)
 {
+	const struct pdata_counts *counts =
+		check->live_counts ? check->live_counts : check->data_counts;
 	AUTO_FREE uint32_t *numbers = NULL;
 
 	if (!check->nr_leaves)
 		return 0;
+	if (!cow_pdata_counts_nr_shared(counts)) {
+		exclusive_sum(check);
+		return 0;
+	}
 	numbers = reallocarray(NULL, check->nr_leaves, sizeof(*numbers));
 	if (!numbers)
 		return cow_fail(err, -ENOMEM, "no memory for %zu nodes of a tree",
