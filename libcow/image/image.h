@@ -172,6 +172,22 @@ int cow_image_list_add(struct cow_image_list *list, struct cow_image *image, str
 /* Closes all of them, the last one first; the list is empty then. */
 void cow_image_list_close(struct cow_image_list *list);
 
+/* image_parity.c: who has the parity of a row, and where its data begins. The numbers are
+ * those of the kernel: include/linux/raid/md_p.h, drivers/md/raid5.h. */
+enum image_parity_layout {
+	IMAGE_PARITY_LEFT_ASYMMETRIC,
+	IMAGE_PARITY_RIGHT_ASYMMETRIC,
+	IMAGE_PARITY_LEFT_SYMMETRIC,
+	IMAGE_PARITY_RIGHT_SYMMETRIC,
+	IMAGE_PARITY_FIRST, /* raid4 of the device-mapper */
+	IMAGE_PARITY_LAST,
+};
+/* The data of a raid4 or raid5, in units of unit_bytes, to read. images: all its legs, of
+ * one size; they must outlive it. Errors: -EINVAL, -ERANGE, -ENOMEM. */
+int cow_image_parity_new(struct cow_image *const *images, size_t nr_images, uint64_t unit_bytes,
+			 enum image_parity_layout layout, struct cow_image **ret_image,
+			 struct cow_err *err);
+
 /*
  * Creates an image that shows top and owns what top is made of: what is in owned
  * (top is, if it is to be closed) is closed with it. owned is empty then; after a

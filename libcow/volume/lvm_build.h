@@ -30,4 +30,12 @@ int cow_lvm_leg_image(struct lvm_build *build, const struct lvm_segment *segment
 		      size_t nr_legs, unsigned int level, struct cow_image **ret_image,
 		      struct cow_err *err);
 
+/*
+ * Are the legs of a raid with parity all complete, in their places, and laid out as the
+ * text says? Errors: -EBADMSG (id "lv-legs") they are not; -EOPNOTSUPP (id "lv-type") too
+ * many; -ENOMEM.
+ */
+int cow_lvm_legs_check(struct lvm_build *build, const struct lvm_segment *segment,
+		       unsigned int level, struct cow_err *err);
+
 #endif

@@ -2,10 +2,10 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * lvm_layers.c - reads segments that lie on other LVs of the group: raid0, raid1,
- * raid10, mirror (pvmove, too), and cache where the origin has all data. Their areas
- * are those of the data; of a raid those of the superblocks follow. Of pools and thin
- * devices only what the text says is kept. A segment of any
- * other type stays without areas, and its LV is refused by the name of the type.
+ * raid10, raid4 and raid5, mirror (pvmove, too), and cache where the origin has all data. Their
+ * areas are those of the data; of a raid those of the superblocks follow. Of pools and thin devices
+ * only what the text says is kept. A segment of any other type stays without areas, and its LV is
+ * refused by the name of the type.
  *
  * Source: lvm2 lib/raid/raid.c, lib/mirror/mirrored.c, lib/cache_segtype/cache.c.
  */
@@ -151,6 +151,57 @@ static int raid1_read(const struct reading *reading, struct cow_err *err)
 	return raid_read(reading, "device_count", 0, err);
 }
 
+/* The layouts, by the names of the types. */
+static const struct {
+	const char *type;
+	enum image_parity_layout layout;
+} parities[] = {
+	{ "raid4", IMAGE_PARITY_FIRST },
+	{ "raid5", IMAGE_PARITY_LEFT_SYMMETRIC },
+	{ "raid5_ls", IMAGE_PARITY_LEFT_SYMMETRIC },
+	{ "raid5_la", IMAGE_PARITY_LEFT_ASYMMETRIC },
+	{ "raid5_ra", IMAGE_PARITY_RIGHT_ASYMMETRIC },
+	{ "raid5_rs", IMAGE_PARITY_RIGHT_SYMMETRIC },
+	{ "raid5_n", IMAGE_PARITY_LAST },
+};
+
+/* One that is being, or was, reshaped has room in front of or behind its data. */
+static bool is_reshaped(const struct reading *reading)
+{
+	return cow_lvm_text_find(reading->text, reading->node, "data_offset") ||
+	       cow_lvm_text_find(reading->text, reading->node, "reshape_count");
+}
+
+static int parity_read(const struct reading *reading, struct cow_err *err)
+{
+	struct lvm_segment *segment = reading->segment;
+	uint64_t nr_legs;
+	int ret;
+
+	if (is_reshaped(reading))
+		return 0;
+	if (!cow_lvm_text_number(reading->text, reading->node, "device_count", LEGS_MAX,
+				 &nr_legs) ||
+	    nr_legs < 2 || segment->extent_count % (nr_legs - 1) ||
+	    !cow_lvm_text_number(reading->text, reading->node, "stripe_size", STRIPE_SECTORS_MAX,
+				 &segment->stripe_sectors) ||
+	    !segment->stripe_sectors) {
+		cow_lv_blame(reading->lv, "its legs or its stripes have no number or size that is "
+					  "possible");
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(parities) / sizeof(parities[0]); i++)
+		if (!strcmp(parities[i].type, segment->type))
+			segment->layout = parities[i].layout;
+	segment->nr_copies = 1;
+	segment->area_extents = segment->extent_count / (nr_legs - 1);
+	ret = raid_lists_read(reading, nr_legs, err);
+	if (!ret && !segment->has_metas)
+		cow_lv_blame(reading->lv, "a raid without superblocks");
+	segment->kind = LVM_SEGMENT_PARITY;
+	return ret;
+}
+
 static int mirror_read(const struct reading *reading, struct cow_err *err)
 {
 	struct lvm_segment *segment = reading->segment;
@@ -262,11 +313,23 @@ static const struct {
 	const char *type;
 	int (*read)(const struct reading *reading, struct cow_err *err);
 } layers[] = {
-	{ "raid0", raid0_read },	{ "raid0_meta", raid0_read },
-	{ "raid1", raid1_read },	{ "raid10", raid10_read },
-	{ "raid10_near", raid10_read }, { "mirror", mirror_read },
-	{ "thin", thin_read },		{ "thin-pool", pool_read },
-	{ "cache", cache_read },	{ "cache+CACHE_USES_CACHEVOL", cache_read },
+	{ "raid0", raid0_read },
+	{ "raid0_meta", raid0_read },
+	{ "raid1", raid1_read },
+	{ "raid10", raid10_read },
+	{ "raid10_near", raid10_read },
+	{ "mirror", mirror_read },
+	{ "raid4", parity_read },
+	{ "raid5", parity_read },
+	{ "raid5_ls", parity_read },
+	{ "raid5_la", parity_read },
+	{ "raid5_ra", parity_read },
+	{ "raid5_rs", parity_read },
+	{ "raid5_n", parity_read },
+	{ "thin", thin_read },
+	{ "thin-pool", pool_read },
+	{ "cache", cache_read },
+	{ "cache+CACHE_USES_CACHEVOL", cache_read },
 };
 
 int cow_lvm_layer_read(struct lvm_vg *vg, struct cow_lv *lv, const struct lvm_text *text,

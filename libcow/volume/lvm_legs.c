@@ -19,10 +19,13 @@
 #define SUPER_BYTES 512
 /* As many as failed_devices has bits for in its first version. */
 #define LEGS_MAX 64
+/* Of md: raid4 of the device-mapper, too, by its layout. */
+#define PARITY_LEVEL 5
 
 struct super {
 	bool is_there;
 	uint64_t events, failed_legs, recovered_sectors;
+	uint32_t nr_legs, position, level, layout, stripe_sectors, reshaping;
 };
 
 static void super_decode(const uint8_t *raw, struct super *super)
@@ -31,6 +34,12 @@ static void super_decode(const uint8_t *raw, struct super *super)
 	super->events = get_le64(raw + 16);
 	super->failed_legs = get_le64(raw + 24);
 	super->recovered_sectors = get_le64(raw + 32);
+	super->nr_legs = get_le32(raw + 8);
+	super->position = get_le32(raw + 12);
+	super->level = get_le32(raw + 48);
+	super->layout = get_le32(raw + 52);
+	super->stripe_sectors = get_le32(raw + 56);
+	super->reshaping = get_le32(raw + 60);
 }
 
 /* What cannot be read is not there. -ENOMEM only. */
@@ -65,13 +74,13 @@ static void legs_judge(const struct super *supers, size_t nr_legs, bool *is_whol
 			      !(failed >> i & 1) && supers[i].recovered_sectors == UINT64_MAX;
 }
 
+/* Read the superblocks of a raid, and which leg is whole. */
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() in lvm_lv.c */
 static int legs_look(struct lvm_build *build, const struct lvm_segment *segment, unsigned int level,
-		     bool *is_whole, struct cow_err *err)
+		     struct super supers[LEGS_MAX], bool *is_whole, struct cow_err *err)
 {
 	const struct lvm_area *metas =
 		build->lv->vg->areas + segment->first_area + segment->nr_areas;
-	struct super supers[LEGS_MAX];
 
 	for (size_t i = 0; i < segment->nr_areas; i++) {
 		is_whole[i] = !i;
@@ -83,21 +92,64 @@ static int legs_look(struct lvm_build *build, const struct lvm_segment *segment,
 	return 0;
 }
 
+static int legs_count_check(const struct lvm_build *build, const struct lvm_segment *segment,
+			    struct cow_err *err)
+{
+	if (segment->nr_areas <= LEGS_MAX)
+		return 0;
+	return cow_refuse(err, -EOPNOTSUPP, "lv-type", NULL,
+			  "%s has a segment of the type \"%s\" with %zu legs, of which %d "
+			  "are supported",
+			  build->lv->full_name, segment->type, segment->nr_areas, LEGS_MAX);
+}
+
+/* Does the superblock of a leg say what the text says? */
+static bool is_laid_out(const struct lvm_segment *segment, const struct super *super,
+			size_t position)
+{
+	return super->nr_legs == segment->nr_areas && super->position == position &&
+	       super->level == PARITY_LEVEL && super->layout == segment->layout &&
+	       super->stripe_sectors == segment->stripe_sectors && !super->reshaping;
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() in lvm_lv.c */
+int cow_lvm_legs_check(struct lvm_build *build, const struct lvm_segment *segment,
+		       unsigned int level, struct cow_err *err)
+{
+	struct super supers[LEGS_MAX];
+	bool is_whole[LEGS_MAX];
+	int ret = legs_count_check(build, segment, err);
+
+	if (!ret)
+		ret = legs_look(build, segment, level, supers, is_whole, err);
+	for (size_t i = 0; i < segment->nr_areas && !ret; i++) {
+		if (!is_whole[i])
+			return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
+					  "leg %zu of %s is missing, has failed, or was not "
+					  "rebuilt to its end, by the superblocks of the array: it "
+					  "is read only if all legs are complete",
+					  i, build->lv->full_name);
+		if (!is_laid_out(segment, &supers[i], i))
+			return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
+					  "leg %zu of %s is laid out in another way than the "
+					  "metadata of the VG say, or is being laid out anew",
+					  i, build->lv->full_name);
+	}
+	return ret;
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() in lvm_lv.c */
 int cow_lvm_leg_image(struct lvm_build *build, const struct lvm_segment *segment, size_t first,
 		      size_t nr_legs, unsigned int level, struct cow_image **ret_image,
 		      struct cow_err *err)
 {
 	const struct lvm_area *legs = build->lv->vg->areas + segment->first_area;
+	struct super supers[LEGS_MAX];
 	bool is_whole[LEGS_MAX];
-	int ret;
+	int ret = legs_count_check(build, segment, err);
 
-	if (segment->nr_areas > LEGS_MAX)
-		return cow_refuse(err, -EOPNOTSUPP, "lv-type", NULL,
-				  "%s has a segment of the type \"%s\" with %zu legs, of which %d "
-				  "are supported",
-				  build->lv->full_name, segment->type, segment->nr_areas, LEGS_MAX);
-	ret = legs_look(build, segment, level, is_whole, err);
+	if (!ret)
+		ret = legs_look(build, segment, level, supers, is_whole, err);
 	if (ret)
 		return ret;
 	for (size_t i = first; i < first + nr_legs; i++) {

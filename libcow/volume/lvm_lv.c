@@ -3,7 +3,7 @@
 /*
  * lvm_lv.c - a logical volume as an image: windows of the disks for its linear
  * segments (neighbours on one disk become one window), stripes for its striped
- * ones, one after the other. The image owns what it is made of.
+ * ones, with parity or without, one after the other. The image owns what it is made of.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -176,14 +176,22 @@ static int stripes_image(struct lvm_build *build, const struct lvm_segment *segm
 	AUTO_FREE struct cow_image **stripes = NULL;
 	int ret = 0;
 
-	if (nr_stripes == 1)
+	if (segment->kind == LVM_SEGMENT_PARITY)
+		ret = cow_lvm_legs_check(build, segment, level, err);
+	else if (nr_stripes == 1)
 		return stripe_image(build, segment, 0, level, ret_image, err);
+	if (ret)
+		return ret;
 	stripes = (struct cow_image **)calloc(nr_stripes, sizeof(struct cow_image *));
 	if (!stripes)
 		return cow_fail(err, -ENOMEM, "no memory for a logical volume");
 	for (size_t i = 0; i < nr_stripes && !ret; i++)
 		ret = stripe_image(build, segment, i, level, &stripes[i], err);
-	if (!ret)
+	if (!ret && segment->kind == LVM_SEGMENT_PARITY)
+		ret = cow_image_parity_new(
+			stripes, nr_stripes, sectors_to_bytes(segment->stripe_sectors),
+			(enum image_parity_layout)segment->layout, ret_image, err);
+	else if (!ret)
 		ret = cow_image_stripe_new(stripes, nr_stripes,
 					   sectors_to_bytes(segment->stripe_sectors), ret_image,
 					   err);
@@ -221,7 +229,8 @@ static int segment_image(struct lvm_build *build, const struct cow_lv *lv,
 {
 	bool is_error = !strcmp(segment->type, "error");
 
-	if (segment->kind == LVM_SEGMENT_LEGS && build->for_write)
+	if ((segment->kind == LVM_SEGMENT_LEGS || segment->kind == LVM_SEGMENT_PARITY) &&
+	    build->for_write)
 		return cow_refuse(
 			err, -EPERM, "lv-write", NULL,
 			"%s has a segment of the type \"%s\": it is read, but not written",

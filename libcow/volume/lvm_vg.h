@@ -46,6 +46,7 @@ enum lvm_segment_kind {
 	LVM_SEGMENT_OTHER,   /* known by its type, or not at all; without areas */
 	LVM_SEGMENT_STRIPED, /* one area: linear */
 	LVM_SEGMENT_LEGS,    /* nr_copies areas hold the same; of several such, stripes */
+	LVM_SEGMENT_PARITY,  /* raid4, raid5: all areas but one have the data of a row */
 	LVM_SEGMENT_THIN,    /* a device of a pool; without areas */
 	LVM_SEGMENT_POOL,    /* of thin devices; without areas */
 };
@@ -71,6 +72,7 @@ struct lvm_segment {
 	size_t nr_copies;
 	size_t first_area, nr_areas; /* in the VG's list */
 	bool has_metas;		     /* as many areas follow: superblocks of a raid */
+	uint32_t layout;	     /* of PARITY: enum image_parity_layout */
 	struct lvm_thin thin;
 };
 
