@@ -126,6 +126,8 @@ static int look_first(struct merge_job *job, struct cow_err *err)
 		return ret ? ret : merge_finish_check(job, err);
 	if (!ret)
 		ret = merge_check_skip(job, err);
+	if (!ret)
+		ret = merge_room_check(job, err);
 	/* A mixture may hold half of each, and the undo knows its origin. */
 	if (!ret && job->info.nr_exceptions && !job->planned.nr_begun && !job->options->take_back)
 		ret = container_check(job->operands.origin, job->operands.layers[0].store, err);
@@ -206,6 +208,7 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	cow_store_get_info(job->operands.layers[0].store, &job->info);
 	if (merge_finishes(job))
 		return 0;
+	merge_room_look(job);
 	ret = merge_lvm_check(job, err);
 	if (!ret)
 		ret = merge_siblings_open(&job->kept, &job->siblings, &job->operands, will_write,

@@ -51,6 +51,7 @@ struct merge_job {
 	struct merge_siblings kept, dropped;
 	struct merge_undo undo;
 	struct cow_merge_result planned; /* of the dry run */
+	uint64_t room_bytes; /* for what is written into holes; COW_OFFSET_NONE: not asked */
 	/* With --skip-unreadable. */
 	struct bad_words skipped;
 	struct bad_list bad_list;
@@ -113,6 +114,12 @@ int merge_undo_create(struct merge_undo *undo, const struct operands *operands,
 		      uint64_t chunk_bytes, struct cow_err *err);
 int merge_undo_publish(struct merge_undo *undo, struct cow_err *err);
 void merge_undo_close(struct merge_undo *undo);
+
+/* merge_room.c: look asks the file system, before the sandbox; check refuses a merge into
+ * the holes of an origin that have no room. Errors: -EPERM (id "no-space", force
+ * "no-space"), -EIO. */
+void merge_room_look(struct merge_job *job);
+int merge_room_check(const struct merge_job *job, struct cow_err *err);
 
 /* merge_skip.c: may bad sectors be left in place? Errors: -EPERM (id "bad-cow",
  * force "bad-cow"). */

@@ -99,3 +99,32 @@ refused() {
 	run -0 snapmerge -y empty.img cow2.img
 	cmp empty.img new.img
 }
+
+# bats test_tags=long,limit
+@test "a sparse origin whose file system lacks the room: refused before the first write; forced, it stops and goes on later" {
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	cd "$BATS_TEST_TMPDIR"
+	mkdir small
+	mount -t tmpfs -o size=2M none small
+	truncate -s 4M small/origin
+	head -c 3M /dev/urandom >new
+	truncate -s 4M new
+	snapcreate -q --from=new small/origin cow
+	before=$(cat small/origin cow | sha256sum)
+	for dry in "" -n; do
+		run -64 --separate-stderr snapmerge $dry -y --json=j small/origin cow
+		[[ $stderr == *"small/origin is sparse and would grow by 3145728 bytes (3 MiB), its file system has 2097152 bytes (2 MiB) left"* ]]
+		[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('no-space', 'no-space')" ]
+		[ "$(cat small/origin cow | sha256sum)" = "$before" ]
+	done
+	run -8 snapmerge -q -y --force=no-space small/origin cow
+	# What of it has its blocks counts no more.
+	mount -o remount,size=3200K small
+	run -0 snapmerge -q -y small/origin cow
+	cmp new small/origin
+	umount small
+}
+
+teardown() {
+	! mountpoint -q "$BATS_TEST_TMPDIR/small" || umount "$BATS_TEST_TMPDIR/small"
+}
