@@ -127,3 +127,19 @@ each_command() {
 		[[ $stderr != *sandbox* ]]
 	fi
 }
+
+# bats test_tags=slow,limit
+@test "the filters of i386, armhf, arm64 and s390x let through the same as here: made by libseccomp, run by a simulation" {
+	while read -r arch number flag; do
+		# shellcheck disable=SC2086
+		cc -I"$COW_SOURCE/include" -I"$COW_SOURCE" -D_GNU_SOURCE -DFOR="SCMP_ARCH_$number" $flag \
+			-o "$BATS_TEST_TMPDIR/export" "$COW_SOURCE/tests/sandbox/filter_export.c" -lseccomp
+		"$COW_SOURCE/tests/sandbox/filter_sim.py" "$arch" "$BATS_TEST_TMPDIR/export"
+	done <<-END
+		x86-64 X86_64
+		i386 X86 -DFOR_I386
+		armhf ARM
+		arm64 AARCH64
+		s390x S390X -DFOR_S390X
+	END
+}
