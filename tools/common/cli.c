@@ -183,6 +183,12 @@ static bool is_unanswered(const struct cow_err *err)
 	return !strcmp(err->id, "unanswered") || !strcmp(err->id, "declined");
 }
 
+/* What is not there, or is nothing of the kind that was asked for: nobody would try to force it. */
+static bool is_plain(const struct cow_err *err)
+{
+	return is_in_list("no-path,not-a-file,not-an-image", err->id);
+}
+
 int cli_fail(const struct cow_err *err)
 {
 	/* Lower layers do not always know the name; say it once. */
@@ -194,8 +200,8 @@ int cli_fail(const struct cow_err *err)
 	if (err->code == -EPIPE)
 		return bit; /* the reader knows */
 	/* The library ends some sentences with the way out already. */
-	if (bit != CLI_REFUSED || is_unanswered(err) || strstr(err->message, "--force=") ||
-	    strstr(err->message, "(cannot be forced)"))
+	if (bit != CLI_REFUSED || is_unanswered(err) || is_plain(err) ||
+	    strstr(err->message, "--force=") || strstr(err->message, "(cannot be forced)"))
 		cli_warn("%s%s%s", name, colon, err->message);
 	else if (can_force(err->force))
 		cli_warn("%s%s%s; to go on all the same: --force=%s", name, colon, err->message,

@@ -29,6 +29,20 @@ static void replace(const struct cow_output *old, struct cow_output *new)
 	}
 }
 
+bool outputs_is_stdout(const char *path)
+{
+	return !strcmp(path, "/dev/stdout") || !strcmp(path, "/dev/fd/1") ||
+	       !strcmp(path, "/proc/self/fd/1");
+}
+
+static int refuse_stream(const char *path, struct cow_err *err)
+{
+	return cli_refuse(err, -EPERM, "not-an-image", NULL,
+			  "%s: a stream cannot hold this, which is written out of order; name a "
+			  "file or a block device, or send snapdump --raw -o %s",
+			  path, path);
+}
+
 int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,
 		 struct cow_output **ret_output, struct cow_err *err)
 {
@@ -39,11 +53,15 @@ int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes
 				  "%s: an output is a file or a block device, not an export of a "
 				  "server; write it to a file and send that with nbdcopy",
 				  path);
+	if (outputs_is_stdout(path))
+		return refuse_stream(path, err);
 	if (cli_is_dry_run())
 		flags |= COW_OUTPUT_REHEARSE;
 	ret = cow_output_open(set, path, size_bytes, flags, ret_output, err);
 	if (!ret)
 		replace(NULL, *ret_output);
+	else if (!strcmp(err->id, "not-an-image") && strncmp(err->message, "it is a d", 9) != 0)
+		ret = refuse_stream(path, err);
 	return ret;
 }
 

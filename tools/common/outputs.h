@@ -26,4 +26,7 @@ void outputs_close(struct cow_output *output);
 /* Closes what is open. Images of devices among them are closed by nobody. */
 void outputs_abandon(void);
 
+/* Does path name the standard output of this process ("/dev/stdout", ...)? */
+bool outputs_is_stdout(const char *path);
+
 #endif

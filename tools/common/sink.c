@@ -6,8 +6,10 @@
 #include "tools/common/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/common/cli.h"
@@ -15,12 +17,51 @@
 
 #define ZERO_PIECE_BYTES (64 * 1024)
 
+static bool has_kind(const char *path, mode_t a, mode_t b)
+{
+	struct stat st;
+
+	return !stat(path, &st) && ((st.st_mode & S_IFMT) == a || (st.st_mode & S_IFMT) == b);
+}
+
+bool sink_is_stream(const char *path)
+{
+	return !path || !strcmp(path, "-") || outputs_is_stdout(path) ||
+	       has_kind(path, S_IFIFO, S_IFCHR);
+}
+
+/* A FIFO waits for its reader. */
+static int stream_open(struct sink *sink, const char *path, struct cow_err *err)
+{
+	int fd = -1;
+
+	*sink = (struct sink){ .fd = -1, .name = path };
+	if (cli_is_dry_run())
+		return 0;
+	do
+		fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+	while (fd < 0 && errno == EINTR && !cli_interrupted());
+	if (fd < 0 && errno == EINTR)
+		return cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted");
+	if (fd < 0)
+		return cli_refuse(err, -errno, "system", NULL, "%s: cannot be opened: %s", path,
+				  strerror(errno));
+	*sink = (struct sink){ .fd = fd, .name = path, .is_own = true };
+	if (!isatty(fd))
+		return 0;
+	sink_close(sink);
+	return cli_refuse(err, -EPERM, "terminal", NULL,
+			  "%s: data would go to a terminal: give -o FILE or a pipe", path);
+}
+
 int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	int ret;
 
-	if (!path || !strcmp(path, "-")) {
+	if (path && strcmp(path, "-") != 0 && !outputs_is_stdout(path) && sink_is_stream(path))
+		return stream_open(sink, path, err);
+	if (!path || !strcmp(path, "-") || outputs_is_stdout(path)) {
 		if (isatty(STDOUT_FILENO))
 			return cli_refuse(err, -EPERM, "terminal", NULL,
 					  "data would go to the terminal: give -o FILE or a pipe");
@@ -118,5 +159,7 @@ void sink_withdraw(struct sink *sink)
 void sink_close(struct sink *sink)
 {
 	outputs_close(sink->output);
+	if (sink->is_own)
+		close(sink->fd);
 	*sink = (struct sink)SINK_INIT;
 }

@@ -15,7 +15,8 @@
 struct sink {
 	int fd;
 	const char *name;
-	struct cow_output *output; /* NULL: stdout */
+	struct cow_output *output; /* NULL: stdout, or what is below */
+	bool is_own;		   /* fd is a FIFO or a character device that sink_open() opened */
 	uint64_t written_bytes;
 	bool ends_in_hole;
 };
@@ -24,7 +25,10 @@ struct sink {
 		.fd = -1                                                                           \
 	}
 
-/* path NULL or "-": stdout, refused if that is a terminal. */
+/* Does path name something that takes bytes in their order only? NULL, "-" and the names of
+ * stdout, a FIFO, a character device: no file is made there. */
+bool sink_is_stream(const char *path);
+/* path NULL or a name of stdout: that, refused if it is a terminal. */
 int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err);
 /* All of it, or an error. user is the struct sink: fits tar_params.write. */
 int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *err);

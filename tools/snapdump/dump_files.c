@@ -103,6 +103,38 @@ static int write_files(void *user, struct tar *tar, struct cow_err *err)
 	return walk(giver, err);
 }
 
+static int on_first(void *user, const struct file_entry *entry, struct cow_err *err)
+{
+	(void)entry;
+	*(bool *)user = true;
+	return cli_refuse(err, -ECANCELED, "interrupted", NULL, "the first file is enough");
+}
+
+static void no_problem(void *user, bool is_damage, const char *sentence)
+{
+	(void)user, (void)is_damage, (void)sentence; /* the walk that gives the files tells it */
+}
+
+/* Before the archive has a byte: is the path there? */
+static int check_path(struct fs_ext *fs, const struct dump *dump, struct cow_err *err)
+{
+	bool is_there = false;
+	const struct fs_ext_walk_params params = {
+		.path = dump->path,
+		.lists = true,
+		.knows_state = true,
+		.user = &is_there,
+		.entry = on_first,
+		.problem = no_problem,
+	};
+	int ret = dump->path ? fs_ext_walk(fs, &params, err) : 0;
+
+	if (!is_there)
+		return ret;
+	*err = (struct cow_err)COW_ERR_INIT;
+	return 0;
+}
+
 int dump_files(struct dump *dump, struct cow_err *err)
 {
 	struct dump_fs fs = { .dump = dump };
@@ -115,6 +147,8 @@ int dump_files(struct dump *dump, struct cow_err *err)
 	if (!ret)
 		ret = dump_fs_open(&fs, dump, 0, err);
 	giver.from = fs.fs;
+	if (!ret)
+		ret = check_path(fs.fs, dump, err);
 	if (!ret)
 		ret = dump->is_dry_run
 			      ? walk(&giver, err)

@@ -203,9 +203,9 @@ int dump_raw(struct dump *dump, struct cow_err *err)
 
 	if (ret)
 		return ret;
-	if (dump->output && strcmp(dump->output, "-"))
+	if (!sink_is_stream(dump->output))
 		return dump_to_file(dump, err);
-	ret = sink_open(&target.sink, dump->operands.set, NULL, err);
+	ret = sink_open(&target.sink, dump->operands.set, dump->output, err);
 	sandbox_enter();
 	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);

@@ -327,7 +327,8 @@ static int check_part(const struct dump_mode *mode)
 
 static int check_stdout(const struct dump_mode *mode)
 {
-	bool is_to_stdout = !options.output || !strcmp(options.output, "-");
+	bool is_to_stdout = !options.output || !strcmp(options.output, "-") ||
+			    outputs_is_stdout(options.output);
 
 	if (json_is_on_stdout() && is_to_stdout && !(mode->flags & MODE_IS_TEXT))
 		return cli_usage("--json and the data cannot both go to stdout: give --json=FILE");

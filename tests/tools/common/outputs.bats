@@ -186,3 +186,44 @@ swapped() {
 	swapped new 'snapmerge -q -y -o new o.img c.img' :
 	swapped new 'snapcheck -q -y -o new o.img bad.img' :
 }
+
+# bats test_tags=slow
+@test "-o takes /dev/null, /dev/stdout and a FIFO for a stream; where none is meant, a sentence says what takes one" {
+	pair both-c32
+	snapdump -q --raw -o view origin.img cow.img
+	snapdump -q --tar -o view.tar origin.img cow.img
+	mkfifo fifo
+	for way in raw tar; do
+		file=view$([ $way = raw ] || echo .tar)
+		snapdump -q --$way -o /dev/null origin.img cow.img
+		[ -c /dev/null ]
+		snapdump -q --$way -o /dev/stdout origin.img cow.img | cmp - "$file"
+		snapdump -q --$way -o /dev/stdout origin.img cow.img >out
+		cmp out "$file"
+		cat fifo >out &
+		snapdump -q --$way -o fifo origin.img cow.img
+		wait $!
+		cmp out "$file"
+		# A dry run waits for no reader.
+		timeout 20 snapdump -q -n --$way -o fifo origin.img cow.img
+	done
+	[ -p fifo ]
+	run -16 snapdump --json --raw -o /dev/stdout origin.img cow.img
+	for target in /dev/null /dev/stdout fifo; do
+		run -64 --separate-stderr snapmerge -o $target origin.img cow.img
+		[ "$stderr" = "snapmerge: $target: a stream cannot hold this, which is written out of order; name a file or a block device, or send snapdump --raw -o $target" ]
+	done
+	run -64 --separate-stderr snapcheck /dev/null
+	[ "$stderr" = "snapcheck: /dev/null: it is a character device; an image is a regular file or a block device" ]
+	run -8 --separate-stderr snapcheck no/such
+	[ "$stderr" = "snapcheck: no/such: cannot be opened: No such file or directory" ]
+	# Where FILES has not what was asked for, nothing is written, to stdout neither.
+	truncate -s 4M ext.img
+	mke2fs -q -F ext.img
+	snapdump --files --path=/nothing ext.img >out 2>err || status=$?
+	[ "$status" = 64 ] && [ ! -s out ]
+	[ "$(cat err)" = "snapdump: --path=/nothing: no such file in this file system" ]
+	run -64 snapdump --files --path=/nothing -o new ext.img
+	[ ! -e new ]
+	run -0 snapdump -q --files --path=/lost+found -o new ext.img
+}
