@@ -362,8 +362,10 @@ static void print_devices(struct check *check)
 {
 	check_lost_print_devices(&check->lost, "lost",
 				 "now zeros, or the external origin, are there", check->text);
-	check_lost_print_devices(&check->doubtful, "in doubt",
-				 "the bytes there may be those of another device", check->text);
+	check_lost_print_devices(
+		&check->doubtful, "in doubt",
+		"the bytes there may be those of another device, or of an earlier commit",
+		check->text);
 }
 
 void check_print_repair(struct check *check, const char *where, bool revalidates)

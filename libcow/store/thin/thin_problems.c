@@ -10,12 +10,13 @@
 #include "libcow/store/store.h"
 
 /* What to do, where several findings ask for the same. */
-#define KEEP_METADATA "keep a copy of the metadata before anything else; load no table with it"
 /* ... and what a repair does. */
 #define COUNTS "both space maps are made anew from the trees; the devices stay as they are"
 #define REST                                                                                       \
 	"each device keeps what can be read of it; what cannot be is listed, and shows zeros or "  \
 	"the external origin"
+#define TREES                                                                                      \
+	"the trees of the last commit are looked for; --chunk-size or --table says the block size"
 #define NOTHING "nothing to do"
 
 /* What may be mended: all of it, and by -p, what costs nothing. */
@@ -208,8 +209,8 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 		"the superblock is written anew, with the size that --chunk-size or --table says",
 		REFUSES),
 	[THIN_SUPERBLOCK_CHECKSUM] =
-		ROW("superblock-checksum", DAMAGE, NO, "the superblock has a wrong checksum",
-		    "refuses to load the pool", KEEP_METADATA, REFUSES),
+		ROW("superblock-checksum", DAMAGE, FIX, "the superblock has a wrong checksum",
+		    "refuses to load the pool", TREES, REFUSES),
 	[THIN_SUPERBLOCK_FEATURES] =
 		ROW("superblock-features", DAMAGE, NO,
 		    "the superblock asks for features that are not known",
@@ -227,15 +228,15 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 		    "refuses to load the pool, unless the metadata device is read-only",
 		    "use a kernel that knows them", REFUSES),
 	[THIN_SUPERBLOCK_UNREADABLE] =
-		ROW("superblock-unreadable", LOST, NO, "the superblock cannot be read",
-		    "refuses to load the pool", "copy the device with ddrescue first", REFUSES),
+		ROW("superblock-unreadable", LOST, FIX, "the superblock cannot be read",
+		    "refuses to load the pool", TREES, REFUSES),
 	[THIN_SUPERBLOCK_UNUSED] =
 		ROW("superblock-unused", INFO, NO,
 		    "the superblock states a version, flags or sizes that nobody looks at",
 		    "does not look at them", NOTHING, WORKS),
 	[THIN_SUPERBLOCK_ZERO] =
-		ROW("superblock-zero", LOST, NO, "the superblock is all zeros",
-		    "formats the device: every device of the pool is lost", KEEP_METADATA, WIPES),
+		ROW("superblock-zero", LOST, FIX, "the superblock is all zeros",
+		    "formats the device: every device of the pool is lost", TREES, WIPES),
 	[THIN_TABLE_MISMATCH] = ROW("table-mismatch", DAMAGE, NO,
 				    "the table has another block size than the superblock",
 				    "refuses to load the pool",

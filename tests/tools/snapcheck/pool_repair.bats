@@ -62,7 +62,7 @@ damaged() {
 	[ "$(jq -c '[.verdict.state, .repair.regions_in_doubt, .in_doubt]' <<<"$output")" = '["doubtful",265,[{"device":7,"offset":0,"length":18350080}]]' ] || { echo "$output" && false; }
 	damaged map-free-block
 	run -4 snapcheck -y -o new $POOL
-	[[ $output == *"64 KiB of it are in doubt"*"in doubt, and the bytes there may be those of another device:"*"device 7: bytes "* ]]
+	[[ $output == *"64 KiB of it are in doubt"*"in doubt, and the bytes there may be those of another device, or of an earlier commit:"*"device 7: bytes "* ]]
 }
 
 @test "where new metadata cannot be made none are; without -o nothing is written, and -n shows what would be" {
@@ -82,6 +82,23 @@ damaged() {
 	run -4 snapcheck -n -y -o new $POOL
 	[[ $output == *"can be repaired, but 8.8 MiB of the pool's devices would be lost"*"repair, in memory only"* ]]
 	[ ! -e new ]
+	sha256sum --quiet -c sums
+}
+
+@test "a lost superblock: the block size must be said; what it still says decides, else all is in doubt, by force alone" {
+	damaged sb-csum
+	run -4 --separate-stderr snapcheck -y -o new $POOL
+	[[ $stderr == *"new is not made: the superblock is lost, and with it the block size and the size of the data: --chunk-size or --table"* ]]
+	run -1 snapcheck -y -c 64K -o new $POOL
+	run -0 snapcheck --json $NEW
+	[ "$(jq -c '[.findings, .store.exceptions]' <<<"$output")" = '[[],1327]' ]
+	damaged sb-zero
+	run -4 --separate-stderr snapcheck -y -c 64K -o new $POOL
+	[[ $stderr == *"the trees of 13 commits are whole on it, and nothing tells which is the last; --force=doubtful"* ]]
+	[ ! -e new ]
+	run -4 --separate-stderr snapcheck -y -c 64K --force=doubtful -o new $POOL
+	[[ $output == "new: repaired, but 82.9 MiB of it are in doubt"*"or of an earlier commit:"*"device 7: bytes 0-15007743"* ]]
+	run -0 snapcheck $NEW
 	sha256sum --quiet -c sums
 }
 

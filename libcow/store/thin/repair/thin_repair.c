@@ -136,8 +136,7 @@ static int super_find(struct thin_repair *repair, struct cow_err *err)
 	int ret = cow_thin_super_read(repair->metadata, raw, err);
 
 	if (ret == -EIO || (!ret && super_is_lost(raw)))
-		return damage_refuse(
-			repair, "the superblock is lost, and with it the way to the trees", err);
+		return cow_thin_repair_super(repair, ret ? NULL : raw, err);
 	if (ret)
 		return ret;
 	cow_thin_super_decode(raw, &repair->super);

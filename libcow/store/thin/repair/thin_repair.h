@@ -27,7 +27,8 @@ struct thin_repair {
 	struct thin_super super;
 	struct cow_report *report;
 	bool is_declined;
-	uint64_t nr_unsafe; /* findings that need more than what is safe */
+	bool is_super_doubtful; /* it may be that of an earlier commit */
+	uint64_t nr_unsafe;	/* findings that need more than what is safe */
 
 	struct thin_check list; /* what both trees of devices say */
 	struct thin_salvage *salvage;
@@ -38,6 +39,9 @@ struct thin_repair {
 	size_t nr_doubts, doubts_capacity;
 };
 
+/* Makes super of trees that are whole, where the superblock is lost; raw NULL: it cannot
+ * be read. Errors: -EBADMSG (ids "table", "damaged", "doubtful"), -ENOMEM. */
+int cow_thin_repair_super(struct thin_repair *repair, const uint8_t *raw, struct cow_err *err);
 /* Makes rebuild.devices of what was salvaged. Errors: -ENOMEM, -EIO. */
 int cow_thin_repair_devices(struct thin_repair *repair, struct cow_err *err);
 /* Tells what is lost of each device. Errors: -ENOMEM. */

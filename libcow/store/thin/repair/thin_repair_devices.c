@@ -178,7 +178,8 @@ static int device_tell(struct thin_repair *repair, const struct thin_device *dev
 	uint64_t said = device->has_details ? device->details.mapped_blocks : 0;
 	bool is_whole = info->state == THIN_NODE_KEPT && !info->has_hole;
 
-	if (is_whole && device->has_details && has_foreign_root(&repair->list, device, nr))
+	if (repair->is_super_doubtful ||
+	    (is_whole && device->has_details && has_foreign_root(&repair->list, device, nr)))
 		foreign_tell(repair, device, info);
 	/* What was not there to be lost. */
 	if (is_whole || (device->has_details && said <= nr && !info->has_hole))

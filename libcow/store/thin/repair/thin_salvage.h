@@ -59,7 +59,8 @@ struct thin_salvage {
 	struct cow_image *overlay; /* over the metadata */
 	struct pdata_blocks *blocks;
 	uint64_t nr_blocks, nr_data;
-	uint32_t time_max; /* no mapping is younger */
+	uint32_t time_max;  /* no mapping is younger */
+	uint32_t time_seen; /* of the youngest that was kept */
 
 	struct thin_node_info *nodes;
 	struct salvage_frame *frames;

@@ -196,6 +196,8 @@ int cow_thin_salvage_leaf(struct thin_salvage *salvage, const struct pdata_node 
 			is_changed = true;
 			value = block << 24 | salvage->time_max;
 		}
+		if (thin_mapping_time(value) > salvage->time_seen)
+			salvage->time_seen = thin_mapping_time(value);
 		kept[nr++] = (struct entry){ pdata_node_key(node, i), value };
 	}
 	info->state = nr || !node->nr_entries ? THIN_NODE_KEPT : THIN_NODE_DROPPED;
