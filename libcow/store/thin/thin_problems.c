@@ -162,6 +162,13 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 	[THIN_MAPPING_BEYOND] = ROW("mapping-beyond", DAMAGE, FIX,
 				    "a device maps a block behind the end of the pool",
 				    "fails to read and to write that block", REST, MISREADS),
+	[THIN_MAPPING_LOST] =
+		ROW("mapping-lost", DAMAGE, FIX,
+		    "a device has other mappings than its details count, and data blocks are "
+		    "counted that nothing maps",
+		    "shows zeros, or the bytes of another device, without an error",
+		    "the device keeps what it has; nothing tells which of its blocks are gone",
+		    MISREADS),
 	[THIN_MESSAGE_PENDING] = ROW("message-pending", INFO, NO,
 				     "LVM has done a step that the pool does not know of yet",
 				     "gets a message when LVM activates the pool", NOTHING, WORKS),

@@ -27,6 +27,7 @@ static void finding_add(struct thin_check *check, enum thin_problem number,
 {
 	const struct thin_problem_row *row = cow_thin_problem_row(number);
 
+	check->found[number] = true;
 	if (row->problem.klass >= COW_CLASS_DAMAGE)
 		check->is_damaged = true;
 	if (row->kernel > check->kernel)
@@ -206,6 +207,30 @@ static int held_check(struct thin_check *check, struct cow_err *err)
 	return cow_pdata_counts_add(check->counts, block, 1, err);
 }
 
+/* Blocks are counted that no mapping accounts for: there were other mappings. */
+static bool has_stray_counts(const struct thin_check *check)
+{
+	return check->found[THIN_DATA_LEAKED] || check->found[THIN_DATA_COUNTED_HIGH];
+}
+
+static void mappings_check(struct thin_check *check)
+{
+	if (!check->found[THIN_MAPPED_BLOCKS] || !has_stray_counts(check))
+		return;
+	for (size_t i = 0; i < check->nr_devices; i++) {
+		struct thin_device *device = &check->devices[i];
+
+		if (device->is_damaged || device->details.mapped_blocks == device->nr_mapped)
+			continue;
+		device->is_damaged = true;
+		cow_thin_check_add(check, THIN_MAPPING_LOST, COW_OFFSET_NONE,
+				   "device %" PRIu64 " has %" PRIu64
+				   " mappings and should have %" PRIu64
+				   ", and data blocks are counted that nothing maps",
+				   device->id, device->nr_mapped, device->details.mapped_blocks);
+	}
+}
+
 static bool has_device(const struct thin_check *check, uint64_t id)
 {
 	size_t low = 0, high = check->nr_devices;
@@ -303,6 +328,7 @@ static int trees_check(struct thin_check *check, struct cow_err *err)
 		ret = cow_thin_check_shared(check, err);
 	if (ret)
 		return ret;
+	mappings_check(check);
 	named_check(check);
 	volumes_check(check);
 	room_check(check);
@@ -433,6 +459,9 @@ static void verdict_draw(const struct thin_check *check, bool header_only,
 	verdict->kernel_loads = kernel != THIN_KERNEL_REFUSES;
 	verdict->kernel_writes = verdict->kernel_loads ? check->writes : COW_KERNEL_WRITES_WORK;
 	verdict->view_right = kernel < THIN_KERNEL_MISREADS && verdict->known && !header_only;
+	/* a block is mapped once too often, and another one once too seldom */
+	if (check->found[THIN_DATA_COUNTED_LOW] && has_stray_counts(check))
+		verdict->view_right = false;
 	verdict->merge_right = verdict->view_right && !check->is_damaged;
 	if (header_only && check->super.block_sectors)
 		verdict->info.chunk_bytes = sectors_to_bytes(check->super.block_sectors);

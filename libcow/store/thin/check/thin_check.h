@@ -51,7 +51,8 @@ struct thin_check {
 	int writes;		 /* the same of writes: COW_KERNEL_WRITES_* */
 	uint64_t nr_named;	 /* findings whose devices were looked for */
 	bool is_damaged;	 /* a finding of that class or worse */
-	bool has_hidden;	 /* some tree was not read to its end: more may be in use */
+	bool found[THIN_NR_PROBLEMS];
+	bool has_hidden; /* some tree was not read to its end: more may be in use */
 
 	struct thin_device *devices; /* ascending */
 	size_t nr_devices, devices_capacity;

@@ -181,6 +181,11 @@ static int device_tell(struct thin_repair *repair, const struct thin_device *dev
 	if (repair->is_super_doubtful ||
 	    (is_whole && device->has_details && has_foreign_root(&repair->list, device, nr)))
 		foreign_tell(repair, device, info);
+	if (is_whole && said > nr && thin_repair_count(repair, THIN_MAPPING_LOST)) {
+		repair->result->nr_lost += said - nr;
+		repair->result->lost_bytes += (said - nr) * telling.block_bytes;
+		lost_tell(&telling, 0, UINT64_MAX);
+	}
 	/* What was not there to be lost. */
 	if (is_whole || (device->has_details && said <= nr && !info->has_hole))
 		return 0;
