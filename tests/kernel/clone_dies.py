@@ -6,7 +6,8 @@ limit, and nobody else's images.
 
   clone_dies.py [CASE...]   (default: all)
 
-Needs COW_BUILD, COW_UNPACKED. Exit: 0 each kernel died when snapcheck said so, and the sound one lived; 1 not."""
+Needs COW_BUILD, COW_UNPACKED. Exit: 0 each kernel died when snapcheck said so (one after 6.1
+may live), and the sound one lived; 1 not."""
 import json
 import os
 import shutil
@@ -21,7 +22,14 @@ from lab import Boot, LabError  # noqa: E402
 BUILD = os.environ["COW_BUILD"]
 POKE = os.path.join(HERE, "../aids/clone_poke.py")
 SECONDS = 60
+# What is said is said of Linux 6.1; a newer one (make kernel-next) may refuse it or bear it.
+IS_NEWER = "COW_KERNEL" in os.environ
+LIVES = "this kernel lives"
 REGION, TARGET = 8, 16371  # of the damaged fixtures
+
+
+class Refused(LabError):
+    """The kernel does not load it, and lives."""
 
 
 def run(*argv):
@@ -94,6 +102,8 @@ def dies(folder, meta, source, dest, writes, target):
     with open(os.path.join(boot.directory, "results.json")) as f:
         answer = json.load(f)["c"]
     if isinstance(answer, dict):
+        if "dm_reload" in answer["error"]:
+            raise Refused(answer["error"])
         raise LabError(answer["error"])
     return False
 
@@ -109,9 +119,12 @@ def judge(folder, name):
     if when != "loading" and dies(folder, meta, source, dest, 0, target):
         return "the kernel dies of loading it"
     if when != "loading" and dies(folder, meta, source, dest, 1, target) != (when == "writing"):
-        return "the first write says otherwise"
-    if when == "loading" and not dies(folder, meta, source, dest, 0, target):
-        return "the kernel lives"
+        return LIVES if IS_NEWER and when == "writing" else "the first write says otherwise"
+    try:
+        if when == "loading" and not dies(folder, meta, source, dest, 0, target):
+            return "the kernel lives"
+    except Refused:
+        return LIVES if IS_NEWER else "the kernel refuses it"
     return None
 
 
@@ -121,7 +134,7 @@ def main(argv):
         with tempfile.TemporaryDirectory(prefix="cow-clone-dies-") as folder:
             wrong = judge(folder, name)
         print("%s: %s" % (name, wrong or "as snapcheck says: " + CASES[name][0]))
-        worst |= wrong is not None
+        worst |= wrong not in (None, LIVES)
     return worst
 
 
