@@ -9,11 +9,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +22,6 @@ static void helper(int in, int out)
 {
 	char byte;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (read(in, &byte, 1) != 1)
 		_exit(0);
 	if (!rename(getenv("SWAP_WITH"), getenv("SWAP_NAME")))
@@ -39,8 +36,12 @@ __attribute__((constructor)) static void start(void)
 	if (!getenv("SWAP_NAME") || pipe2(there, O_CLOEXEC) || pipe2(back, O_CLOEXEC))
 		abort();
 	looks_left = atoi(getenv("SWAP_AT"));
-	if (!fork())
+	if (!fork()) {
+		/* Else it would wait for itself, for ever. */
+		close(there[1]);
+		close(back[0]);
 		helper(there[0], back[1]);
+	}
 	/* High ones: a tool may count on low numbers. */
 	to_helper = fcntl(there[1], F_DUPFD_CLOEXEC, 100);
 	from_helper = fcntl(back[0], F_DUPFD_CLOEXEC, 100);
