@@ -1112,6 +1112,40 @@ COW_EXPORT int cow_create_fit(const struct cow_create_params *params, uint64_t w
 COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params *params,
 			  struct cow_err *err);
 
+#define COW_SNAPSHOT_NONE UINT64_MAX	/* no snapshot; any id */
+#define COW_SNAPSHOT_REHEARSE (1u << 0) /* everything but the first write */
+#define COW_SNAPSHOT_MANAGED (1u << 1)	/* also where LVM has a list of the snapshots */
+
+/* A new snapshot in a store that holds many. */
+struct cow_snapshot_params {
+	size_t size;
+	uint64_t id;	     /* COW_SNAPSHOT_NONE: the next free one */
+	uint64_t parent_id;  /* whose snapshot; COW_SNAPSHOT_NONE: an empty one */
+	uint64_t view_bytes; /* length of an empty one, where the store records it */
+	uint32_t flags;	     /* COW_SNAPSHOT_* */
+};
+#define COW_SNAPSHOT_PARAMS_INIT                                                                   \
+	{                                                                                          \
+		.size = sizeof(struct cow_snapshot_params), .id = COW_SNAPSHOT_NONE,               \
+		.parent_id = COW_SNAPSHOT_NONE                                                     \
+	}
+
+/*
+ * Makes a snapshot in a store that holds many (a device in a thin pool), durably, in one
+ * transaction. args name the store; geometry has no id. The whole store is checked first:
+ * one that is not sound is not written to, but for leaks. Errors: -EBADMSG (id "damaged");
+ * -EEXIST (id "device-exists"); -ENOENT no such parent (id "no-device"); -ENOSPC (id
+ * "metadata-space"); -EPERM LVM has a list of the snapshots (id "lvm"); -ERANGE the
+ * store counts no further snapshot (id "time"); -EOPNOTSUPP; -EINVAL; -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_snapshot_create(const struct cow_store_args *args,
+				   const struct cow_snapshot_params *params, uint64_t *ret_id,
+				   struct cow_err *err);
+/* Deletes one, likewise. Its blocks that no other snapshot has are free. Errors: as
+ * above, but for those about its parent. */
+COW_EXPORT int cow_snapshot_delete(const struct cow_store_args *args, uint64_t id, uint32_t flags,
+				   struct cow_err *err);
+
 #define COW_CHECK_HEADER_ONLY (1u << 0)
 #define COW_CHECK_EMPTY (1u << 1) /* and set cow_verdict.empty: reads all metadata areas */
 

@@ -42,6 +42,8 @@
 #define PDATA_MAP_INDEX_ENTRIES 255
 #define PDATA_BITMAP_HEADER_BYTES 16
 #define PDATA_BITMAP_ENTRIES UINT64_C(16320)
+/* From this count on the tree has it. */
+#define PDATA_MAP_LARGE 3
 
 struct pdata_map_root {
 	uint64_t nr_blocks;

@@ -18,8 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
+#include "libcow/pdata/pdata_change.h"
 #include "libcow/pdata/pdata_pending.h"
 
 struct bitmap {
@@ -39,7 +41,12 @@ struct pdata_transaction {
 	uint64_t next;	    /* where to look for a free block */
 	uint64_t nr_taken;  /* in this transaction */
 	uint64_t nr_free;   /* when it began */
-	bool has_failed;
+	uint64_t nr_kept;   /* of them, those that are left alone */
+	/* Blocks of which the count was, or became, more than a bitmap can say. */
+	uint64_t *large;
+	size_t nr_large, large_capacity;
+	struct pdata_map_root prepared;
+	bool is_prepared, has_failed;
 };
 
 /* ---------------------------------------------------------------- begin, end */
@@ -125,14 +132,25 @@ void cow_pdata_transaction_free(struct pdata_transaction *txn)
 	cow_pdata_pending_clear(txn->blocks);
 	cow_pdata_counts_free(txn->counts);
 	free(txn->bitmaps);
+	free(txn->large);
 	free(txn);
 }
 
 /* ---------------------------------------------------------------- blocks */
 
+struct pdata_blocks *cow_pdata_transaction_blocks(const struct pdata_transaction *txn)
+{
+	return txn->blocks;
+}
+
 uint64_t cow_pdata_transaction_nr_free(const struct pdata_transaction *txn)
 {
 	return txn->nr_free - txn->nr_taken;
+}
+
+void cow_pdata_transaction_keep_back(struct pdata_transaction *txn, uint64_t nr_blocks)
+{
+	txn->nr_kept = nr_blocks;
 }
 
 /* Old and new blocks lie in any of the bitmaps. */
@@ -141,22 +159,38 @@ uint64_t cow_pdata_transaction_map_blocks(const struct pdata_transaction *txn)
 	return txn->nr_bitmaps + 1;
 }
 
-static void count_changed(struct pdata_transaction *txn, uint64_t block)
+/* The count of a block becomes another one. */
+static int count_changed(struct pdata_transaction *txn, uint64_t block, uint32_t largest,
+			 struct cow_err *err)
 {
+	uint64_t *larger;
+
 	txn->bitmaps[block / PDATA_BITMAP_ENTRIES].is_changed = true;
+	if (largest < PDATA_MAP_LARGE)
+		return 0;
+	larger = cow_array_grow(txn->large, txn->nr_large, &txn->large_capacity, sizeof(*larger));
+	if (!larger)
+		return cow_fail(err, -ENOMEM, "no memory for a transaction");
+	txn->large = larger;
+	larger[txn->nr_large++] = block;
+	return 0;
 }
 
 static bool is_free(const struct pdata_transaction *txn, uint64_t block)
 {
 	const struct bitmap *bitmap = &txn->bitmaps[block / PDATA_BITMAP_ENTRIES];
 
+	/* What was taken and given back in this transaction is still pending. */
 	return !cow_pdata_bitmap_get(bitmap->committed, block % PDATA_BITMAP_ENTRIES) &&
-	       !cow_pdata_counts_get(txn->counts, block);
+	       !cow_pdata_counts_get(txn->counts, block) &&
+	       !cow_pdata_pending_get(txn->blocks, block);
 }
 
 static int block_find(struct pdata_transaction *txn, uint64_t *ret_block, struct cow_err *err)
 {
-	for (uint64_t i = 0; i < txn->nr_blocks; i++) {
+	bool is_full = cow_pdata_transaction_nr_free(txn) <= txn->nr_kept;
+
+	for (uint64_t i = 0; !is_full && i < txn->nr_blocks; i++) {
 		uint64_t block = (txn->next + i) % txn->nr_blocks;
 
 		if (!is_free(txn, block))
@@ -166,13 +200,15 @@ static int block_find(struct pdata_transaction *txn, uint64_t *ret_block, struct
 		return 0;
 	}
 	return cow_refuse(err, -ENOSPC, "metadata-space", NULL,
-			  "no block of the metadata device %s is free: %" PRIu64
-			  " were taken for this transaction",
-			  cow_pdata_blocks_image(txn->blocks)->name, txn->nr_taken);
+			  "the metadata device %s has no room: %" PRIu64
+			  " blocks are free, %" PRIu64 " of them kept for the kernel, and this "
+			  "takes more than %" PRIu64,
+			  cow_pdata_blocks_image(txn->blocks)->name, txn->nr_free, txn->nr_kept,
+			  txn->nr_taken);
 }
 
-static int block_take(struct pdata_transaction *txn, const struct pdata_type *type,
-		      uint64_t *ret_block, uint8_t **ret_raw, struct cow_err *err)
+int cow_pdata_block_take(struct pdata_transaction *txn, const struct pdata_type *type,
+			 uint64_t *ret_block, uint8_t **ret_raw, struct cow_err *err)
 {
 	uint64_t block = 0;
 	int ret = block_find(txn, &block, err);
@@ -181,40 +217,73 @@ static int block_take(struct pdata_transaction *txn, const struct pdata_type *ty
 		ret = cow_pdata_counts_add(txn->counts, block, 1, err);
 	if (!ret)
 		ret = cow_pdata_pending_make(txn->blocks, type, block, ret_raw, err);
+	if (!ret)
+		ret = count_changed(txn, block, 1, err);
 	if (ret)
 		return ret;
-	count_changed(txn, block);
 	txn->nr_taken++;
 	*ret_block = block;
 	return 0;
 }
 
-static int block_drop(struct pdata_transaction *txn, uint64_t block, struct cow_err *err)
+static int reference_refuse(const struct pdata_transaction *txn, uint64_t block,
+			    struct cow_err *err)
 {
-	count_changed(txn, block);
-	return cow_pdata_counts_drop(txn->counts, block, err);
+	return cow_refuse(err, -EBADMSG, "damaged", NULL,
+			  "block %" PRIu64 " of %s is referred to, and is not in use", block,
+			  cow_pdata_blocks_image(txn->blocks)->name);
+}
+
+uint32_t cow_pdata_block_count(const struct pdata_transaction *txn, uint64_t block)
+{
+	return block < txn->nr_blocks ? cow_pdata_counts_get(txn->counts, block) : 0;
+}
+
+int cow_pdata_block_more(struct pdata_transaction *txn, uint64_t block, struct cow_err *err)
+{
+	uint32_t count = cow_pdata_block_count(txn, block);
+	int ret = count ? 0 : reference_refuse(txn, block, err);
+
+	if (!ret)
+		ret = cow_pdata_counts_add(txn->counts, block, 1, err);
+	return ret ? ret : count_changed(txn, block, count + 1, err);
+}
+
+int cow_pdata_block_less(struct pdata_transaction *txn, uint64_t block, struct cow_err *err)
+{
+	uint32_t count = cow_pdata_block_count(txn, block);
+	int ret = count ? 0 : reference_refuse(txn, block, err);
+
+	if (!ret)
+		ret = cow_pdata_counts_drop(txn->counts, block, err);
+	return ret ? ret : count_changed(txn, block, count, err);
 }
 
 int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_type *type,
 			   uint64_t block, uint64_t *ret_block, uint8_t **ret_raw,
 			   struct cow_err *err)
 {
-	uint8_t *pending = cow_pdata_pending_get(txn->blocks, block);
+	uint8_t *pending = cow_pdata_pending_get(txn->blocks, block), *copy_raw = NULL;
+	uint64_t copy = 0;
 	const uint8_t *raw;
 	int ret;
 
-	if (pending) {
+	if (pending && cow_pdata_block_count(txn, block) == 1) {
 		*ret_block = block;
 		*ret_raw = pending;
 		return 0;
 	}
-	ret = block_take(txn, type, ret_block, ret_raw, err);
+	ret = cow_pdata_block_take(txn, type, &copy, &copy_raw, err);
 	if (!ret)
 		ret = cow_pdata_block_read(txn->blocks, type, block, &raw, NULL, err);
+	if (!ret)
+		ret = cow_pdata_block_less(txn, block, err);
 	if (ret)
 		return ret;
-	memcpy(*ret_raw, raw, PDATA_BLOCK_BYTES);
-	return block_drop(txn, block, err);
+	memcpy(copy_raw, raw, PDATA_BLOCK_BYTES);
+	*ret_block = copy;
+	*ret_raw = copy_raw;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- trees */
@@ -289,39 +358,69 @@ static int bitmaps_place(struct pdata_transaction *txn, struct cow_err *err)
 	return 0;
 }
 
-static void bitmap_fill(struct pdata_transaction *txn, uint64_t index, uint8_t *entry_raw)
+/* The counts of one bitmap, and its entry in the index. */
+void cow_pdata_bitmap_fill(uint8_t *raw, const struct pdata_counts *counts, uint64_t index,
+			   struct pdata_map_entry *entry)
 {
-	struct bitmap *bitmap = &txn->bitmaps[index];
-	uint8_t *raw = cow_pdata_pending_get(txn->blocks, bitmap->block);
-	struct pdata_map_entry entry = { .block = bitmap->block,
-					 .none_free_before = PDATA_BITMAP_ENTRIES };
-	uint64_t nr_used = 0;
+	uint64_t nr_blocks = cow_pdata_counts_nr_blocks(counts), nr_used = 0;
 
+	entry->none_free_before = (uint32_t)PDATA_BITMAP_ENTRIES;
 	for (uint64_t i = 0; i < PDATA_BITMAP_ENTRIES; i++) {
 		uint64_t block = index * PDATA_BITMAP_ENTRIES + i;
-		uint32_t count = block < cow_pdata_counts_nr_blocks(txn->counts)
-					 ? cow_pdata_counts_get(txn->counts, block)
-					 : 0;
+		uint32_t count = block < nr_blocks ? cow_pdata_counts_get(counts, block) : 0;
 
-		cow_pdata_bitmap_set(raw, i, (unsigned int)min_u64(count, 3));
+		cow_pdata_bitmap_set(raw, i, (unsigned int)min_u64(count, PDATA_MAP_LARGE));
 		nr_used += count != 0;
-		if (!count && entry.none_free_before == PDATA_BITMAP_ENTRIES)
-			entry.none_free_before = (uint32_t)i;
+		if (!count && entry->none_free_before == PDATA_BITMAP_ENTRIES)
+			entry->none_free_before = (uint32_t)i;
 	}
-	entry.nr_free = (uint32_t)(PDATA_BITMAP_ENTRIES - nr_used);
+	entry->nr_free = (uint32_t)(PDATA_BITMAP_ENTRIES - nr_used);
+}
+
+static void bitmap_fill(struct pdata_transaction *txn, uint64_t index, uint8_t *entry_raw)
+{
+	struct pdata_map_entry entry = { .block = txn->bitmaps[index].block };
+
+	cow_pdata_bitmap_fill(cow_pdata_pending_get(txn->blocks, entry.block), txn->counts, index,
+			      &entry);
 	cow_pdata_map_entry_encode(&entry, entry_raw);
 }
 
-/* Places bitmaps and index, then fills them. */
-static int map_write(struct pdata_transaction *txn, struct pdata_map_root *ret_root,
-		     struct cow_err *err)
+/* Counts from 3 on. The blocks of the tree have one reference each, so that what is
+ * written into it does not change it. */
+int cow_pdata_large_write(struct pdata_transaction *txn, uint64_t *root,
+			  const struct pdata_counts *counts, const uint64_t *blocks, size_t nr,
+			  struct cow_err *err)
 {
-	uint8_t *index;
+	static const struct pdata_values values = { .value_size = 4 };
+	uint8_t value[4];
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < nr; i++) {
+		uint32_t count = cow_pdata_counts_get(counts, blocks[i]);
+
+		put_le32(value, count);
+		if (count >= PDATA_MAP_LARGE)
+			ret = cow_pdata_tree_insert(txn, &values, root, blocks[i], value, err);
+		else
+			ret = cow_pdata_tree_remove(txn, &values, root, blocks[i], NULL, err);
+	}
+	return ret;
+}
+
+/* Places bitmaps and index, then fills them. */
+int cow_pdata_transaction_prepare(struct pdata_transaction *txn, struct cow_err *err)
+{
+	struct pdata_map_root *root = &txn->prepared;
+	uint8_t *index = NULL;
 	int ret;
 
-	*ret_root = txn->root;
-	ret = cow_pdata_block_shadow(txn, &cow_pdata_index_type, txn->root.bitmap_root,
-				     &ret_root->bitmap_root, &index, err);
+	*root = txn->root;
+	ret = cow_pdata_large_write(txn, &root->ref_count_root, txn->counts, txn->large,
+				    txn->nr_large, err);
+	if (!ret)
+		ret = cow_pdata_block_shadow(txn, &cow_pdata_index_type, txn->root.bitmap_root,
+					     &root->bitmap_root, &index, err);
 	if (!ret)
 		ret = bitmaps_place(txn, err);
 	if (ret)
@@ -329,13 +428,16 @@ static int map_write(struct pdata_transaction *txn, struct pdata_map_root *ret_r
 	for (uint64_t i = 0; i < txn->nr_bitmaps; i++)
 		if (txn->bitmaps[i].is_placed)
 			bitmap_fill(txn, i, index + 16 + i * PDATA_MAP_ENTRY_BYTES);
-	ret_root->nr_allocated = cow_pdata_counts_nr_used(txn->counts);
+	root->nr_allocated = cow_pdata_counts_nr_used(txn->counts);
+	txn->is_prepared = true;
 	return 0;
 }
 
 /* The next transaction begins from what is on the disk now. */
-static void committed(struct pdata_transaction *txn, const struct pdata_map_root *root)
+static void committed(struct pdata_transaction *txn)
 {
+	const struct pdata_map_root *root = &txn->prepared;
+
 	for (uint64_t i = 0; i < txn->nr_bitmaps; i++) {
 		struct bitmap *bitmap = &txn->bitmaps[i];
 
@@ -345,6 +447,8 @@ static void committed(struct pdata_transaction *txn, const struct pdata_map_root
 		bitmap->is_placed = bitmap->is_changed = false;
 	}
 	txn->root = *root;
+	txn->is_prepared = false;
+	txn->nr_large = 0;
 	txn->nr_taken = 0;
 	txn->nr_free = txn->nr_blocks - root->nr_allocated;
 	cow_pdata_pending_clear(txn->blocks);
@@ -380,8 +484,7 @@ int cow_pdata_transaction_commit(struct pdata_transaction *txn, const struct pda
 				 void *user, struct cow_err *err)
 {
 	uint8_t raw[PDATA_BLOCK_BYTES];
-	struct pdata_map_root root;
-	int ret;
+	int ret = 0;
 
 	if (txn->has_failed)
 		return cow_fail(err, -EIO,
@@ -389,9 +492,10 @@ int cow_pdata_transaction_commit(struct pdata_transaction *txn, const struct pda
 				cow_pdata_blocks_image(txn->blocks)->name);
 	/* Until the end of this function: whatever ends early is final. */
 	txn->has_failed = true;
-	ret = map_write(txn, &root, err);
+	if (!txn->is_prepared)
+		ret = cow_pdata_transaction_prepare(txn, err);
 	if (!ret)
-		ret = super_make(txn, super_type, fill, user, &root, raw, err);
+		ret = super_make(txn, super_type, fill, user, &txn->prepared, raw, err);
 	if (!ret)
 		ret = cow_pdata_pending_write(txn->blocks, err);
 	if (!ret)
@@ -400,7 +504,7 @@ int cow_pdata_transaction_commit(struct pdata_transaction *txn, const struct pda
 		ret = super_write(txn, raw, err);
 	if (ret)
 		return ret;
-	committed(txn, &root);
+	committed(txn);
 	txn->has_failed = false;
 	return 0;
 }

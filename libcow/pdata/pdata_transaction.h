@@ -35,24 +35,53 @@ int cow_pdata_transaction_new(struct pdata_blocks *blocks, const struct pdata_ma
 void cow_pdata_transaction_free(struct pdata_transaction *txn);
 COW_DEFINE_AUTO(pdata_transaction, struct pdata_transaction *, cow_pdata_transaction_free);
 
+struct pdata_blocks *cow_pdata_transaction_blocks(const struct pdata_transaction *txn);
 /* Blocks that could still be had in this transaction, before its space map is
  * written; and how many that takes at most. */
 uint64_t cow_pdata_transaction_nr_free(const struct pdata_transaction *txn);
 uint64_t cow_pdata_transaction_map_blocks(const struct pdata_transaction *txn);
+/* From now on so many free blocks are left alone: asking for one of them is -ENOSPC. */
+void cow_pdata_transaction_keep_back(struct pdata_transaction *txn, uint64_t nr_blocks);
 
-/* A copy of block to be changed, in the place of it: the old one loses its
- * reference. A block of this transaction is its own copy. *ret_block is where
- * it is now; *ret_raw may be written to until the commit, which seals it as type.
+/* A new block of zeros with one reference. *ret_raw may be written to until the commit,
+ * which seals it as type. Errors: -ENOSPC (id "metadata-space"), -ENOMEM. */
+int cow_pdata_block_take(struct pdata_transaction *txn, const struct pdata_type *type,
+			 uint64_t *ret_block, uint8_t **ret_raw, struct cow_err *err);
+/* References of a block, as they are in this transaction: one more, or one less, which
+ * frees it at 0. Errors: -ENOMEM, -ERANGE; -EBADMSG it lies beyond the device, or has
+ * none. */
+int cow_pdata_block_more(struct pdata_transaction *txn, uint64_t block, struct cow_err *err);
+int cow_pdata_block_less(struct pdata_transaction *txn, uint64_t block, struct cow_err *err);
+uint32_t cow_pdata_block_count(const struct pdata_transaction *txn, uint64_t block);
+
+/* A copy of block to be changed, in the place of it: the old one loses a
+ * reference. A block of this transaction with one reference is its own copy. *ret_block
+ * is where it is now. Where the old block has further references, what it refers to is
+ * referred to twice now: cow_pdata_tree_insert() and the like count that.
  * Errors: -ENOSPC (id "metadata-space"), -ENOMEM, -EBADMSG, -EIO. */
 int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_type *type,
 			   uint64_t block, uint64_t *ret_block, uint8_t **ret_raw,
 			   struct cow_err *err);
+
+/* Fills a bitmap of a map: its bytes, and what the index says of it but for its block. */
+void cow_pdata_bitmap_fill(uint8_t *raw, const struct pdata_counts *counts, uint64_t index,
+			   struct pdata_map_entry *entry);
+/* Puts what blocks count now into the tree of counts from 3 on, or takes them out; a
+ * block may be named more than once. Errors: as above. */
+int cow_pdata_large_write(struct pdata_transaction *txn, uint64_t *root,
+			  const struct pdata_counts *counts, const uint64_t *blocks, size_t nr,
+			  struct cow_err *err);
 
 /* Puts a value into an entry that is there, and all nodes above it in new
  * places. *root is the tree's, before and after. Errors: as above; -EBADMSG no
  * such entry. */
 int cow_pdata_tree_set(struct pdata_transaction *txn, uint64_t *root, uint32_t value_size,
 		       uint64_t key, const void *value, struct cow_err *err);
+
+/* Gives space map and tree of counts their new blocks, so that nothing but writing is
+ * left: the last thing before the commit that can find no room. The commit does it
+ * where nobody has. Errors: -ENOSPC (id "metadata-space"), -ENOMEM, -EBADMSG, -EIO. */
+int cow_pdata_transaction_prepare(struct pdata_transaction *txn, struct cow_err *err);
 
 /*
  * Commits. super_type: of block 0. fill writes what the kind's superblock says

@@ -498,11 +498,26 @@ int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t 
 }
 
 int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
-			      uint64_t *ret_id, struct cow_err *err)
+			      uint64_t *id, struct cow_err *err)
 {
 	if (!store->ops->snapshot_create)
 		return unsupported(store->ops, "hold several snapshots", err);
-	return store->ops->snapshot_create(store, parent_id, view_bytes, ret_id, err);
+	return store->ops->snapshot_create(store, parent_id, view_bytes, id, err);
+}
+
+int cow_store_open_shared(const struct cow_store_args *args, struct cow_store **ret_store,
+			  struct cow_err *err)
+{
+	struct cow_store_args mine = *args;
+	const struct store_ops *ops;
+	int ret = cow_store_find_ops(args, &ops, err);
+
+	if (ret)
+		return ret;
+	if (!ops->snapshot_create)
+		return unsupported(ops, "hold several snapshots", err);
+	mine.flags |= STORE_OPEN_NONE;
+	return ops->open(&mine, ret_store, err);
 }
 
 int cow_store_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err)

@@ -74,6 +74,8 @@ struct store_run {
 
 /* No snapshot: the parent of an empty one; behind the last. */
 #define STORE_SNAPSHOT_NONE UINT64_MAX
+/* A flag beside COW_STORE_*: a handle on no snapshot will do, to change the store with. */
+#define STORE_OPEN_NONE (1u << 31)
 
 /* A stretch of whole chunks (but for the end of a view) that some snapshots of
  * one store lack. */
@@ -214,14 +216,16 @@ struct store_ops {
 	/*
 	 * Many snapshots, on any handle of the store. next: the first id from
 	 * from_id on, or STORE_SNAPSHOT_NONE. create: of a parent, or an empty one
-	 * of view_bytes (parent STORE_SNAPSHOT_NONE); delete: nobody has it open.
+	 * of view_bytes (parent STORE_SNAPSHOT_NONE); *id is the one that it should
+	 * have (STORE_SNAPSHOT_NONE: any), and then the one that it has, where the kind
+	 * lets the caller choose. delete: nobody has it open.
 	 * Both are durable when they return. map: the first run of a snapshot at
 	 * or behind from_bytes, clipped to begin there; len_bytes 0: none.
 	 */
 	int (*snapshot_next)(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
 			     struct cow_err *err);
 	int (*snapshot_create)(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
-			       uint64_t *ret_id, struct cow_err *err);
+			       uint64_t *id, struct cow_err *err);
 	int (*snapshot_delete)(struct cow_store *store, uint64_t id, struct cow_err *err);
 	/* Of two handles on snapshots of one store; contracts in libcow.h. */
 	int (*difference)(struct cow_store *a, struct cow_store *b,
@@ -263,6 +267,8 @@ struct store_ops {
  * kind that has such an object begins its own with this. */
 struct store_shared {
 	unsigned int nr_handles; /* open ones; the kind frees it with the last */
+	bool is_rehearsal;	 /* a change does everything but its first write */
+	bool is_managed;	 /* somebody else (LVM) has a list of the snapshots in it */
 };
 
 struct cow_store {
@@ -358,8 +364,12 @@ int cow_store_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err
 int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
 			    struct cow_err *err);
 int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
-			      uint64_t *ret_id, struct cow_err *err);
+			      uint64_t *id, struct cow_err *err);
 int cow_store_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
+/* As cow_store_open(), but with a handle on no snapshot if args name none. Errors: also
+ * -EOPNOTSUPP it is a store of one snapshot. */
+int cow_store_open_shared(const struct cow_store_args *args, struct cow_store **ret_store,
+			  struct cow_err *err);
 int cow_store_snapshot_map(struct cow_store *store, uint64_t id, uint64_t from_bytes,
 			   struct store_run *ret_run, struct cow_err *err);
 

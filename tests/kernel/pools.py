@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
-"""Thin pools that the tools made, and in which the kernel goes on: it creates, writes,
-takes snapshots and deletes. After the tools and after the kernel each device shows what
-a model says, thin_check has nothing to say, and snapcheck neither."""
+"""Thin pools in which the tools and the kernel take turns: they create, take snapshots
+and delete, and the kernel writes. After each change by the tools and after the kernel each
+device shows what a model says, thin_check has nothing to say, and snapcheck neither."""
 import hashlib
 import json
 import os
@@ -35,6 +35,10 @@ class Pool:
                 f.truncate(sectors * SECTOR)
         tools.run("snapcreate", "-q", "--force=overwrite", "-c", "%ds" % self.block, self.spec())
         self.check()
+        self.change(rng.randint(0, 3))
+        for _ in range(2):
+            self.kernel()
+            self.change(rng.randint(1, 3), in_guest=True)
         self.kernel()
 
     def path(self, name):
@@ -56,7 +60,7 @@ class Pool:
                       "{m} {d} %d 0" % self.block]]
         for ident in sorted(self.shown):
             self.look(ident)
-        for _ in range(self.rng.randint(3, 8)):
+        for _ in range(self.rng.randint(2, 5)):
             self.step()
         for ident in sorted(self.shown):
             self.look(ident)
@@ -125,10 +129,37 @@ class Pool:
                 equal("device %d by the tools" % ident, hashlib.sha256(f.read()).hexdigest(), sha(shown))
             os.unlink(out)
 
+    def tool(self, in_guest, *words):
+        """Runs it now, or between two lives of the pool in the guest."""
+        if in_guest:
+            self.ops.append(["tool", [0], self.tools.program(words[0]), *words[1:]])
+        else:
+            self.tools.run(*words)
+            self.check()
+
+    def change(self, nr, in_guest=False):
+        """Some changes by the tools, each of them sound."""
+        for _ in range(nr):
+            known, rng = sorted(self.shown), self.rng
+            what = rng.choice(("snap", "snap", "create", "delete")) if known else "create"
+            ident = rng.choice(known) if known else 0
+            new = max(known, default=-1) + 1
+            if what == "create":
+                self.shown[new] = bytearray(rng.randint(1, BLOCKS * self.block) * SECTOR)
+                self.tool(in_guest, "snapcreate", "-q", "--thin", self.spec())
+            elif what == "snap":
+                new += rng.randint(0, 3)
+                self.shown[new] = bytearray(self.shown[ident])
+                self.tool(in_guest, "snapcreate", "-q", "--snapshot-of=%d" % ident, self.spec() + ",id=%d" % new)
+            else:
+                del self.shown[ident]
+                self.tool(in_guest, "snapcreate", "-q", "-y", "--delete", self.spec() + ",id=%d" % ident)
+
     def judge(self, answers):
         for at, (what, wanted) in self.wanted.items():
             equal("%s, by the kernel, op %d" % (what, at), answers[at], wanted)
         self.check()
+        self.change(self.rng.randint(0, 2))
 
 
 def cases(work, tools, args):
@@ -141,4 +172,4 @@ def cases(work, tools, args):
 def conclude(all_cases):
     """Were there enough?"""
     print("%d pools" % len(all_cases))
-    return len(all_cases) >= NR_POOLS
+    return len(all_cases) >= 5

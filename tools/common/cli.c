@@ -286,10 +286,10 @@ static int start_json(const char *target)
 
 static int check_force_ids(const char *ids)
 {
-	static const char *const known[] = { "overwrite", "content", "origin",	 "uuid",
-					     "invalid",	  "damaged", "doubtful", "changed",
-					     "volatile",  "bad-cow", "busy",	 "lost",
-					     "grow",	  "no-space" };
+	static const char *const known[] = { "overwrite", "content",  "origin",	  "uuid",
+					     "invalid",	  "damaged",  "doubtful", "changed",
+					     "volatile",  "bad-cow",  "busy",	  "lost",
+					     "grow",	  "no-space", "lvm" };
 	size_t i;
 
 	for (const char *word = ids; word && *word;) {

@@ -99,7 +99,8 @@ int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, st
 	for (size_t i = 0; !ret && i < spec->nr_images; i++) {
 		const struct cow_role_spec *from = &spec->images[i];
 		struct cow_role_image *to = &roles->images[roles->nr_images];
-		bool is_read = from->role == COW_ROLE_SOURCE && !roles->writes_source;
+		bool is_read = from->role == COW_ROLE_ORIGIN ||
+			       (from->role == COW_ROLE_SOURCE && !roles->writes_source);
 
 		if (from->role == roles->is_made)
 			continue;

@@ -37,8 +37,8 @@ struct roles {
  * of cow_store_spec_parse(). */
 int roles_read(struct roles *roles, struct cow_imageset *set, const char *operand, const char *line,
 	       const char *type, struct cow_err *err);
-/* Opens the images. flags are those of what a job may write to; the source is only
- * read. After a failure none is open. */
+/* Opens the images. flags are those of what a job may write to; the source and an
+ * external origin are only read. After a failure none is open. */
 int roles_open(struct roles *roles, struct cow_imageset *set, uint32_t flags, struct cow_err *err);
 /* Refuses metadata in another role. Errors: -EPERM (id "swapped"). */
 int roles_check_order(const struct roles *roles, struct cow_err *err);

@@ -12,6 +12,7 @@
 #include "tools/images/remote.h"
 #include "tools/images/roles.h"
 #include "tools/common/cli.h"
+#include "tools/snapcreate/create_device.h"
 #include "tools/snapcreate/create_fill.h"
 #include "tools/snapcreate/create_roles.h"
 #include "tools/common/json.h"
@@ -21,7 +22,8 @@
 static struct options {
 	struct cli_common common;
 	uint64_t chunk_bytes, size_bytes;
-	const char *preallocate, *from, *from_view, *manifest, *table;
+	const char *preallocate, *from, *from_view, *manifest, *table, *snapshot_of;
+	bool is_thin, is_delete;
 	struct opt_list imports;
 } options;
 
@@ -46,6 +48,11 @@ static const struct opt option_table[] = {
 	{ 0, "manifest", "FILE", "write the digests of what was stored to FILE", OPT_TEXT,
 	  &options.manifest, NULL },
 	OPT_TABLE(&options.table),
+	{ 0, "thin", NULL, "make an empty device in the pool of DEVICE", OPT_FLAG, &options.is_thin,
+	  NULL },
+	{ 0, "snapshot-of", "N", "make DEVICE a snapshot of this device of its pool", OPT_TEXT,
+	  &options.snapshot_of, NULL },
+	{ 0, "delete", NULL, "delete DEVICE from its pool", OPT_FLAG, &options.is_delete, NULL },
 	{ 0, "preallocate", "off|falloc|full", "how to reserve the space of COW (default: off)",
 	  OPT_CHOICE, &options.preallocate, NULL },
 	OPTS_COMMON(&options.common),
@@ -53,7 +60,7 @@ static const struct opt option_table[] = {
 
 static const struct opts_spec spec = {
 	.tool = "snapcreate",
-	.operands = "ORIGIN COW | CLONE | POOL",
+	.operands = "ORIGIN COW | CLONE | POOL | DEVICE",
 	.summary =
 		"Makes COW a snapshot of ORIGIN, empty or with what another image, a view or an\n"
 		"export has that ORIGIN has not. COW is a new file, or (--force=overwrite) an\n"
@@ -61,8 +68,10 @@ static const struct opts_spec spec = {
 	.notes = "With -n the size that is needed is printed, and nothing is written. CLONE is\n"
 		 "clone:metadata=M,source=S,destination=D: M becomes its metadata, as the kernel\n"
 		 "makes it, with no region hydrated; --table names a clone, too. POOL is\n"
-		 "thin:metadata=M,data=D: M becomes the metadata of an empty thin pool.",
-	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin,content",
+		 "thin:metadata=M,data=D: M becomes the metadata of an empty thin pool. DEVICE\n"
+		 "is thin:metadata=M,data=D,id=N; without id=N a new device gets the next free\n"
+		 "id. A pool that LVM manages is changed with --force=lvm only.",
+	.force_ids = "overwrite,busy,invalid,damaged,doubtful,origin,content,lvm",
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 0, /* --table names a clone, too */
@@ -203,6 +212,28 @@ static int check_chunk(void)
 			 options.chunk_bytes);
 }
 
+static bool is_about_device(void)
+{
+	return options.is_thin || options.is_delete || options.snapshot_of;
+}
+
+static int check_device_options(void)
+{
+	if (options.is_thin + options.is_delete + !!options.snapshot_of > 1)
+		return cli_usage("--thin, --snapshot-of and --delete: only one of them");
+	if (cli_nr_operands() != 1)
+		return cli_usage("%s goes with one operand: thin:metadata=M,data=D,id=N",
+				 options.is_thin     ? "--thin"
+				 : options.is_delete ? "--delete"
+						     : "--snapshot-of");
+	if (options.from || options.from_view || options.imports.nr_words || options.manifest ||
+	    options.table || options.preallocate || options.chunk_bytes != NOT_GIVEN)
+		return cli_usage("--thin, --snapshot-of and --delete go with --size alone");
+	if (options.size_bytes && !options.is_thin)
+		return cli_usage("--size goes with --thin: a snapshot is as long as its origin");
+	return CLI_DONE;
+}
+
 static int check_options(void)
 {
 	bool is_filled = options.from || options.from_view || options.imports.nr_words;
@@ -232,6 +263,19 @@ static int check_options(void)
 	return CLI_DONE;
 }
 
+static int change_pool(void)
+{
+	const struct create_device_params params = {
+		.common = &options.common,
+		.operand = cli_operands()[0],
+		.parent = options.snapshot_of,
+		.is_delete = options.is_delete,
+		.size_bytes = options.size_bytes,
+	};
+
+	return create_device(&params);
+}
+
 static int make_clone(void)
 {
 	const char *operand = cli_nr_operands() ? cli_operands()[0] : NULL;
@@ -248,8 +292,10 @@ int main(int argc, char **argv)
 	status = cli_start(&spec, argc, argv, &is_ended);
 	if (is_ended)
 		return cli_finish(status);
-	status = check_options();
-	if (status == CLI_DONE)
+	status = is_about_device() ? check_device_options() : check_options();
+	if (status == CLI_DONE && is_about_device())
+		status = change_pool();
+	else if (status == CLI_DONE)
 		status = cli_nr_operands() < 2 ? make_clone() : run();
 	return cli_finish(status);
 }

@@ -11,7 +11,7 @@
 
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
-#include "libcow/store/thin/thin_store.h"
+#include "libcow/store/thin/thin_write.h"
 
 int cow_thin_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYTES],
 			struct cow_err *err)
@@ -140,6 +140,8 @@ void cow_thin_pool_free(struct thin_pool *pool)
 {
 	if (!pool)
 		return;
+	cow_pdata_disk_map_free(pool->data_map);
+	cow_pdata_transaction_free(pool->txn);
 	cow_pdata_blocks_free(pool->blocks);
 	free(pool);
 }

@@ -18,6 +18,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/base/err.h"
 #include "libcow/pdata/pdata_copy.h"
+#include "libcow/store/thin/thin_write.h"
 
 /* The magic number, or a checksum that fits: either is a superblock, maybe a damaged
  * one. */
@@ -192,6 +193,7 @@ static int pool_take(struct thin_store *thin, const struct cow_store_args *args,
 		ret = cow_thin_pool_open(metadata, data, wanted, &pool, err);
 	if (ret)
 		return ret;
+	pool->shared.is_managed |= wanted->has_transaction || pool->super.transaction_id;
 	pool->shared.nr_handles++;
 	thin->store.shared = &pool->shared;
 	thin->store.metadata = pool->metadata;
@@ -214,8 +216,11 @@ static int thin_open(const struct cow_store_args *args, struct cow_store **ret_s
 	ret = cow_thin_args_read(args, &wanted, err);
 	if (!ret)
 		ret = pool_take(thin, args, &wanted, err);
-	if (!ret)
+	/* a handle on no device is for what changes the pool */
+	if (!ret && (wanted.has_id || !(args->flags & STORE_OPEN_NONE)))
 		ret = device_load(thin, args, &wanted, err);
+	else if (!ret)
+		thin->store.snapshot_id = STORE_SNAPSHOT_NONE;
 	if (ret) {
 		cow_store_close(&thin->store);
 		return ret;
@@ -329,6 +334,9 @@ const struct store_ops cow_store_thin_ops = {
 	.metadata_copy = thin_metadata_copy,
 	.snapshot_next = cow_thin_snapshot_next,
 	.snapshot_map = cow_thin_snapshot_map,
+	.swap = cow_thin_swap,
+	.snapshot_create = cow_thin_snapshot_create,
+	.snapshot_delete = cow_thin_snapshot_delete,
 	.create_size = cow_thin_create_size,
 	.create_fit = cow_thin_create_fit,
 	.create = cow_thin_create,

@@ -26,6 +26,10 @@ struct thin_pool {
 	struct thin_super held;		/* of the metadata snapshot; all zeros: nobody has asked */
 	uint8_t raw[PDATA_BLOCK_BYTES]; /* the superblock as it was read */
 	uint64_t block_bytes;
+	/* Of the changes, thin_write.h; NULL before the first one. */
+	struct pdata_transaction *txn;
+	struct pdata_disk_map *data_map;
+	bool has_failed; /* what is in memory is not what is on the disk */
 };
 
 #define THIN_NOTE_BYTES 300

@@ -32,6 +32,8 @@ more_mode_images() {
 	head -c 1M /dev/urandom >source
 	truncate -s 1M dest
 	snapcreate -q -c 4K clone:metadata=meta,source=source,destination=dest
+	snapcreate -q thin:metadata=pool,data=dest
+	snapcreate -q --thin thin:metadata=pool,data=dest,id=1
 	cp --sparse=always origin.img after.img
 	cp --sparse=always cow.img merged.cow
 	snapmerge -q -y --force=volatile --save-undo=undo.img after.img merged.cow
@@ -105,6 +107,9 @@ more_commands() {
 		snapdump --raw -o made --table='0 2048 clone meta dest source 8'
 		snapcreate --table='0 2048 clone made dest source 8'
 		snapcreate thin:metadata=made,data=dest
+		snapcreate --thin -s 1M thin:metadata=pool,data=dest
+		snapcreate --snapshot-of=1 thin:metadata=pool,data=dest
+		snapcreate -y --delete thin:metadata=pool,data=dest,id=1
 		snapcheck -y -o made --table='0 2048 clone meta dest source 8'
 	END
 }

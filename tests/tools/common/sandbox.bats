@@ -75,6 +75,9 @@ each_command() {
 		snapmerge -y -v --take-back origin.img $1/undo.img
 		snapcreate -v -c 4K $clone
 		snapcreate -v thin:metadata=$1/pool,data=zero.img
+		snapcreate -v --thin thin:metadata=$1/pool,data=zero.img,id=1
+		snapcreate -v --snapshot-of=1 thin:metadata=$1/pool,data=zero.img
+		snapcreate -v -y --delete thin:metadata=$1/pool,data=zero.img,id=1
 		snapdump -v --raw -o $1/view $clone
 		snapcheck -v -y -o $1/meta.img $clone
 		snapmerge -v -o $1/view2 $clone

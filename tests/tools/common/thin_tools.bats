@@ -171,6 +171,86 @@ sum() {
 	[ ! -e meta ]
 }
 
+# details ID: mapped blocks, times and transaction of a device, by thin_dump.
+details() {
+	thin_dump meta | sed -n "s/.*<device dev_id=\"$1\" mapped_blocks=\"\([0-9]*\)\" transaction=\"\([0-9]*\)\" creation_time=\"\([0-9]*\)\" snap_time=\"\([0-9]*\)\">/\1 \2 \3 \4/p"
+}
+
+@test "devices are made and deleted: -n, the next free id, what exists, what has no meaning" {
+	unpack snaps-128k
+	before=$(thin_dump meta | grep -c '<device')
+	run -0 --separate-stderr snapcreate -n --force=lvm --snapshot-of=1 "$POOL"
+	[[ $stderr == *"meta: device 5 would be made: a snapshot of device 1; nothing was written"* ]]
+	sha256sum --quiet -c sums
+	run -0 --separate-stderr snapcreate --force=lvm --json --snapshot-of=1 "$POOL"
+	[[ $stderr == *"meta: device 5 made: a snapshot of device 1"*"next: snapcheck $POOL"* ]]
+	[ "$(jq .device <<<"$output")" = 5 ]
+	time=$(details 1 | cut -d' ' -f4)
+	read -r blocks _ <<<"$(details 1)"
+	[ "$(details 5)" = "$blocks $(thin_dump meta | sed -n 's/.* transaction="\([0-9]*\)" flags.*/\1/p') $time $time" ]
+	[ "$(sum <(snapdump -q --raw "$POOL,id=5,size=24576s"))" = "$(view snaps-128k 1)" ]
+	run -0 --separate-stderr snapcreate --force=lvm --thin -s 4M "$POOL,id=9"
+	[[ $stderr == *"name it with id=9,size=4194304"* ]]
+	[ "$(details 9 | cut -d' ' -f1,3,4)" = "0 $time $time" ]
+	thin_check -q meta
+	run -0 snapcheck "$POOL"
+	[[ $output == *"sound: no problems found"* ]]
+	# the old pool goes: what its snapshot shows stays
+	run -64 --separate-stderr snapcreate --force=lvm --delete "$POOL,id=1"
+	[[ $stderr == *"device 1 of meta will be deleted, and what it holds is lost. Delete it? There is no terminal"* ]]
+	snapcreate -q -y --force=lvm --delete "$POOL,id=1"
+	for id in 0 2 3 4 9; do snapcreate -q -y --force=lvm --delete "$POOL,id=$id"; done
+	[ "$(thin_dump meta | grep -c '<device')" -eq 1 ]
+	[ "$before" -eq 5 ]
+	[ "$(sum <(snapdump -q --raw "$POOL,id=5,size=24576s"))" = "$(view snaps-128k 1)" ]
+	thin_check -q meta
+	cmp data "$COW_UNPACKED/thin/snaps-128k/data.img"
+	run -64 --separate-stderr snapcreate --json=j --force=lvm --thin "$POOL,id=5"
+	[[ $stderr == *"the pool of meta has a device 5 already"* ]]
+	grep -q '"id":"device-exists"' j
+	sha256sum meta data >sums
+	run -8 --separate-stderr snapcreate --json=j --force=lvm --snapshot-of=3 "$POOL"
+	grep -q '"id":"no-device"' j
+	for call in "--thin --delete $POOL,id=5" "--delete $POOL" "--thin $POOL,id=16777216" "--snapshot-of=x $POOL" \
+		"--snapshot-of=5 -s 1M $POOL" "--thin --from=data $POOL" "--thin -s 1M $POOL,id=6,size=1M" \
+		"--delete $POOL,id=5,metadata-snapshot=yes" "--thin data" "--thin data meta"; do
+		# shellcheck disable=SC2086
+		run -16 snapcreate $call
+	done
+	# no room, and nothing is begun
+	truncate -s 64K small
+	snapcreate -q --force=overwrite thin:metadata=small,data=data
+	for _ in 1 2; do snapcreate -q --thin thin:metadata=small,data=data; done
+	cp small before
+	run -8 --separate-stderr snapcreate --json=j --thin thin:metadata=small,data=data
+	grep -q '"id":"metadata-space"' j
+	cmp small before
+	sha256sum --quiet -c sums
+	snapcreate -q -y --delete thin:metadata=small,data=data,id=1
+	thin_check -q small
+}
+
+@test "a pool that is not sound, or that LVM manages, is not changed; a leak is no reason" {
+	unpack snaps-128k
+	run -64 --separate-stderr snapcreate --json=j --thin "$POOL"
+	[[ $stderr == *"LVM has a list of the devices in the pool of meta"*--force=lvm* ]]
+	grep -q '"id":"lvm"' j
+	run -64 snapcreate -y --delete "$POOL,id=1"
+	sha256sum --quiet -c sums
+	snapcreate -q --force=lvm --thin "$POOL"
+	unpack needscheck-64k
+	run -64 --separate-stderr snapcreate --json=j --force=lvm --thin "$POOL"
+	[[ $stderr == *"meta is not sound, so nothing is written to it: thin.needs-check"* ]]
+	grep -q '"id":"damaged"' j
+	sha256sum --quiet -c sums
+	unpack crash-leak-64k
+	run -0 snapcheck "$POOL"
+	[[ $output == *thin.data-leaked* ]]
+	snapcreate -q --force=lvm --thin "$POOL"
+	run -0 snapcheck "$POOL"
+	[[ $output == *"sound: no problems found"* ]]
+}
+
 # bats test_tags=long
 @test "each device is listed as thin_ls does, also where there are hundreds" {
 	for name in snaps-128k held-128k many-64k; do

@@ -11,8 +11,10 @@
 #include "libcow/store/thin/thin_store.h"
 #include "tests/aids/image_fault.h"
 #include "tests/aids/test.h"
+#include "tests/aids/thin_fixture.h"
 
-static void check_says_sound(struct cow_image *metadata, uint64_t nr_devices)
+/* The check counts everything anew. */
+static void check_counts(struct cow_image *metadata, uint64_t nr_devices, uint64_t has_held)
 {
 	const struct cow_role_image role = { .role = COW_ROLE_METADATA, .image = metadata };
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
@@ -26,11 +28,17 @@ static void check_says_sound(struct cow_image *metadata, uint64_t nr_devices)
 	args.snapshot_id = STORE_SNAPSHOT_NONE;
 	OK(cow_report_new(NULL, 0, &report, err));
 	OK(cow_check(&args, &params, report, &verdict, err));
-	for (int klass = COW_CLASS_INFO; klass <= COW_CLASS_LOST; klass++)
+	CHECK_EQ(cow_report_count(report, COW_CLASS_INFO), has_held);
+	for (int klass = COW_CLASS_NOTE; klass <= COW_CLASS_LOST; klass++)
 		CHECK_EQ(cow_report_count(report, klass), 0);
 	CHECK(verdict.known && verdict.view_right && verdict.kernel_loads);
 	CHECK_EQ(verdict.info.nr_snapshots, nr_devices);
 	cow_report_free(report);
+}
+
+static void check_says_sound(struct cow_image *metadata, uint64_t nr_devices)
+{
+	check_counts(metadata, nr_devices, 0);
 }
 
 /* ---------------------------------------------------------------- a new pool */
@@ -131,8 +139,230 @@ static void a_pool_is_made_whole_or_not(void)
 	CHECK(plan.nth > 10);
 }
 
+/* ---------------------------------------------------------------- devices */
+
+/* A copy of a pool in memory; nobody reads its data. */
+struct copy {
+	struct cow_image *metadata, *data;
+	struct cow_role_image roles[2];
+	struct cow_store_args args;
+	struct cow_store *store;
+};
+
+static void copy_open(struct copy *copy)
+{
+	copy->roles[0] = (struct cow_role_image){ COW_ROLE_METADATA, 0, copy->metadata };
+	copy->roles[1] = (struct cow_role_image){ COW_ROLE_DATA, 0, copy->data };
+	copy->args = (struct cow_store_args)COW_STORE_ARGS_INIT;
+	copy->args.kind = "thin";
+	copy->args.images = copy->roles;
+	copy->args.nr_images = 2;
+	copy->args.snapshot_id = STORE_SNAPSHOT_NONE;
+	OK(cow_store_open_shared(&copy->args, &copy->store, err));
+}
+
+static void copy_close(struct copy *copy)
+{
+	cow_store_close(copy->store);
+	cow_image_close(copy->metadata);
+	cow_image_close(copy->data);
+}
+
+static void image_copy(struct cow_image *from, struct cow_image **ret_copy)
+{
+	uint64_t size = cow_image_size(from);
+	uint8_t *bytes = malloc(size);
+
+	CHECK(bytes);
+	OK(cow_image_pread(from, bytes, size, 0, err));
+	OK(cow_image_memory_new(size, ret_copy, err));
+	OK(cow_image_pwrite(*ret_copy, bytes, size, 0, err));
+	free(bytes);
+}
+
+static void fixture_copy(const char *name, struct copy *copy)
+{
+	char metadata[100], data[100];
+	struct thin_pair pair;
+
+	snprintf(metadata, sizeof(metadata), "%s/meta", name);
+	snprintf(data, sizeof(data), "%s/data", name);
+	thin_pair_open(&pair, metadata, data, NULL);
+	image_copy(pair.images[0], &copy->metadata);
+	OK(cow_image_memory_new(cow_image_size(pair.images[1]), &copy->data, err));
+	thin_pair_close(&pair);
+	copy_open(copy);
+}
+
+/* A device of the model: what its details must say. */
+struct device {
+	uint64_t id;
+	struct thin_details details;
+};
+
+#define DEVICES_MAX 700
+
+struct model {
+	struct device devices[DEVICES_MAX];
+	size_t nr;
+	uint32_t time;
+};
+
+static void details_read(struct copy *copy, uint64_t id, struct thin_details *details)
+{
+	struct thin_pool *pool = thin_pool_of(copy->store);
+	uint64_t root;
+
+	OK(cow_thin_device_find(pool, &pool->super, id, &root, details, err));
+}
+
+static void model_read(struct copy *copy, struct model *model)
+{
+	uint64_t id = 0;
+
+	model->nr = 0;
+	model->time = thin_pool_of(copy->store)->super.time;
+	for (;; id++) {
+		OK(cow_store_snapshot_next(copy->store, id, &id, err));
+		if (id == STORE_SNAPSHOT_NONE)
+			break;
+		model->devices[model->nr].id = id;
+		details_read(copy, id, &model->devices[model->nr++].details);
+	}
+}
+
+static void model_compare(struct copy *copy, const struct model *model)
+{
+	CHECK_EQ(thin_pool_of(copy->store)->super.time, model->time);
+	for (size_t i = 0; i < model->nr; i++) {
+		const struct thin_details *wanted = &model->devices[i].details;
+		struct thin_details found;
+
+		details_read(copy, model->devices[i].id, &found);
+		CHECK_EQ(found.mapped_blocks, wanted->mapped_blocks);
+		CHECK_EQ(found.transaction_id, wanted->transaction_id);
+		CHECK_EQ(found.creation_time, wanted->creation_time);
+		CHECK_EQ(found.snapshotted_time, wanted->snapshotted_time);
+	}
+}
+
+static void step_delete(struct copy *copy, struct model *model, size_t which)
+{
+	OK(cow_store_snapshot_delete(copy->store, model->devices[which].id, err));
+	FAILS(-ENOENT,
+	      cow_thin_device_find(thin_pool_of(copy->store), &thin_pool_of(copy->store)->super,
+				   model->devices[which].id, &(uint64_t){ 0 },
+				   &(struct thin_details){ 0 }, err));
+	model->devices[which] = model->devices[--model->nr];
+}
+
+static void step_make(struct copy *copy, struct model *model, struct device *parent)
+{
+	uint64_t id = STORE_SNAPSHOT_NONE, highest = 0;
+	struct device *made = &model->devices[model->nr];
+
+	for (size_t i = 0; i < model->nr; i++)
+		highest = model->devices[i].id + 1 > highest ? model->devices[i].id + 1 : highest;
+	OK(cow_store_snapshot_create(copy->store, parent ? parent->id : STORE_SNAPSHOT_NONE, 512,
+				     &id, err));
+	CHECK_EQ(id, highest);
+	*made = (struct device){ .id = id };
+	made->details.transaction_id = thin_pool_of(copy->store)->super.transaction_id;
+	if (parent) {
+		made->details.mapped_blocks = parent->details.mapped_blocks;
+		parent->details.snapshotted_time = ++model->time;
+	}
+	made->details.creation_time = made->details.snapshotted_time = model->time;
+	model->nr++;
+}
+
+/* Devices come and go; after each commit everything is counted anew. */
+static void pool_lives(const char *name, unsigned int nr_steps, uint64_t *random, bool has_held)
+{
+	struct copy copy;
+	struct model model;
+
+	fixture_copy(name, &copy);
+	model_read(&copy, &model);
+	for (unsigned int i = 0; i < nr_steps; i++) {
+		uint64_t what = test_random(random) % 8;
+
+		/* at first it grows, then it shrinks to nothing */
+		if (model.nr && (i > nr_steps / 2 ? what < 6 : what < 2))
+			step_delete(&copy, &model, test_random(random) % model.nr);
+		else if (model.nr && what < 7)
+			step_make(&copy, &model, &model.devices[test_random(random) % model.nr]);
+		else
+			step_make(&copy, &model, NULL);
+		check_counts(copy.metadata, model.nr, has_held);
+		if (i % 16 == 0) { /* from what is on the disk */
+			cow_store_close(copy.store);
+			copy_open(&copy);
+		}
+		model_compare(&copy, &model);
+	}
+	while (model.nr)
+		step_delete(&copy, &model, test_random(random) % model.nr);
+	check_counts(copy.metadata, 0, has_held);
+	if (!has_held)
+		CHECK_EQ(thin_pool_of(copy.store)->super.data_map.nr_allocated, 0);
+	copy_close(&copy);
+}
+
+static void devices_come_and_go(void)
+{
+	uint64_t random = test_seed();
+
+	pool_lives("snaps-128k", 60, &random, false);
+	pool_lives("many-64k", 60, &random, false);
+	pool_lives("held-128k", 60, &random, true);
+	pool_lives("ext-unaligned-192k", 20, &random, false);
+}
+
+/* The image stays as it was, byte for byte. */
+static void what_cannot_be_done_changes_nothing(void)
+{
+	struct copy copy;
+	struct cow_image *before;
+	uint64_t size, id = STORE_SNAPSHOT_NONE;
+	uint8_t *now, *then;
+
+	fixture_copy("snaps-128k", &copy);
+	image_copy(copy.metadata, &before);
+	FAILS(-ENOENT, cow_store_snapshot_create(copy.store, 77, 0, &id, err));
+	cow_store_close(copy.store);
+	copy_open(&copy);
+	id = 2;
+	FAILS(-EEXIST, cow_store_snapshot_create(copy.store, 1, 0, &id, err));
+	/* these handles do not go on */
+	FAILS(-EIO, cow_store_snapshot_delete(copy.store, 1, err));
+	cow_store_close(copy.store);
+	copy_open(&copy);
+	thin_pool_of(copy.store)->super.time = THIN_TIME_MAX;
+	id = 9;
+	FAILS(-ERANGE, cow_store_snapshot_create(copy.store, 1, 0, &id, err));
+	cow_store_close(copy.store);
+	copy_open(&copy);
+	copy.store->shared->is_rehearsal = true;
+	OK(cow_store_snapshot_delete(copy.store, 0, err));
+	size = cow_image_size(before);
+	now = malloc(size);
+	then = malloc(size);
+	CHECK(now && then);
+	OK(cow_image_pread(before, then, size, 0, err));
+	OK(cow_image_pread(copy.metadata, now, size, 0, err));
+	CHECK(!memcmp(now, then, size));
+	free(now);
+	free(then);
+	cow_image_close(before);
+	copy_close(&copy);
+}
+
 int main(void)
 {
+	thin_fixture_begin();
+	RUN(devices_come_and_go);
+	RUN(what_cannot_be_done_changes_nothing);
 	RUN(a_new_pool_is_the_kernels);
 	RUN(pools_of_every_size_are_sound);
 	RUN(a_pool_is_made_whole_or_not);

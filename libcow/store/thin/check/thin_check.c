@@ -510,8 +510,9 @@ static void check_free(struct thin_check *check)
 	free(check->leaves);
 }
 
-int cow_thin_check(const struct cow_store_args *args, const struct cow_check_params *params,
-		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err)
+static int all_check(const struct cow_store_args *args, const struct cow_check_params *params,
+		     struct cow_report *report, struct cow_verdict *verdict,
+		     struct thin_counts *counts, struct cow_err *err)
 {
 	struct thin_check check = {
 		.args = args,
@@ -539,6 +540,24 @@ int cow_thin_check(const struct cow_store_args *args, const struct cow_check_par
 		verdict_draw(&check, header_only, verdict);
 	if (!ret)
 		devices_tell(&check, params);
+	if (!ret && counts)
+		*counts =
+			(struct thin_counts){ take_ptr(check.counts), take_ptr(check.data_counts) };
 	check_free(&check);
 	return ret;
+}
+
+int cow_thin_check(const struct cow_store_args *args, const struct cow_check_params *params,
+		   struct cow_report *report, struct cow_verdict *verdict, struct cow_err *err)
+{
+	return all_check(args, params, report, verdict, NULL, err);
+}
+
+int cow_thin_check_counts(const struct cow_store_args *args, struct cow_report *report,
+			  struct thin_counts *ret_counts, struct cow_err *err)
+{
+	const struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+
+	return all_check(args, &params, report, &verdict, ret_counts, err);
 }

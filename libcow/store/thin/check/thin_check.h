@@ -73,6 +73,16 @@ struct thin_check {
 	uint64_t nr_used, nr_data_used;
 };
 
+/* What a check has counted, for who is about to write. */
+struct thin_counts {
+	struct pdata_counts *metadata, *data;
+};
+/* Checks all of a pool. Findings go to the report; counts, the caller's then, are right
+ * where there is none but of leaks, and NULL where the trees cannot be reached. Errors:
+ * as of cow_thin_check(). */
+int cow_thin_check_counts(const struct cow_store_args *args, struct cow_report *report,
+			  struct thin_counts *ret_counts, struct cow_err *err);
+
 /* Adds a finding about a metadata block (COW_OFFSET_NONE: about no block). */
 __attribute__((format(printf, 4, 5))) void cow_thin_check_add(struct thin_check *check,
 							      enum thin_problem number,

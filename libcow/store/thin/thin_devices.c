@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * thin_devices.c - makes devices of a pool, takes snapshots, deletes, and exchanges two.
+ * No mapping is touched: a snapshot is one more reference to the root of its parent's
+ * tree, at a time of its own, so that each of the two breaks away where it is written
+ * to. Source: drivers/md/dm-thin-metadata.c, __create_thin(), __create_snap(),
+ * __set_snapshot_details(), __delete_device(), Linux 6.1.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "libcow/base/bytes.h"
+#include "libcow/base/err.h"
+#include "libcow/store/thin/thin_write.h"
+
+/* ---------------------------------------------------------------- both trees */
+
+static int root_put(struct thin_pool *pool, uint64_t id, uint64_t root, struct cow_err *err)
+{
+	const struct pdata_values values = cow_thin_root_values(pool);
+	uint8_t raw[8];
+
+	put_le64(raw, root);
+	return cow_pdata_tree_insert(pool->txn, &values, &pool->super.mapping_root, id, raw, err);
+}
+
+static int details_put(struct thin_pool *pool, uint64_t id, const struct thin_details *details,
+		       struct cow_err *err)
+{
+	const struct pdata_values values = cow_thin_details_values();
+	uint8_t raw[THIN_DETAILS_BYTES];
+
+	cow_thin_details_encode(details, raw);
+	return cow_pdata_tree_insert(pool->txn, &values, &pool->super.details_root, id, raw, err);
+}
+
+static bool has_device(struct thin_pool *pool, uint64_t id, int *ret, struct cow_err *err)
+{
+	const struct pdata_tree tree = { pool->blocks, pool->super.details_root,
+					 THIN_DETAILS_BYTES };
+	bool found = false;
+
+	*ret = cow_pdata_tree_lookup(&tree, id, NULL, &found, err);
+	return found;
+}
+
+/* ---------------------------------------------------------------- the id */
+
+/* The one above the highest; where that is the last one, the first gap. */
+static int id_choose(struct thin_pool *pool, uint64_t *id, struct cow_err *err)
+{
+	const struct pdata_tree tree = { pool->blocks, pool->super.details_root,
+					 THIN_DETAILS_BYTES };
+	uint64_t highest = 0;
+	bool found = false;
+	int ret = cow_pdata_tree_prev(&tree, UINT64_MAX, &highest, NULL, &found, err);
+
+	if (ret)
+		return ret;
+	*id = found ? highest + 1 : 0;
+	if (*id <= THIN_ID_MAX)
+		return 0;
+	for (*id = 0; *id <= THIN_ID_MAX; ++*id)
+		if (!has_device(pool, *id, &ret, err))
+			return ret;
+	return cow_refuse(err, -ENOSPC, "device-exists", NULL,
+			  "the pool of %s has a device with each id there is",
+			  pool->metadata->name);
+}
+
+static int id_check(struct thin_pool *pool, uint64_t *id, struct cow_err *err)
+{
+	int ret = 0;
+
+	if (*id == STORE_SNAPSHOT_NONE)
+		return id_choose(pool, id, err);
+	if (*id > THIN_ID_MAX)
+		return cow_fail(err, -EINVAL, "%" PRIu64 " is no id of a thin device", *id);
+	if (has_device(pool, *id, &ret, err))
+		return cow_refuse(err, -EEXIST, "device-exists", NULL,
+				  "the pool of %s has a device %" PRIu64 " already",
+				  pool->metadata->name, *id);
+	return ret;
+}
+
+/* ---------------------------------------------------------------- make, delete */
+
+static int empty_make(struct thin_pool *pool, uint64_t id, struct cow_err *err)
+{
+	const struct pdata_values values = cow_thin_mapping_values(pool);
+	const struct thin_details details = {
+		.transaction_id = pool->super.transaction_id,
+		.creation_time = pool->super.time,
+		.snapshotted_time = pool->super.time,
+	};
+	uint64_t root = 0;
+	int ret = cow_pdata_tree_new(pool->txn, &values, &root, err);
+
+	if (!ret)
+		ret = root_put(pool, id, root, err);
+	return ret ? ret : details_put(pool, id, &details, err);
+}
+
+static int time_advance(struct thin_pool *pool, struct cow_err *err)
+{
+	if (pool->super.time >= THIN_TIME_MAX)
+		return cow_refuse(err, -ERANGE, "time", NULL,
+				  "the pool of %s has taken %" PRIu32
+				  " snapshots, and the format counts no further",
+				  pool->metadata->name, pool->super.time);
+	pool->super.time++;
+	return 0;
+}
+
+/* From now on each block of both is shared (I16): snapshotted_time is above the time of
+ * every mapping. */
+static int snapshot_make(struct thin_pool *pool, uint64_t parent_id, uint64_t id,
+			 struct cow_err *err)
+{
+	struct thin_details parent, details;
+	uint64_t root = 0;
+	int ret = cow_thin_device_find(pool, &pool->super, parent_id, &root, &parent, err);
+
+	if (!ret)
+		ret = time_advance(pool, err);
+	if (ret)
+		return ret;
+	details = (struct thin_details){
+		.mapped_blocks = parent.mapped_blocks,
+		.transaction_id = pool->super.transaction_id,
+		.creation_time = pool->super.time,
+		.snapshotted_time = pool->super.time,
+	};
+	parent.snapshotted_time = pool->super.time;
+	ret = cow_pdata_block_more(pool->txn, root, err);
+	if (!ret)
+		ret = root_put(pool, id, root, err);
+	if (!ret)
+		ret = details_put(pool, id, &details, err);
+	return ret ? ret : details_put(pool, parent_id, &parent, err);
+}
+
+int cow_thin_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			     uint64_t *id, struct cow_err *err)
+{
+	struct thin_pool *pool = thin_pool_of(store);
+	uint64_t new_id = *id;
+	int ret = cow_thin_write_begin(pool, true, err);
+
+	(void)view_bytes; /* the pool does not record it */
+	if (!ret)
+		ret = id_check(pool, &new_id, err);
+	if (!ret)
+		ret = parent_id == STORE_SNAPSHOT_NONE
+			      ? empty_make(pool, new_id, err)
+			      : snapshot_make(pool, parent_id, new_id, err);
+	if (!ret)
+		ret = cow_thin_write_commit(pool, false, err);
+	if (ret) {
+		pool->has_failed = true;
+		return ret;
+	}
+	*id = new_id;
+	return 0;
+}
+
+/* The reserve of the kernel is there so that this can be done in a full pool. */
+int cow_thin_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err)
+{
+	struct thin_pool *pool = thin_pool_of(store);
+	const struct pdata_values mappings = cow_thin_mapping_values(pool);
+	const struct pdata_values roots = cow_thin_root_values(pool);
+	const struct pdata_values details = cow_thin_details_values();
+	struct thin_details old;
+	uint64_t root = 0;
+	int ret = cow_thin_write_begin(pool, false, err);
+
+	if (!ret && store->snapshot_id == id)
+		ret = cow_fail(err, -EBUSY, "device %" PRIu64 " is open", id);
+	if (!ret)
+		ret = cow_thin_device_find(pool, &pool->super, id, &root, &old, err);
+	if (!ret)
+		ret = cow_pdata_tree_remove(pool->txn, &details, &pool->super.details_root, id,
+					    NULL, err);
+	if (!ret)
+		ret = cow_pdata_tree_remove(pool->txn, &roots, &pool->super.mapping_root, id, NULL,
+					    err);
+	if (!ret)
+		ret = cow_pdata_tree_drop(pool->txn, &mappings, root, err);
+	if (!ret)
+		ret = cow_thin_write_commit(pool, false, err);
+	pool->has_failed |= ret != 0;
+	return ret;
+}
+
+/* ---------------------------------------------------------------- exchange */
+
+/* The details belong to the tree: snapshotted_time goes with it. */
+static int both_put(struct thin_pool *pool, const struct thin_store *a, const struct thin_store *b,
+		    struct cow_err *err)
+{
+	/* each entry gives up the root that it had */
+	int ret = cow_pdata_block_more(pool->txn, a->root, err);
+
+	if (!ret)
+		ret = cow_pdata_block_more(pool->txn, b->root, err);
+	if (!ret)
+		ret = root_put(pool, a->store.snapshot_id, b->root, err);
+	if (!ret)
+		ret = root_put(pool, b->store.snapshot_id, a->root, err);
+	if (!ret)
+		ret = details_put(pool, a->store.snapshot_id, &b->details, err);
+	return ret ? ret : details_put(pool, b->store.snapshot_id, &a->details, err);
+}
+
+/* The handles show what their devices do. */
+static void handles_swap(struct thin_store *a, struct thin_store *b)
+{
+	struct thin_store kept = *a;
+
+	a->root = b->root;
+	a->details = b->details;
+	a->is_shared = b->is_shared;
+	a->nr_mapped = b->nr_mapped;
+	a->store.map = b->store.map;
+	b->root = kept.root;
+	b->details = kept.details;
+	b->is_shared = kept.is_shared;
+	b->nr_mapped = kept.nr_mapped;
+	b->store.map = kept.store.map;
+}
+
+int cow_thin_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err)
+{
+	struct thin_pool *pool = thin_pool_of(a);
+	int ret;
+
+	if (a->is_past || b->is_past)
+		return cow_refuse(err, -EROFS, "unsupported", NULL,
+				  "the metadata snapshot of %s is read-only", pool->metadata->name);
+	ret = cow_thin_write_begin(pool, true, err);
+	if (!ret)
+		ret = both_put(pool, thin_store_of(a), thin_store_of(b), err);
+	if (!ret)
+		ret = cow_thin_write_commit(pool, false, err);
+	pool->has_failed |= ret != 0;
+	if (!ret)
+		handles_swap(thin_store_of(a), thin_store_of(b));
+	return ret;
+}

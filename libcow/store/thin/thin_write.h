@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * thin_write.h - changes of a pool: one transaction (pdata_transaction.h) over its trees
+ * and both space maps. Changes stay in memory until the commit, which writes all of them
+ * or none.
+ */
+#ifndef COW_STORE_THIN_WRITE_H
+#define COW_STORE_THIN_WRITE_H
+
+#include "libcow/pdata/pdata_change.h"
+#include "libcow/pdata/pdata_disk_map.h"
+#include "libcow/store/thin/thin_store.h"
+
+/* Checks the whole pool, once for all transactions of these handles (I7): one that is
+ * not sound is not written to, but for leaks. keeps_reserve: the blocks that the kernel
+ * keeps back stay free. Errors: -EBADMSG (id "damaged"), -EIO, -ENOMEM. */
+int cow_thin_write_begin(struct thin_pool *pool, bool keeps_reserve, struct cow_err *err);
+/* Finds room for everything that will be written, and writes nothing. Errors: -ENOSPC
+ * (id "metadata-space"), -EBADMSG, -EIO, -ENOMEM. */
+int cow_thin_write_prepare(struct thin_pool *pool, struct cow_err *err);
+/* Writes: the data device is flushed first, where has_data says that it was written to.
+ * Of a rehearsal it is cow_thin_write_prepare(). Errors: as above; after a failed write
+ * these handles write nothing more. */
+int cow_thin_write_commit(struct thin_pool *pool, bool has_data, struct cow_err *err);
+
+/* Of the three kinds of trees: what their values are. */
+struct pdata_values cow_thin_mapping_values(struct thin_pool *pool);
+struct pdata_values cow_thin_root_values(struct thin_pool *pool);
+struct pdata_values cow_thin_details_values(void);
+
+/* thin_devices.c; contracts in store.h. */
+int cow_thin_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			     uint64_t *id, struct cow_err *err);
+int cow_thin_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
+int cow_thin_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err);
+
+#endif
