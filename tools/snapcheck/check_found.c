@@ -203,12 +203,14 @@ void check_found_place(const struct found_run *run, char *buf, size_t size)
 /* ---------------------------------------------------------------- the screen */
 
 /* How many places of a kind fit, if there are so many kinds. */
-static uint64_t nr_places(const struct check_found *found)
+static uint64_t nr_places(const struct check_found *found, enum found_form form)
 {
 	static const uint64_t fits[] = { 10, 10, 4, 2 };
 
 	if (found->max_shown)
 		return found->max_shown;
+	if (form != FOUND_ALONE)
+		return form == FOUND_FEW ? 2 : 1;
 	return found->nr_kinds < sizeof(fits) / sizeof(fits[0]) ? fits[found->nr_kinds] : 1;
 }
 
@@ -260,9 +262,9 @@ static void print_more(const struct found_kind *kind, uint64_t nr_shown, uint64_
 	fputs(" (-v lists each)", text);
 }
 
-static void print_runs(const struct check_found *found, const struct found_kind *kind, FILE *text)
+static void print_runs(const struct found_kind *kind, uint64_t nr, FILE *text)
 {
-	uint64_t nr = nr_places(found), nr_shown = 0;
+	uint64_t nr_shown = 0;
 
 	if (nr > kind->nr_kept)
 		nr = kind->nr_kept;
@@ -284,34 +286,60 @@ static void print_each(const struct found_kind *kind, FILE *text)
 			kind->nr - kind->nr_each);
 }
 
-static void print_kind(const struct check_found *found, const struct found_kind *kind,
-		       bool has_details, FILE *text)
+static void print_details(const struct found_kind *kind, FILE *text)
 {
-	if (found->keeps_each)
-		print_each(kind, text);
-	else
-		print_runs(found, kind, text);
-	if (kind->problem->klass == COW_CLASS_INFO || !has_details)
-		return;
 	fprintf(text, "  kernel: %s\n", kind->problem->kernel);
 	fprintf(text, "  %s: %s\n",
 		kind->problem->flags & COW_PROBLEM_FIXABLE ? "repair" : "what to do",
 		kind->problem->fix);
 }
 
-void check_found_print(const struct check_found *found, FILE *text)
+/* Of how many kinds the screen has room for what the kernel and a repair do. */
+static size_t nr_detailed(const struct check_found *found, enum found_form form)
 {
-	bool has_few = found->nr_kinds <= DETAILED_KINDS + 1 || found->keeps_each;
-	size_t nr = 0;
+	if (found->keeps_each || form == FOUND_FEW)
+		return found->nr_kinds;
+	if (form != FOUND_ALONE)
+		return form == FOUND_AFTER;
+	return found->nr_kinds <= DETAILED_KINDS + 1 ? found->nr_kinds : DETAILED_KINDS;
+}
+
+/* The kinds of one class; *nr_left: how many more can have details. Returns how many had none. */
+static size_t print_class(const struct check_found *found, enum found_form form, int klass,
+			  size_t *nr_left, FILE *text)
+{
+	size_t nr_bare = 0;
+
+	for (size_t i = 0; i < found->nr_kinds; i++) {
+		const struct found_kind *kind = &found->kinds[i];
+
+		if (kind->problem->klass != klass)
+			continue;
+		if (found->keeps_each)
+			print_each(kind, text);
+		else
+			print_runs(kind, nr_places(found, form), text);
+		if (klass == COW_CLASS_INFO)
+			continue;
+		if (*nr_left)
+			print_details(kind, text);
+		else
+			nr_bare++;
+		*nr_left -= *nr_left > 0;
+	}
+	return nr_bare;
+}
+
+void check_found_print(const struct check_found *found, enum found_form form, FILE *text)
+{
+	size_t nr_left = nr_detailed(found, form), nr_bare = 0;
 
 	for (int klass = COW_CLASS_LOST; klass >= COW_CLASS_INFO; klass--)
-		for (size_t i = 0; i < found->nr_kinds; i++)
-			if (found->kinds[i].problem->klass == klass)
-				print_kind(found, &found->kinds[i],
-					   has_few || nr++ < DETAILED_KINDS, text);
-	if (!has_few)
-		fprintf(text, "what the kernel does with the last %zu of these: -v\n",
-			found->nr_kinds - DETAILED_KINDS);
+		nr_bare += print_class(found, form, klass, &nr_left, text);
+	if (nr_bare && form == FOUND_BEFORE)
+		fprintf(text, "what the kernel does with these: -v\n");
+	else if (nr_bare)
+		fprintf(text, "what the kernel does with the last %zu of these: -v\n", nr_bare);
 	if (found->is_incomplete)
 		fprintf(text, "the memory did not suffice to list all of it\n");
 }

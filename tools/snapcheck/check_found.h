@@ -58,8 +58,15 @@ struct found_run *check_found_run(struct check_found *found, const struct cow_fi
 const struct found_kind *check_found_worst(const struct check_found *found);
 /* "record 5 of area 0, byte 4176", "bytes 0-4095"; empty: nowhere. */
 void check_found_place(const struct found_run *run, char *buf, size_t size);
+/* How much of it: a report of a repair has two lists, which together fit a terminal. */
+enum found_form {
+	FOUND_ALONE,  /* the only list */
+	FOUND_FEW,    /* one of two short ones */
+	FOUND_BEFORE, /* what was repaired: a line for each kind */
+	FOUND_AFTER,  /* what is left of many kinds */
+};
 /* Prints all kinds, the worst first. */
-void check_found_print(const struct check_found *found, FILE *text);
+void check_found_print(const struct check_found *found, enum found_form form, FILE *text);
 void check_found_free(struct check_found *found);
 
 extern const char *const check_class_names[];

@@ -34,6 +34,9 @@ bool check_is_unknown(const struct check *check)
 	return check->verdict.header_only && !check_has_damage(check);
 }
 
+/* So many kinds before and after a repair fit a terminal with all that is known of them. */
+#define FEW_KINDS 3
+
 /* ---------------------------------------------------------------- verdict */
 
 enum state {
@@ -400,13 +403,20 @@ void check_print_repair(struct check *check, const char *where, bool revalidates
 /* What is left is shown where it says more than the verdict. */
 static void print_findings(const struct check *check, FILE *text)
 {
-	if (!check->has_overview && check->has_repair && check->found.nr_kinds)
+	bool are_two = check->has_repair && check->found.nr_kinds;
+	bool are_few = check->found.nr_kinds + check->left.nr_kinds <= FEW_KINDS;
+
+	if (!check->has_overview && are_two)
 		fprintf(text, "before the repair:\n");
 	if (!check->has_overview)
-		check_found_print(&check->found, text);
+		check_found_print(&check->found,
+				  !are_two  ? FOUND_ALONE
+				  : are_few ? FOUND_FEW
+					    : FOUND_BEFORE,
+				  text);
 	if (check->left.nr_kinds)
 		fprintf(text, "after the repair:\n");
-	check_found_print(&check->left, text);
+	check_found_print(&check->left, are_few ? FOUND_FEW : FOUND_AFTER, text);
 }
 
 static void print_report(const struct check *check, FILE *text)
