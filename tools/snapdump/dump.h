@@ -23,6 +23,7 @@ struct dump {
 	const char *compress; /* --compress; NULL: by name */
 	int64_t mtime;
 	bool ignores_journal, is_reverse; /* --journal=ignore, --reverse */
+	bool is_plain;			  /* --sparse=no */
 	bool is_dry_run, skips;		  /* --skip-unreadable */
 	const char *path;		  /* --path; NULL: all files */
 	const char *const *excludes;	  /* --exclude */

@@ -43,7 +43,7 @@ static char *next_word(const char **text)
 ANALYZER_KEPT_BEGIN
 static int split(struct words *words, const char *text, struct cow_err *err)
 {
-	while (text) {
+	do {
 		char **grown =
 			cow_array_grow(words->words, words->nr, &words->room, sizeof(*grown));
 		char *word = grown ? next_word(&text) : NULL;
@@ -56,7 +56,7 @@ static int split(struct words *words, const char *text, struct cow_err *err)
 		if (!*word)
 			return cli_refuse(err, -EINVAL, "usage", NULL,
 					  "--against=IMAGE[,COW]...: an image is missing");
-	}
+	} while (text);
 	return 0;
 }
 ANALYZER_KEPT_END

@@ -15,6 +15,7 @@ int dump_archive(struct dump *dump, struct sink *sink, const char *compress,
 		.user = sink,
 		.compress = compress,
 		.file_name = dump->output,
+		.is_plain = dump->is_plain,
 	};
 	struct tar *tar;
 	int ret = tar_open(&params, &tar, err);

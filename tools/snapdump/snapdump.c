@@ -25,7 +25,7 @@ static struct options {
 	bool tar, raw, delta, files, only_changed, ls, changes, reverse, metadata;
 	uint64_t chunk_bytes, partition;
 	const char *table, *map, *volume, *output, *compress, *mtime, *path, *against, *cat,
-		*journal;
+		*journal, *sparse;
 	struct opt_list excludes;
 	struct bad_options bad;
 } options;
@@ -86,6 +86,9 @@ static const struct opt option_table[] = {
 	{ 0, "compress", "none|gzip|xz|zstd|lz4[:LEVEL]",
 	  "how to compress a tar (default: by the suffix of FILE)", OPT_TEXT, &options.compress,
 	  NULL },
+	{ 0, "sparse", "yes|no",
+	  "no: a tar without sparse members, for readers that know none (default: yes)", OPT_CHOICE,
+	  &options.sparse, NULL },
 	{ 0, "mtime", "TIME",
 	  "time of the members of a tar: seconds since 1970 or YYYY-MM-DDTHH:MM:SSZ (default: "
 	  "SOURCE_DATE_EPOCH, else 0)",
@@ -142,6 +145,7 @@ static int parse_mtime(int64_t *ret_seconds)
 #define MODE_OF_ONE_STORE (1u << 5) /* opens the operands itself, sound or not */
 #define MODE_IS_A_FORM (1u << 6)    /* of the mode above, so not in lists */
 #define MODE_OF_FS (1u << 7)	    /* looks into a file system: --journal */
+#define MODE_HAS_HOLES (1u << 9)    /* in members of the tar: --sparse */
 #define MODE_OF_TWO (1u << 8)	    /* compares with the origin: --reverse */
 
 struct dump_mode {
@@ -167,7 +171,7 @@ static int run_metadata(struct dump *dump, struct cow_err *err);
 
 static const struct dump_mode modes[] = {
 	{ .name = "--tar",
-	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA,
+	  .flags = MODE_IS_TAR | MODE_HAS_HOLES | MODE_OF_VIEW | MODE_READS_DATA,
 	  .flag = &options.tar,
 	  .run = dump_tar,
 	  .say = dump_say_view },
@@ -197,13 +201,14 @@ static const struct dump_mode modes[] = {
 	  .say = dump_say_view,
 	  .needs_layer = NO_MAP },
 	{ .name = "--files",
-	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_FILES,
+	  .flags = MODE_IS_TAR | MODE_HAS_HOLES | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS |
+		   MODE_OF_FILES,
 	  .flag = &options.files,
 	  .run = dump_files,
 	  .say = dump_say_files },
 	{ .name = "--only-changed",
-	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS | MODE_OF_FILES |
-		   MODE_IS_A_FORM | MODE_OF_TWO,
+	  .flags = MODE_IS_TAR | MODE_HAS_HOLES | MODE_OF_VIEW | MODE_READS_DATA | MODE_OF_FS |
+		   MODE_OF_FILES | MODE_IS_A_FORM | MODE_OF_TWO,
 	  .flag = &options.only_changed,
 	  .run = dump_only_changed,
 	  .say = dump_say_only_changed,
@@ -351,6 +356,8 @@ static int check_options(const struct dump_mode *mode, struct dump *dump)
 	if ((options.path || options.excludes.nr_words) && !(mode->flags & MODE_OF_FILES))
 		return cli_usage("--path and --exclude go with %s",
 				 list_modes(MODE_OF_FILES, list));
+	if (options.sparse && !(mode->flags & MODE_HAS_HOLES))
+		return cli_usage("--sparse goes with %s", list_modes(MODE_HAS_HOLES, list));
 	if (options.journal && !(mode->flags & MODE_OF_FS))
 		return cli_usage("--journal goes with %s", list_modes(MODE_OF_FS, list));
 	if (mode->run == dump_only_changed && !options.files)
@@ -460,6 +467,7 @@ static int run(const struct dump_mode *mode, struct dump *dump)
 	dump->output = options.output;
 	dump->compress = options.compress;
 	dump->against = options.against;
+	dump->is_plain = options.sparse && !strcmp(options.sparse, "no");
 	dump->is_dry_run = options.common.dry_run;
 	dump->skips = options.bad.skips;
 	dump->path = options.path;

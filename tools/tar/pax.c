@@ -18,6 +18,7 @@
 #include "tools/tar/pax_priv.h"
 
 #define BLOCK 512
+#define PREFIX_BYTES 155
 #define RECORD 10240 /* an archive ends on a multiple of this, as tar's do */
 #define BUFFER_BYTES (1u << 20)
 #define BUFFER_ALIGN 4096 /* the system copies to a page's beginning at twice the speed */
@@ -29,6 +30,7 @@ struct pax_writer {
 	size_t used;
 	uint64_t total_bytes;	/* of the archive, in the buffer or out */
 	uint64_t written_bytes; /* out */
+	bool is_plain;
 	struct pax_text records, map, scratch;
 };
 
@@ -111,6 +113,22 @@ static void copy_name(uint8_t *field, const char *name)
 	memcpy(field, name, strnlen(name, PAX_NAME_BYTES));
 }
 
+/* "prefix/name", cut at the last slash that leaves at most 155 and 100 bytes. */
+static void split_name(uint8_t h[BLOCK], const char *name)
+{
+	size_t len = strlen(name), at = len;
+
+	if (len <= PAX_NAME_BYTES)
+		return;
+	while (at && (at > PREFIX_BYTES || name[at] != '/' || at == len - 1))
+		at--;
+	if (!at || len - at - 1 > PAX_NAME_BYTES)
+		return;
+	memset(h, 0, PAX_NAME_BYTES);
+	copy_name(h, name + at + 1);
+	memcpy(h + 345, name, at);
+}
+
 static uint8_t type_flag(enum file_type type)
 {
 	switch (type) {
@@ -131,13 +149,21 @@ static uint8_t type_flag(enum file_type type)
 	}
 }
 
+static void sum_fill(uint8_t h[BLOCK])
+{
+	uint32_t sum = 0;
+
+	memset(h + 148, ' ', 8);
+	for (size_t i = 0; i < BLOCK; i++)
+		sum += h[i];
+	octal(h + 148, 7, sum);
+}
+
 /* Numbers that do not fit are clipped: their record says the truth. */
 static void header_fill(uint8_t h[BLOCK], const struct file_entry *e, const char *name,
 			uint64_t size_bytes, uint8_t flag)
 {
 	uint64_t mtime = e->mtime.seconds < 0 ? 0 : (uint64_t)e->mtime.seconds;
-	uint32_t sum = 0;
-	size_t i;
 
 	memset(h, 0, BLOCK);
 	copy_name(h, name);
@@ -153,10 +179,7 @@ static void header_fill(uint8_t h[BLOCK], const struct file_entry *e, const char
 	memcpy(h + 257, "ustar\00000", 8);
 	octal(h + 329, 8, e->major);
 	octal(h + 337, 8, e->minor);
-	memset(h + 148, ' ', 8);
-	for (i = 0; i < BLOCK; i++)
-		sum += h[i];
-	octal(h + 148, 7, sum);
+	sum_fill(h);
 }
 
 static const char *base_name(const char *path)
@@ -187,6 +210,10 @@ static int put_headers(struct pax_writer *w, const struct file_entry *e, const c
 			return ret;
 	}
 	header_fill(header, e, name, size_bytes, type_flag(e->type));
+	if (w->is_plain) {
+		split_name(header, name);
+		sum_fill(header);
+	}
 	return put(w, header, BLOCK, err);
 }
 
@@ -253,6 +280,36 @@ static int map_fill(struct pax_text *map, const struct file_entry *e, struct cow
 	return 0;
 }
 
+static int put_zeros(struct pax_writer *w, uint64_t len_bytes, struct cow_err *err)
+{
+	size_t piece;
+	int ret = 0;
+
+	for (; !ret && len_bytes; len_bytes -= piece) {
+		piece = len_bytes < BUFFER_BYTES ? (size_t)len_bytes : BUFFER_BYTES;
+		ret = put(w, NULL, piece, err);
+	}
+	return ret;
+}
+
+static int add_plain(struct pax_writer *w, const struct file_entry *e, struct cow_err *err)
+{
+	uint64_t at = 0;
+	int ret;
+
+	pax_records_fill(&w->records, &w->scratch, e, e->path, false, e->size_bytes);
+	ret = put_headers(w, e, e->path, e->size_bytes, err);
+	for (size_t i = 0; !ret && i < e->nr_ranges; i++) {
+		ret = put_zeros(w, e->ranges[i].offset_bytes - at, err);
+		if (!ret)
+			ret = put_range(w, e, &e->ranges[i], err);
+		at = e->ranges[i].offset_bytes + e->ranges[i].len_bytes;
+	}
+	if (!ret)
+		ret = put_zeros(w, e->size_bytes - at, err);
+	return ret ? ret : pad(w, BLOCK, err);
+}
+
 static int add_regular(struct pax_writer *w, const struct file_entry *e, struct cow_err *err)
 {
 	uint64_t size_bytes = data_bytes(e);
@@ -294,10 +351,15 @@ static int add_directory(struct pax_writer *w, const struct file_entry *e, struc
 	return ret;
 }
 
+void pax_set_plain(struct pax_writer *w)
+{
+	w->is_plain = true;
+}
+
 int pax_add(struct pax_writer *w, const struct file_entry *e, struct cow_err *err)
 {
 	if (e->type == FILE_REGULAR)
-		return add_regular(w, e, err);
+		return w->is_plain ? add_plain(w, e, err) : add_regular(w, e, err);
 	if (e->type == FILE_DIRECTORY)
 		return add_directory(w, e, err);
 	pax_records_fill(&w->records, &w->scratch, e, e->path, false, 0);

@@ -23,6 +23,10 @@ typedef int pax_write_fn(void *user, const void *buf, size_t len_bytes, struct c
 
 /* Creates a writer. Errors: -ENOMEM. */
 int pax_new(pax_write_fn *write, void *user, struct pax_writer **ret_writer, struct cow_err *err);
+/* From now on no member is sparse, its holes are zeros; and names of more than 100 bytes
+ * are in the fields of a header too, where they fit: for readers that pass extended
+ * headers over. */
+void pax_set_plain(struct pax_writer *writer);
 /* Writes one member. A failure leaves the archive cut in the middle of a
  * member. Errors: what write and entry->read return, -ENOMEM. */
 int pax_add(struct pax_writer *writer, const struct file_entry *entry, struct cow_err *err);

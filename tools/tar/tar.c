@@ -174,6 +174,8 @@ static int set_up(struct tar *tar, struct cow_err *err)
 	if (ret)
 		return ret;
 	ret = pax_new(compress, tar, &tar->pax, err);
+	if (!ret && tar->params.is_plain)
+		pax_set_plain(tar->pax);
 	if (ret)
 		return ret;
 	tar->archive = archive_write_new();

@@ -25,6 +25,7 @@ struct tar_params {
 	void *user;
 	const char *compress;  /* "none", "gzip:9", ...; NULL: by file_name */
 	const char *file_name; /* NULL: none */
+	bool is_plain;	       /* no sparse members: pax_set_plain() */
 };
 
 /* Tells whether a name ends like that of a tar: .tar, .tar.gz, .tgz, ... */

@@ -92,7 +92,7 @@ more_commands() {
 		snapdump --files --path=/lost+found --exclude=x -o made ext.img ext.cow
 		snapdump --ls --path=/lost+found --exclude=x -o made ext.img ext.cow
 		snapdump --changes --reverse -o made ext.img ext.cow
-		snapdump --files --only-changed -o made ext.img ext.cow
+		snapdump --files --only-changed --sparse=no -o made ext.img ext.cow
 		snapdump --changes --against=ext.img,ext.cow -o made ext.img
 		snapdump --cat=/note --journal=ignore -o made ext.img ext.cow
 		snapdump --delta --against=manifest.json --mtime=0 -o made origin.img cow.img
