@@ -17,7 +17,7 @@ static int say_block(const struct pdata_fault *fault, char *text, size_t size)
 		return SAY("lies beyond the metadata device, which has %" PRIu64 " blocks",
 			   fault->allowed);
 	case PDATA_BLOCK_UNREADABLE:
-		return SAY("cannot be read");
+		return SAY("cannot be read, at byte %" PRIu64, fault->block * PDATA_BLOCK_BYTES);
 	case PDATA_BLOCK_CHECKSUM:
 		return SAY("has checksum %#" PRIx64 ", its bytes give %#" PRIx64, fault->found,
 			   fault->allowed);

@@ -3,6 +3,7 @@
 """What is run under faults: a command, the files it starts from, the names it
 may make. Each has an independent answer where there is one."""
 import glob
+import hashlib
 import os
 import random
 import subprocess
@@ -174,6 +175,25 @@ def clone_cases(source, work):
     yield Case("clone-merge-new", ["snapmerge", "-o", "x.img", spec], files, ("x.img",), answer={"x.img": view})
 
 
+def thin_cases(source, work):
+    """A pool that a kernel made; what device 1 shows is what that kernel read."""
+    folder = os.path.join(work, "thin")
+    unpacked = os.path.join(os.environ["COW_UNPACKED"], "thin", "snaps-128k")
+    files = {"m.img": read(os.path.join(unpacked, "meta.img")), "d.img": read(os.path.join(unpacked, "data.img"))}
+    with open(os.path.join(source, "tests", "fixtures", "thin", "snaps-128k", "facts.txt")) as f:
+        wanted = [line.split()[4] for line in f if line.startswith("thin 1 ")][0]
+    pool = "thin:metadata=m.img,data=d.img"
+    one, other = pool + ",id=1,size=24576s", pool + ",id=4,size=24576s"
+    view = made(folder, ["snapdump", "--raw", "-o", "x.img", one], files, "x.img")
+    assert hashlib.sha256(view).hexdigest() == wanted
+    yield Case("thin-check", ["snapcheck", "--json=j", pool], files, ("j",))
+    yield Case("thin-dump", ["snapdump", "--raw", "-o", "x.img", one], files, ("x.img",), answer={"x.img": view})
+    yield Case("thin-map", ["snapdump", "--map", "-o", "x.txt", one], files, ("x.txt",))
+    yield Case("thin-pair", ["snapdump", "--map", "-o", "x.txt", one, other], files, ("x.txt",))
+    yield Case("thin-delta", ["snapdump", "--delta", "-o", "x.tar", other, one], files, ("x.tar",))
+    yield Case("thin-from", ["snapcreate", "--from=" + one, other, "x.img"], files, ("x.img",))
+
+
 def store_cases(source, work, only):
     """Every damaged store of tests/cases."""
     root = os.path.join(source, "tests", "cases")
@@ -198,7 +218,8 @@ def all_cases(source, work, nr_pairs, only):
     os.makedirs(work, exist_ok=True)
     if only and only.startswith("store"):
         return list(store_cases(source, work, only))
-    cases = list(files_case(work)) + list(snaplog_cases(source, work)) + list(clone_cases(source, work))
+    cases = (list(files_case(work)) + list(snaplog_cases(source, work)) + list(clone_cases(source, work)) +
+             list(thin_cases(source, work)))
     for number in range(nr_pairs):
         for case in pair_cases(number, os.path.join(work, "pair-%d" % number)):
             case.name += " %d" % number
