@@ -106,8 +106,38 @@ static void maps_agree(struct cow_store *store)
 	}
 }
 
+static int on_range(void *user, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	uint64_t *end_bytes = user;
+
+	fuzz_must(len_bytes && (!*end_bytes || offset_bytes > *end_bytes));
+	*end_bytes = offset_bytes + len_bytes;
+	return 0;
+}
+
+/* Against what the first device has, by a handle that has no map; and who has what. */
+static void others_find(struct cow_store_args *args, struct cow_store *store, uint64_t first_id,
+			uint64_t nr_damage)
+{
+	struct cow_store *first;
+	uint64_t end_bytes = 0;
+	int ret;
+
+	ret = cow_store_find_owners(store, NULL, NULL);
+	fuzz_must(nr_damage || !ret);
+	args->snapshot_id = first_id;
+	args->sibling = store;
+	args->flags = COW_STORE_STRICT | COW_STORE_NO_MAP;
+	if (!cow_store_open(args, &first, NULL)) {
+		ret = cow_store_difference(first, store, on_range, &end_bytes, NULL);
+		fuzz_must(nr_damage || !ret);
+		cow_store_close(first);
+	}
+	args->sibling = NULL;
+}
+
 static void device_use(struct cow_store_args *args, uint64_t id, uint64_t mapped,
-		       uint64_t nr_damage)
+		       uint64_t nr_damage, uint64_t first_id)
 {
 	struct cow_store_info info = COW_STORE_INFO_INIT;
 	struct cow_store *store;
@@ -128,6 +158,7 @@ static void device_use(struct cow_store_args *args, uint64_t id, uint64_t mapped
 	fuzz_must(nr_damage || info.nr_exceptions == mapped);
 	read_some(store);
 	maps_agree(store);
+	others_find(args, store, first_id, nr_damage);
 	cow_store_close(store);
 }
 
@@ -153,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	nr_damage = check(&args, &found);
 	fuzz_must(size >= 4 || (!nr_damage && found.nr == 4));
 	for (size_t i = 0; i < found.nr; i++)
-		device_use(&args, found.ids[i], found.mapped[i], nr_damage);
+		device_use(&args, found.ids[i], found.mapped[i], nr_damage, found.ids[0]);
 	for (int i = 0; i < 2; i++)
 		cow_image_close(roles[i].image);
 	fuzz_end(size);

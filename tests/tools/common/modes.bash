@@ -34,6 +34,8 @@ more_mode_images() {
 	snapcreate -q -c 4K clone:metadata=meta,source=source,destination=dest
 	snapcreate -q thin:metadata=pool,data=dest
 	snapcreate -q --thin thin:metadata=pool,data=dest,id=1
+	cp --sparse=always "$COW_UNPACKED/thin/snaps-128k/meta.img" pool.meta
+	cp --sparse=always "$COW_UNPACKED/thin/snaps-128k/data.img" pool.data
 	cp --sparse=always origin.img after.img
 	cp --sparse=always cow.img merged.cow
 	snapmerge -q -y --force=volatile --save-undo=undo.img after.img merged.cow
@@ -110,6 +112,12 @@ more_commands() {
 		snapcreate --thin -s 1M thin:metadata=pool,data=dest
 		snapcreate --snapshot-of=1 thin:metadata=pool,data=dest
 		snapcreate -y --delete thin:metadata=pool,data=dest,id=1
+		snapcheck thin:metadata=pool.meta,data=pool.data
+		snapdump --raw -o made thin:metadata=pool.meta,data=pool.data,id=1,size=24576s
+		snapdump --map -o made thin:metadata=pool.meta,data=pool.data,id=1
+		snapdump --map -o made thin:metadata=pool.meta,data=pool.data,id=1 thin:metadata=pool.meta,data=pool.data,id=4
+		snapdump --delta -o made thin:metadata=pool.meta,data=pool.data,id=1,size=24576s thin:metadata=pool.meta,data=pool.data,id=4,size=24576s
+		snapcreate --from=thin:metadata=pool.meta,data=pool.data,id=1,size=24576s thin:metadata=pool.meta,data=pool.data,id=4,size=24576s made
 		snapcheck -y -o made --table='0 2048 clone meta dest source 8'
 	END
 }

@@ -54,6 +54,9 @@ each_command() {
 	cp origin.img new-origin.img
 	poke new-origin.img 70000 changed
 	cp origin.img "$1/dest"
+	cp "$COW_UNPACKED/thin/snaps-128k/meta.img" pool.meta
+	cp "$COW_UNPACKED/thin/snaps-128k/data.img" pool.data
+	local pool=thin:metadata=pool.meta,data=pool.data
 	local clone=clone:metadata=$1/clone,source=new-origin.img,destination=$1/dest
 	while read -r -a command; do
 		"${@:2}" "${command[@]}" >"$1/out" 2>"$1/err" || { echo "${command[@]}"; cat "$1/err"; return 1; }
@@ -67,6 +70,11 @@ each_command() {
 		snapdump -v --delta --against=$1/m -o $1/d.tar origin.img cow.img
 		snapdump -v --raw -o $1/v.img origin.img cow.img
 		snapdump -v --map origin.img cow.img
+		snapdump -v --map $pool,id=1 $pool,id=4
+		snapdump -v --map $pool,id=1
+		snapdump -v --delta -o $1/t.tar $pool,id=1,size=24576s $pool,id=4,size=24576s
+		snapcreate -v --from=$pool,id=1,size=24576s $pool,id=4,size=24576s $1/thin.img
+		snapcheck -v $pool
 		snapcreate -v --import=$1/v.tar.zst zero:$(stat -c %s origin.img) $1/import.img
 		snapcheck -v origin.img cow.img
 		snapcheck -v -p -o $1/checked.img cow.img

@@ -372,11 +372,11 @@ static void damage_ends_it(void)
 	memset(values, 0, sizeof(values));
 	leaf = build_node(&build, 2, 8, keys, values, 2);
 	apart = build_node(&build, 2, 8, keys, values, 1);
-	/* below itself, beyond the device, keys of another place, a leaf too high */
+	/* below itself, beyond the device, keys too low, a leaf too high, keys too high */
 	root = build.next;
-	for (unsigned int kind = 0; kind < 4; kind++) {
+	for (unsigned int kind = 0; kind < 5; kind++) {
 		root = build.next;
-		put_le64(values, kind == 1 ? 999 : apart);
+		put_le64(values, kind == 1 ? 999 : kind == 4 ? leaf : apart);
 		put_le64(values + 8, kind == 0 ? root : kind == 2 ? leaf : apart);
 		below = build_node(&build, 1, 8, keys, values, 2);
 		if (kind == 3) {

@@ -133,9 +133,35 @@ static bool has_block(const struct device *device, uint64_t place)
 	return false;
 }
 
+static void take_device(void *user, const struct cow_snapshot *snapshot)
+{
+	const uint64_t *id_and_nr = user;
+
+	if (snapshot->id == id_and_nr[0])
+		CHECK_EQ(snapshot->nr_exclusive, id_and_nr[1]);
+}
+
+/* The check counts what a device alone has. */
+static void check_agrees(uint64_t id, uint64_t nr_exclusive)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	uint64_t id_and_nr[] = { id, nr_exclusive };
+	struct cow_report *report;
+
+	callbacks.user = id_and_nr;
+	params.callbacks = &callbacks;
+	params.snapshot = take_device;
+	OK(cow_report_new(NULL, 0, &report, err));
+	OK(cow_check(&world.pair.args, &params, report, &verdict, err));
+	cow_report_free(report);
+}
+
 static void owners_agree(const struct device *device)
 {
 	struct cow_extent extent;
+	uint64_t nr_exclusive = 0;
 
 	OK(cow_store_find_owners(device->store, NULL, err));
 	for (uint64_t at = 0; cow_store_next_extent(device->store, at, &extent);
@@ -149,7 +175,9 @@ static void owners_agree(const struct device *device)
 					has_block(&world.devices[k],
 						  extent.new_bytes / world.block_bytes + i + 1);
 			CHECK(extent.has_others == has_others);
+			nr_exclusive += !has_others;
 		}
+	check_agrees(device->id, nr_exclusive);
 }
 
 static const char *const pools[] = { "snaps-128k",   "snaps-192k",  "snaps-1m",	   "held-128k",
@@ -175,6 +203,24 @@ static void owners_are_those_that_map_a_block(void)
 			owners_agree(&world.devices[i]);
 		world_close();
 	}
+}
+
+/* The handles are on one pool, and look at trees of their own. */
+static void a_device_is_compared_with_what_it_was(void)
+{
+	const struct cow_geometry past[] = { { "id", "0" }, { "metadata-snapshot", "yes" } };
+	struct seen seen = { .end_bytes = 0 };
+	struct cow_store *store;
+
+	world_open("held-128k");
+	world.pair.args.geometry = past;
+	world.pair.args.nr_geometry = 2;
+	world.pair.args.sibling = world.devices[0].store;
+	OK(cow_store_open(&world.pair.args, &store, err));
+	OK(cow_store_difference(store, world.devices[0].store, on_range, &seen, err));
+	CHECK(seen.end_bytes && !cow_store_is_same(store, world.devices[0].store));
+	cow_store_close(store);
+	world_close();
 }
 
 static int refuse_range(void *user, uint64_t offset_bytes, uint64_t len_bytes)
@@ -207,6 +253,7 @@ int main(void)
 	thin_fixture_begin();
 	RUN(devices_differ_as_their_mappings_do);
 	RUN(owners_are_those_that_map_a_block);
+	RUN(a_device_is_compared_with_what_it_was);
 	RUN(what_is_no_pair_is_refused);
 	return test_end();
 }
