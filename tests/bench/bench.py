@@ -25,6 +25,7 @@ import rows_clone
 import rows_dump
 import rows_merge
 import rows_nbd
+import rows_thin
 from race import Bench
 
 
@@ -58,7 +59,7 @@ def main():
     start = time.monotonic()
     try:
         describe_machine(bench)
-        for module in rows_merge, rows_check, rows_clone, rows_dump, rows_nbd:
+        for module in rows_merge, rows_check, rows_clone, rows_dump, rows_nbd, rows_thin:
             for name, row in module.rows(bench):
                 if not wanted or any(name.startswith(word) for word in wanted):
                     row()
