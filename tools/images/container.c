@@ -8,9 +8,12 @@
 #include "tools/images/container.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tools/common/cli.h"
+#include "tools/common/text.h"
 
 #define HEAD_BYTES 512
 
@@ -56,6 +59,39 @@ const char *container_advice(const char *name)
 	while (strncmp(name, advice[i].begins, strlen(advice[i].begins)))
 		i++;
 	return advice[i].sentence;
+}
+
+/* As qemu-nbd calls the formats. */
+static const struct {
+	const char *content, *format;
+} formats[] = {
+	{ "a qcow2 image", "qcow2" }, { "a QED image", "qed" }, { "a VMDK image", "vmdk" },
+	{ "a VHDX image", "vhdx" },   { "a VHD image", "vpc" }, { "a VDI image", "vdi" },
+};
+
+char *container_command(const char *content, const char *path)
+{
+	/* qemu-nbd would take "a:b" for a protocol, and "-a" for an option */
+	bool is_odd = *path == '-' || (*path != '/' && strchr(path, ':'));
+	char *command = NULL, *quoted = NULL, *name = NULL;
+	size_t i = 0;
+
+	while (i < sizeof(formats) / sizeof(formats[0]) && strcmp(formats[i].content, content))
+		i++;
+	if (i == sizeof(formats) / sizeof(formats[0]))
+		return NULL;
+	if (asprintf(&name, "%s%s", is_odd ? "./" : "", path) < 0)
+		return NULL;
+	quoted = text_quote_words((const char *const[]){ name, NULL });
+	free(name);
+	if (quoted && asprintf(&command,
+			       "qemu-nbd --fork --persistent -r -f %s -k \"$PWD/nbd.sock\" "
+			       "--pid-file=\"$PWD/nbd.pid\" %s && snapcheck --list "
+			       "\"nbd+unix:///?socket=$PWD/nbd.sock\"",
+			       formats[i].format, quoted) < 0)
+		command = NULL;
+	free(quoted);
+	return command;
 }
 
 static int refuse(const struct cow_image *image, const char *name, struct cow_err *err)

@@ -21,6 +21,11 @@ const char *container_doubt(struct cow_image *origin, struct cow_store *store);
 /* Why that is none, and what to do: a part of a sentence. */
 const char *container_advice(const char *name);
 
+/* The command that opens such a file by qemu-nbd(8), and lists what is in it: content as
+ * cow_image_content() has it, the name of a file. The caller's, free(). NULL: none known,
+ * or no memory. */
+char *container_command(const char *content, const char *path);
+
 /* Refuses such an origin. Errors: -EPERM (id "content", force "content"). */
 int container_check(struct cow_image *origin, struct cow_store *store, struct cow_err *err);
 

@@ -20,6 +20,7 @@
 #include "tools/common/sandbox.h"
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
+#include "tools/images/container.h"
 #include "tools/images/operands.h"
 #include "tools/snapcheck/check_pool.h"
 
@@ -151,6 +152,23 @@ static void store_look(struct list *list, struct content *content, struct cow_im
 	cow_store_close(store);
 }
 
+/* A file that holds a disk in a format of its own: how to look into it. A command that is
+ * too long is better left out than cut. */
+static void container_look(struct content *content, const struct cow_volume *volume,
+			   const char *name, struct json_object *at)
+{
+	const char *path = cow_image_name(volume->image);
+	char *command = NULL;
+
+	if (!volume->depth && !strcmp(volume->spec, path))
+		command = container_command(name, path);
+	if (command && strlen(command) + sizeof("look into it: ") <= sizeof(content->state)) {
+		snprintf(content->state, sizeof(content->state), "look into it: %s", command);
+		json_put_text(at, "command", command);
+	}
+	free(command);
+}
+
 static void content_look(struct list *list, struct content *content,
 			 const struct cow_volume *volume, struct json_object *at)
 {
@@ -169,8 +187,10 @@ static void content_look(struct list *list, struct content *content,
 	}
 	name = cow_image_content(volume->image);
 	json_put_text(at, "content", name);
-	if (name)
-		snprintf(content->type, sizeof(content->type), "%s", name);
+	if (!name)
+		return;
+	snprintf(content->type, sizeof(content->type), "%s", name);
+	container_look(content, volume, name, at);
 }
 
 static const struct {

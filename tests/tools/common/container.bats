@@ -120,3 +120,33 @@ containers() {
 	snapmerge -q -y --take-back plain undo
 	cmp plain old
 }
+
+teardown() {
+	[ ! -e nbd.pid ] || kill "$(<nbd.pid)" || :
+}
+
+# bats test_tags=slow
+@test "--list names the command that opens a container, and it lists what is in it" {
+	mke2fs -q -F -t ext4 disk.img 2M
+	# a fixed VHD begins as the disk in it does; a name that qemu-nbd would take for a protocol
+	for format in qcow2 qed vmdk vhdx vdi vpc; do
+		name="a b:c.$format"
+		qemu-img convert -f raw -O "$format" disk.img "./$name"
+		run -0 snapcheck --list "$name"
+		[[ $output == *"look into it: qemu-nbd --fork --persistent -r -f $format "*" && snapcheck --list "* ]]
+		command=${output#*look into it: }
+		snapcheck --list --json "$name" >j
+		[ "$(member j 'j["volumes"][0]["command"]')" = "$command" ]
+		run -0 bash -c "$command 3>&-"
+		[[ $output == "'nbd+unix:///?socket="*"disk: an ext2, ext3 or ext4 file system  2"*" MiB" ]] || { echo "$output"; return 1; }
+		kill "$(<nbd.pid)"
+		while [ -e nbd.sock ] && kill -0 "$(<nbd.pid)" 2>/dev/null; do sleep 0.1; done
+		rm -f nbd.pid nbd.sock
+	done
+	# what nothing of this opens is named alone
+	gzip -k disk.img
+	run -0 snapcheck --list disk.img.gz
+	[[ $output != *qemu-nbd* ]]
+	run -0 snapcheck --list disk.img
+	[[ $output != *qemu-nbd* ]]
+}
