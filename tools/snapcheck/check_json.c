@@ -4,6 +4,7 @@
  * check_json.c - the report as members of the JSON object: libcow-json(5).
  */
 #include "tools/snapcheck/check.h"
+#include "tools/images/images_json.h"
 #include "tools/snapcheck/check_pool.h"
 
 #define NR_CLASSES 4
@@ -35,38 +36,16 @@ void check_on_finding(void *user, const struct cow_finding *finding)
 	json_put_text(at, "fix", finding->problem->fix);
 }
 
-static void put_image(struct json_object *at, const char *role, const struct cow_image *image)
-{
-	if (!image)
-		return;
-	at = json_put_object(at, NULL);
-	json_put_text(at, "role", role);
-	json_put_text(at, "path", cow_image_name(image));
-	json_put_u64(at, "size_bytes", cow_image_size(image));
-}
-
 static void put_images(const struct check *check)
 {
-	static const char *const names[] = {
-		[COW_ROLE_ORIGIN] = "origin",
-		[COW_ROLE_COW] = "cow",
-		[COW_ROLE_METADATA] = "metadata",
-		[COW_ROLE_SOURCE] = "source",
-		[COW_ROLE_DESTINATION] = "destination",
-		[COW_ROLE_LOG] = "log",
-		[COW_ROLE_DATA] = "data",
-	};
 	struct json_object *at = json_put_array(json_root(), "images");
-	const struct roles *roles = &check->roles;
 
-	if (!roles_are_given(roles)) {
-		put_image(at, "origin", check->origin);
-		put_image(at, "cow", check->cow);
+	if (roles_are_given(&check->roles)) {
+		images_json_add_roles(at, &check->roles);
 		return;
 	}
-	for (size_t i = 0; i < roles->nr_images; i++)
-		if (roles->images[i].role > 0 && roles->images[i].role <= COW_ROLE_DATA)
-			put_image(at, names[roles->images[i].role], roles->images[i].image);
+	images_json_add(at, "origin", check->origin);
+	images_json_add(at, "cow", check->cow);
 }
 
 static void put_answer(struct json_object *at, const char *key, bool is_unlooked, bool is_so)

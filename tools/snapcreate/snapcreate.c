@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/images/images_json.h"
 #include "tools/images/remote.h"
 #include "tools/images/roles.h"
 #include "tools/common/cli.h"
@@ -101,6 +102,8 @@ static int open_operands(struct create *create, struct cow_err *err)
 		for (char *word; list && (word = strtok_r(at, ",", &save)); at = NULL)
 			specs[params.nr_specs++] = word;
 		ret = operands_open(&create->operands, &params, err);
+		if (!ret)
+			(void)images_json_put(&create->operands);
 	}
 	free(specs);
 	free(list);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tools/images/images_json.h"
 #include "tools/common/outputs.h"
 #include "tools/images/remote.h"
 #include "tools/images/bad.h"
@@ -443,6 +444,8 @@ static int open_view(const struct dump_mode *mode, struct dump *dump, struct cow
 	dump->partition = options.partition;
 	dump->volume = options.volume;
 	ret = operands_open(&dump->operands, &params, err);
+	if (!ret)
+		(void)images_json_put(&dump->operands);
 	if (!ret && options.against && mode->flags & MODE_OF_TWO)
 		ret = dump_against_open(dump, &params, err);
 	return ret;

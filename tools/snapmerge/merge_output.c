@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/images/blkid.h"
+#include "tools/images/images_json.h"
 #include "tools/common/json.h"
 #include "tools/snapmerge/snapmerge.h"
 #include "tools/common/outputs.h"
@@ -169,6 +170,7 @@ int merge_to_output(const struct merge_options *options)
 	merge_bad_params(options, &params);
 	if (operands_open(&operands, &params, &err))
 		return cli_fail(&err);
+	(void)images_json_put(&operands);
 	status = operands.nr_layers ? write_output(options, &operands, &list)
 				    : cli_usage("ORIGIN and COW expected; alone, only a snapshot "
 						"of LVM or a clone knows its "

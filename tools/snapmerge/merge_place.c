@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "tools/snapmerge/snapmerge.h"
+#include "tools/images/images_json.h"
 #include "tools/common/ask.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
@@ -188,6 +189,8 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 
 	merge_bad_params(options, &params);
 	ret = operands_open(&job->operands, &params, err);
+	if (!ret)
+		(void)images_json_put(&job->operands);
 	if (!ret && !job->operands.nr_layers)
 		ret = cli_refuse(
 			err, -EINVAL, "usage", NULL,

@@ -268,3 +268,18 @@ setup() {
 		run -16 "$tool" -t transient origin.img zeros.img
 	done
 }
+
+# bats test_tags=long
+@test "JSON names the images that the run is about" {
+	pair both-c32
+	sizes() { stat -c %s origin.img cow.img | xargs; }
+	for command in "snapcheck origin.img cow.img" "snapdump --raw -o new origin.img cow.img" \
+		"snapmerge -o merged origin.img cow.img" "snapmerge -n origin.img cow.img" \
+		"snapcreate --from-view=cow.img origin.img made"; do
+		# shellcheck disable=SC2086
+		${command%% *} -q --json=j ${command#* }
+		[ "$(member j '[(i["role"], i["path"]) for i in j["images"]]')" = "[('origin', 'origin.img'), ('cow', 'cow.img')]" ] ||
+			{ echo "$command"; cat j; return 1; }
+		[ "$(member j '" ".join(str(i["size_bytes"]) for i in j["images"])')" = "$(sizes)" ]
+	done
+}

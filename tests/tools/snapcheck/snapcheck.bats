@@ -44,7 +44,7 @@ clean_pair() {
 @test "the same verdict as JSON" {
 	clean_pair
 	snapcheck --json=j origin.img cow.img >report
-	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': True, 'view_trustworthy': True, 'merge_right': True, 'valid': True, 'may_have_lost': False, 'origin_in_doubt': False, 'kernel_dies': 'never', 'state': 'sound'}" ]
+	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': True, 'view_trustworthy': True, 'merge_right': True, 'valid': True, 'may_have_lost': False, 'origin_in_doubt': False, 'kernel_dies': 'never', 'kernel_writes': 'work', 'state': 'sound'}" ]
 	[ "$(member j 'j["store"]["exceptions"], j["store"]["allocated_sectors"], j["store"]["total_sectors"], j["store"]["metadata_sectors"]')" = "(223, 7200, 20480, 64)" ]
 	[ "$(member j 'j["findings"]')" = "[]" ]
 	run -0 --separate-stderr snapcheck --json origin.img cow.img
@@ -92,7 +92,7 @@ clean_pair() {
 	[[ $output == *"the header is sound; the rest was not checked"*"chunks of 16 KiB; the exceptions were not counted"* ]]
 	[[ $output == *"kernel: not checked"*"snapshot data: not checked"*"merge: not checked"* ]]
 	[[ $output != *"complete"* && $output != *"safe"* && $output != *" % full"* ]]
-	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': None, 'view_trustworthy': None, 'merge_right': None, 'valid': True, 'may_have_lost': False, 'origin_in_doubt': False, 'kernel_dies': 'never', 'state': None}" ]
+	[ "$(member j 'j["verdict"]')" = "{'kernel_loads': None, 'view_trustworthy': None, 'merge_right': None, 'valid': True, 'may_have_lost': False, 'origin_in_doubt': False, 'kernel_dies': 'never', 'kernel_writes': 'work', 'state': None}" ]
 	run -4 snapcheck cow.img
 }
 
