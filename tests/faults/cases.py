@@ -126,6 +126,22 @@ def files_case(work):
     yield Case("files", ["snapdump", "--files", "-o", "x.tar", "o.img"], files, ("x.tar",))
     yield Case("ls", ["snapdump", "--ls", "-o", "x.list", "o.img"], files, ("x.list",))
     yield Case("cat", ["snapdump", "--cat=/sub/deep/../b", "-o", "x.file", "o.img"], files, ("x.file",))
+    # And what differs in it: other content, a file that is gone, one that is new.
+    now = os.path.join(work, "now.img")
+    with open(now, "wb") as f:
+        f.write(files["o.img"])
+    with open(os.path.join(work, "commands"), "w") as f:
+        f.write("rm /a\nln /sub/b /sub/c\nunlink /sub/b\nmkdir /new\nset_inode_field /sub/deep/c mode 0100600\n")
+    run(["debugfs", "-w", "-f", os.path.join(work, "commands"), now], work)
+    two = dict(files, **{"n.img": read(now)})
+    two["c.img"] = made(os.path.join(work, "store"), ["snapcreate", "--from=n.img", "o.img", "c.img"], two, "c.img")
+    wanted = b"- a\n+ new\nR sub/b -> sub/c\nT sub/deep/c\n"
+    yield Case("changes", ["snapdump", "--changes", "-o", "x.list", "o.img", "c.img"], two, ("x.list",),
+               answer={"x.list": wanted})
+    yield Case("changes-against", ["snapdump", "--changes", "--against=o.img", "-o", "x.list", "n.img"], two,
+               ("x.list",), answer={"x.list": wanted})
+    yield Case("only-changed", ["snapdump", "--files", "--only-changed", "-o", "x.tar", "o.img", "c.img"], two,
+               ("x.tar",))
     yield Case("files-xz", ["snapdump", "--files", "-o", "x.tar.xz", "o.img"], files, ("x.tar.xz",))
 
 
