@@ -15,7 +15,7 @@ part "two changes that a test must notice" 150 make --no-print-directory WERROR=
 part "static analysis" 140 m analyze
 part "formatting, scripts, pages" 20 m lint
 # Its warnings do not depend on what the optimiser does.
-part "build with clang" 60 m CC=clang CFLAGS=-O0 all tests-bin
+part "build with clang" 80 m CC=clang CFLAGS=-O0 all tests-bin
 part "unit tests under ASan and UBSan" 240 m SANITIZE=address,undefined check-unit check-replay
 part "two threads under TSan" 40 m check-threads
 part "other processors" 100 m -j1 check-cross-short

@@ -294,8 +294,8 @@ static const char *kernel_does(const struct check *check)
 	static const char *const writes_do[] = {
 		[COW_KERNEL_WRITES_WORK] = "loads it",
 		[COW_KERNEL_WRITES_FAIL] =
-			"loads it; the first write that needs a new block fails (EIO or no "
-			"space)",
+			("loads it; the first write that needs a new block fails (EIO or no "
+			 "space)"),
 		[COW_KERNEL_WRITES_READ_ONLY] =
 			"loads it read-only: reads work, writes that need a new block fail (EIO)",
 		[COW_KERNEL_WRITES_HARM] =

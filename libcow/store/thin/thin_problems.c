@@ -33,7 +33,7 @@
 			     .summary = summary_,                                                  \
 			     .kernel = kernel_words,                                               \
 			     .fix = fix_,                                                          \
-			     .question = (flags_) ? "make new metadata" : NULL },                  \
+			     .question = (flags_) != NO ? "make new metadata" : NULL },            \
 		.kernel = THIN_KERNEL_##kernel_,                                                   \
 	}
 /* NOLINTEND(bugprone-macro-parentheses) */
