@@ -77,7 +77,7 @@ golden() {
 		done
 	done
 	# And the options that all have, but for what --force and -n mean to each.
-	for option in yes type json progress quiet verbose help version; do
+	for option in yes type json progress rate-limit quiet verbose help version; do
 		for tool in snapcreate snapcheck snapmerge snapdump; do
 			[ "$option" != yes ] || [ "$tool" != snapcheck ] || continue
 			awk -v o="Fl -$option( |$)" '/^\.It / { on = $0 ~ o } /^\.El/ { on = 0 } on' "man/$tool.8" >"$BATS_TEST_TMPDIR/$tool"

@@ -15,7 +15,7 @@
 #include "tools/common/cli.h"
 #include "libcow/base/array.h"
 
-void dump_two_problem(void *user, bool is_damage, const char *sentence)
+static void on_problem(void *user, bool is_damage, const char *sentence)
 {
 	struct dump_two *two = user;
 
@@ -125,10 +125,10 @@ int dump_two_compare(struct dump_two *two, struct cow_err *err)
 		.nr_touched = two->nr_touched,
 		.user = two,
 		.change = on_change,
-		.problem = dump_two_problem,
+		.problem = on_problem,
 	};
 
-	fs_ext_say_state(params.old_fs, dump_two_problem, two);
-	fs_ext_say_state(params.new_fs, dump_two_problem, two);
+	fs_ext_say_state(params.old_fs, on_problem, two);
+	fs_ext_say_state(params.new_fs, on_problem, two);
 	return fs_changes(&params, err);
 }

@@ -30,7 +30,4 @@ void dump_two_close(struct dump_two *two);
 /* Calls two->change for each change, sorted by path. Errors: those of fs_changes(). */
 int dump_two_compare(struct dump_two *two, struct cow_err *err);
 
-/* For the callbacks of fs_ext.h; user is the struct dump_two. */
-void dump_two_problem(void *user, bool is_damage, const char *sentence);
-
 #endif

@@ -170,7 +170,7 @@ static void super_fill(void *user, const struct pdata_map_root *map, uint8_t *se
 	memcpy(sector, raw, THIN_SUPER_BYTES);
 }
 
-int cow_thin_write_prepare(struct thin_pool *pool, struct cow_err *err)
+static int write_prepare(struct thin_pool *pool, struct cow_err *err)
 {
 	int ret = cow_pdata_disk_map_write(pool->data_map, &pool->super.data_map, err);
 
@@ -179,7 +179,7 @@ int cow_thin_write_prepare(struct thin_pool *pool, struct cow_err *err)
 
 int cow_thin_write_commit(struct thin_pool *pool, bool has_data, struct cow_err *err)
 {
-	int ret = cow_thin_write_prepare(pool, err);
+	int ret = write_prepare(pool, err);
 
 	if (pool->shared.is_rehearsal)
 		return ret;

@@ -16,12 +16,10 @@
  * not sound is not written to, but for leaks. keeps_reserve: the blocks that the kernel
  * keeps back stay free. Errors: -EBADMSG (id "damaged"), -EIO, -ENOMEM. */
 int cow_thin_write_begin(struct thin_pool *pool, bool keeps_reserve, struct cow_err *err);
-/* Finds room for everything that will be written, and writes nothing. Errors: -ENOSPC
- * (id "metadata-space"), -EBADMSG, -EIO, -ENOMEM. */
-int cow_thin_write_prepare(struct thin_pool *pool, struct cow_err *err);
-/* Writes: the data device is flushed first, where has_data says that it was written to.
- * Of a rehearsal it is cow_thin_write_prepare(). Errors: as above; after a failed write
- * these handles write nothing more. */
+/* Finds room for everything that will be written, then writes: the data device is flushed
+ * first, where has_data says that it was written to. A rehearsal writes nothing. Errors:
+ * -ENOSPC (id "metadata-space"), -EBADMSG, -EIO, -ENOMEM; after a failed write these
+ * handles write nothing more. */
 int cow_thin_write_commit(struct thin_pool *pool, bool has_data, struct cow_err *err);
 
 /* Of the three kinds of trees: what their values are. */
