@@ -63,7 +63,8 @@ class Pool:
         self.msm = struct.unpack_from("<4Q", raw, 192)
         self.top, self.details = struct.unpack_from("<2Q", raw, 320)
         self.block_sectors, = struct.unpack_from("<I", raw, 336)
-        if struct.unpack_from("<2I", raw, 356) != (0, 0) or self.block_sectors % 128 or not self.block_sectors:
+        if struct.unpack_from("<2I", raw, 356) != (0, 0) or self.block_sectors % 128 or \
+                not 128 <= self.block_sectors <= 2097152:
             raise Fault("superblock")
 
     # ------------------------------------------------------------ as the kernel reads

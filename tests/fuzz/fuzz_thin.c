@@ -4,7 +4,8 @@
  * The input is a list of edits of a small sound pool, 4 bytes each: block, two bytes of
  * an offset, the new byte. Checksums are put right then, so that what lies behind them is
  * reached. It is checked, and each device is opened in both ways and read a little: of
- * what has no damage every device opens, and has as many mappings as the pool tells.
+ * what has no damage every device opens, and has as many mappings as the pool tells. Then
+ * it is repaired: what comes out has no damage, but for what the repair says is left.
  */
 #include "libcow/base/bytes.h"
 #include "libcow/store/thin/thin_store.h"
@@ -162,6 +163,28 @@ static void device_use(struct cow_store_args *args, uint64_t id, uint64_t mapped
 	cow_store_close(store);
 }
 
+static void repair_use(struct cow_store_args *args)
+{
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+	struct cow_role_image *roles = (struct cow_role_image *)args->images;
+	struct cow_image *damaged = roles[0].image;
+	struct found found = { .nr = 0 };
+
+	fuzz_must(!cow_image_standin_new("new", sizeof(base), 512, &params.target, NULL));
+	params.flags = COW_REPAIR_DOUBTFUL;
+	args->flags = 0;
+	args->snapshot_id = 0;
+	args->sibling = NULL;
+	args->chunk_bytes = 65536;
+	if (!cow_repair(args, &params, &result, NULL)) {
+		roles[0].image = params.target;
+		fuzz_must(!check(args, &found) || result.nr_left);
+		roles[0].image = damaged;
+	}
+	cow_image_close(params.target);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t bytes[sizeof(base)];
@@ -185,6 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_must(size >= 4 || (!nr_damage && found.nr == 4));
 	for (size_t i = 0; i < found.nr; i++)
 		device_use(&args, found.ids[i], found.mapped[i], nr_damage, found.ids[0]);
+	repair_use(&args);
 	for (int i = 0; i < 2; i++)
 		cow_image_close(roles[i].image);
 	fuzz_end(size);
