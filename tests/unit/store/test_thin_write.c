@@ -8,7 +8,7 @@
 #include "libcow/base/bytes.h"
 #include "libcow/core/report.h"
 #include "libcow/store/store.h"
-#include "libcow/store/thin/thin_store.h"
+#include "libcow/store/thin/thin_write.h"
 #include "tests/aids/image_fault.h"
 #include "tests/aids/test.h"
 #include "tests/aids/thin_fixture.h"
@@ -319,6 +319,60 @@ static void devices_come_and_go(void)
 	pool_lives("ext-unaligned-192k", 20, &random, false);
 }
 
+/* A way down a tree that several devices have becomes one of a device's own: what lies
+ * beside the way is counted once more. */
+static void way_copy(struct copy *copy, uint64_t id, uint64_t from_key)
+{
+	struct thin_pool *pool = thin_pool_of(copy->store);
+	struct pdata_values mappings = cow_thin_mapping_values(pool);
+	struct pdata_values roots = cow_thin_root_values(pool);
+	struct thin_details details;
+	struct pdata_tree tree;
+	uint64_t root, own, key;
+	uint8_t value[8];
+	bool found;
+
+	OK(cow_thin_write_begin(pool, true, err));
+	OK(cow_thin_device_find(pool, &pool->super, id, &root, &details, err));
+	tree = thin_mappings(pool, root);
+	OK(cow_pdata_tree_next(&tree, from_key, &key, value, &found, err));
+	if (!found)
+		return;
+	/* the same value again; the entry gives up the reference of the old one */
+	OK(mappings.count(mappings.user, value, true, err));
+	own = root;
+	OK(cow_pdata_tree_insert(pool->txn, &mappings, &own, key, value, err));
+	CHECK(own != root);
+	OK(cow_pdata_block_more(pool->txn, root, err));
+	put_le64(value, own);
+	OK(cow_pdata_tree_insert(pool->txn, &roots, &pool->super.mapping_root, id, value, err));
+	OK(cow_thin_write_commit(pool, false, err));
+}
+
+static void shared_nodes_are_counted(void)
+{
+	uint64_t random = test_seed();
+	struct copy copy;
+	struct model model;
+
+	fixture_copy("many-64k", &copy);
+	model_read(&copy, &model);
+	for (int i = 0; i < 30; i++) {
+		struct device *device = &model.devices[test_random(&random) % model.nr];
+
+		/* whose root is shared then */
+		step_make(&copy, &model, device);
+		way_copy(&copy, device->id, test_random(&random) % 300);
+		check_counts(copy.metadata, model.nr, 0);
+		model_compare(&copy, &model);
+	}
+	while (model.nr)
+		step_delete(&copy, &model, test_random(&random) % model.nr);
+	check_counts(copy.metadata, 0, 0);
+	CHECK_EQ(thin_pool_of(copy.store)->super.data_map.nr_allocated, 0);
+	copy_close(&copy);
+}
+
 /* The image stays as it was, byte for byte. */
 static void what_cannot_be_done_changes_nothing(void)
 {
@@ -362,6 +416,7 @@ int main(void)
 {
 	thin_fixture_begin();
 	RUN(devices_come_and_go);
+	RUN(shared_nodes_are_counted);
 	RUN(what_cannot_be_done_changes_nothing);
 	RUN(a_new_pool_is_the_kernels);
 	RUN(pools_of_every_size_are_sound);

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copyright (C) 2026 the libcow authors */
+/*
+ * crash_thin.c - devices of a pool are made, snapshotted and deleted, and the power goes
+ * at any instant. At every state the pool is sound with all counts, and has the devices
+ * of some step, not older than the last one that had returned (I14): never less, never
+ * half of one. The same steps, run again, go on from there (I6).
+ * usage: crash_thin [number of states]
+ */
+#include "libcow/core/report.h"
+#include "libcow/store/thin/thin_store.h"
+#include "tests/aids/crash.h"
+#include "tests/aids/test.h"
+#include "tests/aids/thin_build.h"
+
+#define STEPS_MAX 6
+#define DEVICES_MAX (4 + STEPS_MAX)
+
+struct device {
+	uint64_t id;
+	struct thin_details details;
+};
+
+/* What the pool has after so many steps. */
+struct moment {
+	struct device devices[DEVICES_MAX];
+	size_t nr;
+	uint32_t time;
+};
+
+struct step {
+	bool is_delete;
+	uint64_t id, parent;
+};
+
+struct thin_job {
+	struct step steps[STEPS_MAX];
+	size_t nr_steps;
+	struct moment moments[STEPS_MAX + 1];
+};
+
+/* A pool that is open; its data is not looked at. */
+struct opened {
+	struct cow_image *data;
+	struct cow_role_image roles[2];
+	struct cow_store_args args;
+	struct cow_store *store;
+};
+
+static void opened_args(struct opened *opened, struct cow_image *metadata)
+{
+	*opened = (struct opened){ .args = COW_STORE_ARGS_INIT };
+	OK(cow_image_zero_new(THIN_BUILD_DATA * UINT64_C(65536), &opened->data, err));
+	opened->roles[0] = (struct cow_role_image){ COW_ROLE_METADATA, 0, metadata };
+	opened->roles[1] = (struct cow_role_image){ COW_ROLE_DATA, 0, opened->data };
+	opened->args.kind = "thin";
+	opened->args.images = opened->roles;
+	opened->args.nr_images = 2;
+	opened->args.snapshot_id = STORE_SNAPSHOT_NONE;
+}
+
+static void opened_close(struct opened *opened)
+{
+	cow_store_close(opened->store);
+	cow_image_close(opened->data);
+}
+
+/* Is it what the pool has after so many steps? */
+static int moment_is(struct cow_store *store, const struct moment *moment, bool *ret_is,
+		     struct cow_err *err)
+{
+	struct thin_pool *pool = thin_pool_of(store);
+	uint64_t id = 0;
+	size_t nr = 0;
+	int ret = 0;
+
+	*ret_is = pool->super.time == moment->time;
+	for (; !ret; id++, nr++) {
+		struct thin_details details;
+		uint64_t root;
+		size_t i = 0;
+
+		ret = cow_store_snapshot_next(store, id, &id, err);
+		if (ret || id == STORE_SNAPSHOT_NONE)
+			break;
+		while (i < moment->nr && moment->devices[i].id != id)
+			i++;
+		ret = cow_thin_device_find(pool, &pool->super, id, &root, &details, err);
+		*ret_is &= !ret && i < moment->nr &&
+			   !memcmp(&details, &moment->devices[i].details, sizeof(details));
+	}
+	*ret_is &= nr == moment->nr;
+	return ret;
+}
+
+static int step_find(const struct thin_job *job, struct cow_store *store, size_t *ret_nr,
+		     struct cow_err *err)
+{
+	bool is_it = false;
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i <= job->nr_steps; i++) {
+		ret = moment_is(store, &job->moments[i], &is_it, err);
+		*ret_nr = i;
+		if (is_it)
+			return ret;
+	}
+	CHECK(ret); /* it is what it was at no step */
+	return ret;
+}
+
+static int thin_run(void *user, struct cow_image **images, struct crash_run *run,
+		    struct cow_err *err)
+{
+	const struct thin_job *job = (const struct thin_job *)user;
+	struct opened opened;
+	size_t at = 0;
+	int ret;
+
+	opened_args(&opened, images[0]);
+	ret = cow_store_open_shared(&opened.args, &opened.store, err);
+	if (!ret)
+		ret = step_find(job, opened.store, &at, err);
+	for (; !ret && at < job->nr_steps; at++) {
+		const struct step *step = &job->steps[at];
+		uint64_t id = step->id;
+
+		ret = step->is_delete
+			      ? cow_store_snapshot_delete(opened.store, id, err)
+			      : cow_store_snapshot_create(opened.store, step->parent, 0, &id, err);
+		if (!ret)
+			crash_mark(run, at + 1);
+	}
+	opened_close(&opened);
+	return ret;
+}
+
+static void sound_check(const struct cow_store_args *args)
+{
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+	struct cow_report *report;
+
+	OK(cow_report_new(NULL, 0, &report, err));
+	OK(cow_check(args, &params, report, &verdict, err));
+	CHECK(verdict.known && verdict.kernel_loads && verdict.merge_right);
+	for (int klass = COW_CLASS_INFO; klass <= COW_CLASS_LOST; klass++)
+		CHECK(!cow_report_count(report, klass));
+	cow_report_free(report);
+}
+
+static void thin_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	const struct thin_job *job = (const struct thin_job *)user;
+	struct opened opened;
+	size_t at = 0;
+
+	opened_args(&opened, images[0]);
+	OK(cow_store_open_shared(&opened.args, &opened.store, err));
+	OK(step_find(job, opened.store, &at, err));
+	CHECK(at >= mark);
+	sound_check(&opened.args);
+	opened_close(&opened);
+}
+
+static void thin_check_done(void *user, struct cow_image **images)
+{
+	thin_check_state(user, images, ((const struct thin_job *)user)->nr_steps);
+}
+
+/* ---------------------------------------------------------------- jobs */
+
+static void step_make(struct thin_job *job, uint64_t *random)
+{
+	struct moment *moment = &job->moments[job->nr_steps + 1];
+	struct step *step = &job->steps[job->nr_steps];
+	struct device *made, *parent;
+
+	*moment = job->moments[job->nr_steps];
+	made = &moment->devices[moment->nr];
+	*step = (struct step){ .is_delete = moment->nr && test_random(random) % 2,
+			       .parent = STORE_SNAPSHOT_NONE };
+	parent = moment->nr ? &moment->devices[test_random(random) % moment->nr] : NULL;
+	job->nr_steps++;
+	if (step->is_delete) {
+		step->id = parent->id;
+		*parent = moment->devices[--moment->nr];
+		return;
+	}
+	/* an id is used once, so that each step has devices of its own */
+	step->id = 10 * job->nr_steps + test_random(random) % 10;
+	*made = (struct device){ .id = step->id };
+	if (parent && test_random(random) % 3) {
+		step->parent = parent->id;
+		parent->details.snapshotted_time = ++moment->time;
+		made->details.mapped_blocks = parent->details.mapped_blocks;
+	}
+	made->details.creation_time = made->details.snapshotted_time = moment->time;
+	moment->nr++;
+}
+
+static void begin_read(struct thin_job *job, struct cow_image *metadata)
+{
+	struct moment *moment = &job->moments[0];
+	struct opened opened;
+	uint64_t id = 0, root;
+
+	opened_args(&opened, metadata);
+	OK(cow_store_open_shared(&opened.args, &opened.store, err));
+	moment->time = thin_pool_of(opened.store)->super.time;
+	for (;; id++) {
+		struct device *device = &moment->devices[moment->nr];
+
+		OK(cow_store_snapshot_next(opened.store, id, &id, err));
+		if (id == STORE_SNAPSHOT_NONE)
+			break;
+		device->id = id;
+		OK(cow_thin_device_find(thin_pool_of(opened.store),
+					&thin_pool_of(opened.store)->super, id, &root,
+					&device->details, err));
+		moment->nr++;
+	}
+	opened_close(&opened);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 800;
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	struct crash_counts counts = { 0 };
+	uint64_t random = test_seed();
+
+	test_name = "thin";
+	while (counts.nr_states < wanted) {
+		uint32_t constants[THIN_BUILD_BLOCKS];
+		uint64_t size = THIN_BUILD_BLOCKS * UINT64_C(4096);
+		uint8_t *bytes = calloc(1, size);
+		struct cow_image *metadata;
+		struct thin_job thin = { .nr_steps = 0 };
+		struct crash_job job = {
+			.name = "thin",
+			.nr_images = 1,
+			.user = &thin,
+			.may_fail = true,
+			.run = thin_run,
+			.check_state = thin_check_state,
+			.check_done = thin_check_done,
+		};
+
+		CHECK(bytes);
+		OK(crash_flat_new(bytes, size, "metadata", &metadata, err));
+		thin_build(metadata, constants);
+		begin_read(&thin, metadata);
+		cow_image_close(metadata);
+		while (thin.nr_steps < 1 + random % STEPS_MAX)
+			step_make(&thin, &random);
+		crash_explore(&job, &bytes, &size, &limits, test_random(&random), &counts);
+		free(bytes);
+	}
+	crash_print("thin", &counts);
+	return 0;
+}
