@@ -438,6 +438,10 @@ struct cow_image_place {
 	{                                                                                          \
 		.size = sizeof(struct cow_image_place)                                             \
 	}
+/* Tells what is below the image that a range of it will be read soon. No promise: a
+ * hint may be passed over. What lies past the end is ignored. Cannot fail. */
+COW_EXPORT void cow_image_will_read(struct cow_image *image, uint64_t offset_bytes,
+				    uint64_t len_bytes);
 /* Finds the place of the byte at offset_bytes. Errors: -EINVAL size not set,
  * -ERANGE outside the image. */
 COW_EXPORT int cow_image_get_place(struct cow_image *image, uint64_t offset_bytes,

@@ -333,6 +333,13 @@ void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64
 	}
 }
 
+void cow_image_will_read(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	if (offset_bytes < image->size_bytes)
+		cow_image_read_ahead(image, offset_bytes,
+				     min_u64(len_bytes, image->size_bytes - offset_bytes));
+}
+
 /* Is there an image on the way down that must be read through? */
 static bool shares_nothing(struct cow_image *image, uint64_t offset_bytes)
 {

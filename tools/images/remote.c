@@ -73,6 +73,11 @@ static struct server *server_find(const struct remote_uri *uri)
 	return NULL;
 }
 
+bool remote_has_servers(void)
+{
+	return remote.nr_servers > 0;
+}
+
 /* ------------------------------------------------------------ connecting */
 
 static struct sockaddr_un unix_address(const struct remote_uri *uri)

@@ -152,15 +152,17 @@ static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset
 {
 	struct remote_image *image = user;
 	uint64_t end = offset_bytes + len_bytes;
-	uint64_t likely = likely_end(image, offset_bytes, len_bytes);
+	struct remote_slot *slot = remote_slots_find(&image->slots, offset_bytes);
+	/* who announces reads leaves nothing to guess */
+	bool is_announced = slot && slot->is_announced;
+	uint64_t likely = is_announced ? end : likely_end(image, offset_bytes, len_bytes);
 	uint8_t *to = buf;
-	struct remote_slot *slot;
 	int ret =
 		remote_slots_settle(&image->slots, offset_bytes, likely - offset_bytes, false, err);
 
 	if (!ret)
 		ret = read_ahead(image, offset_bytes, likely, err);
-	if (!ret && offset_bytes != image->next_read_bytes &&
+	if (!ret && !is_announced && offset_bytes != image->next_read_bytes &&
 	    likely - offset_bytes <= REMOTE_PIECE_BYTES)
 		ret = strides_ahead(image, offset_bytes, likely - offset_bytes, err);
 	for (uint64_t at = offset_bytes; at < end && !ret;) {
@@ -179,22 +181,38 @@ static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset
 		to += len;
 		at += len;
 		/* Who reads on does not come back. */
-		if (skip + len == slot->len_bytes && likely > end)
+		if (skip + len == slot->len_bytes && (likely > end || slot->is_announced)) {
 			slot->used_at = 0;
+			slot->is_announced = false;
+		}
 	}
 	if (!ret)
 		image->next_read_bytes = end;
 	return ret;
 }
 
-/* Only a hint: what fails here fails again when it is read. */
+/* Only a hint: what fails here fails again when it is read. More than fits is passed
+ * over, so that nothing is thrown away before it was read. */
 static void remote_read_ahead(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct remote_image *image = user;
+	size_t nr_announced = remote_slots_announced(&image->slots);
+	uint64_t end = offset_bytes + len_bytes;
 	struct cow_err err = COW_ERR_INIT;
+	struct remote_slot *slot;
 
-	if (!remote_slots_settle(&image->slots, offset_bytes, len_bytes, false, &err))
-		(void)read_ahead(image, offset_bytes, offset_bytes + len_bytes, &err);
+	if (remote_slots_settle(&image->slots, offset_bytes, len_bytes, false, &err))
+		return;
+	while (offset_bytes < end && nr_announced < NR_AHEAD) {
+		slot = remote_slots_find(&image->slots, offset_bytes);
+		if (!slot) {
+			if (read_start(image, offset_bytes, end - offset_bytes, &slot, &err))
+				return;
+			slot->is_announced = true;
+			nr_announced++;
+		}
+		offset_bytes = slot->offset_bytes + slot->len_bytes;
+	}
 }
 
 /* --------------------------------------------------------------- writing */

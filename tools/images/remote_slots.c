@@ -11,6 +11,9 @@
 #include "tools/common/cli.h"
 #include "tools/images/remote_pump.h"
 
+/* Of the clock: requests and reads. */
+#define OLD_TICKS 512
+
 /* -------------------------------------------------------------- failures */
 
 static int broken(struct cow_err *err)
@@ -119,20 +122,34 @@ int remote_slots_settle(struct remote_slots *slots, uint64_t offset_bytes, uint6
 	return ret;
 }
 
-/* One that is free; else the one that was not used for the longest time. */
+/* Is it better to take this one? Free ones first, then what was read, then what was not
+ * yet; of the same, the one that was not used for the longest time. */
+static bool is_better(const struct remote_slot *slot, const struct remote_slot *best)
+{
+	if (best->state == SLOT_FREE || slot->state == SLOT_FREE)
+		return best->state != SLOT_FREE;
+	if (is_busy(best) != is_busy(slot))
+		return is_busy(best);
+	if (best->is_announced != slot->is_announced)
+		return best->is_announced;
+	return slot->used_at < best->used_at;
+}
+
+static size_t slot_choose(const struct remote_slots *slots)
+{
+	size_t best = 0;
+
+	for (size_t i = 1; i < REMOTE_NR_SLOTS; i++)
+		if (is_better(&slots->slots[i], &slots->slots[best]))
+			best = i;
+	return best;
+}
+
 static int slot_get(struct remote_slots *slots, struct remote_slot **ret_slot, struct cow_err *err)
 {
-	struct remote_slot *best = &slots->slots[0];
+	struct remote_slot *best = &slots->slots[slot_choose(slots)];
 	int ret = 0;
 
-	for (size_t i = 1; i < REMOTE_NR_SLOTS; i++) {
-		struct remote_slot *slot = &slots->slots[i];
-		bool is_better = is_busy(best) != is_busy(slot) ? is_busy(best)
-								: slot->used_at < best->used_at;
-
-		if (best->state != SLOT_FREE && (slot->state == SLOT_FREE || is_better))
-			best = slot;
-	}
 	if (is_busy(best))
 		ret = slot_clear(slots, best, err);
 	if (ret)
@@ -143,8 +160,24 @@ static int slot_get(struct remote_slots *slots, struct remote_slot **ret_slot, s
 	if (!best->buf)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a buffer");
 	best->used_at = ++slots->clock;
+	best->is_announced = false;
 	*ret_slot = best;
 	return 0;
+}
+
+size_t remote_slots_announced(struct remote_slots *slots)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < REMOTE_NR_SLOTS; i++) {
+		struct remote_slot *slot = &slots->slots[i];
+
+		/* what nobody came for does not keep others from being asked for */
+		if (slots->clock - slot->used_at > OLD_TICKS)
+			slot->is_announced = false;
+		nr += slot->state != SLOT_FREE && slot->is_announced;
+	}
+	return nr;
 }
 
 struct remote_slot *remote_slots_find(struct remote_slots *slots, uint64_t offset_bytes)

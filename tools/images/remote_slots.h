@@ -25,7 +25,8 @@ struct remote_slot {
 	size_t len_bytes;
 	struct nbd_handle *nbd; /* the request's */
 	int64_t cookie;
-	uint64_t used_at; /* of the clock; 0: will not be used again */
+	uint64_t used_at;  /* of the clock; 0: will not be used again */
+	bool is_announced; /* asked for by one who will read all of it, and has not yet */
 	uint8_t *buf;
 };
 
@@ -53,6 +54,8 @@ int remote_slots_settle(struct remote_slots *slots, uint64_t offset_bytes, uint6
 			bool will_write, struct cow_err *err);
 /* What was read, or asked for, with a byte in it; NULL: nothing. */
 struct remote_slot *remote_slots_find(struct remote_slots *slots, uint64_t offset_bytes);
+/* How many pieces were announced and not read yet. */
+size_t remote_slots_announced(struct remote_slots *slots);
 /* Sends a request for up to a piece. */
 int remote_slots_read(struct remote_slots *slots, uint64_t offset_bytes, uint64_t len_bytes,
 		      struct remote_slot **ret_slot, struct cow_err *err);

@@ -10,12 +10,18 @@
 #include <string.h>
 
 #include "tools/images/blkid.h"
+#include "tools/images/remote.h"
 #include "tools/common/outputs.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
 
 /* Smallest hole that is left out of a file. */
 #define HOLE_BYTES 4096
+/* From servers: so much is read at once, and so much of what follows is announced. */
+#define FAR_BYTES (UINT64_C(128) << 10)
+#define AHEAD_BYTES (UINT64_C(16) << 20)
+#define AHEAD_PIECES 64
+#define AHEAD_AGAIN 16 /* of them read: more is announced */
 
 int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,
 	      struct cow_err *err)
@@ -32,6 +38,7 @@ struct target {
 	uint64_t done_bytes, total_bytes; /* holes that are kept are not in them */
 	struct cow_image *image;	  /* file or device; NULL: the sink */
 	bool keeps_holes;		  /* image reads as zeros where nothing is written */
+	uint64_t announce_bytes;	  /* where more of what follows is announced */
 	struct sink sink;
 };
 
@@ -102,16 +109,46 @@ static int put_sparse(struct target *target, const uint8_t *buf, size_t len_byte
 	return 0;
 }
 
+/* Pieces of the view that will be read next: a round trip each, if nobody knew. Some of
+ * them were announced before, or were more than fitted. */
+static void announce(struct target *target, struct cow_image *view, uint64_t from)
+{
+	struct cow_image_place place = COW_IMAGE_PLACE_INIT;
+	uint64_t at = from, data, len;
+	unsigned int nr = 0;
+
+	if (from < target->announce_bytes)
+		return;
+	while (nr < AHEAD_PIECES && at - from < AHEAD_BYTES &&
+	       !cow_image_next_data(view, at, &data, &len, NULL) && len) {
+		for (at = data; nr < AHEAD_PIECES && at < data + len; nr++) {
+			uint64_t left = data + len - at;
+
+			if (cow_image_get_place(view, at, &place))
+				return;
+			left = left < place.len_bytes ? left : place.len_bytes;
+			cow_image_will_read(view, at, left);
+			at += left;
+			if (nr == AHEAD_AGAIN)
+				target->announce_bytes = at;
+		}
+	}
+}
+
 static int copy_range(struct dump *dump, struct target *target, uint8_t *buf, uint64_t offset_bytes,
 		      uint64_t len_bytes, struct cow_err *err)
 {
 	struct cow_image *view = dump->operands.view;
+	bool is_far = remote_has_servers && remote_has_servers();
+	uint64_t most = is_far ? FAR_BYTES : DUMP_PIECE_BYTES;
 	int ret;
 
 	for (uint64_t end = offset_bytes + len_bytes; offset_bytes < end;) {
 		uint64_t left = end - offset_bytes;
-		size_t piece = left < DUMP_PIECE_BYTES ? left : DUMP_PIECE_BYTES;
+		size_t piece = left < most ? left : most;
 
+		if (is_far)
+			announce(target, view, offset_bytes);
 		ret = cow_image_pread(view, buf, piece, offset_bytes, err);
 		if (!ret && target->keeps_holes)
 			ret = put_sparse(target, buf, piece, offset_bytes, err);
