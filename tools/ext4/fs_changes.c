@@ -330,7 +330,42 @@ static int say_directory(struct fs_compare *c, const struct fs_changed *changed)
 	return add_line(c, changed->kind, path, NULL);
 }
 
-static int judge_changed(struct fs_compare *c)
+static int by_number(const void *a, const void *b)
+{
+	const ext2_ino_t *first = a, *second = b;
+
+	return *first < *second ? -1 : *first > *second;
+}
+
+/* The inodes to which new names lead, sorted; one more than there are, so that it is
+ * never empty. NULL: no memory. */
+static ext2_ino_t *list_named(const struct fs_names *names)
+{
+	/* bounded: so many are in memory */
+	ext2_ino_t *inos = calloc(names->nr + 1, sizeof(*inos));
+
+	for (size_t i = 0; inos && i < names->nr; i++)
+		inos[i] = names->names[i].ino;
+	if (inos)
+		qsort(inos, names->nr + 1, sizeof(*inos), by_number);
+	return inos;
+}
+
+static bool is_named(const struct fs_names *names, const ext2_ino_t *inos, ext2_ino_t ino)
+{
+	return bsearch(&ino, inos, names->nr + 1, sizeof(*inos), by_number);
+}
+
+/* Is it another file under a number and a name that are the old ones, in a directory that
+ * was not touched? The kernel writes the directory; debugfs does not. */
+static bool is_made_anew(const struct fs_compare *c, const ext2_ino_t *inos,
+			 const struct fs_changed *changed)
+{
+	return !changed->is_same && changed->was && changed->is &&
+	       !is_named(&c->new_side.names, inos, changed->ino);
+}
+
+static int judge_all(struct fs_compare *c, const ext2_ino_t *inos)
 {
 	struct ext2_inode inode;
 	int ret = 0;
@@ -338,7 +373,7 @@ static int judge_changed(struct fs_compare *c)
 	for (size_t i = 0; !ret && i < c->nr_changed; i++) {
 		struct fs_changed *changed = &c->changed[i];
 
-		if (!changed->is_same)
+		if (!changed->is_same && !is_made_anew(c, inos, changed))
 			continue;
 		ret = fs_changes_judge(c, changed->ino, changed->ino, &changed->kind);
 		ret = fs_changes_left_out(c, ret);
@@ -349,6 +384,15 @@ static int judge_changed(struct fs_compare *c)
 		else if (!ext2fs_read_inode(c->new_side.fs->fs, changed->ino, &inode))
 			changed->nr_left = inode.i_links_count;
 	}
+	return ret;
+}
+
+static int judge_changed(struct fs_compare *c)
+{
+	ext2_ino_t *inos = list_named(&c->new_side.names);
+	int ret = inos ? judge_all(c, inos) : fs_changes_no_memory(c);
+
+	free(inos);
 	return ret;
 }
 

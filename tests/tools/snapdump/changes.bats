@@ -97,6 +97,16 @@ inode_of() { # PATH IMAGE
 	snapcreate -q -c 1K --from=anew.img base.img anew.cow
 	run -0 --separate-stderr snapdump --changes base.img anew.cow
 	[ "$output" = "- file7"$'\n'"+ file7"$'\n'"M file8" ]
+	# In a directory that debugfs leaves as it is, byte for byte.
+	cp base.img anew.img
+	debugfs -w -f - anew.img >debugfs.log 2>&1 <<-END
+		rm /etc/shadow
+		write new /etc/shadow
+		set_inode_field /etc/shadow generation 7
+	END
+	[ "$(inode_of /etc/shadow anew.img)" = "$(inode_of /etc/shadow base.img)" ]
+	snapcreate -q -c 1K --force=overwrite --from=anew.img base.img anew.cow
+	[ "$(snapdump --changes base.img anew.cow)" = "M etc/shadow" ]
 }
 
 @test "--reverse tells it from the view to the origin" {
