@@ -43,7 +43,7 @@ setup() {
 	common() {
 		"$1" --help | sed -n '/--dry-run/,/^$/p'
 	}
-	[ "$(common snapdump | grep -c -- --)" -eq 10 ]
+	[ "$(common snapdump | grep -c -- --)" -eq 11 ]
 	for tool in "${tools[@]}"; do
 		[ "$(common "$tool")" = "$(common snapdump)" ]
 	done
