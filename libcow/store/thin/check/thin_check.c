@@ -540,9 +540,10 @@ static int all_check(const struct cow_store_args *args, const struct cow_check_p
 		verdict_draw(&check, header_only, verdict);
 	if (!ret)
 		devices_tell(&check, params);
-	if (!ret && counts)
-		*counts =
-			(struct thin_counts){ take_ptr(check.counts), take_ptr(check.data_counts) };
+	if (!ret && counts) {
+		counts->metadata = take_ptr(check.counts);
+		counts->data = take_ptr(check.data_counts);
+	}
 	check_free(&check);
 	return ret;
 }

@@ -20,7 +20,7 @@ bool cow_thin_leads_to(struct pdata_blocks *blocks, uint64_t root, const struct 
 	uint64_t block = root;
 
 	for (unsigned int height = 0; height <= PDATA_HEIGHT_MAX; height++) {
-		struct pdata_fault fault;
+		struct pdata_fault fault = { .what = PDATA_SOUND };
 		struct pdata_node node;
 		uint32_t index;
 

@@ -20,7 +20,7 @@ static int root_lift(struct thin_salvage *salvage, uint64_t *root, struct cow_er
 	bool has_hole = cow_thin_salvage_info(salvage, *root)->has_hole;
 
 	for (unsigned int height = 0; has_hole && height < PDATA_HEIGHT_MAX; height++) {
-		struct pdata_fault fault;
+		struct pdata_fault fault = { .what = PDATA_SOUND };
 		struct pdata_node node;
 		uint64_t child;
 		int ret = cow_pdata_node_read(&tree, *root, &node, &fault, err);

@@ -157,7 +157,7 @@ static int block_look(struct finding_super *find, uint64_t block, struct cow_err
 {
 	const struct pdata_tree mappings = { find->salvage->blocks, block, 8 };
 	const struct pdata_tree details = { find->salvage->blocks, block, THIN_DETAILS_BYTES };
-	struct pdata_fault fault;
+	struct pdata_fault fault = { .what = PDATA_SOUND };
 	struct pdata_node node;
 	bool may_lead, is_leaf;
 	int ret = cow_pdata_node_read(&mappings, block, &node, &fault, err);

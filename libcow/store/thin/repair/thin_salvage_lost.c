@@ -73,7 +73,7 @@ static int part_look(struct looking *look, struct part part, struct cow_err *err
 {
 	const struct pdata_tree tree = { look->salvage->blocks, part.block, 8 };
 	uint64_t children[SALVAGE_CHILDREN_MAX], keys[SALVAGE_CHILDREN_MAX];
-	struct pdata_fault fault;
+	struct pdata_fault fault = { .what = PDATA_SOUND };
 	struct pdata_node node;
 	uint32_t nr = 0;
 	int ret = holes_take(look, &part, err);

@@ -92,7 +92,7 @@ int cow_thin_salvage_read(struct thin_salvage *salvage, uint64_t block,
 			  uint8_t raw[PDATA_BLOCK_BYTES], struct pdata_node *ret_node,
 			  bool *ret_is_mended, bool *ret_is_node, struct cow_err *err)
 {
-	struct pdata_fault fault, head;
+	struct pdata_fault fault = { .what = PDATA_SOUND }, head;
 	const uint8_t *read = NULL;
 	int ret = cow_pdata_block_read(salvage->blocks, &cow_pdata_node_type, block, &read, &fault,
 				       err);
