@@ -2,6 +2,7 @@
 """snapdump and snapcreate against what writes, archives and compares flat copies."""
 import os
 import random
+import shutil
 import subprocess
 
 from inputs import GIB, MIB, Store, make_data, make_overlay, settle, warm
@@ -117,6 +118,39 @@ def files(bench):
         os.unlink(path)
 
 
+def changes(bench):
+    """Many files of 4 KiB, 100 of them with other bytes; BENCH_FILES=1000000 is the long form."""
+    nr = 2000 if bench.small else int(os.environ.get('BENCH_FILES') or 100000)
+    image, after, store, tree = (bench.path(name) for name in ('fs', 'after', 'cow', 'tree'))
+    draw, changed = random.Random(7), range(0, nr, nr // 100)
+    for i in range(nr):
+        folder = f'{tree}/{i // 1000:04}'
+        os.makedirs(folder, exist_ok=True)
+        with open(f'{folder}/file{i}', 'wb') as f:
+            f.write(draw.randbytes(4096))
+    with open(image, 'wb') as f:
+        f.truncate(nr * 6144 + 64 * MIB)
+    quietly(['mke2fs', '-q', '-F', '-t', 'ext4', '-b', '4096', '-N', str(nr + nr // 500 + 1000), '-d', tree, image])
+    quietly(['cp', '--sparse=always', image, after])
+    with open(bench.path('new'), 'wb') as f:
+        f.write(draw.randbytes(4096))
+    with open(bench.path('commands'), 'w') as f:
+        for i in changed:
+            name = f'/{i // 1000:04}/file{i}'
+            f.write(f'rm {name}\nwrite {bench.path("new")} {name}\n')
+    quietly(['debugfs', '-w', '-f', bench.path('commands'), after])
+    quietly(['snapcreate', '-c', '4K', '--from=' + after, image, store])
+    said = subprocess.run(['snapdump', '-q', '--changes', image, store], check=True, stdout=subprocess.PIPE).stdout
+    if said.count(b'\n') != len(changed):
+        bench.failed.append(f'changes: {said.count(bytes([10]))} lines, not {len(changed)}')
+    bench.race(f'say which 100 of {nr} files of 4 KiB have changed', [
+        Runner('snapdump --changes', ['snapdump', '-q', '--changes', image, store]),
+        Runner('snapdump --files, to /dev/null', ['snapdump', '-q', '--files', image, store], 0.3)])
+    for path in image, after, store, bench.path('new'), bench.path('commands'):
+        os.unlink(path)
+    shutil.rmtree(tree)
+
+
 def huge(bench):
     """16 TiB, sparse, 1 GiB of data, of which a sixteenth differs."""
     size, step = 16 << 40, (256 if bench.small else 16) << 30
@@ -140,4 +174,5 @@ def huge(bench):
 def rows(bench):
     yield 'export', lambda: exports(bench)
     yield 'files', lambda: files(bench)
+    yield 'changes', lambda: changes(bench)
     yield 'huge', lambda: huge(bench)
