@@ -164,6 +164,8 @@ class Pool:
 
     def check(self):
         """What is wrong, in words. Pools with a metadata snapshot are not looked at."""
+        if self.flags & 1:
+            self.say("needs a check")
         details = {k: struct.unpack("<QQII", v) for k, v in self.tree(self.details, 24)[1]}
         top = {k: struct.unpack("<Q", v)[0] for k, v in self.tree(self.top, 8)[1]}
         if set(details) != set(top) or any(k >= 1 << 24 for k in top):

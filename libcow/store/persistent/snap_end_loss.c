@@ -64,7 +64,7 @@ static int zeros_look(const struct loss *loss, uint64_t offset_bytes, uint64_t l
 static int blank_look(const struct loss *loss, bool *ret_is_blank)
 {
 	const struct snap_layout *layout = loss->layout;
-	AUTO_FREE uint8_t *buf = malloc(BLANK_BYTES_MAX);
+	AUTO_FREE uint8_t *buf = NULL;
 	uint64_t area = loss->nr_records / layout->records_per_area + 1;
 	uint64_t from = cow_snap_area_chunk(layout, area) << layout->chunk_shift;
 	uint64_t end = floor_to(cow_image_size(loss->cow), layout->chunk_bytes);
@@ -72,10 +72,11 @@ static int blank_look(const struct loss *loss, bool *ret_is_blank)
 	int ret = 0;
 
 	*ret_is_blank = false;
-	if (!buf)
-		return cow_fail(loss->err, -ENOMEM, "no memory for the chunks behind the end");
 	if (area >= layout->nr_areas || (end - from) >> layout->chunk_shift < BLANK_CHUNKS_MIN)
 		return 0;
+	buf = malloc(BLANK_BYTES_MAX);
+	if (!buf)
+		return cow_fail(loss->err, -ENOMEM, "no memory for the chunks behind the end");
 	*ret_is_blank = true;
 	if (loss->nr_records % layout->records_per_area && next_end < from)
 		ret = zeros_look(loss, next_end, from - next_end, buf, ret_is_blank);
