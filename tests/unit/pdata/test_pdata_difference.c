@@ -363,7 +363,7 @@ static int stop(void *user, uint64_t key, const uint8_t *a, const uint8_t *b, st
 static void damage_ends_it(void)
 {
 	const uint64_t keys[] = { 0, 10 };
-	uint64_t root, below, leaf, apart;
+	uint64_t root, below, leaf, apart, later;
 	struct build build = { .next = 1 };
 	struct pdata_blocks *blocks;
 	uint8_t values[16];
@@ -372,12 +372,16 @@ static void damage_ends_it(void)
 	memset(values, 0, sizeof(values));
 	leaf = build_node(&build, 2, 8, keys, values, 2);
 	apart = build_node(&build, 2, 8, keys, values, 1);
+	later = build_node(&build, 2, 8, keys + 1, values, 1);
 	/* below itself, beyond the device, keys too low, a leaf too high, keys too high */
 	root = build.next;
 	for (unsigned int kind = 0; kind < 5; kind++) {
 		root = build.next;
 		put_le64(values, kind == 1 ? 999 : kind == 4 ? leaf : apart);
-		put_le64(values + 8, kind == 0 ? root : kind == 2 ? leaf : apart);
+		put_le64(values + 8, kind == 0	 ? root
+				     : kind == 2 ? leaf
+				     : kind == 4 ? later
+						 : apart);
 		below = build_node(&build, 1, 8, keys, values, 2);
 		if (kind == 3) {
 			put_le64(values, below);

@@ -269,6 +269,10 @@ struct disk_map {
 	uint64_t nr_used;
 };
 
+/* One in so many of the counts from 3 on stays; a block whose count the tree has although
+ * it is below 3, and one whose count it lacks. */
+static uint64_t large_in = 1, extra_at = UINT64_MAX, missing_at = UINT64_MAX;
+
 /* Three bitmaps, an index in a tree or in a block, counts up to 9. */
 static void disk_map_make(struct disk_map *map, uint64_t *random, bool is_disk)
 {
@@ -282,13 +286,15 @@ static void disk_map_make(struct disk_map *map, uint64_t *random, bool is_disk)
 	for (size_t i = 0; i < NR_COUNTED; i++) {
 		uint32_t count = test_random(random) % 2 ? 0 : (uint32_t)(test_random(random) % 10);
 
+		if (count >= 3 && test_random(random) % large_in)
+			count %= 3;
 		map->counts[i] = count;
 		map->nr_used += count != 0;
 		small[i] = (uint8_t)(count > 3 ? 3 : count);
-		if (count < 3)
+		if ((count < 3 && i != extra_at) || i == missing_at)
 			continue;
 		keys[nr_large] = i;
-		put_le32(large + 4 * nr_large++, count);
+		put_le32(large + 4 * nr_large++, i == extra_at ? 5 : count);
 	}
 	for (size_t b = 0; b < 3; b++) {
 		size_t free = 0, first = 16320;
@@ -389,6 +395,38 @@ static void a_wrong_count_is_found(void)
 	cow_image_close(map.build.image);
 }
 
+/* Most of a bitmap is compared by words: what is not right in one of them. */
+static void a_large_count_among_small_ones_is_found(void)
+{
+	static struct disk_map map;
+	uint64_t seed = test_seed(), random;
+
+	large_in = 400;
+	for (uint64_t at = 0, turn = 0; at < NR_COUNTED; at += 1 + NR_COUNTED / 61, turn++) {
+		struct mismatches m;
+
+		random = seed;
+		disk_map_make(&map, &random, true);
+		while (at < NR_COUNTED && map.counts[at] < 3 && turn % 2)
+			at++;
+		cow_image_close(map.build.image);
+		if (at == NR_COUNTED)
+			break;
+		random = seed;
+		extra_at = map.counts[at] < 3 ? at : UINT64_MAX;
+		missing_at = map.counts[at] < 3 ? UINT64_MAX : at;
+		disk_map_make(&map, &random, true);
+		m = map_judge(&map, true);
+		CHECK_EQ(m.nr_faults, 1);
+		CHECK_EQ(m.what, extra_at == at ? PDATA_MAP_EXTRA_COUNT : PDATA_MAP_NO_COUNT);
+		cow_image_close(map.build.image);
+		extra_at = missing_at = UINT64_MAX;
+	}
+	space_maps_are_read_as_they_were_made();
+	a_wrong_count_is_found();
+	large_in = 1;
+}
+
 static void map_fault(uint32_t constant, bool is_disk, size_t offset, uint32_t value,
 		      enum pdata_what what)
 {
@@ -428,6 +466,7 @@ int main(void)
 	RUN(the_tree_of_a_bitset_is_checked);
 	RUN(space_maps_are_read_as_they_were_made);
 	RUN(a_wrong_count_is_found);
+	RUN(a_large_count_among_small_ones_is_found);
 	RUN(each_number_of_an_index_is_checked);
 	return test_end();
 }
