@@ -323,7 +323,7 @@ static int say_directory(struct fs_compare *c, const struct fs_changed *changed)
 	} else {
 		ret = fs_changes_path(c, &c->new_side, changed->ino, "", &path);
 	}
-	if (ret)
+	if (ret || !path)
 		return fs_changes_left_out(c, ret);
 	if (path[strlen(path) - 1] == '/')
 		path[strlen(path) - 1] = '\0';
