@@ -163,7 +163,7 @@ static int compound_open(struct cow_imageset *set, const char *text,
 	struct cow_image *image = NULL;
 	int ret = cow_spec_open_inner(&opening, tree, &image, err);
 
-	if (!ret && flags & COW_OPEN_WRITE && !image->is_writable)
+	if (!ret && flags & COW_OPEN_WRITE && image && !image->is_writable)
 		ret = cow_fail(err, -EROFS, "it cannot be written");
 	if (!ret)
 		ret = cow_imageset_claim(set, image, text, flags, &opening.images, ret_image, err);
