@@ -40,24 +40,52 @@ static int root_lift(struct thin_salvage *salvage, uint64_t *root, struct cow_er
 	return 0;
 }
 
-static bool has_id(const struct thin_repair *repair, uint64_t id)
+/* Which ids are taken: a bit for each, made where one is out of range. */
+struct ids {
+	uint8_t *taken; /* NULL: nobody asks */
+	uint64_t next;	/* where to look for one that is free; 0: not yet */
+};
+
+static void id_take(struct ids *ids, uint64_t id)
 {
-	for (size_t i = 0; i < repair->rebuild.nr_devices; i++)
-		if (repair->rebuild.devices[i].id == id)
-			return true;
-	return false;
+	if (ids->taken)
+		ids->taken[id / 8] |= (uint8_t)(1 << id % 8);
 }
 
-/* The low 24 bits, or the next one that is free. */
-static uint64_t id_choose(const struct thin_repair *repair, uint64_t id)
+static bool id_is_taken(const struct ids *ids, uint64_t id)
+{
+	return ids->taken[id / 8] >> id % 8 & 1;
+}
+
+/* The low 24 bits, or the next one that is free: the search goes on where the last one
+ * ended, and there are fewer devices than ids. */
+static uint64_t id_choose(struct ids *ids, uint64_t id)
 {
 	uint64_t chosen = id & THIN_ID_MAX;
 
-	if (id <= THIN_ID_MAX)
-		return id;
-	while (has_id(repair, chosen))
-		chosen = (chosen + 1) & THIN_ID_MAX;
+	if (id > THIN_ID_MAX && id_is_taken(ids, chosen)) {
+		if (!ids->next)
+			ids->next = chosen;
+		while (id_is_taken(ids, ids->next & THIN_ID_MAX))
+			ids->next++;
+		chosen = ids->next & THIN_ID_MAX;
+	}
+	id_take(ids, chosen);
 	return chosen;
+}
+
+/* Ascending: those with a good id come first. */
+static int ids_make(const struct thin_check *list, struct ids *ids, struct cow_err *err)
+{
+	size_t nr = list->nr_devices;
+
+	if (!nr || list->devices[nr - 1].id <= THIN_ID_MAX)
+		return 0;
+	if (nr > THIN_ID_MAX)
+		return cow_fail(err, -EBADMSG, "the pool has more devices than there are ids");
+	/* bounded: 2 MiB */
+	ids->taken = calloc((THIN_ID_MAX + 1) / 8, 1);
+	return ids->taken ? 0 : cow_fail(err, -ENOMEM, "no memory for the ids of devices");
 }
 
 static int by_id(const void *a, const void *b)
@@ -69,12 +97,12 @@ static int by_id(const void *a, const void *b)
 }
 
 static int device_make(struct thin_repair *repair, const struct thin_device *device,
-		       struct thin_rebuild_device *made, struct cow_err *err)
+		       struct ids *ids, struct thin_rebuild_device *made, struct cow_err *err)
 {
 	const struct thin_node_info *info;
 	int ret = 0;
 
-	*made = (struct thin_rebuild_device){ .id = id_choose(repair, device->id),
+	*made = (struct thin_rebuild_device){ .id = id_choose(ids, device->id),
 					      .root = COW_OFFSET_NONE,
 					      .details = device->details };
 	if (device->has_root &&
@@ -97,20 +125,22 @@ int cow_thin_repair_devices(struct thin_repair *repair, struct cow_err *err)
 {
 	const struct thin_check *list = &repair->list;
 	struct thin_rebuild *rebuild = &repair->rebuild;
+	struct ids ids = { .taken = NULL };
 	bool has_made = false;
-	int ret = 0;
+	int ret;
 
 	/* bounded: as many as there are in memory, and one */
 	rebuild->devices = calloc(list->nr_devices + 1, sizeof(*rebuild->devices));
 	if (!rebuild->devices)
 		return cow_fail(err, -ENOMEM, "no memory for %zu devices", list->nr_devices);
-	/* ascending: those with a good id come first */
+	ret = ids_make(list, &ids, err);
 	for (size_t i = 0; !ret && i < list->nr_devices; i++) {
-		ret = device_make(repair, &list->devices[i], &rebuild->devices[rebuild->nr_devices],
-				  err);
+		ret = device_make(repair, &list->devices[i], &ids,
+				  &rebuild->devices[rebuild->nr_devices], err);
 		rebuild->nr_devices++;
 		has_made |= !list->devices[i].has_details;
 	}
+	free(ids.taken);
 	if (rebuild->nr_devices)
 		qsort(rebuild->devices, rebuild->nr_devices, sizeof(*rebuild->devices), by_id);
 	if (has_made)
