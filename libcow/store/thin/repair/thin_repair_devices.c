@@ -54,7 +54,7 @@ static void id_take(struct ids *ids, uint64_t id)
 
 static bool id_is_taken(const struct ids *ids, uint64_t id)
 {
-	return ids->taken[id / 8] >> id % 8 & 1;
+	return ids->taken && ids->taken[id / 8] >> id % 8 & 1;
 }
 
 /* The low 24 bits, or the next one that is free: the search goes on where the last one
