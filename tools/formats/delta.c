@@ -56,10 +56,11 @@ int delta_print_head(const struct delta *delta, struct printer *printer, struct 
 
 	ret = printer_add(printer, err,
 			  "{\n \"schema\": \"" DELTA_SCHEMA "\",\n \"view_bytes\": %" PRIu64
-			  ",\n \"parent\": \"%s\",\n \"digest\": \"%s\",\n \"nr_ranges\": %zu,\n"
-			  " \"data_bytes\": %" PRIu64 "\n}\n",
-			  delta->view_bytes, manifest_hex(delta->parent, parent),
-			  manifest_hex(delta->digest, digest), delta->nr_ranges, delta->data_bytes);
+			  ",\n \"direction\": \"%s\",\n \"parent\": \"%s\",\n \"digest\": "
+			  "\"%s\",\n \"nr_ranges\": %zu,\n \"data_bytes\": %" PRIu64 "\n}\n",
+			  delta->view_bytes, manifest_direction(delta->is_reverse),
+			  manifest_hex(delta->parent, parent), manifest_hex(delta->digest, digest),
+			  delta->nr_ranges, delta->data_bytes);
 	return ret ? ret : printer_flush(printer, err);
 }
 
@@ -104,6 +105,8 @@ static int read_member(void *user, struct json_reader *reader, const char *key, 
 		head->has_size = true;
 		return json_read_u64(reader, &head->delta->view_bytes, err);
 	}
+	if (!strcmp(key, "direction"))
+		return manifest_read_direction(reader, &head->delta->is_reverse, err);
 	if (!strcmp(key, "parent")) {
 		head->has_parent = true;
 		return json_read_hex(reader, head->delta->parent, COW_DIGEST_BYTES, err);

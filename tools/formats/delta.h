@@ -30,6 +30,7 @@ struct delta {
 	uint64_t view_bytes;
 	uint8_t parent[COW_DIGEST_BYTES]; /* of what it applies to */
 	uint8_t digest[COW_DIGEST_BYTES]; /* of what comes out */
+	bool is_reverse;		  /* from a view to its origin */
 	struct delta_range *ranges;	  /* ascending, apart or of two kinds */
 	size_t nr_ranges, room;
 	uint64_t data_bytes; /* of the ranges that are data */

@@ -149,6 +149,11 @@ const char *manifest_hex(const uint8_t digest[COW_DIGEST_BYTES], char buf[MANIFE
 	return buf;
 }
 
+const char *manifest_direction(bool is_reverse)
+{
+	return is_reverse ? "reverse" : "forward";
+}
+
 int manifest_print(const struct manifest *manifest, struct printer *printer, struct cow_err *err)
 {
 	char hex[MANIFEST_HEX_BYTES];
@@ -161,7 +166,8 @@ int manifest_print(const struct manifest *manifest, struct printer *printer, str
 			  manifest->view_bytes, COW_MANIFEST_RANGE_BYTES,
 			  manifest_hex(manifest->digest, hex));
 	if (!ret && manifest->has_parent)
-		ret = printer_add(printer, err, " \"parent\": \"%s\",\n",
+		ret = printer_add(printer, err, " \"direction\": \"%s\",\n \"parent\": \"%s\",\n",
+				  manifest_direction(manifest->is_reverse),
 				  manifest_hex(manifest->parent, hex));
 	if (!ret)
 		ret = printer_add(printer, err, "%s \"ranges\": [",

@@ -23,6 +23,7 @@ struct manifest {
 	bool is_doubtful;		  /* read from a store that is damaged */
 	bool has_parent;		  /* a delta: what it is to be applied to */
 	uint8_t parent[COW_DIGEST_BYTES];
+	bool is_reverse;		   /* a delta: from a view to its origin */
 	struct cow_manifest_range *ranges; /* ascending */
 	size_t nr_ranges, room;
 };
@@ -64,6 +65,10 @@ int manifest_load_fd(struct manifest *manifest, int fd, const char *name, struct
 /* Finds the first range in which the two differ; false: none. */
 bool manifest_next_change(const struct manifest *old, const struct manifest *now,
 			  uint64_t from_index, uint64_t *ret_index);
+
+/* The direction of a delta: "forward" or "reverse". Errors: -EBADMSG another word. */
+const char *manifest_direction(bool is_reverse);
+int manifest_read_direction(struct json_reader *reader, bool *ret_is_reverse, struct cow_err *err);
 
 #define MANIFEST_HEX_BYTES (2 * COW_DIGEST_BYTES + 1)
 const char *manifest_hex(const uint8_t digest[COW_DIGEST_BYTES], char buf[MANIFEST_HEX_BYTES]);

@@ -31,6 +31,19 @@ static int read_word(struct json_reader *reader, const char *wanted, struct cow_
 	return json_bad(reader, err, "not \"%s\", the only one that this version knows", wanted);
 }
 
+int manifest_read_direction(struct json_reader *reader, bool *ret_is_reverse, struct cow_err *err)
+{
+	int ret = json_read_text(reader, err);
+
+	if (ret)
+		return ret;
+	*ret_is_reverse = !strcmp(reader->text, manifest_direction(true));
+	if (*ret_is_reverse || !strcmp(reader->text, manifest_direction(false)))
+		return 0;
+	return json_bad(reader, err, "the direction is neither \"%s\" nor \"%s\"",
+			manifest_direction(false), manifest_direction(true));
+}
+
 static int read_range_size(struct json_reader *reader, struct cow_err *err)
 {
 	uint64_t bytes;
@@ -121,6 +134,8 @@ static int read_member(void *user, struct json_reader *reader, const char *key, 
 		ret = first_time(reader, &manifest->has_parent, key, err);
 		return ret ? ret : json_read_hex(reader, manifest->parent, COW_DIGEST_BYTES, err);
 	}
+	if (!strcmp(key, "direction"))
+		return manifest_read_direction(reader, &manifest->is_reverse, err);
 	if (!strcmp(key, "ranges")) {
 		ret = first_time(reader, &reading->has_ranges, key, err);
 		return ret ? ret : read_ranges(manifest, reader, err);

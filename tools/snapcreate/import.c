@@ -87,6 +87,11 @@ static int check_parent(struct export *export, struct cow_err *err)
 			"%s continues a view with digest %s, but %s ends with %s: a delta "
 			"between the two is missing, or the order is wrong",
 			export->name, wanted, export->before, found);
+	if (export->delta.is_reverse)
+		return cli_refuse(err, -EPERM, "parent", NULL,
+				  "%s is a reverse delta: it applies to the old state, an image "
+				  "with digest %s, but %s has %s",
+				  export->name, wanted, cow_image_name(import->origin), found);
 	return cli_refuse(err, -EPERM, "parent", NULL,
 			  "%s applies to an image with digest %s, but %s has %s: not what it was "
 			  "made from, or changed since, or a delta before it is missing",
@@ -106,7 +111,7 @@ static int read_manifest(struct export *export, struct cow_err *err)
 	if (ret)
 		return ret;
 	if (said->view_bytes != cow_image_size(export->import->origin) ||
-	    said->has_parent != export->is_delta ||
+	    said->has_parent != export->is_delta || said->is_reverse != export->delta.is_reverse ||
 	    (export->is_delta && (memcmp(said->parent, export->delta.parent, COW_DIGEST_BYTES) ||
 				  memcmp(said->digest, export->delta.digest, COW_DIGEST_BYTES))))
 		return bad_export(export, "the manifest belongs to another export", err);

@@ -53,6 +53,8 @@ struct dump {
  * cow_imageset_open(). */
 int dump_part_open(struct dump *dump, const char *origin, struct cow_err *err);
 void dump_part_close(struct dump *dump);
+/* What the view is compared with: the origin, or that part of it. */
+struct cow_image *dump_origin(const struct dump *dump);
 
 /* dump_against.c: opens the view that --against names. like: with what the operands were
  * opened. After a failure there is nothing to close. Errors: -EINVAL; those of
@@ -133,6 +135,7 @@ bool dump_is_doubtful(const struct dump *dump);
 
 /* dump_say.c: after the job, one for each kind of result. */
 void dump_say_view(const struct dump *dump);
+void dump_say_delta(const struct dump *dump);
 void dump_say_cat(const struct dump *dump);
 void dump_say_files(const struct dump *dump);
 void dump_say_only_changed(const struct dump *dump);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * dump_delta.c - --delta: what differs from the origin or from a manifest.
+ * dump_delta.c - --delta: what differs from the origin or from a manifest; with --reverse
+ * what the origin has and the view has not.
  *
  * A delta is a pax tar of four members (libcow-delta(5)): delta.json, ranges.txt,
  * delta.img (sparse: exactly the changed data), manifest.json. What changed and
@@ -27,8 +28,9 @@
 
 struct delta_dump {
 	struct dump *dump;
+	struct cow_image *base, *result; /* the delta leads from one to the other */
 	struct delta delta;
-	struct manifest manifest; /* of the view */
+	struct manifest manifest; /* of the result */
 	struct manifest parent;
 	/* For --against: the view's extents, before they are cut to the ranges
 	 * that changed. */
@@ -58,12 +60,20 @@ static bool is_changed(void *user, uint64_t index)
 	       delta->ranges[job->cursor].offset_bytes < start + COW_MANIFEST_RANGE_BYTES;
 }
 
-/* The difference to the origin. */
+/* From the origin to the view, or back. */
+static void choose_images(struct delta_dump *job)
+{
+	struct dump *dump = job->dump;
+	struct cow_image *view = dump->operands.view, *origin = dump_origin(dump);
+
+	job->base = dump->is_reverse ? view : origin;
+	job->result = dump->is_reverse ? origin : view;
+}
+
+/* The difference between the two images. */
 static int scan_difference(struct delta_dump *job, const struct cow_callbacks *callbacks,
 			   struct cow_err *err)
 {
-	const struct operands *operands = &job->dump->operands;
-	struct cow_image *origin = job->dump->part ? job->dump->part : operands->origin;
 	struct manifest_scan scan = { .callbacks = callbacks };
 	struct cow_diff_params params = COW_DIFF_PARAMS_INIT;
 	int ret;
@@ -71,16 +81,16 @@ static int scan_difference(struct delta_dump *job, const struct cow_callbacks *c
 	params.callbacks = callbacks;
 	params.user = job;
 	params.range = on_difference;
-	ret = cow_diff(origin, operands->view, &params, err);
+	ret = cow_diff(job->base, job->result, &params, err);
 	dump_first_pass(job->dump);
 	if (!ret)
-		ret = manifest_scan(&job->parent, origin, &scan, err);
+		ret = manifest_scan(&job->parent, job->base, &scan, err);
 	if (ret)
 		return ret;
 	scan.known = &job->parent;
 	scan.changed = is_changed;
 	scan.user = job;
-	return manifest_scan(&job->manifest, operands->view, &scan, err);
+	return manifest_scan(&job->manifest, job->result, &scan, err);
 }
 
 static int on_extent(void *user, uint64_t offset_bytes, uint64_t len_bytes)
@@ -162,6 +172,7 @@ static int scan(struct delta_dump *job, struct cow_err *err)
 		return ret;
 	job->manifest.is_doubtful = dump_is_doubtful(job->dump);
 	job->manifest.has_parent = true;
+	job->manifest.is_reverse = job->delta.is_reverse = job->dump->is_reverse;
 	memcpy(job->manifest.parent, job->parent.digest, COW_DIGEST_BYTES);
 	job->delta.view_bytes = job->manifest.view_bytes;
 	memcpy(job->delta.parent, job->parent.digest, COW_DIGEST_BYTES);
@@ -174,17 +185,17 @@ static int scan(struct delta_dump *job, struct cow_err *err)
 
 /* --------------------------------------------------------------- writing */
 
-struct view_source {
+struct result_source {
 	struct delta_dump *job;
 	uint64_t done_bytes;
 };
 
-static int read_view(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
-		     struct cow_err *err)
+static int read_result(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		       struct cow_err *err)
 {
-	struct view_source *source = user;
+	struct result_source *source = user;
 	struct dump *dump = source->job->dump;
-	int ret = cow_image_pread(dump->operands.view, buf, len_bytes, offset_bytes, err);
+	int ret = cow_image_pread(source->job->result, buf, len_bytes, offset_bytes, err);
 
 	source->done_bytes += len_bytes;
 	return ret ? ret
@@ -195,7 +206,7 @@ static int read_view(void *user, void *buf, size_t len_bytes, uint64_t offset_by
 static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err)
 {
 	const struct delta *delta = &job->delta;
-	struct view_source source = { .job = job };
+	struct result_source source = { .job = job };
 	struct file_entry entry =
 		tar_own_entry(DELTA_DATA_MEMBER, delta->view_bytes, job->dump->mtime);
 	/* bounded: so many are in memory */
@@ -211,7 +222,7 @@ static int put_data(struct tar *tar, struct delta_dump *job, struct cow_err *err
 				(struct cow_segment){ delta->ranges[i].offset_bytes,
 						      delta->ranges[i].len_bytes };
 	entry.ranges = extents;
-	entry.read = read_view;
+	entry.read = read_result;
 	entry.source = &source;
 	ret = tar_add(tar, &entry, err);
 	free(extents);
@@ -256,6 +267,7 @@ int dump_delta(struct dump *dump, struct cow_err *err)
 	struct sink sink = SINK_INIT;
 	int ret;
 
+	choose_images(&job);
 	ret = sink_open(&sink, dump->operands.set, dump->output, err);
 	if (!ret && dump->against)
 		ret = manifest_load(&job.parent, dump->against, err);

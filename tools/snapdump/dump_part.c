@@ -71,6 +71,11 @@ int dump_part_open(struct dump *dump, const char *origin, struct cow_err *err)
 	return ret;
 }
 
+struct cow_image *dump_origin(const struct dump *dump)
+{
+	return dump->part ? dump->part : dump->operands.origin;
+}
+
 void dump_part_close(struct dump *dump)
 {
 	cow_image_close(dump->part);

@@ -54,6 +54,30 @@ void dump_say_view(const struct dump *dump)
 	say_doubts(dump);
 }
 
+/* Forward it is the view that is given out, though not all of it. */
+void dump_say_delta(const struct dump *dump)
+{
+	const char *origin = cow_image_name(dump_origin(dump));
+	char data[SIZE_TEXT_BYTES];
+
+	json_put_text(json_root(), "direction", manifest_direction(dump->is_reverse));
+	if (!dump->is_reverse) {
+		dump_say_view(dump);
+		return;
+	}
+	say_facts(dump);
+	size_round(dump->data_bytes, data);
+	if (dump->is_dry_run)
+		cli_note("would write what leads from the view to %s, %s of data; nothing was "
+			 "written",
+			 origin, data);
+	else if (dump->output)
+		cli_note("%s written: leads from the view to %s, %s of data; it applies where the "
+			 "old state is",
+			 dump->output, origin, data);
+	say_doubts(dump);
+}
+
 void dump_say_files(const struct dump *dump)
 {
 	char data[SIZE_TEXT_BYTES];

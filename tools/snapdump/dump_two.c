@@ -79,9 +79,7 @@ static int compare_images(struct dump_two *two, struct dump *dump, struct cow_im
 
 static struct cow_image *before_of(const struct dump *dump)
 {
-	return dump->other.view ? dump->other.view
-	       : dump->part	? dump->part
-				: dump->operands.origin;
+	return dump->other.view ? dump->other.view : dump_origin(dump);
 }
 
 static int find_touched(struct dump_two *two, struct dump *dump, struct cow_err *err)

@@ -56,7 +56,9 @@ static const struct opt option_table[] = {
 	{ 0, "cat", "PATH", "one of these files as it is", OPT_TEXT, &options.cat, NULL },
 	{ 0, "changes", NULL, "which files differ from those of ORIGIN: + - M R T and the path",
 	  OPT_FLAG, &options.changes, NULL },
-	{ 0, "reverse", NULL, "with --changes and --only-changed: from the view to ORIGIN",
+	{ 0, "reverse", NULL,
+	  "with --delta, --changes and --only-changed: from the view to ORIGIN, so what was "
+	  "written to ORIGIN since",
 	  OPT_FLAG, &options.reverse, NULL },
 	{ 0, "journal", "replay|ignore",
 	  "with --files, --ls, --cat and --changes, of a journal that needs recovery (default: "
@@ -147,7 +149,7 @@ static int parse_mtime(int64_t *ret_seconds)
 #define MODE_IS_A_FORM (1u << 6)    /* of the mode above, so not in lists */
 #define MODE_OF_FS (1u << 7)	    /* looks into a file system: --journal */
 #define MODE_HAS_HOLES (1u << 9)    /* in members of the tar: --sparse */
-#define MODE_OF_TWO (1u << 8)	    /* compares with the origin: --reverse */
+#define MODE_OF_TWO (1u << 8)	    /* compares two file systems: --against=IMAGE */
 
 struct dump_mode {
 	const char *name;
@@ -165,6 +167,7 @@ struct dump_mode {
 static int run_metadata(struct dump *dump, struct cow_err *err);
 
 #define NO_DIFFERENCE "--delta needs a COW image, or --against: ORIGIN does not differ from itself"
+#define NO_WAY_BACK "--delta --reverse needs a COW image: ORIGIN does not differ from itself"
 #define NO_CHANGES "--changes needs a COW image, or --against: ORIGIN does not differ from itself"
 #define NO_CHANGED                                                                                 \
 	"--only-changed needs a COW image, or --against: ORIGIN does not differ from itself"
@@ -185,7 +188,7 @@ static const struct dump_mode modes[] = {
 	  .flags = MODE_IS_TAR | MODE_OF_VIEW | MODE_READS_DATA,
 	  .flag = &options.delta,
 	  .run = dump_delta,
-	  .say = dump_say_view,
+	  .say = dump_say_delta,
 	  .needs_layer = NO_DIFFERENCE },
 	{ .name = "--map",
 	  .flags = MODE_IS_TEXT,
@@ -343,6 +346,21 @@ static int check_stdout(const struct dump_mode *mode)
 	return CLI_DONE;
 }
 
+static int check_reverse(const struct dump_mode *mode)
+{
+	if (!options.reverse)
+		return CLI_DONE;
+	if (mode->run != dump_delta && !(mode->flags & MODE_OF_TWO))
+		return cli_usage("--reverse goes with --delta, --changes and --only-changed");
+	if (mode->run == dump_delta && options.against)
+		return cli_usage("--delta --reverse leads to ORIGIN: not with --against, a "
+				 "manifest has no data");
+	if (mode->run == dump_delta && options.bad.skips)
+		return cli_usage("--delta --reverse applies to what the view holds: not with "
+				 "--skip-unreadable");
+	return CLI_DONE;
+}
+
 static int check_options(const struct dump_mode *mode, struct dump *dump)
 {
 	char list[LIST_BYTES];
@@ -363,9 +381,9 @@ static int check_options(const struct dump_mode *mode, struct dump *dump)
 		return cli_usage("--journal goes with %s", list_modes(MODE_OF_FS, list));
 	if (mode->run == dump_only_changed && !options.files)
 		return cli_usage("--only-changed goes with --files");
-	if (options.reverse && !(mode->flags & MODE_OF_TWO))
-		return cli_usage("--reverse goes with %s and --only-changed",
-				 list_modes(MODE_OF_TWO, list));
+	status = check_reverse(mode);
+	if (status != CLI_DONE)
+		return status;
 	if (options.against && mode->run != dump_delta && !(mode->flags & MODE_OF_TWO))
 		return cli_usage("--against goes with --delta, --changes and --only-changed");
 	if (mode->run == dump_rescue && cli_nr_operands() > 2)
@@ -418,7 +436,9 @@ static int check_layers(const struct dump_mode *mode, struct dump *dump)
 	if (mode->run == dump_rescue && check_rescue(dump) != CLI_DONE)
 		return CLI_USAGE;
 	if (!dump->operands.nr_layers && mode->needs_layer && !options.against)
-		return cli_usage("%s", mode->needs_layer);
+		return cli_usage("%s", mode->run == dump_delta && options.reverse
+					       ? NO_WAY_BACK
+					       : mode->needs_layer);
 	return CLI_DONE;
 }
 

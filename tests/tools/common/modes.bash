@@ -98,6 +98,7 @@ more_commands() {
 		snapdump --changes --against=ext.img,ext.cow -o made ext.img
 		snapdump --cat=/note --journal=ignore -o made ext.img ext.cow
 		snapdump --delta --against=manifest.json --mtime=0 -o made origin.img cow.img
+		snapdump --delta --reverse -o made origin.img cow.img
 		snapdump --tar --compress=gzip -q -y --progress=never --rate-limit=1G -t persistent -o made origin.img cow.img
 		snapdump --raw -v --skip-unreadable --fill=zero --bad-blocks=map -o made origin.img cow.img
 		snapdump --metadata -c 16K -o made cow.img
