@@ -1332,6 +1332,9 @@ struct cow_repair_result {
 	uint64_t nr_doubtful, doubtful_bytes;
 	uint64_t nr_appended; /* exceptions from behind a gap that may be an older store's */
 	uint64_t nr_guessed;  /* exceptions that were made up, of a run that spans a gap */
+	/* Exceptions that a larger chunk size finds than that of the header, which may be
+	 * of a newer store, empty, over an older one */
+	uint64_t nr_resized;
 };
 #define COW_REPAIR_RESULT_INIT                                                                     \
 	{                                                                                          \

@@ -132,5 +132,6 @@ void check_put_repair(const struct check *check, const char *where)
 	json_put_u64(at, "regions_in_doubt", result->nr_doubtful);
 	json_put_u64(at, "bytes_in_doubt", result->doubtful_bytes);
 	json_put_u64(at, "appended_in_doubt", result->nr_appended);
+	json_put_u64(at, "resized_in_doubt", result->nr_resized);
 	json_put_u64(at, "guessed", result->nr_guessed);
 }

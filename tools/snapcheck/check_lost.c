@@ -76,6 +76,12 @@ void check_lost_print(const struct check_lost *lost, const struct cow_repair_res
 			" exceptions of %s stood behind the gap; if they are an older store's, the "
 			"view is wrong where they are (--gap=leave leaves them out)\n",
 			result->nr_appended, image);
+	if (result->nr_resized)
+		fprintf(text,
+			"in doubt: %" PRIu64
+			" exceptions of %s, found with the larger chunk size; if the header was "
+			"right, they are an older store's, and the snapshot was empty\n",
+			result->nr_resized, image);
 	if (result->nr_guessed)
 		fprintf(text,
 			"guessed: %" PRIu64
@@ -85,7 +91,8 @@ void check_lost_print(const struct check_lost *lost, const struct cow_repair_res
 
 bool check_lost_is_doubtful(const struct cow_repair_result *result)
 {
-	return result->nr_lost || result->nr_doubtful || result->nr_appended || result->nr_guessed;
+	return result->nr_lost || result->nr_doubtful || result->nr_appended ||
+	       result->nr_guessed || result->nr_resized;
 }
 
 void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text)
@@ -95,11 +102,9 @@ void check_lost_print_end(const struct cow_repair_result *result, const char *im
 			"a later check of %s cannot know what is in doubt, so keep this report, "
 			"the old metadata and the other images\n",
 			image);
-	if (!result->nr_lost && (result->nr_appended || result->nr_guessed))
+	if (!result->nr_lost && (result->nr_appended || result->nr_guessed || result->nr_resized))
 		fprintf(text,
-			"a later check of %s cannot know what was appended or guessed, so keep "
-			"this "
-			"report\n",
+			"a later check of %s cannot know what is in doubt, so keep this report\n",
 			image);
 	if (result->nr_lost)
 		fprintf(text,

@@ -148,7 +148,7 @@ static void print_doubt(const struct check *check, FILE *text)
 			are);
 	else
 		fprintf(text, "%" PRIu64 " of its exceptions %s in doubt",
-			result->nr_appended + result->nr_guessed, are);
+			result->nr_appended + result->nr_guessed + result->nr_resized, are);
 }
 
 /* The origin is not what the snapshot was taken of, and that is all there is. */

@@ -278,6 +278,14 @@ static uint64_t count_wanted(const struct snap_mends *mends)
 	return nr;
 }
 
+static bool is_wanted(const struct snap_mends *mends, enum snap_problem problem)
+{
+	for (size_t i = 0; i < mends->nr; i++)
+		if (mends->rows[i].problem == problem && mends->rows[i].is_wanted)
+			return true;
+	return false;
+}
+
 static uint64_t count_left(const struct snap_mends *mends)
 {
 	uint64_t nr = 0;
@@ -343,6 +351,7 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 		      bool *ret_changed)
 {
 	AUTO_HANDLE(image) struct cow_image *over = NULL;
+	bool is_resized = false;
 	uint64_t nr_header = 0;
 	int ret;
 
@@ -351,6 +360,7 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 		return ret;
 	if (repair->is_header_changed) {
 		nr_header = count_wanted(mends);
+		is_resized = is_wanted(mends, SNAP_CHUNK_SIZE_DOUBTFUL);
 		mends_free(mends);
 		ret = cow_image_overlay_new(repair->cow, &over, repair->err);
 		if (!ret)
@@ -368,6 +378,8 @@ static int round_over(struct repair *repair, struct snap_mends *mends, struct co
 		return ret;
 	*ret_changed = true;
 	repair->result->nr_mended += nr_header;
+	if (is_resized)
+		repair->result->nr_resized = verdict->info.nr_exceptions;
 	ret = cow_snap_header_unchanged(repair->cow, repair->found, repair->err);
 	return ret ? ret : header_write(repair, repair->cow);
 }
