@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 m() { make --no-print-directory -j2 WERROR=1 "$@"; }
 speed
 part "build with gcc" 80 m all tests-bin
-part "headers, symbols, layers, unit tests, corpus" 50 m check-fast
-part "crash states" 40 m crash
+part "headers, symbols, layers, unit tests, corpus" 60 m check-fast
+part "crash states" 60 m crash
 part "faults in the tools" 30 m -j1 faults N=400
 part "two changes that a test must notice" 150 make --no-print-directory WERROR=1 mutants N=2
 part "static analysis" 140 m analyze
