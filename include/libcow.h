@@ -1116,9 +1116,10 @@ COW_EXPORT int cow_create_fit(const struct cow_create_params *params, uint64_t w
 COW_EXPORT int cow_create(struct cow_image *cow, const struct cow_create_params *params,
 			  struct cow_err *err);
 
-#define COW_SNAPSHOT_NONE UINT64_MAX	/* no snapshot; any id */
-#define COW_SNAPSHOT_REHEARSE (1u << 0) /* everything but the first write */
-#define COW_SNAPSHOT_MANAGED (1u << 1)	/* also where LVM has a list of the snapshots */
+#define COW_SNAPSHOT_NONE UINT64_MAX	 /* no snapshot; any id */
+#define COW_SNAPSHOT_REHEARSE (1u << 0)	 /* everything but the first write */
+#define COW_SNAPSHOT_MANAGED (1u << 1)	 /* also where LVM has a list of the snapshots */
+#define COW_SNAPSHOT_UNRELATED (1u << 2) /* swap: also where the two share nothing */
 
 /* A new snapshot in a store that holds many. */
 struct cow_snapshot_params {
@@ -1149,6 +1150,16 @@ COW_EXPORT int cow_snapshot_create(const struct cow_store_args *args,
  * above, but for those about its parent. */
 COW_EXPORT int cow_snapshot_delete(const struct cow_store_args *args, uint64_t id, uint32_t flags,
 				   struct cow_err *err);
+/*
+ * Exchanges two, likewise: a shows what b showed, and b what a showed. The same call takes
+ * it back. Ids, the transaction id and the list that LVM has stay as they are. flags:
+ * COW_SNAPSHOT_REHEARSE, COW_SNAPSHOT_UNRELATED. Errors: -EBADMSG (id "damaged"); -ENOENT
+ * (id "no-device"); -ENOSPC (id "metadata-space"); -EPERM the two have no block in common
+ * (id "origin"), or LVM is at another transaction or has a message for the pool (id "lvm");
+ * -EINVAL the two are one; -EOPNOTSUPP; -EIO, -ENOMEM.
+ */
+COW_EXPORT int cow_snapshot_swap(const struct cow_store_args *args, uint64_t a_id, uint64_t b_id,
+				 uint32_t flags, struct cow_err *err);
 
 #define COW_CHECK_HEADER_ONLY (1u << 0)
 #define COW_CHECK_EMPTY (1u << 1) /* and set cow_verdict.empty: reads all metadata areas */

@@ -11,12 +11,13 @@
 #include "libcow/store/store.h"
 
 #define FLAGS (COW_SNAPSHOT_REHEARSE | COW_SNAPSHOT_MANAGED)
+#define FLAGS_SWAP (COW_SNAPSHOT_REHEARSE | COW_SNAPSHOT_UNRELATED)
 
-static int store_open(const struct cow_store_args *args, uint32_t flags,
+static int store_open(const struct cow_store_args *args, uint32_t flags, uint32_t known_flags,
 		      struct cow_store **ret_store, struct cow_err *err)
 {
-	int ret = cow_params_check(args->size, sizeof(*args), flags, FLAGS, "struct cow_store_args",
-				   err);
+	int ret = cow_params_check(args->size, sizeof(*args), flags, known_flags,
+				   "struct cow_store_args", err);
 
 	if (!ret)
 		ret = cow_store_open_shared(args, ret_store, err);
@@ -46,7 +47,7 @@ int cow_snapshot_create(const struct cow_store_args *args, const struct cow_snap
 				   "struct cow_snapshot_params", err);
 
 	if (!ret)
-		ret = store_open(args, params->flags, &store, err);
+		ret = store_open(args, params->flags, FLAGS, &store, err);
 	if (!ret)
 		ret = managed_refuse(store, params->flags, err);
 	if (!ret)
@@ -61,9 +62,19 @@ int cow_snapshot_delete(const struct cow_store_args *args, uint64_t id, uint32_t
 			struct cow_err *err)
 {
 	AUTO_HANDLE(store) struct cow_store *store = NULL;
-	int ret = store_open(args, flags, &store, err);
+	int ret = store_open(args, flags, FLAGS, &store, err);
 
 	if (!ret)
 		ret = managed_refuse(store, flags, err);
 	return ret ? ret : cow_store_snapshot_delete(store, id, err);
+}
+
+/* Ids and counts stay, so nobody's list becomes wrong by it. */
+int cow_snapshot_swap(const struct cow_store_args *args, uint64_t a_id, uint64_t b_id,
+		      uint32_t flags, struct cow_err *err)
+{
+	AUTO_HANDLE(store) struct cow_store *store = NULL;
+	int ret = store_open(args, flags, FLAGS_SWAP, &store, err);
+
+	return ret ? ret : cow_store_swap(store, a_id, b_id, flags & COW_SNAPSHOT_UNRELATED, err);
 }

@@ -101,6 +101,18 @@ static char *ids_text(const struct cow_lv *pool)
 	return text;
 }
 
+/* Does LVM merge any device of the pool when that is activated? */
+static bool pool_merges(const struct cow_lv *pool)
+{
+	const struct cow_lv *lv = NULL;
+	struct cow_lv_thin thin;
+
+	while ((lv = cow_lv_next_thin(pool, lv)))
+		if (cow_lv_thin(lv, &thin) && thin.is_merging)
+			return true;
+	return false;
+}
+
 static int device_add(struct cow_store_spec *spec, const struct cow_spec_tree *tree,
 		      const struct cow_lv_thin *thin, struct cow_err *err)
 {
@@ -110,6 +122,8 @@ static int device_add(struct cow_store_spec *spec, const struct cow_spec_tree *t
 		ret = number_add(spec, "size", thin->size_bytes, err);
 	if (!ret && thin->external_origin)
 		ret = cow_store_spec_add(spec, "origin", lv_spec(tree, thin->external_origin), err);
+	if (!ret && *thin->origin)
+		ret = cow_store_spec_add(spec, "parent", strdup(thin->origin), err);
 	return ret;
 }
 
@@ -118,7 +132,7 @@ static int thin_spec(const struct cow_spec_tree *tree, const struct cow_lv_thin 
 		     struct cow_store_spec **ret_spec, struct cow_err *err)
 {
 	struct cow_store_spec *spec = NULL;
-	int ret = cow_store_spec_new(cow_store_pool_kind(), 8, &spec, err);
+	int ret = cow_store_spec_new(cow_store_pool_kind(), 10, &spec, err);
 
 	if (ret)
 		return ret;
@@ -133,6 +147,8 @@ static int thin_spec(const struct cow_spec_tree *tree, const struct cow_lv_thin 
 		ret = cow_store_spec_add(spec, "volumes", ids_text(thin->pool), err);
 	if (!ret && thin->has_message)
 		ret = cow_store_spec_add(spec, "pending", strdup("yes"), err);
+	if (!ret && pool_merges(thin->pool))
+		ret = cow_store_spec_add(spec, "merging", strdup("yes"), err);
 	if (!ret && !thin->is_pool)
 		ret = device_add(spec, tree, thin, err);
 	if (ret)

@@ -480,13 +480,15 @@ int cow_store_unshare(struct cow_store *store, uint64_t old_bytes, uint64_t len_
 	return store->ops->unshare ? store->ops->unshare(store, old_bytes, len_bytes, err) : 0;
 }
 
-int cow_store_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err)
+int cow_store_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
+		   struct cow_err *err)
 {
-	if (!a->ops->swap)
-		return unsupported(a->ops, "exchange two snapshots", err);
-	if (!a->shared || a->shared != b->shared || a->snapshot_id == b->snapshot_id)
-		return cow_fail(err, -EINVAL, "the two are not different snapshots of one store");
-	return a->ops->swap(a, b, err);
+	if (!store->ops->swap)
+		return unsupported(store->ops, "exchange two snapshots", err);
+	if (a_id == b_id)
+		return cow_fail(err, -EINVAL, "%" PRIu64 " and %" PRIu64 " are one snapshot", a_id,
+				b_id);
+	return store->ops->swap(store, a_id, b_id, is_any, err);
 }
 
 int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,

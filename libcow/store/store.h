@@ -210,8 +210,10 @@ struct store_ops {
 	int (*unshare)(struct cow_store *store, uint64_t old_bytes, uint64_t len_bytes,
 		       struct cow_err *err);
 	/* Exchanges what two snapshots of one store show, in one transaction;
-	 * durable when it returns. It is its own undo. */
-	int (*swap)(struct cow_store *a, struct cow_store *b, struct cow_err *err);
+	 * durable when it returns. It is its own undo. Nobody has them open. is_any:
+	 * also two that have nothing in common, else -EPERM (id "origin"). */
+	int (*swap)(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
+		    struct cow_err *err);
 
 	/*
 	 * Many snapshots, on any handle of the store. next: the first id from
@@ -359,8 +361,9 @@ int cow_store_append_group(struct cow_store *const *members, size_t nr_members, 
 			   const void *buf, size_t len_bytes, struct cow_err *err);
 int cow_store_unshare(struct cow_store *store, uint64_t old_bytes, uint64_t len_bytes,
 		      struct cow_err *err);
-/* Also -EINVAL: the two are not snapshots of one store. */
-int cow_store_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err);
+/* Also -EINVAL: the two are one. */
+int cow_store_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
+		   struct cow_err *err);
 int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t *ret_id,
 			    struct cow_err *err);
 int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,

@@ -376,6 +376,7 @@ bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin)
 	ret_thin->device_id = device->thin.device_id;
 	ret_thin->size_bytes = extents_to_bytes(lv, lv->nr_extents);
 	ret_thin->origin = device->thin.origin;
+	ret_thin->is_merging = device->thin.is_merging;
 	if (device->thin.external_origin != LVM_NO_LV)
 		ret_thin->external_origin = &lv->vg->lvs[device->thin.external_origin];
 	return true;

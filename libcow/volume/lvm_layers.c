@@ -305,6 +305,7 @@ static int thin_read(const struct reading *reading, struct cow_err *err)
 	if (!cow_lvm_text_string(reading->text, reading->node, "origin", thin->origin,
 				 sizeof(thin->origin)))
 		thin->origin[0] = '\0';
+	thin->is_merging = cow_lvm_text_find(reading->text, reading->node, "merge");
 	reading->segment->kind = LVM_SEGMENT_THIN;
 	return 0;
 }

@@ -61,6 +61,7 @@ struct lvm_thin {
 	uint64_t transaction_id, chunk_sectors;
 	bool has_message;	     /* that LVM sends at the next activation */
 	char origin[LVM_NAME_BYTES]; /* of a device: a name only, "": none */
+	bool is_merging; /* of a device: LVM merges it into its origin at the next activation */
 };
 
 struct lvm_segment {

@@ -81,6 +81,7 @@ struct cow_lv_thin {
 	uint64_t device_id, size_bytes;	      /* of a device */
 	const struct cow_lv *external_origin; /* of a device; NULL: none */
 	const char *origin;		      /* of a snapshot: the name that LVM keeps, or "" */
+	bool is_merging; /* of a snapshot: LVM merges it when it is activated */
 };
 /* false: it is neither. */
 bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin);

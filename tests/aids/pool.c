@@ -370,19 +370,23 @@ static int pool_snapshot_delete(struct cow_store *store, uint64_t id, struct cow
 	return pool_commit(pool, err);
 }
 
-static int pool_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err)
+static int pool_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
+		     struct cow_err *err)
 {
-	struct pool_snapshot *of_a = shown(a), *of_b = shown(b), kept = *of_a;
+	struct pool_snapshot *a = pool_find(pool_of(store), a_id);
+	struct pool_snapshot *b = pool_find(pool_of(store), b_id), kept;
 
-	*of_a = *of_b;
-	of_a->id = kept.id;
-	of_a->nr_open = kept.nr_open;
-	kept.id = of_b->id;
-	kept.nr_open = of_b->nr_open;
-	*of_b = kept;
-	a->view_bytes = of_a->view_bytes;
-	b->view_bytes = of_b->view_bytes;
-	return pool_commit(pool_of(a), err);
+	(void)is_any;
+	if (!a || !b)
+		return cow_fail(err, -ENOENT, "there is no such snapshot");
+	kept = *a;
+	*a = *b;
+	a->id = kept.id;
+	a->nr_open = kept.nr_open;
+	kept.id = b->id;
+	kept.nr_open = b->nr_open;
+	*b = kept;
+	return pool_commit(pool_of(store), err);
 }
 
 /* ------------------------------------------------------------------- merge */

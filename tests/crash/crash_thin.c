@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * crash_thin.c - devices of a pool are made, snapshotted and deleted, and the power goes
- * at any instant. At every state the pool is sound with all counts, and has the devices
+ * crash_thin.c - devices of a pool are made, snapshotted, exchanged and deleted, and the
+ * power goes at any instant. At every state the pool is sound with all counts, and has the devices
  * of some step, not older than the last one that had returned (I14): never less, never
  * half of one. The same steps, run again, go on from there (I6).
  * usage: crash_thin [number of states]
@@ -29,8 +29,8 @@ struct moment {
 };
 
 struct step {
-	bool is_delete;
-	uint64_t id, parent;
+	bool is_delete, is_swap;
+	uint64_t id, parent; /* of an exchange: the other one */
 };
 
 struct thin_job {
@@ -109,6 +109,16 @@ static int step_find(const struct thin_job *job, struct cow_store *store, size_t
 	return ret;
 }
 
+static int step_do(struct cow_store *store, const struct step *step, struct cow_err *err)
+{
+	uint64_t id = step->id;
+
+	if (step->is_swap)
+		return cow_store_swap(store, id, step->parent, true, err);
+	return step->is_delete ? cow_store_snapshot_delete(store, id, err)
+			       : cow_store_snapshot_create(store, step->parent, 0, &id, err);
+}
+
 static int thin_run(void *user, struct cow_image **images, struct crash_run *run,
 		    struct cow_err *err)
 {
@@ -122,12 +132,7 @@ static int thin_run(void *user, struct cow_image **images, struct crash_run *run
 	if (!ret)
 		ret = step_find(job, opened.store, &at, err);
 	for (; !ret && at < job->nr_steps; at++) {
-		const struct step *step = &job->steps[at];
-		uint64_t id = step->id;
-
-		ret = step->is_delete
-			      ? cow_store_snapshot_delete(opened.store, id, err)
-			      : cow_store_snapshot_create(opened.store, step->parent, 0, &id, err);
+		ret = step_do(opened.store, &job->steps[at], err);
 		if (!ret)
 			crash_mark(run, at + 1);
 	}
@@ -170,6 +175,65 @@ static void thin_check_done(void *user, struct cow_image **images)
 
 /* ---------------------------------------------------------------- jobs */
 
+/* Whatever the order. */
+static bool moments_equal(const struct moment *a, const struct moment *b)
+{
+	size_t nr_equal = 0;
+
+	for (size_t i = 0; i < a->nr; i++)
+		for (size_t k = 0; k < b->nr; k++)
+			nr_equal += !memcmp(&a->devices[i], &b->devices[k], sizeof(*a->devices));
+	return a->nr == b->nr && a->time == b->time && nr_equal == a->nr;
+}
+
+/* No moment comes twice: then nobody could say which one a state is. */
+static bool moments_have(const struct thin_job *job, const struct moment *moment)
+{
+	for (size_t i = 0; i < job->nr_steps; i++)
+		if (moments_equal(&job->moments[i], moment))
+			return true;
+	return false;
+}
+
+static bool delete_make(struct thin_job *job, struct step *step, struct moment *moment,
+			struct device *which)
+{
+	struct device kept = *which;
+
+	*which = moment->devices[--moment->nr];
+	*step = (struct step){ .is_delete = true, .id = kept.id };
+	if (!moments_have(job, moment))
+		return true;
+	*step = (struct step){ .parent = STORE_SNAPSHOT_NONE };
+	*which = kept;
+	moment->nr++;
+	return false;
+}
+
+/* Two devices whose details differ, so that one can see it. */
+static bool swap_make(struct thin_job *job, struct step *step, struct moment *moment,
+		      uint64_t *random)
+{
+	struct device *a, *b;
+	struct thin_details kept;
+
+	if (moment->nr < 2 || test_random(random) % 2)
+		return false;
+	a = &moment->devices[test_random(random) % moment->nr];
+	b = &moment->devices[test_random(random) % moment->nr];
+	kept = a->details;
+	a->details = b->details;
+	b->details = kept;
+	if (a != b && memcmp(&a->details, &b->details, sizeof(kept)) &&
+	    !moments_have(job, moment)) {
+		*step = (struct step){ .is_swap = true, .id = a->id, .parent = b->id };
+		return true;
+	}
+	b->details = a->details;
+	a->details = kept;
+	return false;
+}
+
 static void step_make(struct thin_job *job, uint64_t *random)
 {
 	struct moment *moment = &job->moments[job->nr_steps + 1];
@@ -178,15 +242,13 @@ static void step_make(struct thin_job *job, uint64_t *random)
 
 	*moment = job->moments[job->nr_steps];
 	made = &moment->devices[moment->nr];
-	*step = (struct step){ .is_delete = moment->nr && test_random(random) % 2,
-			       .parent = STORE_SNAPSHOT_NONE };
+	*step = (struct step){ .parent = STORE_SNAPSHOT_NONE };
 	parent = moment->nr ? &moment->devices[test_random(random) % moment->nr] : NULL;
 	job->nr_steps++;
-	if (step->is_delete) {
-		step->id = parent->id;
-		*parent = moment->devices[--moment->nr];
+	if (parent && test_random(random) % 2 && delete_make(job, step, moment, parent))
 		return;
-	}
+	if (swap_make(job, step, moment, random))
+		return;
 	/* an id is used once, so that each step has devices of its own */
 	step->id = 10 * job->nr_steps + test_random(random) % 10;
 	*made = (struct device){ .id = step->id };

@@ -31,6 +31,7 @@ setup_file() {
 	snapdump -q --delta -o tue.tar mid.img layer2.img
 	cp mon.tar delta.tar
 	cp "$COW_UNPACKED/lvm/mbr-logical/disk0.img" disk.img
+	cp --sparse=always "$COW_UNPACKED/thin/lvm-pool/pv.img" pool.img
 	rm -r tree mid.img
 }
 

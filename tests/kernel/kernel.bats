@@ -57,6 +57,13 @@ no_way_past() {
 	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_offline.sh" "$TMPDIR/job" "$TMPDIR"/disk[012]
 }
 
+@test "LVM: a thin volume is rolled back on its disk; LVM activates, checks, writes, removes the snapshot and makes new ones" {
+	mkdir "$TMPDIR/job"
+	echo "$COW_BUILD" >"$TMPDIR/job/path"
+	truncate -s 64M "$TMPDIR/disk"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_thin.sh" "$TMPDIR/job" "$TMPDIR/disk"
+}
+
 @test "LVM: 10,000 volumes on two PVs of 8 TiB are listed as LVM lists them" {
 	mkdir "$TMPDIR/job"
 	"$COW_SOURCE/tests/aids/lvm_text.py" many 10000 "$TMPDIR/a" "$TMPDIR/b"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
 """Thin pools in which the tools and the kernel take turns: they create, take snapshots
-and delete, and the kernel writes. After each change by the tools and after the kernel each
+and delete, the tools exchange devices, and the kernel writes. After each change by the tools and after the kernel each
 device shows what a model says, thin_check has nothing to say, and snapcheck neither."""
 import hashlib
 import json
@@ -28,7 +28,7 @@ class Pool:
         self.block = rng.choice((128, 128, 256, 384))
         self.nr_data = rng.randint(40, 80)
         self.tail = rng.randrange(self.block) if rng.random() < 0.5 else 0
-        self.shown, self.ops, self.wanted, self.generation = {}, [], {}, 0
+        self.shown, self.ops, self.wanted, self.generation, self.nr_swaps = {}, [], {}, 0, 0
         for name, sectors in (("meta", 8 * rng.choice((64, 300, 1024, 20000))),
                               ("data", self.block * self.nr_data + self.tail)):
             with open(os.path.join(self.dir, name), "wb") as f:
@@ -141,8 +141,10 @@ class Pool:
         """Some changes by the tools, each of them sound."""
         for _ in range(nr):
             known, rng = sorted(self.shown), self.rng
-            what = rng.choice(("snap", "snap", "create", "delete")) if known else "create"
+            what = rng.choice(("snap", "snap", "swap", "swap", "create", "delete")) if known else "create"
             ident = rng.choice(known) if known else 0
+            if what == "swap" and self.swap(in_guest, ident):
+                continue
             new = max(known, default=-1) + 1
             if what == "create":
                 self.shown[new] = bytearray(rng.randint(1, BLOCKS * self.block) * SECTOR)
@@ -154,6 +156,17 @@ class Pool:
             else:
                 del self.shown[ident]
                 self.tool(in_guest, "snapcreate", "-q", "-y", "--delete", self.spec() + ",id=%d" % ident)
+
+    def swap(self, in_guest, ident):
+        """Exchanges it with another one of its size, if there is one."""
+        others = [i for i in self.shown if i != ident and len(self.shown[i]) == len(self.shown[ident])]
+        if not others:
+            return False
+        other = self.rng.choice(sorted(others))
+        self.shown[ident], self.shown[other] = self.shown[other], self.shown[ident]
+        self.nr_swaps += 1
+        self.tool(in_guest, "snapmerge", "-q", "-y", "--force=origin", self.spec(ident), self.spec(other))
+        return True
 
     def judge(self, answers):
         for at, (what, wanted) in self.wanted.items():
@@ -171,5 +184,6 @@ def cases(work, tools, args):
 
 def conclude(all_cases):
     """Were there enough?"""
-    print("%d pools" % len(all_cases))
-    return len(all_cases) >= 5
+    nr_swaps = sum(case.nr_swaps for case in all_cases)
+    print("%d pools, %d exchanges" % (len(all_cases), nr_swaps))
+    return len(all_cases) >= 5 and nr_swaps >= 1

@@ -199,8 +199,10 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	if (!ret && merge_finishes(job) && !roles_image(&job->operands.roles, COW_ROLE_SOURCE))
 		ret = cli_refuse(
 			err, -EOPNOTSUPP, "unsupported", NULL,
-			"nothing is merged inside a %s pool by this version; -o NEW writes "
-			"what the device shows",
+			"nothing is merged into or out of a single device of a %s pool: two "
+			"devices "
+			"of one pool, ORIGIN and SNAP, exchange what they show; -o NEW writes "
+			"what a device shows",
 			roles_kind(&job->operands.roles));
 	if (!ret && merge_finishes(job))
 		ret = merge_finish_options(options, err);

@@ -15,6 +15,8 @@
 #define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin,content,no-space"
 /* A clone whose trees contradict each other: only a person can know which is right. */
 #define FORCE_CLONE FORCE_IN_PLACE ",doubtful"
+/* Devices of a pool, whose sizes are not in it. */
+#define FORCE_POOL ",grow"
 
 #define BATCH_BYTES_MIN (UINT64_C(1) << 20)
 
@@ -54,7 +56,7 @@ static const struct opt option_table[] = {
 
 static struct opts_spec spec = {
 	.tool = "snapmerge",
-	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV | CLONE | LOGS",
+	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV | CLONE | LOGS | DEVICE DEVICE",
 	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
 		   "stopped or cut off at any time: the same command continues.",
 	.notes =
@@ -62,8 +64,10 @@ static struct opts_spec spec = {
 		"images are layers of a stack, lowest first, and go with -o only.\n"
 		"CLONE is clone:metadata=M,source=S,destination=D: what is not hydrated is copied\n"
 		"from S to D; --table=LINE names it, too. LOGS is snaplog:source=S,log=L,...:\n"
-		"S is rolled back.",
-	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE,
+		"S is rolled back. DEVICE is thin:metadata=M,data=D,id=N, twice in one pool: the "
+		"two\n"
+		"exchange what they show, and the same command takes it back.",
+	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE FORCE_POOL,
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 0, /* an LV or a clone is one operand; or there is --table */
@@ -131,7 +135,7 @@ static void set_force_ids(void)
 	else if (merge_names_clone(&options))
 		spec.force_ids = FORCE_CLONE;
 	else
-		spec.force_ids = FORCE_IN_PLACE;
+		spec.force_ids = FORCE_IN_PLACE FORCE_POOL;
 }
 
 int main(int argc, char **argv)
@@ -147,7 +151,7 @@ int main(int argc, char **argv)
 	status = complete_operands();
 	if (status == CLI_DONE)
 		status = check_options();
-	if (status == CLI_DONE)
+	if (status == CLI_DONE && (options.output || !merge_swap(&options, &status)))
 		status = options.output ? merge_to_output(&options) : merge_in_place(&options);
 	return cli_finish(status);
 }

@@ -83,6 +83,10 @@ int merge_finish_check(const struct merge_job *job, struct cow_err *err);
 void merge_finish_say_plan(const struct merge_job *job);
 void merge_finish_say_success(const struct merge_job *job, const struct cow_merge_result *result);
 
+/* merge_swap.c: two devices of a thin pool exchange what they show. false: the operands
+ * are no such two, and nothing was done. */
+bool merge_swap(const struct merge_options *options, int *ret_status);
+
 /* merge_rollback.c: a snapshot whose blocks are on logs, which hold no label. */
 bool merge_rolls_back(const struct merge_job *job);
 /* Refuses what cannot be asked of it, by its name. Errors: -EINVAL. */

@@ -80,7 +80,8 @@ int cow_thin_args_read(const struct cow_store_args *args, struct thin_args *ret_
 	static const char *const keys[] = { THIN_KEY_ID,	  THIN_KEY_SIZE,
 					    THIN_KEY_HELD,	  THIN_KEY_BLOCK,
 					    THIN_KEY_TRANSACTION, THIN_KEY_VOLUMES,
-					    THIN_KEY_PENDING,	  NULL };
+					    THIN_KEY_PENDING,	  THIN_KEY_MERGING,
+					    THIN_KEY_PARENT,	  NULL };
 	bool has_block;
 	int ret;
 
@@ -99,6 +100,7 @@ int cow_thin_args_read(const struct cow_store_args *args, struct thin_args *ret_
 		ret = number_read(args, THIN_KEY_TRANSACTION, UINT64_MAX, &ret_args->transaction_id,
 				  &ret_args->has_transaction, err);
 	ret_args->is_pending = cow_store_args_value(args, THIN_KEY_PENDING);
+	ret_args->is_merging = cow_store_args_value(args, THIN_KEY_MERGING);
 	ret_args->volumes = cow_store_args_value(args, THIN_KEY_VOLUMES);
 	return ret;
 }

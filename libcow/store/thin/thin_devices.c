@@ -196,8 +196,88 @@ int cow_thin_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_er
 
 /* ---------------------------------------------------------------- exchange */
 
-/* The details belong to the tree: snapshotted_time goes with it. */
-static int both_put(struct thin_pool *pool, const struct thin_store *a, const struct thin_store *b,
+/* A device as it was before the exchange. */
+struct side {
+	uint64_t id, root;
+	struct thin_details details;
+};
+
+static int side_find(struct thin_pool *pool, uint64_t id, struct side *ret_side,
+		     struct cow_err *err)
+{
+	ret_side->id = id;
+	return cow_thin_device_find(pool, &pool->super, id, &ret_side->root, &ret_side->details,
+				    err);
+}
+
+/* Does one virtual block of both lie at the same place? Of a pool that is sound. */
+static int sides_share(struct cow_store *store, const struct side *a, const struct side *b,
+		       bool *ret_share, struct cow_err *err)
+{
+	struct store_run one = { 0 }, two = { 0 };
+	uint64_t from = 0;
+	int ret = 0;
+
+	*ret_share = a->root == b->root;
+	while (!*ret_share) {
+		uint64_t one_end, two_end;
+
+		ret = cow_thin_snapshot_map(store, a->id, from, &one, err);
+		if (!ret)
+			ret = cow_thin_snapshot_map(store, b->id, from, &two, err);
+		if (ret || !one.len_bytes || !two.len_bytes)
+			break;
+		one_end = one.old_bytes + one.len_bytes;
+		two_end = two.old_bytes + two.len_bytes;
+		/* what both have begins at the later of the two */
+		from = one.old_bytes > two.old_bytes ? one.old_bytes : two.old_bytes;
+		*ret_share = from < one_end && from < two_end &&
+			     one.new_bytes + (from - one.old_bytes) ==
+				     two.new_bytes + (from - two.old_bytes);
+		if (from == one.old_bytes && from == two.old_bytes)
+			from = one_end < two_end ? one_end : two_end;
+	}
+	return ret;
+}
+
+static int relation_check(struct cow_store *store, const struct side *a, const struct side *b,
+			  struct cow_err *err)
+{
+	bool share = false;
+	int ret = sides_share(store, a, b, &share, err);
+
+	if (ret || share)
+		return ret;
+	return cow_refuse(err, -EPERM, "origin", "origin",
+			  "devices %" PRIu64 " and %" PRIu64
+			  " of %s have no data block in common: the one may be no snapshot of the "
+			  "other",
+			  a->id, b->id, store->metadata->name);
+}
+
+/* What LVM is about to tell the pool is about the devices as they are. */
+static int lvm_step_check(const struct thin_pool *pool, struct cow_err *err)
+{
+	if (pool->has_lvm_message)
+		return cow_refuse(err, -EPERM, "lvm", NULL,
+				  "LVM has a message for the pool of %s that it has not sent: "
+				  "activate and deactivate the pool first",
+				  pool->metadata->name);
+	if (pool->is_lvm_merging)
+		return cow_refuse(err, -EPERM, "merging", NULL,
+				  "LVM merges a device of the pool of %s when the volume group is "
+				  "activated: let it finish",
+				  pool->metadata->name);
+	if (!pool->has_lvm_transaction || pool->lvm_transaction == pool->super.transaction_id)
+		return 0;
+	return cow_refuse(err, -EPERM, "lvm", NULL,
+			  "the pool of %s is at transaction %" PRIu64 ", LVM at %" PRIu64
+			  ": the devices may not be those that LVM means",
+			  pool->metadata->name, pool->super.transaction_id, pool->lvm_transaction);
+}
+
+/* The details belong to the tree: snapshotted_time goes with it (I16). */
+static int both_put(struct thin_pool *pool, const struct side *a, const struct side *b,
 		    struct cow_err *err)
 {
 	/* each entry gives up the root that it had */
@@ -206,46 +286,35 @@ static int both_put(struct thin_pool *pool, const struct thin_store *a, const st
 	if (!ret)
 		ret = cow_pdata_block_more(pool->txn, b->root, err);
 	if (!ret)
-		ret = root_put(pool, a->store.snapshot_id, b->root, err);
+		ret = root_put(pool, a->id, b->root, err);
 	if (!ret)
-		ret = root_put(pool, b->store.snapshot_id, a->root, err);
+		ret = root_put(pool, b->id, a->root, err);
 	if (!ret)
-		ret = details_put(pool, a->store.snapshot_id, &b->details, err);
-	return ret ? ret : details_put(pool, b->store.snapshot_id, &a->details, err);
+		ret = details_put(pool, a->id, &b->details, err);
+	return ret ? ret : details_put(pool, b->id, &a->details, err);
 }
 
-/* The handles show what their devices do. */
-static void handles_swap(struct thin_store *a, struct thin_store *b)
+int cow_thin_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
+		  struct cow_err *err)
 {
-	struct thin_store kept = *a;
+	struct thin_pool *pool = thin_pool_of(store);
+	struct side a, b;
+	int ret = lvm_step_check(pool, err);
 
-	a->root = b->root;
-	a->details = b->details;
-	a->is_shared = b->is_shared;
-	a->nr_mapped = b->nr_mapped;
-	a->store.map = b->store.map;
-	b->root = kept.root;
-	b->details = kept.details;
-	b->is_shared = kept.is_shared;
-	b->nr_mapped = kept.nr_mapped;
-	b->store.map = kept.store.map;
-}
-
-int cow_thin_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err)
-{
-	struct thin_pool *pool = thin_pool_of(a);
-	int ret;
-
-	if (a->is_past || b->is_past)
-		return cow_refuse(err, -EROFS, "unsupported", NULL,
-				  "the metadata snapshot of %s is read-only", pool->metadata->name);
-	ret = cow_thin_write_begin(pool, true, err);
 	if (!ret)
-		ret = both_put(pool, thin_store_of(a), thin_store_of(b), err);
+		ret = cow_thin_write_begin(pool, true, err);
+	if (!ret && (store->snapshot_id == a_id || store->snapshot_id == b_id))
+		ret = cow_fail(err, -EBUSY, "device %" PRIu64 " is open", store->snapshot_id);
+	if (!ret)
+		ret = side_find(pool, a_id, &a, err);
+	if (!ret)
+		ret = side_find(pool, b_id, &b, err);
+	if (!ret && !is_any)
+		ret = relation_check(store, &a, &b, err);
+	if (!ret)
+		ret = both_put(pool, &a, &b, err);
 	if (!ret)
 		ret = cow_thin_write_commit(pool, false, err);
 	pool->has_failed |= ret != 0;
-	if (!ret)
-		handles_swap(thin_store_of(a), thin_store_of(b));
 	return ret;
 }

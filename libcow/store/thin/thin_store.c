@@ -194,6 +194,11 @@ static int pool_take(struct thin_store *thin, const struct cow_store_args *args,
 	if (ret)
 		return ret;
 	pool->shared.is_managed |= wanted->has_transaction || pool->super.transaction_id;
+	pool->has_lvm_transaction |= wanted->has_transaction;
+	pool->has_lvm_message |= wanted->is_pending;
+	pool->is_lvm_merging |= wanted->is_merging;
+	if (wanted->has_transaction)
+		pool->lvm_transaction = wanted->transaction_id;
 	pool->shared.nr_handles++;
 	thin->store.shared = &pool->shared;
 	thin->store.metadata = pool->metadata;

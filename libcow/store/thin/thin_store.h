@@ -30,6 +30,9 @@ struct thin_pool {
 	struct pdata_transaction *txn;
 	struct pdata_disk_map *data_map;
 	bool has_failed; /* what is in memory is not what is on the disk */
+	/* What LVM says, where it was asked. */
+	bool has_lvm_transaction, has_lvm_message, is_lvm_merging;
+	uint64_t lvm_transaction;
 };
 
 #define THIN_NOTE_BYTES 300
@@ -82,6 +85,8 @@ static inline struct pdata_tree thin_mappings(const struct thin_pool *pool, uint
 #define THIN_KEY_TRANSACTION "transaction" /* what LVM has */
 #define THIN_KEY_VOLUMES "volumes"	   /* the ids that LVM has, "1,2,4" */
 #define THIN_KEY_PENDING "pending"	   /* LVM will tell the pool of one more step */
+#define THIN_KEY_MERGING "merging"	   /* LVM merges a device when the pool is activated */
+#define THIN_KEY_PARENT "parent"	   /* the name of the volume that it is a snapshot of */
 struct thin_args {
 	bool has_id;
 	uint64_t id;
@@ -90,7 +95,7 @@ struct thin_args {
 	uint64_t block_sectors;
 	bool has_transaction;
 	uint64_t transaction_id;
-	bool is_pending;
+	bool is_pending, is_merging;
 	const char *volumes; /* NULL: not said */
 };
 

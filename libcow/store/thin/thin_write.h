@@ -31,6 +31,7 @@ struct pdata_values cow_thin_details_values(void);
 int cow_thin_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			     uint64_t *id, struct cow_err *err);
 int cow_thin_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
-int cow_thin_swap(struct cow_store *a, struct cow_store *b, struct cow_err *err);
+int cow_thin_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
+		  struct cow_err *err);
 
 #endif

@@ -113,6 +113,7 @@ more_commands() {
 		snapcreate --thin -s 1M thin:metadata=pool,data=dest
 		snapcreate --snapshot-of=1 thin:metadata=pool,data=dest
 		snapcreate -y --delete thin:metadata=pool,data=dest,id=1
+		snapmerge -y thin:metadata=pool.meta,data=pool.data,id=1 thin:metadata=pool.meta,data=pool.data,id=2
 		snapcheck thin:metadata=pool.meta,data=pool.data
 		snapdump --raw -o made thin:metadata=pool.meta,data=pool.data,id=1,size=24576s
 		snapdump --map -o made thin:metadata=pool.meta,data=pool.data,id=1

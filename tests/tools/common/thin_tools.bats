@@ -128,7 +128,7 @@ sum() {
 @test "nothing is written to a pool, and each way to ask for it is refused by its name" {
 	unpack snaps-128k
 	run -64 --separate-stderr snapmerge -y "$POOL,id=1,size=24576s"
-	[[ $stderr == *"nothing is merged inside a thin pool by this version"* ]]
+	[[ $stderr == *"nothing is merged into or out of a single device of a thin pool"* ]]
 	run -64 --separate-stderr snapcreate -t thin "$POOL"
 	[[ $stderr == *"meta holds something already: a store of kind thin"*--force=overwrite* ]]
 	run -0 snapcheck -y "$POOL"
@@ -249,6 +249,82 @@ details() {
 	snapcreate -q --force=lvm --thin "$POOL"
 	run -0 snapcheck "$POOL"
 	[[ $output == *"sound: no problems found"* ]]
+}
+
+# bats test_tags=slow
+@test "a roll back in a pool: both devices exchange what they show, and the same command takes it back" {
+	# bats test_tags=slow
+	unpack snaps-128k
+	run -0 --separate-stderr snapmerge -n "$POOL,id=0,size=12M" "$POOL,id=2,size=12M"
+	[[ $stderr == *"meta: device 0 would show what device 2 shows, and the reverse; nothing was written"* ]]
+	run -64 --separate-stderr snapmerge --json=j "$POOL,id=0" "$POOL,id=2" </dev/null
+	[[ $stderr == *"device 0 of meta will show what device 2 shows, and device 2 what device 0 shows; nothing is lost. Exchange them? There is no terminal"*"add -y"* ]]
+	grep -q '"id":"unanswered"' j
+	sha256sum --quiet -c sums
+	before=$(thin_dump meta | grep -c '<device')
+	run -0 --separate-stderr snapmerge --json -y "$POOL,id=0" "$POOL,id=2"
+	[[ $stderr == *"meta: device 0 now shows what device 2 showed, and device 2 what device 0 showed"* ]]
+	[[ $stderr == *"the same command takes it back: snapmerge $POOL,id=0 $POOL,id=2"* ]]
+	[ "$(jq -c .swap <<<"$output")" = '{"metadata":"meta","origin":0,"snapshot":2}' ]
+	thin_check -q meta
+	run -0 snapcheck "$POOL"
+	[[ $output == *"sound: no problems found"* ]]
+	for pair in "0 2" "2 0" "1 1" "3 3" "4 4"; do
+		[ "$(sum <(snapdump -q --raw "$POOL,id=${pair% *},size=24576s"))" = "$(view snaps-128k "${pair#* }")" ]
+	done
+	[ "$(thin_dump meta | grep -c '<device')" = "$before" ]
+	run -0 --separate-stderr snapmerge -q -y "$POOL,id=0" "$POOL,id=2"
+	[ -z "$stderr$output" ]
+	for id in 0 2; do
+		[ "$(sum <(snapdump -q --raw "$POOL,id=$id,size=24576s"))" = "$(view snaps-128k $id)" ]
+	done
+	cmp data "$COW_UNPACKED/thin/snaps-128k/data.img"
+	# a snapshot of it, however the pool is called
+	ln -s meta other
+	snapcreate -q --force=lvm --snapshot-of=2 "$POOL,id=9"
+	snapmerge -q -y "$POOL,id=9" thin:metadata=other,data=data,id=2
+}
+
+# refused ID WORDS STATUS COMMAND...: before anything is written.
+refused() {
+	run "-$3" --separate-stderr "${@:4}" --json=j
+	[[ $stderr == *"$2"* ]] || { echo "$stderr"; false; }
+	[ "$(jq -r .error.id j)" = "$1" ] || { cat j; false; }
+	sha256sum --quiet -c sums
+}
+
+@test "a roll back in a pool is refused, by its reason, before anything is written" {
+	unpack snaps-128k
+	cp meta meta2
+	a=$POOL,id=1 b=$POOL,id=2
+	refused overlap "are one device (cannot be forced)" 64 snapmerge -y "$a" "$a"
+	refused unsupported "are devices of different pools" 64 snapmerge -y "$a" thin:metadata=meta2,data=data,id=2
+	refused no-device "has no device 9" 8 snapmerge -y "$a" "$POOL,id=9"
+	refused read-only "is of the metadata snapshot, which is read-only" 64 snapmerge -y "$a" "$b,metadata-snapshot=yes"
+	refused grow "--force=grow" 64 snapmerge -y "$a,size=12M" "$b,size=11M"
+	refused origin "have different external origins" 64 snapmerge -y "$a,origin=meta2" "$b"
+	refused usage "add id=N" 16 snapmerge -y "$a" "$POOL"
+	for option in --sibling=meta2 --drop-sibling=meta2 --save-undo=u --take-back --keep --sparse --discard --scrub --skip-unreadable; do
+		refused usage "${option%%=*}: not inside a pool" 16 snapmerge -y $option "$a" "$b"
+	done
+	refused locked "" 64 flock -n meta snapmerge -y "$a" "$b"
+	snapmerge -q -y --force=grow "$a,size=12M" "$b,size=11M"
+	snapcreate -q --force=lvm --thin "$POOL,id=9"
+	sha256sum meta data >sums
+	refused origin "devices 1 and 9 of meta have no data block in common: the one may be no snapshot of the other; to go on all the same: --force=origin" 64 \
+		snapmerge -y "$a" "$POOL,id=9"
+	snapmerge -q -y --force=origin "$a" "$POOL,id=9"
+	thin_check -q meta
+	unpack needscheck-64k
+	snapcheck -q --json "$POOL" >j || true
+	mapfile -t ids < <(jq '.store.devices[].id' j)
+	refused damaged "meta is not sound, so nothing is written to it: thin.needs-check" 64 snapmerge -y "$POOL,id=${ids[0]}" "$POOL,id=$((ids[0] + 1))"
+	unpack snaps-128k
+	printf x | dd of=meta bs=1 seek=5000 conv=notrunc status=none
+	for block in $(seq 1 40); do printf x | dd of=meta bs=1 seek=$((block * 4096 + 100)) conv=notrunc status=none; done
+	sha256sum meta data >sums
+	run -64 snapmerge -y "$a" "$b"
+	sha256sum --quiet -c sums
 }
 
 # bats test_tags=long
@@ -380,6 +456,42 @@ edit() {
 	[ "$(snapdump -q --raw lvm:pv:vg0/ext2 cow | sha256sum | cut -d' ' -f1)" = "$(awk '$1 == "ext2" { print $2 }' "$COW_FIXTURES/thin/lvm-pool/views.txt")" ]
 	run -64 --separate-stderr snapdump --json=j --raw lvm:pv:vg0/pool cow
 	grep -q '"id":"lv-type"' j
+}
+
+# bats test_tags=slow
+@test "a thin snapshot of LVM is enough alone to roll its origin back; not where LVM has something to do" {
+	# bats test_tags=slow
+	unpack_pv
+	sha256sum pv >sums
+	wanted() { awk -v n="$1" '$1 == n { print $2 }' "$COW_FIXTURES/thin/lvm-pool/views.txt"; }
+	shows() { [ "$(snapdump -q --raw "lvm:pv:vg0/$1" | sha256sum | cut -d' ' -f1)" = "$(wanted "$2")" ]; }
+	run -0 --separate-stderr snapmerge -n lvm:pv:vg0/snap1
+	[[ $stderr == *"device 1 would show what device 2 shows"*"nothing was written"* ]]
+	sha256sum --quiet -c sums
+	run -0 --separate-stderr snapmerge -y lvm:pv:vg0/snap1
+	[[ $stderr == *"the same command takes it back: snapmerge lvm:pv:vg0/root lvm:pv:vg0/snap1"*"lvremove vg0/snap1"* ]]
+	shows root snap1
+	shows snap1 root
+	shows snap2 snap2
+	shows snap1a snap1a
+	run -0 snapcheck lvm:pv:vg0/pool
+	snapmerge -q -y lvm:pv:vg0/root lvm:pv:vg0/snap1
+	shows root root
+	shows snap1 snap1
+	# LVM's text names the origin where no block is shared; other external origins stay apart
+	snapmerge -q -y lvm:pv:vg0/ext1snap
+	shows ext1 ext1snap
+	sha256sum pv >sums
+	refused origin "have different external origins" 64 snapmerge -y lvm:pv:vg0/ext1 lvm:pv:vg0/root
+	refused grow "--force=grow" 64 snapmerge -y lvm:pv:vg0/root lvm:pv:vg0/big
+	refused unsupported "a single device of a thin pool" 64 snapmerge -y lvm:pv:vg0/root
+	edit 'transaction_id = 10' 'transaction_id = 11'
+	sha256sum pv >sums
+	refused lvm "at transaction 10, LVM at 11" 64 snapmerge -y lvm:pv:vg0/snap1
+	unpack_pv
+	edit 'origin = "root"' 'merge = "root"'
+	sha256sum pv >sums
+	refused merging "LVM merges a device of the pool" 64 snapmerge -y lvm:pv:vg0/root lvm:pv:vg0/snap1
 }
 
 # bats test_tags=long

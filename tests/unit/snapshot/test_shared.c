@@ -192,15 +192,16 @@ static void step_swap(struct world *world)
 	a = &world->shown[world_draw(world->nr)];
 	b = &world->shown[world_draw(world->nr)];
 	if (a == b) {
-		FAILS(-EINVAL, cow_store_swap(a->store, b->store, err));
+		FAILS(-EINVAL, cow_store_swap(world->manager, a->id, b->id, true, err));
 		return;
 	}
-	OK(cow_store_swap(a->store, b->store, err));
+	OK(cow_store_swap(world->manager, a->id, b->id, true, err));
 	kept = *a;
 	a->view_bytes = b->view_bytes;
 	a->bytes = b->bytes;
 	b->view_bytes = kept.view_bytes;
 	b->bytes = kept.bytes;
+	world_reopen(world); /* the handles show what they showed */
 }
 
 /* A snapshot as long as the origin becomes the origin; all others stay true. */

@@ -26,7 +26,7 @@ static void what_a_kind_has_not_is_said_in_words(void)
 	FAILS(-EOPNOTSUPP, cow_store_unused_from(&store, &chunk, err));
 	FAILS(-EOPNOTSUPP, cow_store_label_read(&store, raw, err));
 	FAILS(-EOPNOTSUPP, cow_store_label_write(&store, raw, err));
-	FAILS(-EOPNOTSUPP, cow_store_swap(&store, &store, err));
+	FAILS(-EOPNOTSUPP, cow_store_swap(&store, 0, 1, true, err));
 	FAILS(-EOPNOTSUPP, cow_store_snapshot_next(&store, 0, &chunk, err));
 	FAILS(-EOPNOTSUPP, cow_store_snapshot_create(&store, 0, 512, &chunk, err));
 	FAILS(-EOPNOTSUPP, cow_store_snapshot_delete(&store, 0, err));

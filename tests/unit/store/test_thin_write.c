@@ -412,9 +412,184 @@ static void what_cannot_be_done_changes_nothing(void)
 	copy_close(&copy);
 }
 
+/* ---------------------------------------------------------------- exchange */
+
+/* All that a device maps, in one number for each run; and its details. */
+struct shown {
+	uint64_t runs[400];
+	size_t nr;
+	struct thin_details details;
+};
+
+static void shown_read(struct copy *copy, uint64_t id, struct shown *shown)
+{
+	struct store_run run = { .len_bytes = 1 };
+	uint64_t from = 0;
+
+	*shown = (struct shown){ .nr = 0 };
+	details_read(copy, id, &shown->details);
+	while (run.len_bytes) {
+		OK(cow_store_snapshot_map(copy->store, id, from, &run, err));
+		CHECK(shown->nr < 397);
+		shown->runs[shown->nr++] = run.old_bytes;
+		shown->runs[shown->nr++] = run.new_bytes;
+		shown->runs[shown->nr++] = run.len_bytes * 2 + run.is_shared;
+		from = run.old_bytes + run.len_bytes;
+	}
+}
+
+static void shown_compare(struct copy *copy, uint64_t id, const struct shown *wanted)
+{
+	struct shown now;
+
+	shown_read(copy, id, &now);
+	CHECK(now.nr == wanted->nr && !memcmp(now.runs, wanted->runs, sizeof(now.runs)));
+	CHECK(!memcmp(&now.details, &wanted->details, sizeof(now.details)));
+}
+
+static void copy_again(struct copy *copy)
+{
+	cow_store_close(copy->store);
+	copy_open(copy);
+}
+
+/* Each pair of devices; what is shared, too: the times go with the trees (I16). */
+static void two_exchange_what_they_show(void)
+{
+	struct copy copy;
+	struct shown shown[5];
+	struct thin_super before;
+
+	fixture_copy("snaps-128k", &copy);
+	before = thin_pool_of(copy.store)->super;
+	for (uint64_t id = 0; id < 5; id++)
+		shown_read(&copy, id, &shown[id]);
+	for (uint64_t a = 0; a < 5; a++) {
+		for (uint64_t b = 0; b < 5; b++) {
+			if (a == b)
+				continue;
+			OK(cow_snapshot_swap(&copy.args, a, b, COW_SNAPSHOT_UNRELATED, err));
+			copy_again(&copy);
+			check_counts(copy.metadata, 5, 0);
+			for (uint64_t id = 0; id < 5; id++)
+				shown_compare(&copy, id, &shown[id == a ? b : id == b ? a : id]);
+			OK(cow_store_swap(copy.store, a, b, true, err));
+			check_counts(copy.metadata, 5, 0);
+			for (uint64_t id = 0; id < 5; id++)
+				shown_compare(&copy, id, &shown[id]);
+		}
+	}
+	copy_again(&copy);
+	CHECK_EQ(thin_pool_of(copy.store)->super.transaction_id, before.transaction_id);
+	CHECK_EQ(thin_pool_of(copy.store)->super.time, before.time);
+	CHECK_EQ(thin_pool_of(copy.store)->super.data_map.nr_allocated,
+		 before.data_map.nr_allocated);
+	copy_close(&copy);
+}
+
+/* A snapshot just taken has the same root, and one that was deleted leaves no trace. */
+static void one_root_is_exchanged_with_itself(void)
+{
+	struct copy copy;
+	struct shown shown;
+	uint64_t id = 9;
+
+	fixture_copy("snaps-128k", &copy);
+	OK(cow_store_snapshot_create(copy.store, 3, 0, &id, err));
+	OK(cow_store_swap(copy.store, 3, 9, false, err));
+	check_counts(copy.metadata, 6, 0);
+	shown_read(&copy, 9, &shown);
+	OK(cow_store_snapshot_delete(copy.store, 3, err));
+	check_counts(copy.metadata, 5, 0);
+	shown_compare(&copy, 9, &shown);
+	copy_close(&copy);
+}
+
+static void swap_fails(struct copy *copy, uint64_t a, uint64_t b, int code, const char *id)
+{
+	struct cow_err why = COW_ERR_INIT;
+
+	CHECK_EQ(cow_snapshot_swap(&copy->args, a, b, 0, &why), code);
+	CHECK(!strcmp(why.id, id));
+}
+
+static void what_cannot_be_exchanged(void)
+{
+	static const struct cow_geometry lvm[] = { { "transaction", "8" }, { "pending", "yes" } };
+	static const struct cow_geometry merging[] = { { "merging", "yes" } };
+	struct copy copy;
+	struct shown shown;
+	uint64_t empty = 5;
+
+	fixture_copy("snaps-128k", &copy);
+	OK(cow_store_snapshot_create(copy.store, STORE_SNAPSHOT_NONE, 0, &empty, err));
+	shown_read(&copy, 1, &shown);
+	swap_fails(&copy, 1, 1, -EINVAL, "usage");
+	swap_fails(&copy, 1, 77, -ENOENT, "no-device");
+	swap_fails(&copy, 77, 1, -ENOENT, "no-device");
+	swap_fails(&copy, 1, 5, -EPERM, "origin");
+	OK(cow_snapshot_swap(&copy.args, 1, 2, COW_SNAPSHOT_REHEARSE, err));
+	FAILS(-EINVAL, cow_snapshot_swap(&copy.args, 1, 2, COW_SNAPSHOT_MANAGED, err));
+	copy.args.geometry = lvm;
+	copy.args.nr_geometry = 1;
+	swap_fails(&copy, 1, 2, -EPERM, "lvm");
+	copy.args.geometry = lvm + 1;
+	swap_fails(&copy, 1, 2, -EPERM, "lvm");
+	copy.args.geometry = merging;
+	swap_fails(&copy, 1, 2, -EPERM, "merging");
+	copy_again(&copy);
+	shown_compare(&copy, 1, &shown);
+	/* with force; and what an empty device showed is zeros */
+	OK(cow_snapshot_swap(&copy.args, 1, 5, COW_SNAPSHOT_UNRELATED, err));
+	copy_again(&copy);
+	shown_compare(&copy, 5, &shown);
+	check_counts(copy.metadata, 6, 0);
+	copy_close(&copy);
+}
+
+/* Whichever operation fails: what they showed before, or after, and a sound pool. */
+static void an_exchange_happens_or_not(void)
+{
+	struct fault_plan plan = { .kinds = FAULT_CHANGES };
+	int ret = -EIO;
+
+	for (plan.nth = 1; ret; plan.nth++) {
+		struct copy copy;
+		struct shown shown[2];
+		struct thin_details now;
+		struct cow_image *faulty;
+		bool is_new;
+
+		fixture_copy("snaps-128k", &copy);
+		for (uint64_t id = 0; id < 2; id++)
+			shown_read(&copy, id, &shown[id]);
+		cow_store_close(copy.store);
+		plan.nr_ops = 0;
+		plan.torn = (enum fault_torn)(plan.nth % 4);
+		OK(fault_new(copy.metadata, &plan, &faulty, err));
+		copy.roles[0].image = faulty;
+		ret = cow_snapshot_swap(&copy.args, 0, 1, COW_SNAPSHOT_UNRELATED, NULL);
+		CHECK(!ret || ret == -EIO);
+		copy_open(&copy);
+		details_read(&copy, 0, &now);
+		is_new = !memcmp(&now, &shown[1].details, sizeof(now));
+		CHECK(ret || is_new);
+		shown_compare(&copy, 0, &shown[is_new]);
+		shown_compare(&copy, 1, &shown[!is_new]);
+		check_counts(copy.metadata, 5, 0);
+		cow_image_close(faulty);
+		copy_close(&copy);
+	}
+	CHECK(plan.nth > 5);
+}
+
 int main(void)
 {
 	thin_fixture_begin();
+	RUN(two_exchange_what_they_show);
+	RUN(one_root_is_exchanged_with_itself);
+	RUN(what_cannot_be_exchanged);
+	RUN(an_exchange_happens_or_not);
 	RUN(devices_come_and_go);
 	RUN(shared_nodes_are_counted);
 	RUN(what_cannot_be_done_changes_nothing);
