@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "libcow/base/err.h"
+#include "libcow/core/consent.h"
 #include "libcow/core/report.h"
 #include "libcow/store/clone/clone_choose.h"
 #include "libcow/store/clone/clone_format.h"
@@ -22,24 +23,9 @@ struct repair {
 	const struct cow_store_args *args;
 	const struct cow_repair_params *params;
 	struct cow_repair_result *result;
-	uint64_t nr_unsafe;	  /* findings that need more than what is safe */
-	bool is_declined, is_old; /* is_old: see clone_choose.h */
+	struct cow_consent consent;
+	bool is_old; /* see clone_choose.h */
 };
-
-static void on_finding(void *user, const struct cow_finding *finding)
-{
-	struct repair *repair = (struct repair *)user;
-	const struct cow_problem *problem = finding->problem;
-
-	if (!(problem->flags & COW_PROBLEM_FIXABLE)) {
-		repair->result->nr_left += problem->klass >= COW_CLASS_DAMAGE;
-		return;
-	}
-	repair->result->nr_mended++;
-	repair->nr_unsafe += !(problem->flags & COW_PROBLEM_SAFE);
-	if (repair->params->approve && !repair->params->approve(repair->params->user, finding))
-		repair->is_declined = true;
-}
 
 static uint64_t count(const struct cow_report *report, enum clone_problem problem)
 {
@@ -55,8 +41,8 @@ static int findings_read(struct repair *repair, struct cow_err *err)
 	AUTO_HANDLE(report) struct cow_report *report = NULL;
 	int ret;
 
-	callbacks.user = repair;
-	callbacks.finding = on_finding;
+	callbacks.user = &repair->consent;
+	callbacks.finding = cow_consent_finding;
 	ret = cow_report_new(&callbacks, UINT64_MAX, &report, err);
 	params.callbacks = repair->params->callbacks;
 	if (!ret)
@@ -103,7 +89,10 @@ static int rebuild(struct repair *repair, struct cow_err *err)
 int cow_clone_repair(const struct cow_store_args *args, const struct cow_repair_params *params,
 		     struct cow_repair_result *result, struct cow_err *err)
 {
-	struct repair repair = { .args = args, .params = params, .result = result };
+	struct repair repair = { .args = args,
+				 .params = params,
+				 .result = result,
+				 .consent = { .params = params, .result = result } };
 	int ret;
 
 	if (!params->target)
@@ -111,15 +100,10 @@ int cow_clone_repair(const struct cow_store_args *args, const struct cow_repair_
 				"the metadata of a clone are repaired into an image of their own: "
 				"none was given");
 	ret = findings_read(&repair, err);
+	if (!ret)
+		ret = cow_consent_check(&repair.consent, err);
 	if (ret)
 		return ret;
-	if (repair.is_declined || (repair.nr_unsafe && params->flags & COW_REPAIR_SAFE)) {
-		result->nr_left += result->nr_mended;
-		result->nr_mended = 0;
-		return cow_refuse(err, -EPERM, "declined", NULL,
-				  "not everything may be repaired, and new metadata cannot keep a "
-				  "part of the damage");
-	}
 	ret = rebuild(&repair, err);
 	if (ret)
 		result->nr_mended = 0;

@@ -17,21 +17,6 @@
 
 /* ---------------------------------------------------------------- findings */
 
-static void on_finding(void *user, const struct cow_finding *finding)
-{
-	struct thin_repair *repair = (struct thin_repair *)user;
-	const struct cow_problem *problem = finding->problem;
-
-	if (!(problem->flags & COW_PROBLEM_FIXABLE)) {
-		repair->result->nr_left += problem->klass >= COW_CLASS_DAMAGE;
-		return;
-	}
-	repair->result->nr_mended++;
-	repair->nr_unsafe += !(problem->flags & COW_PROBLEM_SAFE);
-	if (repair->params->approve && !repair->params->approve(repair->params->user, finding))
-		repair->is_declined = true;
-}
-
 static int findings_read(struct thin_repair *repair, struct cow_err *err)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
@@ -39,23 +24,11 @@ static int findings_read(struct thin_repair *repair, struct cow_err *err)
 	struct cow_verdict verdict = COW_VERDICT_INIT;
 	int ret;
 
-	callbacks.user = repair;
-	callbacks.finding = on_finding;
+	callbacks.user = &repair->consent;
+	callbacks.finding = cow_consent_finding;
 	ret = cow_report_new(&callbacks, UINT64_MAX, &repair->report, err);
 	params.callbacks = repair->params->callbacks;
 	return ret ? ret : cow_thin_check(repair->args, &params, repair->report, &verdict, err);
-}
-
-/* All of it is mended, or nothing is. */
-static int consent_check(struct thin_repair *repair, struct cow_err *err)
-{
-	bool is_safe_only = repair->params->flags & COW_REPAIR_SAFE;
-
-	if (!repair->is_declined && !(repair->nr_unsafe && is_safe_only))
-		return 0;
-	return cow_refuse(err, -EPERM, "declined", NULL,
-			  "not everything may be repaired, and new metadata cannot keep a part of "
-			  "the damage");
 }
 
 /* ---------------------------------------------------------------- the superblock */
@@ -269,7 +242,7 @@ static int repair_run(struct thin_repair *repair, struct cow_err *err)
 	if (!ret)
 		ret = findings_read(repair, err);
 	if (!ret)
-		ret = consent_check(repair, err);
+		ret = cow_consent_check(&repair->consent, err);
 	if (!ret)
 		ret = super_find(repair, err);
 	return ret ? ret : rebuild(repair, err);
@@ -282,6 +255,7 @@ int cow_thin_repair(const struct cow_store_args *args, const struct cow_repair_p
 		.args = args,
 		.params = params,
 		.result = result,
+		.consent = { .params = params, .result = result },
 		.metadata = cow_thin_args_metadata(args),
 		.data = cow_store_args_image(args, COW_ROLE_DATA, 0),
 	};

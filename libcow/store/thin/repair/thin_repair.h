@@ -9,6 +9,7 @@
 #ifndef COW_STORE_THIN_REPAIR_H
 #define COW_STORE_THIN_REPAIR_H
 
+#include "libcow/core/consent.h"
 #include "libcow/store/thin/check/thin_check.h"
 #include "libcow/store/thin/repair/thin_rebuild.h"
 #include "libcow/store/thin/repair/thin_salvage.h"
@@ -26,9 +27,8 @@ struct thin_repair {
 	struct thin_args wanted;
 	struct thin_super super;
 	struct cow_report *report;
-	bool is_declined;
+	struct cow_consent consent;
 	bool is_super_doubtful; /* it may be that of an earlier commit */
-	uint64_t nr_unsafe;	/* findings that need more than what is safe */
 
 	struct thin_check list; /* what both trees of devices say */
 	struct thin_salvage *salvage;
