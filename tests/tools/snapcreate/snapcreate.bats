@@ -154,7 +154,7 @@ first_bytes() {
 	for origin in dir fifo /dev/null; do
 		run -64 --separate-stderr timeout 10 snapcreate "$origin" cow.img
 		one_sentence
-		[[ $stderr == *"(cannot be forced)" ]]
+		[[ $stderr != *"(cannot be forced)" ]]
 	done
 	run -8 --separate-stderr snapcreate missing cow.img
 	one_sentence
