@@ -12,7 +12,7 @@ part "headers, symbols, layers, unit tests, corpus" 60 m check-fast
 part "crash states" 60 m crash
 part "faults in the tools" 30 m -j1 faults N=400
 part "two changes that a test must notice" 150 make --no-print-directory WERROR=1 mutants N=2
-part "static analysis" 140 m analyze
+part "static analysis" 300 m analyze
 part "formatting, scripts, pages" 20 m lint
 # Its warnings do not depend on what the optimiser does.
 part "build with clang" 80 m CC=clang CFLAGS=-O0 all tests-bin

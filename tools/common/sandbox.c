@@ -31,6 +31,7 @@
 #define LANDLOCK_PATH_BENEATH 1
 #define LANDLOCK_REMOVE_FILE (UINT64_C(1) << 5)
 #define LANDLOCK_MAKE_REG (UINT64_C(1) << 8)
+#define LANDLOCK_MAKE_SYM (UINT64_C(1) << 12)
 /* bind and connect; sockets outside, signals to processes outside */
 #define LANDLOCK_NET_ALL UINT64_C(3)
 #define LANDLOCK_SCOPE_ALL UINT64_C(3)
@@ -115,10 +116,12 @@ static struct ruleset ruleset_of(long abi, size_t *ret_size)
 	return rules;
 }
 
-/* Directories that are open: what is in them may be named and removed. */
+/* Directories that are open: what is in them may be named and removed. A symbolic link may
+ * change its name with an output that replaces it; the filter lets none be made. */
 static int allow_directories(int ruleset_fd)
 {
-	struct path_beneath rule = { .allowed_access = LANDLOCK_MAKE_REG | LANDLOCK_REMOVE_FILE };
+	struct path_beneath rule = { .allowed_access = LANDLOCK_MAKE_REG | LANDLOCK_MAKE_SYM |
+						       LANDLOCK_REMOVE_FILE };
 	struct stat st;
 
 	for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS_MAX; fd++) {
