@@ -15,13 +15,13 @@ part "two changes that a test must notice" 150 make --no-print-directory WERROR=
 part "static analysis" 300 m analyze
 part "formatting, scripts, pages" 20 m lint
 # Its warnings do not depend on what the optimiser does.
-part "build with clang" 80 m CC=clang CFLAGS=-O0 all tests-bin
+part "build with clang" 100 m CC=clang CFLAGS=-O0 all tests-bin
 part "unit tests under ASan and UBSan" 240 m SANITIZE=address,undefined check-unit check-replay
 part "two threads under TSan" 40 m check-threads
 part "other processors" 100 m -j1 check-cross-short
 part "fuzzing" 180 m check-fuzz
 # Not tests/house: they look at the sources, and at what the other builds made.
-part "tools under ASan and UBSan" 260 env ASAN_OPTIONS=detect_leaks=0 \
+part "tools under ASan and UBSan" 500 env ASAN_OPTIONS=detect_leaks=0 \
 	make --no-print-directory WERROR=1 SANITIZE=address,undefined check-bats BATSFILES=tests/tools \
 	BATSFLAGS='--filter-tags !slow,!kernel,!limit --no-parallelize-within-files'
 # Nothing may be left out: a skipped test is a failure here.
@@ -30,5 +30,5 @@ bats_all() {
 	cat build/bats.log
 	! grep ' # skip' build/bats.log
 }
-part "tools and kernel" 1000 bats_all
+part "tools and kernel" 1600 bats_all
 echo "$(grep -c '^ok ' build/bats.log) passed, 0 failed"
