@@ -56,17 +56,17 @@ static const struct opt option_table[] = {
 
 static struct opts_spec spec = {
 	.tool = "snapmerge",
-	.operands = "ORIGIN COW... | lvm:IMAGE,...:VG/LV | CLONE | LOGS | DEVICE DEVICE",
+	.operands = "ORIGIN COW... | LV | CLONE | LOGS | DEVICE DEVICE",
 	.summary = "Writes what the snapshot COW holds into its ORIGIN and empties COW. It may be\n"
 		   "stopped or cut off at any time: the same command continues.",
 	.notes =
 		"Until it has finished ORIGIN is inconsistent: do not mount it. Several COW\n"
 		"images are layers of a stack, lowest first, and go with -o only.\n"
-		"CLONE is clone:metadata=M,source=S,destination=D: what is not hydrated is copied\n"
-		"from S to D; --table=LINE names it, too. LOGS is snaplog:source=S,log=L,...:\n"
-		"S is rolled back. DEVICE is thin:metadata=M,data=D,id=N, twice in one pool: the "
-		"two\n"
-		"exchange what they show, and the same command takes it back.",
+		"LV is lvm:IMAGE,...:VG/SNAP. CLONE is clone:metadata=M,source=S,destination=D:\n"
+		"what is not hydrated is copied from S to D; --table=LINE names it, too. LOGS is\n"
+		"snaplog:source=S,log=L,...: S is rolled back. DEVICE is\n"
+		"thin:metadata=M,data=D,id=N, twice in one pool: the two exchange what they show,\n"
+		"and the same command takes it back.",
 	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE FORCE_POOL,
 	.options = option_table,
 	.common = &options.common,
