@@ -34,4 +34,11 @@ bool cow_pages_clear(struct cow_pages *pages, uint64_t page, uint64_t nr_pages, 
 /* Finds the first page with data at or after page; false: none. */
 bool cow_pages_next(const struct cow_pages *pages, uint64_t page, uint64_t *ret_page);
 
+/* The pages as a row of bits, 8 to a byte, the lowest first. */
+bool cow_pages_bit(const struct cow_pages *pages, uint64_t bit);
+/* Sets one; false: no memory. */
+bool cow_pages_set_bit(struct cow_pages *pages, uint64_t bit);
+/* The value of a bit, and of how many from there on, up to *nr_bits, it is the same. */
+bool cow_pages_bits(const struct cow_pages *pages, uint64_t bit, uint64_t *nr_bits);
+
 #endif

@@ -104,21 +104,11 @@ static int root_add(void *user, uint64_t key, const uint8_t *value, struct cow_e
 	return 0;
 }
 
-static bool bit_of(const struct cow_pages *pages, uint64_t block)
-{
-	const uint8_t *page = cow_pages_get(pages, block / 8 / COW_PAGE_BYTES);
-
-	return page && page[block / 8 % COW_PAGE_BYTES] >> block % 8 & 1;
-}
-
 static int bit_put(struct cow_pages *pages, uint64_t block, struct cow_err *err)
 {
-	uint8_t *page = cow_pages_make(pages, block / 8 / COW_PAGE_BYTES);
-
-	if (!page)
-		return cow_fail(err, -ENOMEM, "no memory for who has which block");
-	page[block / 8 % COW_PAGE_BYTES] |= (uint8_t)(1u << block % 8);
-	return 0;
+	return cow_pages_set_bit(pages, block)
+		       ? 0
+		       : cow_fail(err, -ENOMEM, "no memory for who has which block");
 }
 
 /* Of any device. */
@@ -154,7 +144,7 @@ static int leaf_judge(void *user, const struct pdata_node *node, const struct pd
 	struct owners *owners = (struct owners *)user;
 	uint64_t nr_blocks = cow_pdata_counts_nr_blocks(owners->counts);
 	uint64_t nr_keys = COW_IMAGE_BYTES_MAX / owners->thin->store.chunk_bytes;
-	bool is_many = bit_of(&owners->many, node->block);
+	bool is_many = cow_pages_bit(&owners->many, node->block);
 	int ret = 0;
 
 	(void)edge;
@@ -232,12 +222,6 @@ int cow_thin_find_owners(struct cow_store *store, const struct cow_callbacks *ca
 
 bool cow_thin_has_others(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks)
 {
-	const struct cow_pages *pages = &((const struct thin_store *)store)->has_others;
-	bool has_others = bit_of(pages, old_chunk);
-	uint64_t nr = 1;
-
-	while (nr < *nr_chunks && bit_of(pages, old_chunk + nr) == has_others)
-		nr++;
-	*nr_chunks = nr;
-	return has_others;
+	return cow_pages_bits(&((const struct thin_store *)store)->has_others, old_chunk,
+			      nr_chunks);
 }

@@ -82,16 +82,6 @@ int cow_thin_device_find(struct thin_pool *pool, const struct thin_super *super,
 
 /* ---------------------------------------------------------------- the mappings */
 
-static int shared_mark(struct thin_store *thin, uint64_t block, struct cow_err *err)
-{
-	uint8_t *page = cow_pages_make(&thin->is_shared, block / 8 / COW_PAGE_BYTES);
-
-	if (!page)
-		return cow_fail(err, -ENOMEM, "no memory for the mappings of a device");
-	page[block / 8 % COW_PAGE_BYTES] |= (uint8_t)(1u << block % 8);
-	return 0;
-}
-
 static int entry_take(struct thin_store *thin, uint64_t key, uint64_t value, struct cow_err *err)
 {
 	const struct exmap_run run = { key, thin_mapping_block(value), 1 };
@@ -99,7 +89,9 @@ static int entry_take(struct thin_store *thin, uint64_t key, uint64_t value, str
 
 	if (ret || thin_mapping_time(value) >= thin->details.snapshotted_time)
 		return ret;
-	return shared_mark(thin, key, err);
+	return cow_pages_set_bit(&thin->is_shared, key)
+		       ? 0
+		       : cow_fail(err, -ENOMEM, "no memory for the mappings of a device");
 }
 
 /* Behind the last block that an image can have: the kernel cannot get there. */

@@ -272,23 +272,9 @@ static const char *thin_note(const struct cow_store *store, size_t index)
 	return index < thin->nr_notes ? thin->notes[index] : NULL;
 }
 
-static bool bit_get(const struct thin_store *thin, uint64_t block)
-{
-	const uint8_t *page = cow_pages_get(&thin->is_shared, block / 8 / COW_PAGE_BYTES);
-
-	return page && page[block / 8 % COW_PAGE_BYTES] >> block % 8 & 1;
-}
-
 static bool thin_is_shared(const struct cow_store *store, uint64_t old_chunk, uint64_t *nr_chunks)
 {
-	const struct thin_store *thin = (const struct thin_store *)store;
-	bool is_shared = bit_get(thin, old_chunk);
-	uint64_t nr = 1;
-
-	while (nr < *nr_chunks && bit_get(thin, old_chunk + nr) == is_shared)
-		nr++;
-	*nr_chunks = nr;
-	return is_shared;
+	return cow_pages_bits(&((const struct thin_store *)store)->is_shared, old_chunk, nr_chunks);
 }
 
 static int thin_metadata_copy(const struct cow_store_args *args,
