@@ -64,22 +64,30 @@ static int leaf_count(void *user, const struct pdata_node *node, const struct pd
 	return ret;
 }
 
-static int nodes_count(struct thin_rebuild *rebuild, struct cow_err *err)
+int cow_thin_rebuild_walk(const struct thin_rebuild *rebuild, struct pdata_blocks *blocks,
+			  struct pdata_counts *counts, void *user,
+			  int (*leaf)(void *user, const struct pdata_node *node,
+				      const struct pdata_edge *edge, struct cow_err *err),
+			  struct cow_err *err)
 {
 	const struct pdata_walk_params params = {
-		.blocks = rebuild->blocks,
+		.blocks = blocks,
 		.value_size = 8,
 		.is_shared = true,
-		.counts = rebuild->counts,
-		.user = rebuild,
-		.leaf = leaf_count,
+		.counts = counts,
+		.user = user,
+		.leaf = leaf,
 	};
 	AUTO_HANDLE(pdata_walk) struct pdata_walk *walk = NULL;
 	int ret = cow_pdata_walk_new(&params, &walk, err);
 
-	for (size_t i = 0; !ret && i < rebuild->nr_devices; i++)
-		if (rebuild->devices[i].root != COW_OFFSET_NONE)
-			ret = cow_pdata_walk_root(walk, rebuild->devices[i].root, 0, 0, err);
+	for (size_t i = 0; !ret && i < rebuild->nr_devices; i++) {
+		const struct thin_rebuild_device *device = &rebuild->devices[i];
+
+		if (device->root != COW_OFFSET_NONE)
+			ret = cow_pdata_walk_root(walk, device->root, (uint32_t)i,
+						  device->details.snapshotted_time, err);
+	}
 	return ret ? ret : cow_pdata_walk_run(walk, err);
 }
 
@@ -95,7 +103,9 @@ static int counts_make(struct thin_rebuild *rebuild, struct cow_err *err)
 					   err);
 	if (!ret)
 		ret = cow_pdata_counts_add(rebuild->counts, 0, 1, err);
-	return ret ? ret : nodes_count(rebuild, err);
+	return ret ? ret
+		   : cow_thin_rebuild_walk(rebuild, rebuild->blocks, rebuild->counts, rebuild,
+					   leaf_count, err);
 }
 
 /* ---------------------------------------------------------------- writing */

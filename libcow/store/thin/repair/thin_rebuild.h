@@ -42,6 +42,15 @@ struct thin_rebuild {
  * -EROFS, -ECANCELED. Until block 0 is written the target is no pool. */
 int cow_thin_rebuild(struct thin_rebuild *rebuild, struct cow_err *err);
 
+/* Visits the nodes of all devices on these blocks; counts: NULL, or of the references. The
+ * owner of an edge is the place of a device in devices, its stamp the time of the device's
+ * last snapshot. Errors: -ENOMEM, -EBADMSG, -EIO, those of leaf. */
+int cow_thin_rebuild_walk(const struct thin_rebuild *rebuild, struct pdata_blocks *blocks,
+			  struct pdata_counts *counts, void *user,
+			  int (*leaf)(void *user, const struct pdata_node *node,
+				      const struct pdata_edge *edge, struct cow_err *err),
+			  struct cow_err *err);
+
 /* Finds a free block and counts it. Errors: -ERANGE (id "size"), -ENOMEM. */
 int cow_thin_rebuild_take(struct thin_rebuild *rebuild, uint64_t *ret_block, struct cow_err *err);
 /* Seals and writes it. Errors: -EIO and the like. */

@@ -53,6 +53,11 @@ int cow_thin_repair_times(struct thin_repair *repair, struct cow_err *err);
 int cow_thin_repair_doubt(struct thin_repair *repair, struct cow_err *err);
 void cow_thin_repair_doubt_tell(struct thin_repair *repair);
 
+/* Is an edge of cow_thin_rebuild_walk() over what was salvaged one of the device at that
+ * place? */
+bool cow_thin_repair_owns(const struct thin_repair *repair, size_t place,
+			  const struct pdata_edge *edge);
+
 static inline uint64_t thin_repair_count(const struct thin_repair *repair,
 					 enum thin_problem problem)
 {

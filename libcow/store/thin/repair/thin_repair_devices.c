@@ -148,6 +148,18 @@ int cow_thin_repair_devices(struct thin_repair *repair, struct cow_err *err)
 	return ret;
 }
 
+/* ---------------------------------------------------------------- their nodes */
+
+bool cow_thin_repair_owns(const struct thin_repair *repair, size_t place,
+			  const struct pdata_edge *edge)
+{
+	uint64_t root = repair->rebuild.devices[place].root;
+
+	if (edge->owner != PDATA_OWNER_MANY)
+		return edge->owner == place;
+	return root != COW_OFFSET_NONE && cow_thin_leads_to(repair->salvage->blocks, root, edge);
+}
+
 /* ---------------------------------------------------------------- what is lost */
 
 struct telling {

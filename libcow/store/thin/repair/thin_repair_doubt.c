@@ -94,26 +94,6 @@ static int low_find(struct doubt *doubt, struct cow_err *err)
 	return ret ? ret : cow_pdata_map_compare(map, repair->data_counts, low_add, &nr_used, err);
 }
 
-static int suspects_find(struct doubt *doubt, struct cow_err *err)
-{
-	const struct thin_repair *repair = doubt->repair;
-	const struct pdata_walk_params params = {
-		.blocks = repair->salvage->blocks,
-		.value_size = 8,
-		.is_shared = true,
-		.user = doubt,
-		.leaf = suspect_add,
-	};
-	AUTO_HANDLE(pdata_walk) struct pdata_walk *walk = NULL;
-	int ret = cow_pdata_walk_new(&params, &walk, err);
-
-	for (size_t i = 0; !ret && i < repair->rebuild.nr_devices; i++)
-		if (repair->rebuild.devices[i].root != COW_OFFSET_NONE)
-			ret = cow_pdata_walk_root(walk, repair->rebuild.devices[i].root,
-						  (uint32_t)i, 0, err);
-	return ret ? ret : cow_pdata_walk_run(walk, err);
-}
-
 /* ---------------------------------------------------------------- telling */
 
 static int by_block(const void *a, const void *b)
@@ -141,13 +121,9 @@ static int places_add(const struct doubt *doubt, const struct suspect *suspect, 
 	const struct thin_rebuild *rebuild = &repair->rebuild;
 
 	for (size_t i = 0; i < rebuild->nr_devices; i++) {
-		bool is_mine = suspect->edge.owner == i;
 		struct thin_place *larger;
 
-		if (suspect->edge.owner == PDATA_OWNER_MANY)
-			is_mine = cow_thin_leads_to(repair->salvage->blocks,
-						    rebuild->devices[i].root, &suspect->edge);
-		if (!is_mine)
+		if (!cow_thin_repair_owns(repair, i, &suspect->edge))
 			continue;
 		larger = cow_array_grow(repair->doubts, repair->nr_doubts, &repair->doubts_capacity,
 					sizeof(*larger));
@@ -219,7 +195,8 @@ int cow_thin_repair_doubt(struct thin_repair *repair, struct cow_err *err)
 	if (!ret)
 		ret = low_find(&doubt, err);
 	if (!ret)
-		ret = suspects_find(&doubt, err);
+		ret = cow_thin_rebuild_walk(&repair->rebuild, repair->salvage->blocks, NULL, &doubt,
+					    suspect_add, err);
 	if (!ret)
 		ret = suspects_judge(&doubt, err);
 	cow_pdata_counts_free(doubt.low);

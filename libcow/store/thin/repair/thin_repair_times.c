@@ -20,7 +20,6 @@ struct young {
 };
 
 struct times {
-	struct thin_repair *repair;
 	struct pdata_counts *counts; /* of the data blocks */
 	bool is_second;		     /* the counts are there */
 	struct young *young;
@@ -64,37 +63,12 @@ static int leaf_look(void *user, const struct pdata_node *node, const struct pda
 	return ret || !is_found ? ret : young_add(times, edge, youngest, err);
 }
 
-static int devices_walk(struct times *times, struct cow_err *err)
-{
-	const struct thin_rebuild *rebuild = &times->repair->rebuild;
-	const struct pdata_walk_params params = {
-		.blocks = times->repair->salvage->blocks,
-		.value_size = 8,
-		.is_shared = true,
-		.user = times,
-		.leaf = leaf_look,
-	};
-	AUTO_HANDLE(pdata_walk) struct pdata_walk *walk = NULL;
-	int ret = cow_pdata_walk_new(&params, &walk, err);
-
-	for (size_t i = 0; !ret && i < rebuild->nr_devices; i++)
-		if (rebuild->devices[i].root != COW_OFFSET_NONE)
-			ret = cow_pdata_walk_root(walk, rebuild->devices[i].root, (uint32_t)i,
-						  rebuild->devices[i].details.snapshotted_time,
-						  err);
-	return ret ? ret : cow_pdata_walk_run(walk, err);
-}
-
 static void young_mend(struct thin_repair *repair, const struct young *young)
 {
 	for (size_t i = 0; i < repair->rebuild.nr_devices; i++) {
 		struct thin_rebuild_device *device = &repair->rebuild.devices[i];
-		bool is_mine = young->edge.owner == i;
+		bool is_mine = cow_thin_repair_owns(repair, i, &young->edge);
 
-		if (young->edge.owner == PDATA_OWNER_MANY)
-			is_mine = device->root != COW_OFFSET_NONE &&
-				  cow_thin_leads_to(repair->salvage->blocks, device->root,
-						    &young->edge);
 		if (is_mine && device->details.snapshotted_time <= young->time)
 			device->details.snapshotted_time = young->time + 1;
 		if (is_mine && device->details.snapshotted_time > repair->super.time &&
@@ -105,14 +79,16 @@ static void young_mend(struct thin_repair *repair, const struct young *young)
 
 int cow_thin_repair_times(struct thin_repair *repair, struct cow_err *err)
 {
-	struct times times = { .repair = repair };
+	struct times times = { .is_second = false };
 	int ret = cow_pdata_counts_new(repair->super.data_map.nr_blocks, &times.counts, err);
 
 	if (!ret)
-		ret = devices_walk(&times, err);
+		ret = cow_thin_rebuild_walk(&repair->rebuild, repair->salvage->blocks, NULL, &times,
+					    leaf_look, err);
 	times.is_second = true;
 	if (!ret)
-		ret = devices_walk(&times, err);
+		ret = cow_thin_rebuild_walk(&repair->rebuild, repair->salvage->blocks, NULL, &times,
+					    leaf_look, err);
 	for (size_t i = 0; !ret && i < times.nr_young; i++)
 		young_mend(repair, &times.young[i]);
 	repair->data_counts = times.counts;
