@@ -15,8 +15,6 @@
 #include "libcow/base/units.h"
 #include "libcow/pdata/pdata_change.h"
 
-#define INDEX_VALUE_BYTES 16
-
 struct pdata_disk_map {
 	struct pdata_transaction *txn;
 	struct pdata_map_root root;
@@ -146,11 +144,11 @@ int cow_pdata_disk_map_count(struct pdata_disk_map *map, uint64_t block, bool is
 
 static int bitmap_write(struct pdata_disk_map *map, uint64_t index, struct cow_err *err)
 {
-	static const struct pdata_values values = { .value_size = INDEX_VALUE_BYTES };
+	static const struct pdata_values values = { .value_size = PDATA_MAP_ENTRY_BYTES };
 	const struct pdata_tree tree = { cow_pdata_transaction_blocks(map->txn),
-					 map->root.bitmap_root, INDEX_VALUE_BYTES };
+					 map->root.bitmap_root, PDATA_MAP_ENTRY_BYTES };
 	struct pdata_map_entry entry = { .block = 0 };
-	uint8_t value[INDEX_VALUE_BYTES], *raw = NULL;
+	uint8_t value[PDATA_MAP_ENTRY_BYTES], *raw = NULL;
 	bool found = false;
 	int ret = cow_pdata_tree_lookup(&tree, index, value, &found, err);
 

@@ -65,6 +65,30 @@ void cow_pdata_bitmap_set(uint8_t *raw, uint64_t entry, unsigned int count)
 	*byte = (uint8_t)((*byte & ~(3u << shift)) | pair << shift);
 }
 
+/* Runs of what is free are not looked at one by one. */
+void cow_pdata_bitmap_fill(uint8_t *raw, const struct pdata_counts *counts, uint64_t index,
+			   struct pdata_map_entry *entry)
+{
+	uint64_t first = index * PDATA_BITMAP_ENTRIES, block = first, nr_used = 0;
+
+	memset(raw + PDATA_BITMAP_HEADER_BYTES, 0, PDATA_BLOCK_BYTES - PDATA_BITMAP_HEADER_BYTES);
+	entry->none_free_before = (uint32_t)PDATA_BITMAP_ENTRIES;
+	for (uint64_t at = first; cow_pdata_counts_next(counts, at, &block); at = block + 1) {
+		if (block >= first + PDATA_BITMAP_ENTRIES)
+			break;
+		if (block > at && entry->none_free_before == PDATA_BITMAP_ENTRIES)
+			entry->none_free_before = (uint32_t)(at - first);
+		cow_pdata_bitmap_set(raw, block - first,
+				     (unsigned int)min_u64(cow_pdata_counts_get(counts, block),
+							   PDATA_MAP_LARGE));
+		nr_used++;
+	}
+	/* one run from the beginning */
+	if (entry->none_free_before == PDATA_BITMAP_ENTRIES)
+		entry->none_free_before = (uint32_t)nr_used;
+	entry->nr_free = (uint32_t)(PDATA_BITMAP_ENTRIES - nr_used);
+}
+
 const char *cow_pdata_map_part_name(enum pdata_map_part part, enum pdata_what what)
 {
 	static const char *const names[] = { "space map index", "space map bitmap",

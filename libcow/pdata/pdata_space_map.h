@@ -69,6 +69,10 @@ void cow_pdata_map_entry_encode(const struct pdata_map_entry *entry,
 /* The two bits of an entry of a bitmap. */
 unsigned int cow_pdata_bitmap_get(const uint8_t *raw, uint64_t entry);
 void cow_pdata_bitmap_set(uint8_t *raw, uint64_t entry, unsigned int count);
+/* Fills bitmap number index with counts, and what the index says of it but for its block.
+ * Blocks behind the last one that is counted are free. */
+void cow_pdata_bitmap_fill(uint8_t *raw, const struct pdata_counts *counts, uint64_t index,
+			   struct pdata_map_entry *entry);
 
 enum pdata_map_part { PDATA_MAP_INDEX, PDATA_MAP_BITMAP, PDATA_MAP_REF_COUNTS, PDATA_MAP_ITSELF };
 

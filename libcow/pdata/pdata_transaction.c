@@ -358,25 +358,6 @@ static int bitmaps_place(struct pdata_transaction *txn, struct cow_err *err)
 	return 0;
 }
 
-/* The counts of one bitmap, and its entry in the index. */
-void cow_pdata_bitmap_fill(uint8_t *raw, const struct pdata_counts *counts, uint64_t index,
-			   struct pdata_map_entry *entry)
-{
-	uint64_t nr_blocks = cow_pdata_counts_nr_blocks(counts), nr_used = 0;
-
-	entry->none_free_before = (uint32_t)PDATA_BITMAP_ENTRIES;
-	for (uint64_t i = 0; i < PDATA_BITMAP_ENTRIES; i++) {
-		uint64_t block = index * PDATA_BITMAP_ENTRIES + i;
-		uint32_t count = block < nr_blocks ? cow_pdata_counts_get(counts, block) : 0;
-
-		cow_pdata_bitmap_set(raw, i, (unsigned int)min_u64(count, PDATA_MAP_LARGE));
-		nr_used += count != 0;
-		if (!count && entry->none_free_before == PDATA_BITMAP_ENTRIES)
-			entry->none_free_before = (uint32_t)i;
-	}
-	entry->nr_free = (uint32_t)(PDATA_BITMAP_ENTRIES - nr_used);
-}
-
 static void bitmap_fill(struct pdata_transaction *txn, uint64_t index, uint8_t *entry_raw)
 {
 	struct pdata_map_entry entry = { .block = txn->bitmaps[index].block };

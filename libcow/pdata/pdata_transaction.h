@@ -63,9 +63,6 @@ int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_typ
 			   uint64_t block, uint64_t *ret_block, uint8_t **ret_raw,
 			   struct cow_err *err);
 
-/* Fills a bitmap of a map: its bytes, and what the index says of it but for its block. */
-void cow_pdata_bitmap_fill(uint8_t *raw, const struct pdata_counts *counts, uint64_t index,
-			   struct pdata_map_entry *entry);
 /* Puts what blocks count now into the tree of counts from 3 on, or takes them out; a
  * block may be named more than once. Errors: as above. */
 int cow_pdata_large_write(struct pdata_transaction *txn, uint64_t *root,

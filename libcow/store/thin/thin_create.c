@@ -31,7 +31,6 @@
 #include "libcow/store/thin/thin_store.h"
 
 #define LEVELS_MAX 4
-#define INDEX_VALUE_BYTES 16
 #define BLOCK_COUNTS 2
 #define BLOCKS_MIN 16
 #define BYTES_PER_DATA_BLOCK UINT64_C(48)
@@ -65,7 +64,7 @@ static void plan_make(struct plan *plan, uint64_t nr_blocks, uint64_t nr_data)
 	for (plan->nr_levels = 0; nr != 1; plan->nr_levels++) {
 		nr = plan->nr_levels ? div_ceil(nr, pdata_node_max_entries(8))
 				     : div_ceil(plan->nr_data_bitmaps,
-						pdata_node_max_entries(INDEX_VALUE_BYTES));
+						pdata_node_max_entries(PDATA_MAP_ENTRY_BYTES));
 		plan->nr_nodes[plan->nr_levels] = nr;
 		plan->first_node[plan->nr_levels] = plan->index;
 		plan->index += nr;
@@ -179,9 +178,9 @@ static int index_leaf_write(const struct plan *plan, uint64_t number, struct cow
 	uint64_t first = entries_begin(plan, 0, number);
 	uint64_t nr = entries_begin(plan, 0, number + 1) - first;
 	uint8_t *values = raw + PDATA_NODE_HEADER_BYTES +
-			  8 * (size_t)pdata_node_max_entries(INDEX_VALUE_BYTES);
+			  8 * (size_t)pdata_node_max_entries(PDATA_MAP_ENTRY_BYTES);
 
-	node_head(raw, PDATA_NODE_LEAF, nr, INDEX_VALUE_BYTES);
+	node_head(raw, PDATA_NODE_LEAF, nr, PDATA_MAP_ENTRY_BYTES);
 	for (uint64_t i = 0; i < nr; i++) {
 		const struct pdata_map_entry entry = {
 			.block = plan->data_bitmaps + first + i,
@@ -189,7 +188,7 @@ static int index_leaf_write(const struct plan *plan, uint64_t number, struct cow
 		};
 
 		put_le64(raw + PDATA_NODE_HEADER_BYTES + 8 * i, first + i);
-		cow_pdata_map_entry_encode(&entry, values + INDEX_VALUE_BYTES * i);
+		cow_pdata_map_entry_encode(&entry, values + PDATA_MAP_ENTRY_BYTES * i);
 	}
 	return block_put(plan, &cow_pdata_node_type, plan->first_node[0] + number, raw, err);
 }

@@ -14,9 +14,6 @@
 #include "libcow/pdata/pdata_space_map.h"
 #include "libcow/store/thin/repair/thin_rebuild.h"
 
-/* The tree has the counts from here on. */
-#define LARGE_FROM 3
-
 /* ---------------------------------------------------------------- large counts */
 
 struct large {
@@ -28,7 +25,7 @@ static bool large_find(struct large *large, uint64_t *ret_block)
 {
 	while (cow_pdata_counts_next(large->counts, large->at, ret_block)) {
 		large->at = *ret_block + 1;
-		if (cow_pdata_counts_get(large->counts, *ret_block) >= LARGE_FROM)
+		if (cow_pdata_counts_get(large->counts, *ret_block) >= PDATA_MAP_LARGE)
 			return true;
 	}
 	return false;
@@ -59,34 +56,12 @@ static int large_write(struct thin_rebuild *rebuild, const struct pdata_counts *
 
 /* ---------------------------------------------------------------- bitmaps */
 
-static void bitmap_fill(const struct pdata_counts *counts, uint64_t index,
-			uint8_t raw[PDATA_BLOCK_BYTES], struct pdata_map_entry *entry)
-{
-	uint64_t first = index * PDATA_BITMAP_ENTRIES, block = first, nr_used = 0;
-
-	entry->none_free_before = (uint32_t)PDATA_BITMAP_ENTRIES;
-	/* runs of what is free are not looked at one by one */
-	for (uint64_t at = first; cow_pdata_counts_next(counts, at, &block); at = block + 1) {
-		if (block >= first + PDATA_BITMAP_ENTRIES)
-			break;
-		if (block > at && entry->none_free_before == PDATA_BITMAP_ENTRIES)
-			entry->none_free_before = (uint32_t)(at - first);
-		cow_pdata_bitmap_set(
-			raw, block - first,
-			(unsigned int)min_u64(cow_pdata_counts_get(counts, block), LARGE_FROM));
-		nr_used++;
-	}
-	if (entry->none_free_before == PDATA_BITMAP_ENTRIES)
-		entry->none_free_before = (uint32_t)nr_used;
-	entry->nr_free = (uint32_t)(PDATA_BITMAP_ENTRIES - nr_used);
-}
-
 static int bitmap_write(struct thin_rebuild *rebuild, const struct pdata_counts *counts,
 			uint64_t index, struct pdata_map_entry *entry, struct cow_err *err)
 {
 	uint8_t raw[PDATA_BLOCK_BYTES] = { 0 };
 
-	bitmap_fill(counts, index, raw, entry);
+	cow_pdata_bitmap_fill(raw, counts, index, entry);
 	return cow_thin_rebuild_put(rebuild, &cow_pdata_bitmap_type, entry->block, raw, err);
 }
 
