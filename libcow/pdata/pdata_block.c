@@ -148,6 +148,13 @@ void cow_pdata_block_seal(const struct pdata_type *type, uint64_t block, uint8_t
 	put_le32(raw, checksum(type, raw));
 }
 
+int cow_pdata_block_put(struct cow_image *image, const struct pdata_type *type, uint64_t block,
+			uint8_t raw[PDATA_BLOCK_BYTES], struct cow_err *err)
+{
+	cow_pdata_block_seal(type, block, raw);
+	return cow_image_pwrite(image, raw, PDATA_BLOCK_BYTES, block * PDATA_BLOCK_BYTES, err);
+}
+
 int cow_pdata_fail(const struct pdata_blocks *blocks, const struct pdata_fault *fault,
 		   const char *type_name, struct cow_err *err)
 {
@@ -383,9 +390,8 @@ int cow_pdata_pending_write(struct pdata_blocks *blocks, struct cow_err *err)
 	for (size_t i = 0; !ret && i < blocks->nr_pending; i++) {
 		const struct pending *pending = &blocks->pending[i];
 
-		cow_pdata_block_seal(pending->type, pending->block, pending->raw);
-		ret = cow_image_pwrite(blocks->image, pending->raw, PDATA_BLOCK_BYTES,
-				       pending->block * PDATA_BLOCK_BYTES, err);
+		ret = cow_pdata_block_put(blocks->image, pending->type, pending->block,
+					  pending->raw, err);
 	}
 	return ret;
 }

@@ -112,6 +112,9 @@ void cow_pdata_block_check(const struct pdata_type *type, uint64_t block, const 
 			   struct pdata_fault *ret_fault);
 /* Writes number and checksum, last of all. */
 void cow_pdata_block_seal(const struct pdata_type *type, uint64_t block, uint8_t *raw);
+/* Seals a block and writes it to its place. Errors: of cow_image_pwrite(). */
+int cow_pdata_block_put(struct cow_image *image, const struct pdata_type *type, uint64_t block,
+			uint8_t raw[PDATA_BLOCK_BYTES], struct cow_err *err);
 
 /* Makes a fault an error: -EIO what cannot be read, else -EBADMSG. */
 __attribute__((warn_unused_result)) int cow_pdata_fail(const struct pdata_blocks *blocks,

@@ -50,6 +50,15 @@ void cow_pdata_node_decode(const uint8_t *raw, uint64_t block, struct pdata_node
 		node_fault(&node, PDATA_NODE_FLAGS, node.flags, 0, ret_fault);
 }
 
+void cow_pdata_node_head_encode(uint8_t *raw, bool is_leaf, uint32_t nr_entries,
+				uint32_t value_size)
+{
+	put_le32(raw + 4, is_leaf ? PDATA_NODE_LEAF : PDATA_NODE_INTERNAL);
+	put_le32(raw + 16, nr_entries);
+	put_le32(raw + 20, pdata_node_max_entries(value_size));
+	put_le32(raw + 24, value_size);
+}
+
 void cow_pdata_node_check(const struct pdata_node *node, uint32_t leaf_value_size,
 			  struct pdata_fault *ret_fault)
 {

@@ -54,6 +54,10 @@ void cow_pdata_node_decode(const uint8_t *raw, uint64_t block, struct pdata_node
 void cow_pdata_node_check(const struct pdata_node *node, uint32_t leaf_value_size,
 			  struct pdata_fault *ret_fault);
 
+/* Writes what a node says of itself, but for checksum and own number, which are sealed. */
+void cow_pdata_node_head_encode(uint8_t *raw, bool is_leaf, uint32_t nr_entries,
+				uint32_t value_size);
+
 static inline bool pdata_node_is_leaf(const struct pdata_node *node)
 {
 	return node->flags & PDATA_NODE_LEAF;

@@ -61,10 +61,8 @@ static void head_write(struct edit *edit, bool is_leaf, uint32_t value_size)
 	edit->is_leaf = is_leaf;
 	edit->value_size = value_size;
 	edit->max = pdata_node_max_entries(value_size);
-	put_le32(edit->raw + 4, is_leaf ? PDATA_NODE_LEAF : PDATA_NODE_INTERNAL);
-	put_le32(edit->raw + 20, edit->max);
-	put_le32(edit->raw + 24, value_size);
-	nr_set(edit, 0);
+	edit->nr = 0;
+	cow_pdata_node_head_encode(edit->raw, is_leaf, 0, value_size);
 }
 
 /* Entries from index on make room, or close up. */

@@ -61,14 +61,6 @@ static void plan_make(struct plan *plan, uint64_t nr_regions)
 	plan->nr_used = next + plan->nr_arrays;
 }
 
-static int block_put(const struct plan *plan, const struct pdata_type *type, uint64_t block,
-		     uint8_t raw[PDATA_BLOCK_BYTES], struct cow_err *err)
-{
-	cow_pdata_block_seal(type, block, raw);
-	return cow_image_pwrite(plan->metadata, raw, PDATA_BLOCK_BYTES, block * PDATA_BLOCK_BYTES,
-				err);
-}
-
 /* ---------------------------------------------------------------- space map */
 
 static uint64_t used_in_bitmap(const struct plan *plan, uint64_t index)
@@ -92,7 +84,7 @@ static int index_write(const struct plan *plan, struct cow_err *err)
 
 		cow_pdata_map_entry_encode(&entry, raw + 16 + i * PDATA_MAP_ENTRY_BYTES);
 	}
-	return block_put(plan, &cow_pdata_index_type, BLOCK_INDEX, raw, err);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_index_type, BLOCK_INDEX, raw, err);
 }
 
 static int bitmaps_write(const struct plan *plan, struct cow_err *err)
@@ -104,20 +96,13 @@ static int bitmaps_write(const struct plan *plan, struct cow_err *err)
 
 		for (uint64_t entry = 0; entry < used_in_bitmap(plan, i); entry++)
 			cow_pdata_bitmap_set(raw, entry, 1);
-		ret = block_put(plan, &cow_pdata_bitmap_type, BLOCK_BITMAPS + i, raw, err);
+		ret = cow_pdata_block_put(plan->metadata, &cow_pdata_bitmap_type, BLOCK_BITMAPS + i,
+					  raw, err);
 	}
 	return ret;
 }
 
 /* ---------------------------------------------------------------- bitset */
-
-static void node_head(uint8_t *raw, uint32_t flags, uint64_t nr_entries, uint32_t value_size)
-{
-	put_le32(raw + 4, flags);
-	put_le32(raw + 16, (uint32_t)nr_entries);
-	put_le32(raw + 20, pdata_node_max_entries(value_size));
-	put_le32(raw + 24, value_size);
-}
 
 /* A node's entries are neighbours, as all blocks of a level are. */
 static int node_write(const struct plan *plan, unsigned int level, uint64_t index,
@@ -131,13 +116,14 @@ static int node_write(const struct plan *plan, unsigned int level, uint64_t inde
 
 	for (unsigned int i = 0; i < level; i++)
 		arrays *= NODE_ENTRIES;
-	node_head(raw, level ? PDATA_NODE_INTERNAL : PDATA_NODE_LEAF, nr, 8);
+	cow_pdata_node_head_encode(raw, !level, (uint32_t)nr, 8);
 	for (uint64_t i = 0; i < nr; i++) {
 		put_le64(raw + PDATA_NODE_HEADER_BYTES + 8 * i, (first + i) * arrays);
 		put_le64(raw + PDATA_NODE_HEADER_BYTES + 8 * (NODE_ENTRIES + i),
 			 first_below + first + i);
 	}
-	return block_put(plan, &cow_pdata_node_type, plan->first_node[level] + index, raw, err);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_node_type,
+				   plan->first_node[level] + index, raw, err);
 }
 
 static int array_write(const struct plan *plan, uint64_t index, struct cow_err *err)
@@ -151,7 +137,8 @@ static int array_write(const struct plan *plan, uint64_t index, struct cow_err *
 	put_le32(raw + 12, 8);
 	for (uint64_t i = 0; plan->bits && i < nr; i++)
 		put_le64(raw + PDATA_ARRAY_HEADER_BYTES + 8 * i, plan->bits->words[first + i]);
-	return block_put(plan, &cow_pdata_array_type, plan->first_array + index, raw, err);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_array_type, plan->first_array + index,
+				   raw, err);
 }
 
 static int bitset_write(const struct plan *plan, struct cow_err *err)
@@ -172,8 +159,8 @@ static int counts_write(const struct plan *plan, struct cow_err *err)
 {
 	uint8_t raw[PDATA_BLOCK_BYTES] = { 0 };
 
-	node_head(raw, PDATA_NODE_LEAF, 0, 4);
-	return block_put(plan, &cow_pdata_node_type, BLOCK_COUNTS, raw, err);
+	cow_pdata_node_head_encode(raw, true, 0, 4);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_node_type, BLOCK_COUNTS, raw, err);
 }
 
 static int super_write(const struct plan *plan, uint64_t region_sectors, uint64_t target_sectors,

@@ -82,14 +82,6 @@ static uint64_t nr_used(const struct plan *plan)
 	return 2 + plan->end - plan->first;
 }
 
-static int block_put(const struct plan *plan, const struct pdata_type *type, uint64_t block,
-		     uint8_t raw[PDATA_BLOCK_BYTES], struct cow_err *err)
-{
-	cow_pdata_block_seal(type, block, raw);
-	return cow_image_pwrite(plan->metadata, raw, PDATA_BLOCK_BYTES, block * PDATA_BLOCK_BYTES,
-				err);
-}
-
 /* ---------------------------------------------------------------- space maps */
 
 static int data_bitmaps_write(const struct plan *plan, struct cow_err *err)
@@ -99,7 +91,8 @@ static int data_bitmaps_write(const struct plan *plan, struct cow_err *err)
 	for (uint64_t i = 0; !ret && i < plan->nr_data_bitmaps; i++) {
 		uint8_t raw[PDATA_BLOCK_BYTES] = { 0 };
 
-		ret = block_put(plan, &cow_pdata_bitmap_type, plan->data_bitmaps + i, raw, err);
+		ret = cow_pdata_block_put(plan->metadata, &cow_pdata_bitmap_type,
+					  plan->data_bitmaps + i, raw, err);
 	}
 	return ret;
 }
@@ -122,7 +115,7 @@ static int bitmap_write(const struct plan *plan, uint64_t number, uint8_t *entry
 		}
 	}
 	cow_pdata_map_entry_encode(&entry, entry_raw);
-	return block_put(plan, &cow_pdata_bitmap_type, entry.block, raw, err);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_bitmap_type, entry.block, raw, err);
 }
 
 static int metadata_map_write(const struct plan *plan, struct cow_err *err)
@@ -132,26 +125,20 @@ static int metadata_map_write(const struct plan *plan, struct cow_err *err)
 
 	for (uint64_t i = 0; !ret && i < plan->nr_bitmaps; i++)
 		ret = bitmap_write(plan, i, raw + 16 + i * PDATA_MAP_ENTRY_BYTES, err);
-	return ret ? ret : block_put(plan, &cow_pdata_index_type, plan->index, raw, err);
+	return ret ? ret
+		   : cow_pdata_block_put(plan->metadata, &cow_pdata_index_type, plan->index, raw,
+					 err);
 }
 
 /* ---------------------------------------------------------------- trees */
-
-static void node_head(uint8_t *raw, uint32_t flags, uint64_t nr_entries, uint32_t value_size)
-{
-	put_le32(raw + 4, flags);
-	put_le32(raw + 16, (uint32_t)nr_entries);
-	put_le32(raw + 20, pdata_node_max_entries(value_size));
-	put_le32(raw + 24, value_size);
-}
 
 static int empty_leaf_write(const struct plan *plan, uint64_t block, uint32_t value_size,
 			    struct cow_err *err)
 {
 	uint8_t raw[PDATA_BLOCK_BYTES] = { 0 };
 
-	node_head(raw, PDATA_NODE_LEAF, 0, value_size);
-	return block_put(plan, &cow_pdata_node_type, block, raw, err);
+	cow_pdata_node_head_encode(raw, true, 0, value_size);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_node_type, block, raw, err);
 }
 
 /* Where the entries of a node begin, among those of its level: evenly, as thin_check
@@ -180,7 +167,7 @@ static int index_leaf_write(const struct plan *plan, uint64_t number, struct cow
 	uint8_t *values = raw + PDATA_NODE_HEADER_BYTES +
 			  8 * (size_t)pdata_node_max_entries(PDATA_MAP_ENTRY_BYTES);
 
-	node_head(raw, PDATA_NODE_LEAF, nr, PDATA_MAP_ENTRY_BYTES);
+	cow_pdata_node_head_encode(raw, true, (uint32_t)nr, PDATA_MAP_ENTRY_BYTES);
 	for (uint64_t i = 0; i < nr; i++) {
 		const struct pdata_map_entry entry = {
 			.block = plan->data_bitmaps + first + i,
@@ -190,7 +177,8 @@ static int index_leaf_write(const struct plan *plan, uint64_t number, struct cow
 		put_le64(raw + PDATA_NODE_HEADER_BYTES + 8 * i, first + i);
 		cow_pdata_map_entry_encode(&entry, values + PDATA_MAP_ENTRY_BYTES * i);
 	}
-	return block_put(plan, &cow_pdata_node_type, plan->first_node[0] + number, raw, err);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_node_type,
+				   plan->first_node[0] + number, raw, err);
 }
 
 /* A node's children are neighbours, as all nodes of a level are. */
@@ -202,13 +190,14 @@ static int index_node_write(const struct plan *plan, unsigned int level, uint64_
 	uint64_t nr = entries_begin(plan, level, number + 1) - first;
 	uint8_t *children = raw + PDATA_NODE_HEADER_BYTES + 8 * (size_t)pdata_node_max_entries(8);
 
-	node_head(raw, PDATA_NODE_INTERNAL, nr, 8);
+	cow_pdata_node_head_encode(raw, false, (uint32_t)nr, 8);
 	for (uint64_t i = 0; i < nr; i++) {
 		put_le64(raw + PDATA_NODE_HEADER_BYTES + 8 * i,
 			 key_below(plan, level - 1, first + i));
 		put_le64(children + 8 * i, plan->first_node[level - 1] + first + i);
 	}
-	return block_put(plan, &cow_pdata_node_type, plan->first_node[level] + number, raw, err);
+	return cow_pdata_block_put(plan->metadata, &cow_pdata_node_type,
+				   plan->first_node[level] + number, raw, err);
 }
 
 static int index_write(const struct plan *plan, struct cow_err *err)

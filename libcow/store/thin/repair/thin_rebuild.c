@@ -34,14 +34,6 @@ int cow_thin_rebuild_take(struct thin_rebuild *rebuild, uint64_t *ret_block, str
 	return ret ? ret : cow_pdata_counts_add(rebuild->made, block, 1, err);
 }
 
-int cow_thin_rebuild_put(const struct thin_rebuild *rebuild, const struct pdata_type *type,
-			 uint64_t block, uint8_t raw[PDATA_BLOCK_BYTES], struct cow_err *err)
-{
-	cow_pdata_block_seal(type, block, raw);
-	return cow_image_pwrite(rebuild->target, raw, PDATA_BLOCK_BYTES, block * PDATA_BLOCK_BYTES,
-				err);
-}
-
 /* ---------------------------------------------------------------- counting */
 
 static int leaf_count(void *user, const struct pdata_node *node, const struct pdata_edge *edge,

@@ -53,9 +53,6 @@ int cow_thin_rebuild_walk(const struct thin_rebuild *rebuild, struct pdata_block
 
 /* Finds a free block and counts it. Errors: -ERANGE (id "size"), -ENOMEM. */
 int cow_thin_rebuild_take(struct thin_rebuild *rebuild, uint64_t *ret_block, struct cow_err *err);
-/* Seals and writes it. Errors: -EIO and the like. */
-int cow_thin_rebuild_put(const struct thin_rebuild *rebuild, const struct pdata_type *type,
-			 uint64_t block, uint8_t raw[PDATA_BLOCK_BYTES], struct cow_err *err);
 
 /* Entries in ascending order, one after the other. value has room for 24 bytes. */
 typedef int thin_entry_fn(void *user, uint64_t *ret_key, uint8_t *value, struct cow_err *err);

@@ -62,7 +62,7 @@ static int bitmap_write(struct thin_rebuild *rebuild, const struct pdata_counts 
 	uint8_t raw[PDATA_BLOCK_BYTES] = { 0 };
 
 	cow_pdata_bitmap_fill(raw, counts, index, entry);
-	return cow_thin_rebuild_put(rebuild, &cow_pdata_bitmap_type, entry->block, raw, err);
+	return cow_pdata_block_put(rebuild->target, &cow_pdata_bitmap_type, entry->block, raw, err);
 }
 
 /* ---------------------------------------------------------------- the data */
@@ -127,5 +127,6 @@ int cow_thin_rebuild_map(struct thin_rebuild *rebuild, struct cow_err *err)
 		return ret;
 	root->nr_blocks = rebuild->nr_blocks;
 	root->nr_allocated = cow_pdata_counts_nr_used(rebuild->counts);
-	return cow_thin_rebuild_put(rebuild, &cow_pdata_index_type, root->bitmap_root, raw, err);
+	return cow_pdata_block_put(rebuild->target, &cow_pdata_index_type, root->bitmap_root, raw,
+				   err);
 }

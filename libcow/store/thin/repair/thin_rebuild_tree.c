@@ -50,7 +50,8 @@ static int level_next(void *user, uint64_t *ret_key, uint8_t *value, struct cow_
 }
 
 struct fill {
-	uint32_t flags, value_size;
+	bool is_leaf;
+	uint32_t value_size;
 	uint64_t nr;
 	thin_entry_fn *next;
 	void *user;
@@ -65,10 +66,7 @@ static int node_write(struct thin_rebuild *rebuild, const struct fill *fill, uin
 	uint64_t key, block = 0;
 	int ret = cow_thin_rebuild_take(rebuild, &block, err);
 
-	put_le32(raw + 4, fill->flags);
-	put_le32(raw + 16, (uint32_t)nr);
-	put_le32(raw + 20, max_entries);
-	put_le32(raw + 24, fill->value_size);
+	cow_pdata_node_head_encode(raw, fill->is_leaf, (uint32_t)nr, fill->value_size);
 	for (uint64_t i = 0; !ret && i < nr; i++) {
 		ret = fill->next(fill->user, &key, value, err);
 		if (ret)
@@ -79,7 +77,7 @@ static int node_write(struct thin_rebuild *rebuild, const struct fill *fill, uin
 			level->keys[level->at] = key;
 	}
 	if (!ret)
-		ret = cow_thin_rebuild_put(rebuild, &cow_pdata_node_type, block, raw, err);
+		ret = cow_pdata_block_put(rebuild->target, &cow_pdata_node_type, block, raw, err);
 	if (!ret)
 		level->blocks[level->at++] = block;
 	return ret;
@@ -106,12 +104,12 @@ static int level_write(struct thin_rebuild *rebuild, const struct fill *fill, st
 int cow_thin_rebuild_tree(struct thin_rebuild *rebuild, uint32_t value_size, uint64_t nr,
 			  thin_entry_fn *next, void *user, uint64_t *ret_root, struct cow_err *err)
 {
-	struct fill fill = { PDATA_NODE_LEAF, value_size, nr, next, user };
+	struct fill fill = { true, value_size, nr, next, user };
 	struct level below = { .keys = NULL }, level = { .keys = NULL };
 	int ret = level_write(rebuild, &fill, &below, err);
 
 	while (!ret && below.nr > 1) {
-		fill = (struct fill){ PDATA_NODE_INTERNAL, 8, below.nr, level_next, &below };
+		fill = (struct fill){ false, 8, below.nr, level_next, &below };
 		ret = level_write(rebuild, &fill, &level, err);
 		level_free(&below);
 		below = level;
