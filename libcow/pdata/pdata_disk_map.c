@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "libcow/base/array.h"
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/pdata/pdata_change.h"
@@ -21,8 +20,7 @@ struct pdata_disk_map {
 	struct pdata_counts *counts;
 	bool *is_changed; /* of each bitmap */
 	uint64_t nr_bitmaps;
-	uint64_t *large; /* as in struct pdata_transaction */
-	size_t nr_large, large_capacity;
+	struct pdata_large large;
 };
 
 /* ---------------------------------------------------------------- begin, end */
@@ -95,7 +93,7 @@ void cow_pdata_disk_map_free(struct pdata_disk_map *map)
 		return;
 	cow_pdata_counts_free(map->counts);
 	free(map->is_changed);
-	free(map->large);
+	free(map->large.blocks);
 	free(map);
 }
 
@@ -103,26 +101,10 @@ void cow_pdata_disk_map_committed(struct pdata_disk_map *map)
 {
 	for (uint64_t i = 0; i < map->nr_bitmaps; i++)
 		map->is_changed[i] = false;
-	map->nr_large = 0;
+	map->large.nr = 0;
 }
 
 /* ---------------------------------------------------------------- blocks */
-
-static int count_changed(struct pdata_disk_map *map, uint64_t block, uint32_t largest,
-			 struct cow_err *err)
-{
-	uint64_t *larger;
-
-	map->is_changed[block / PDATA_BITMAP_ENTRIES] = true;
-	if (largest < PDATA_MAP_LARGE)
-		return 0;
-	larger = cow_array_grow(map->large, map->nr_large, &map->large_capacity, sizeof(*larger));
-	if (!larger)
-		return cow_fail(err, -ENOMEM, "no memory for a transaction");
-	map->large = larger;
-	larger[map->nr_large++] = block;
-	return 0;
-}
 
 int cow_pdata_disk_map_count(struct pdata_disk_map *map, uint64_t block, bool is_more,
 			     struct cow_err *err)
@@ -137,7 +119,10 @@ int cow_pdata_disk_map_count(struct pdata_disk_map *map, uint64_t block, bool is
 			cow_pdata_blocks_image(cow_pdata_transaction_blocks(map->txn))->name);
 	ret = is_more ? cow_pdata_counts_add(map->counts, block, 1, err)
 		      : cow_pdata_counts_drop(map->counts, block, err);
-	return ret ? ret : count_changed(map, block, is_more ? count + 1 : count, err);
+	if (ret)
+		return ret;
+	map->is_changed[block / PDATA_BITMAP_ENTRIES] = true;
+	return cow_pdata_large_note(&map->large, block, is_more ? count + 1 : count, err);
 }
 
 /* ---------------------------------------------------------------- commit */
@@ -169,7 +154,7 @@ int cow_pdata_disk_map_write(struct pdata_disk_map *map, struct pdata_map_root *
 			     struct cow_err *err)
 {
 	int ret = cow_pdata_large_write(map->txn, &map->root.ref_count_root, map->counts,
-					map->large, map->nr_large, err);
+					&map->large, err);
 
 	for (uint64_t i = 0; !ret && i < map->nr_bitmaps; i++)
 		if (map->is_changed[i])

@@ -42,9 +42,7 @@ struct pdata_transaction {
 	uint64_t nr_taken;  /* in this transaction */
 	uint64_t nr_free;   /* when it began */
 	uint64_t nr_kept;   /* of them, those that are left alone */
-	/* Blocks of which the count was, or became, more than a bitmap can say. */
-	uint64_t *large;
-	size_t nr_large, large_capacity;
+	struct pdata_large large;
 	struct pdata_map_root prepared;
 	bool is_prepared, has_failed;
 };
@@ -132,7 +130,7 @@ void cow_pdata_transaction_free(struct pdata_transaction *txn)
 	cow_pdata_pending_clear(txn->blocks);
 	cow_pdata_counts_free(txn->counts);
 	free(txn->bitmaps);
-	free(txn->large);
+	free(txn->large.blocks);
 	free(txn);
 }
 
@@ -159,21 +157,27 @@ uint64_t cow_pdata_transaction_map_blocks(const struct pdata_transaction *txn)
 	return txn->nr_bitmaps + 1;
 }
 
-/* The count of a block becomes another one. */
-static int count_changed(struct pdata_transaction *txn, uint64_t block, uint32_t largest,
+int cow_pdata_large_note(struct pdata_large *large, uint64_t block, uint32_t largest,
 			 struct cow_err *err)
 {
 	uint64_t *larger;
 
-	txn->bitmaps[block / PDATA_BITMAP_ENTRIES].is_changed = true;
 	if (largest < PDATA_MAP_LARGE)
 		return 0;
-	larger = cow_array_grow(txn->large, txn->nr_large, &txn->large_capacity, sizeof(*larger));
+	larger = cow_array_grow(large->blocks, large->nr, &large->capacity, sizeof(*larger));
 	if (!larger)
 		return cow_fail(err, -ENOMEM, "no memory for a transaction");
-	txn->large = larger;
-	larger[txn->nr_large++] = block;
+	large->blocks = larger;
+	larger[large->nr++] = block;
 	return 0;
+}
+
+/* The count of a block becomes another one. */
+static int count_changed(struct pdata_transaction *txn, uint64_t block, uint32_t largest,
+			 struct cow_err *err)
+{
+	txn->bitmaps[block / PDATA_BITMAP_ENTRIES].is_changed = true;
+	return cow_pdata_large_note(&txn->large, block, largest, err);
 }
 
 static bool is_free(const struct pdata_transaction *txn, uint64_t block)
@@ -370,21 +374,22 @@ static void bitmap_fill(struct pdata_transaction *txn, uint64_t index, uint8_t *
 /* Counts from 3 on. The blocks of the tree have one reference each, so that what is
  * written into it does not change it. */
 int cow_pdata_large_write(struct pdata_transaction *txn, uint64_t *root,
-			  const struct pdata_counts *counts, const uint64_t *blocks, size_t nr,
+			  const struct pdata_counts *counts, const struct pdata_large *large,
 			  struct cow_err *err)
 {
 	static const struct pdata_values values = { .value_size = 4 };
 	uint8_t value[4];
 	int ret = 0;
 
-	for (size_t i = 0; !ret && i < nr; i++) {
-		uint32_t count = cow_pdata_counts_get(counts, blocks[i]);
+	for (size_t i = 0; !ret && i < large->nr; i++) {
+		uint64_t block = large->blocks[i];
+		uint32_t count = cow_pdata_counts_get(counts, block);
 
 		put_le32(value, count);
 		if (count >= PDATA_MAP_LARGE)
-			ret = cow_pdata_tree_insert(txn, &values, root, blocks[i], value, err);
+			ret = cow_pdata_tree_insert(txn, &values, root, block, value, err);
 		else
-			ret = cow_pdata_tree_remove(txn, &values, root, blocks[i], NULL, err);
+			ret = cow_pdata_tree_remove(txn, &values, root, block, NULL, err);
 	}
 	return ret;
 }
@@ -397,8 +402,7 @@ int cow_pdata_transaction_prepare(struct pdata_transaction *txn, struct cow_err 
 	int ret;
 
 	*root = txn->root;
-	ret = cow_pdata_large_write(txn, &root->ref_count_root, txn->counts, txn->large,
-				    txn->nr_large, err);
+	ret = cow_pdata_large_write(txn, &root->ref_count_root, txn->counts, &txn->large, err);
 	if (!ret)
 		ret = cow_pdata_block_shadow(txn, &cow_pdata_index_type, txn->root.bitmap_root,
 					     &root->bitmap_root, &index, err);
@@ -429,7 +433,7 @@ static void committed(struct pdata_transaction *txn)
 	}
 	txn->root = *root;
 	txn->is_prepared = false;
-	txn->nr_large = 0;
+	txn->large.nr = 0;
 	txn->nr_taken = 0;
 	txn->nr_free = txn->nr_blocks - root->nr_allocated;
 	cow_pdata_pending_clear(txn->blocks);

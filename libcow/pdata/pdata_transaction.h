@@ -63,10 +63,20 @@ int cow_pdata_block_shadow(struct pdata_transaction *txn, const struct pdata_typ
 			   uint64_t block, uint64_t *ret_block, uint8_t **ret_raw,
 			   struct cow_err *err);
 
-/* Puts what blocks count now into the tree of counts from 3 on, or takes them out; a
- * block may be named more than once. Errors: as above. */
+/* Blocks of which the count was, or became, more than a bitmap can say; one may be named
+ * more than once. */
+struct pdata_large {
+	uint64_t *blocks;
+	size_t nr, capacity;
+};
+/* Notes a block if the larger of its counts, before and after, is such a one. Errors:
+ * -ENOMEM. */
+int cow_pdata_large_note(struct pdata_large *large, uint64_t block, uint32_t largest,
+			 struct cow_err *err);
+/* Puts what these blocks count now into the tree of counts from 3 on, or takes them out.
+ * Errors: as above. */
 int cow_pdata_large_write(struct pdata_transaction *txn, uint64_t *root,
-			  const struct pdata_counts *counts, const uint64_t *blocks, size_t nr,
+			  const struct pdata_counts *counts, const struct pdata_large *large,
 			  struct cow_err *err);
 
 /* Puts a value into an entry that is there, and all nodes above it in new
