@@ -19,7 +19,7 @@
 #include "tools/common/json.h"
 #include "tools/common/sandbox.h"
 #include "tools/images/operands.h"
-#include "tools/images/roles.h"
+#include "tools/images/roles_device.h"
 
 struct device {
 	const struct create_device_params *params;
@@ -32,46 +32,7 @@ struct device {
 	bool is_of_lvm;		       /* its metadata is a volume of LVM */
 };
 
-static int id_read(const char *text, uint64_t *ret_id, struct cow_err *err)
-{
-	char *end = NULL;
-
-	errno = 0;
-	*ret_id = strtoull(text, &end, 10);
-	if (*text >= '0' && *text <= '9' && !*end && !errno && *ret_id < UINT64_C(1) << 24)
-		return 0;
-	return cli_refuse(err, -EINVAL, "usage", NULL,
-			  "%.40s is no id of a thin device: a number from 0 to 16777215", text);
-}
-
 /* ---------------------------------------------------------------- what is named */
-
-/* What the specification says of the pool stays, what it says of the device is taken. */
-static int geometry_take(struct device *device, struct cow_err *err)
-{
-	const struct cow_geometry *from = device->args.geometry;
-	size_t nr = device->args.nr_geometry, nr_left = 0;
-	int ret = 0;
-
-	/* bounded: by the command line */
-	device->geometry = calloc(nr + 1, sizeof(*device->geometry));
-	if (!device->geometry)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu words", nr);
-	for (size_t i = 0; !ret && i < nr; i++) {
-		if (!strcmp(from[i].key, "id"))
-			ret = id_read(from[i].value, &device->id, err);
-		else if (!strcmp(from[i].key, "size"))
-			ret = cow_size_parse(from[i].value, &device->size_bytes, err);
-		else if (!strcmp(from[i].key, "metadata-snapshot") && strcmp(from[i].value, "no"))
-			ret = cli_refuse(err, -EINVAL, "usage", NULL,
-					 "a metadata snapshot cannot be changed");
-		else
-			device->geometry[nr_left++] = from[i];
-	}
-	device->args.geometry = device->geometry;
-	device->args.nr_geometry = nr_left;
-	return ret;
-}
 
 /* Is it a logical volume, by the UUID that LVM gives its mappings? */
 static bool is_of_lvm(const char *path)
@@ -97,6 +58,7 @@ static int device_read(struct device *device, struct cow_err *err)
 {
 	const struct create_device_params *params = device->params;
 	struct roles *roles = &device->roles;
+	struct roles_device named;
 	int ret = roles_read(roles, device->set, params->operand, NULL, params->common->type, err);
 
 	if (!ret && (!roles_are_given(roles) || !roles_spec(roles, COW_ROLE_DATA)))
@@ -105,13 +67,17 @@ static int device_read(struct device *device, struct cow_err *err)
 				 params->operand);
 	if (ret)
 		return ret;
-	roles_fill(roles, &device->args);
-	ret = geometry_take(device, err);
+	ret = roles_device_read(roles, &named, err);
+	device->id = named.id;
+	device->size_bytes = named.size_bytes;
+	if (!ret && named.is_past)
+		ret = cli_refuse(err, -EINVAL, "usage", NULL,
+				 "a metadata snapshot cannot be changed");
 	if (!ret && params->size_bytes && device->size_bytes)
 		ret = cli_refuse(err, -EINVAL, "usage", NULL,
 				 "--size and size= say the same: one of them");
 	if (!ret && params->parent)
-		ret = id_read(params->parent, &device->parent, err);
+		ret = roles_device_id(params->parent, &device->parent, err);
 	if (!ret && params->is_delete && device->id == COW_SNAPSHOT_NONE)
 		ret = cli_refuse(err, -EINVAL, "usage", NULL,
 				 "which device is to be deleted? add id=N");
@@ -124,15 +90,12 @@ static int device_read(struct device *device, struct cow_err *err)
 static int images_open(struct device *device, struct cow_err *err)
 {
 	uint32_t flags = device->params->common->dry_run ? COW_OPEN_REHEARSE : COW_OPEN_WRITE;
-	const struct cow_geometry *geometry = device->args.geometry;
-	size_t nr_geometry = device->args.nr_geometry;
 	int ret = roles_open(&device->roles, device->set, flags, err);
 
-	if (!ret)
-		roles_fill(&device->roles, &device->args);
-	device->args.geometry = geometry;
-	device->args.nr_geometry = nr_geometry;
-	return ret;
+	if (ret)
+		return ret;
+	roles_fill(&device->roles, &device->args);
+	return roles_device_strip(&device->args, &device->geometry, err);
 }
 
 /* ---------------------------------------------------------------- the change */

@@ -15,17 +15,14 @@
 #include "tools/common/json.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/text.h"
-#include "tools/images/roles.h"
+#include "tools/images/roles_device.h"
 #include "tools/snapmerge/snapmerge.h"
 
 /* One of the two, as it was named. */
 struct side {
 	const char *operand;
 	struct roles roles;
-	uint64_t id;
-	uint64_t size_bytes; /* 0: not said */
-	bool has_id, is_past, is_of_lvm;
-	const char *parent; /* the name that LVM has of its origin; NULL: none */
+	struct roles_device device;
 };
 
 struct swap_job {
@@ -39,50 +36,14 @@ struct swap_job {
 
 /* ---------------------------------------------------------------- what is named */
 
-static bool is_device_key(const char *key)
-{
-	return !strcmp(key, "id") || !strcmp(key, "size") || !strcmp(key, "metadata-snapshot") ||
-	       !strcmp(key, "parent");
-}
-
-static int number_read(const char *text, uint64_t *ret_number, struct cow_err *err)
-{
-	char *end = NULL;
-
-	errno = 0;
-	*ret_number = strtoull(text, &end, 10);
-	if (*text >= '0' && *text <= '9' && !*end && !errno && *ret_number < UINT64_C(1) << 24)
-		return 0;
-	return cli_refuse(err, -EINVAL, "usage", NULL,
-			  "%.40s is no id of a thin device: a number from 0 to 16777215", text);
-}
-
 static int side_take(struct side *side, struct cow_err *err)
 {
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	int ret = 0;
+	int ret = roles_device_read(&side->roles, &side->device, err);
 
-	roles_fill(&side->roles, &args);
-	for (size_t i = 0; !ret && i < args.nr_geometry; i++) {
-		const struct cow_geometry *from = &args.geometry[i];
-
-		if (!strcmp(from->key, "id")) {
-			ret = number_read(from->value, &side->id, err);
-			side->has_id = true;
-		} else if (!strcmp(from->key, "size")) {
-			ret = cow_size_parse(from->value, &side->size_bytes, err);
-		} else if (!strcmp(from->key, "metadata-snapshot")) {
-			side->is_past = strcmp(from->value, "no");
-		} else if (!strcmp(from->key, "transaction")) {
-			side->is_of_lvm = true;
-		} else if (!strcmp(from->key, "parent")) {
-			side->parent = from->value;
-		}
-	}
-	if (!ret && !side->has_id)
+	if (!ret && side->device.id == COW_SNAPSHOT_NONE)
 		ret = cli_refuse(err, -EINVAL, "usage", NULL,
 				 "which device of the pool is %s? add id=N", side->operand);
-	if (!ret && side->is_past)
+	if (!ret && side->device.is_past)
 		ret = cli_refuse(err, -EROFS, "read-only", NULL,
 				 "%s is of the metadata snapshot, which is read-only",
 				 side->operand);
@@ -101,18 +62,15 @@ static bool side_read(struct swap_job *job, struct side *side, const char *opera
 /* LVM's text names the origin of a snapshot, in the same VG. NULL: it does not. */
 static const char *origin_complete(struct swap_job *job, const char *operand)
 {
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-	const char *parent = NULL;
+	const char *slash = strrchr(operand, '/');
+	struct roles_device device;
+	struct cow_err ignored;
 
-	if (!side_read(job, &job->snapshot, operand))
-		return NULL;
-	roles_fill(&job->snapshot.roles, &args);
-	for (size_t i = 0; i < args.nr_geometry; i++)
-		if (!strcmp(args.geometry[i].key, "parent"))
-			parent = args.geometry[i].value;
-	if (!parent || !strrchr(operand, '/') ||
-	    asprintf(&job->completed, "%.*s/%s", (int)(strrchr(operand, '/') - operand), operand,
-		     parent) < 0) {
+	if (!side_read(job, &job->snapshot, operand) ||
+	    roles_device_read(&job->snapshot.roles, &device, &ignored) || !device.parent ||
+	    !slash ||
+	    asprintf(&job->completed, "%.*s/%s", (int)(slash - operand), operand, device.parent) <
+		    0) {
 		job->completed = NULL;
 		return NULL;
 	}
@@ -193,42 +151,32 @@ static int devices_check(const struct swap_job *job, struct cow_err *err)
 {
 	const struct side *one = &job->origin, *two = &job->snapshot;
 
-	if (one->id == two->id)
+	if (one->device.id == two->device.id)
 		return cli_refuse(err, -EPERM, "overlap", NULL, "%s and %s are one device",
 				  one->operand, two->operand);
-	if (!one->size_bytes || !two->size_bytes || one->size_bytes == two->size_bytes ||
-	    cli_forced("grow"))
+	if (!one->device.size_bytes || !two->device.size_bytes ||
+	    one->device.size_bytes == two->device.size_bytes || cli_forced("grow"))
 		return 0;
 	return cli_refuse(err, -EPERM, "grow", "grow",
 			  "%s has %" PRIu64 " bytes and %s %" PRIu64
 			  ": the pool does not record the size of a device, so each keeps its own "
 			  "length, and the shorter one does not show all that the other did",
-			  one->operand, one->size_bytes, two->operand, two->size_bytes);
+			  one->operand, one->device.size_bytes, two->operand,
+			  two->device.size_bytes);
 }
 
 /* What is said of the pool stays; where one of the two is named by LVM, what that says. */
 static int args_fill(struct swap_job *job, struct cow_err *err)
 {
 	struct cow_store_args of_snapshot = COW_STORE_ARGS_INIT;
-	size_t nr = 0;
 
 	roles_fill(&job->origin.roles, &job->args);
 	roles_fill(&job->snapshot.roles, &of_snapshot);
-	if (job->snapshot.is_of_lvm) {
+	if (job->snapshot.device.is_of_lvm) {
 		job->args.geometry = of_snapshot.geometry;
 		job->args.nr_geometry = of_snapshot.nr_geometry;
 	}
-	/* bounded: by the command line */
-	job->geometry = calloc(job->args.nr_geometry + 1, sizeof(*job->geometry));
-	if (!job->geometry)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu words",
-				  job->args.nr_geometry);
-	for (size_t i = 0; i < job->args.nr_geometry; i++)
-		if (!is_device_key(job->args.geometry[i].key))
-			job->geometry[nr++] = job->args.geometry[i];
-	job->args.geometry = job->geometry;
-	job->args.nr_geometry = nr;
-	return 0;
+	return roles_device_strip(&job->args, &job->geometry, err);
 }
 
 /* Everything that can be known without the metadata, then the images: once, since both
@@ -258,15 +206,16 @@ static bool is_listed(const struct side *snapshot, const struct side *origin)
 {
 	const char *name = strrchr(origin->operand, '/');
 
-	return snapshot->parent && volumes_is_lv(origin->operand) && name &&
-	       !strcmp(name + 1, snapshot->parent);
+	return snapshot->device.parent && volumes_is_lv(origin->operand) && name &&
+	       !strcmp(name + 1, snapshot->device.parent);
 }
 
 static int change(const struct swap_job *job, uint32_t flags, struct cow_err *err)
 {
 	if (cli_forced("origin") || is_listed(&job->snapshot, &job->origin))
 		flags |= COW_SNAPSHOT_UNRELATED;
-	return cow_snapshot_swap(&job->args, job->origin.id, job->snapshot.id, flags, err);
+	return cow_snapshot_swap(&job->args, job->origin.device.id, job->snapshot.device.id, flags,
+				 err);
 }
 
 /* What cannot be done is refused before anybody is asked; the pool is checked once where
@@ -285,7 +234,8 @@ static int swap_run(const struct swap_job *job, struct cow_err *err)
 			  "device %" PRIu64 " of %s will show what device %" PRIu64
 			  " shows, and device %" PRIu64 " what device %" PRIu64
 			  " shows; nothing is lost. Exchange them",
-			  job->origin.id, name, job->snapshot.id, job->snapshot.id, job->origin.id);
+			  job->origin.device.id, name, job->snapshot.device.id,
+			  job->snapshot.device.id, job->origin.device.id);
 	if (!ret)
 		ret = change(job, 0, err);
 	if (!ret)
@@ -307,7 +257,7 @@ static void say_result(const struct swap_job *job)
 	const char *words[] = { cli_tool(), job->origin.operand, job->snapshot.operand, NULL };
 	struct json_object *at = json_put_object(json_root(), "swap");
 	bool is_dry_run = job->options->common.dry_run;
-	uint64_t origin = job->origin.id, snapshot = job->snapshot.id;
+	uint64_t origin = job->origin.device.id, snapshot = job->snapshot.device.id;
 	char *line;
 
 	json_put_text(at, "metadata", name);
