@@ -34,6 +34,9 @@
 /* So many of them get several connections; together with those of the others they are
  * below REMOTE_CONNECTIONS_MAX. */
 #define SERVERS_MANY 8
+/* How long a server may take to greet on its other connections, at most. */
+#define GREETING_ROUNDS 4
+#define GREETING_MS 25
 
 struct server {
 	char *text; /* the URI, as typed */
@@ -294,21 +297,23 @@ static void handle_add(struct server *server, struct nbd_handle *nbd)
 	remote_pump_add(nbd);
 }
 
-/* Which connections the server has greeted on; waits for up to timeout_ms, -1: for one.
- * Returns their number. */
+/* Which further connections the server has greeted on; waits for up to timeout_ms, -1: for
+ * one. Returns their number. */
 static size_t greeted(const struct server *server, int timeout_ms, bool is_greeted[])
 {
 	struct pollfd fds[REMOTE_PER_EXPORT];
 	size_t nr = 0;
 
 	for (size_t i = 0; i < server->nr_fds; i++)
-		fds[i] = (struct pollfd){ .fd = server->fds[i], .events = POLLIN };
+		fds[i] = (struct pollfd){ .fd = is_greeted[i] ? -1 : server->fds[i],
+					  .events = POLLIN };
 	while (poll(fds, server->nr_fds, timeout_ms) < 0 && errno == EINTR)
 		;
-	for (size_t i = 0; i < server->nr_fds; i++) {
-		is_greeted[i] = fds[i].revents & POLLIN;
-		nr += is_greeted[i];
-	}
+	for (size_t i = 0; i < server->nr_fds; i++)
+		if (fds[i].fd >= 0 && fds[i].revents & POLLIN) {
+			is_greeted[i] = true;
+			nr++;
+		}
 	return nr;
 }
 
@@ -316,7 +321,7 @@ static size_t greeted(const struct server *server, int timeout_ms, bool is_greet
  * without, the first one tells why. */
 static size_t first_greeted(const struct server *server)
 {
-	bool is_greeted[REMOTE_PER_EXPORT];
+	bool is_greeted[REMOTE_PER_EXPORT] = { false };
 	size_t first = 0;
 
 	if (!greeted(server, -1, is_greeted))
@@ -326,21 +331,34 @@ static size_t first_greeted(const struct server *server)
 	return first;
 }
 
+/* A server that has many clients greets all of them at once, one that takes them one by
+ * one never: the wait is for the way there and back, and for a busy machine. */
+static void others_wait(const struct server *server, bool is_greeted[])
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < server->nr_fds; i++)
+		nr += server->fds[i] >= 0;
+	for (int round = 0; nr && round < GREETING_ROUNDS; round++)
+		nr -= greeted(server, GREETING_MS, is_greeted);
+}
+
 /* The other connections, where a flush on one counts for all, and where the server has
- * greeted by now. The rest is closed. */
+ * greeted. The rest is closed. */
 static void others_begin(struct server *server)
 {
 	const struct remote_lib *lib = remote.lib;
 	bool is_wanted = server->nr_nbds && lib->nbd_can_multi_conn(server->nbds[0]) == 1;
-	bool is_greeted[REMOTE_PER_EXPORT];
+	bool is_greeted[REMOTE_PER_EXPORT] = { false };
 
-	(void)greeted(server, 0, is_greeted);
+	if (is_wanted)
+		others_wait(server, is_greeted);
 	for (size_t i = 0; i < server->nr_fds; i++) {
 		struct nbd_handle *nbd = NULL;
 
 		if (server->fds[i] < 0)
 			continue;
-		if (is_wanted && is_greeted[i])
+		if (is_greeted[i])
 			nbd = hands_shake(server, server->fds[i]);
 		else
 			close(server->fds[i]);
