@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "tools/common/cli.h"
 
@@ -33,6 +34,13 @@ bool outputs_is_stdout(const char *path)
 {
 	return !strcmp(path, "/dev/stdout") || !strcmp(path, "/dev/fd/1") ||
 	       !strcmp(path, "/proc/self/fd/1");
+}
+
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 static int refuse_stream(const char *path, struct cow_err *err)
@@ -60,7 +68,7 @@ int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes
 	ret = cow_output_open(set, path, size_bytes, flags, ret_output, err);
 	if (!ret)
 		replace(NULL, *ret_output);
-	else if (!strcmp(err->id, "not-an-image") && strncmp(err->message, "it is a d", 9) != 0)
+	else if (!strcmp(err->id, "not-an-image") && !is_directory(path))
 		ret = refuse_stream(path, err);
 	return ret;
 }
