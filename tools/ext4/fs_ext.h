@@ -68,7 +68,8 @@ struct fs_ext_walk_params {
 	 * directory in byte order. A negative errno ends the walk with it. */
 	int (*entry)(void *user, const struct file_entry *entry, struct cow_err *err);
 	/* Called for what is left out or doubtful. is_damage: the archive is not
-	 * what it should be; else it is so by design (a socket). */
+	 * what it should be; else it is so by design (a socket). NULL: another walk
+	 * tells it. */
 	void (*problem)(void *user, bool is_damage, const char *sentence);
 };
 

@@ -50,6 +50,8 @@ __attribute__((format(printf, 3, 4))) static void tell(struct walk *w, bool is_d
 	va_list args;
 	int len;
 
+	if (!w->params->problem)
+		return;
 	va_start(args, format);
 	len = vasprintf(&sentence, format, args);
 	va_end(args);
@@ -412,7 +414,7 @@ int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, stru
 	w->fs = fs;
 	w->params = params;
 	w->err = err;
-	if (!params->knows_state)
+	if (!params->knows_state && params->problem)
 		fs_ext_say_state(fs, params->problem, params->user);
 	ret = begin(w);
 	while (!ret && w->nr_frames)

@@ -110,11 +110,6 @@ static int on_first(void *user, const struct file_entry *entry, struct cow_err *
 	return cli_refuse(err, -ECANCELED, "interrupted", NULL, "the first file is enough");
 }
 
-static void no_problem(void *user, bool is_damage, const char *sentence)
-{
-	(void)user, (void)is_damage, (void)sentence; /* the walk that gives the files tells it */
-}
-
 /* Before the archive has a byte: is the path there? */
 static int check_path(struct fs_ext *fs, const struct dump *dump, struct cow_err *err)
 {
@@ -125,7 +120,6 @@ static int check_path(struct fs_ext *fs, const struct dump *dump, struct cow_err
 		.knows_state = true,
 		.user = &is_there,
 		.entry = on_first,
-		.problem = no_problem,
 	};
 	int ret = dump->path ? fs_ext_walk(fs, &params, err) : 0;
 

@@ -83,11 +83,6 @@ static int on_change(void *user, const struct fs_change *change, struct cow_err 
 
 /* ---- walks that list: one of the old state, one or two of the new one */
 
-static void no_problem(void *user, bool is_damage, const char *sentence)
-{
-	(void)user, (void)is_damage, (void)sentence; /* told by another walk */
-}
-
 typedef int on_entry_fn(void *user, const struct file_entry *entry, struct cow_err *err);
 typedef enum fs_ext_choice choose_fn(void *user, const char *path);
 
@@ -104,7 +99,6 @@ static int list(struct only_changed *c, struct fs_ext *fs, choose_fn *choose, on
 		.user = c,
 		.choose = choose,
 		.entry = entry,
-		.problem = no_problem,
 	};
 	int ret = fs_ext_walk(fs, &params, err);
 
