@@ -10,6 +10,7 @@
 #include "libcow/core/report.h"
 #include "libcow/store/thin/thin_store.h"
 #include "tests/aids/crash.h"
+#include "tests/aids/sound.h"
 #include "tests/aids/test.h"
 #include "tests/aids/thin_build.h"
 
@@ -138,20 +139,6 @@ static int thin_run(void *user, struct cow_image **images, struct crash_run *run
 	}
 	opened_close(&opened);
 	return ret;
-}
-
-static void sound_check(const struct cow_store_args *args)
-{
-	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
-	struct cow_verdict verdict = COW_VERDICT_INIT;
-	struct cow_report *report;
-
-	OK(cow_report_new(NULL, 0, &report, err));
-	OK(cow_check(args, &params, report, &verdict, err));
-	CHECK(verdict.known && verdict.kernel_loads && verdict.merge_right);
-	for (int klass = COW_CLASS_INFO; klass <= COW_CLASS_LOST; klass++)
-		CHECK(!cow_report_count(report, klass));
-	cow_report_free(report);
 }
 
 static void thin_check_state(void *user, struct cow_image **images, uint64_t mark)

@@ -12,6 +12,7 @@
 #include "libcow/store/clone/clone_store.h"
 #include "tests/aids/clone_build.h"
 #include "tests/aids/clone_fixture.h"
+#include "tests/aids/sound.h"
 #include "tests/aids/test.h"
 
 #define REGIONS_MAX 70000
@@ -44,21 +45,6 @@ static void hydrated_take(const struct cow_store_args *args)
 	     from = run.old_chunk + run.nr_chunks)
 		memset(outcome.hydrated + run.old_chunk, 1, run.nr_chunks);
 	cow_store_close(store);
-}
-
-static void sound_check(const struct cow_store_args *args)
-{
-	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
-	struct cow_verdict verdict = COW_VERDICT_INIT;
-	struct cow_report *report;
-
-	OK(cow_report_new(NULL, 0, &report, err));
-	OK(cow_check(args, &params, report, &verdict, err));
-	CHECK_EQ(cow_report_count(report, COW_CLASS_DAMAGE), 0);
-	CHECK_EQ(cow_report_count(report, COW_CLASS_NOTE), 0);
-	CHECK_EQ(cow_report_count(report, COW_CLASS_INFO), 0);
-	CHECK(verdict.known && verdict.kernel_loads && verdict.view_right && verdict.merge_right);
-	cow_report_free(report);
 }
 
 /* Fills outcome. source, destination NULL: not given for the repair. */

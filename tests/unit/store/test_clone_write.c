@@ -13,21 +13,8 @@
 #include "libcow/store/clone/clone_store.h"
 #include "tests/aids/clone_build.h"
 #include "tests/aids/clone_fixture.h"
+#include "tests/aids/sound.h"
 #include "tests/aids/test.h"
-
-static void check_says_sound(const struct cow_store_args *args)
-{
-	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
-	struct cow_verdict verdict = COW_VERDICT_INIT;
-	struct cow_report *report;
-
-	OK(cow_report_new(NULL, 0, &report, err));
-	OK(cow_check(args, &params, report, &verdict, err));
-	CHECK_EQ(cow_report_count(report, COW_CLASS_DAMAGE), 0);
-	CHECK_EQ(cow_report_count(report, COW_CLASS_NOTE), 0);
-	CHECK(verdict.known && verdict.view_right && verdict.merge_right);
-	cow_report_free(report);
-}
 
 static void sha256(const char *path, char ret_sha256[65])
 {
@@ -121,7 +108,7 @@ static void a_large_clone_is_sound(void)
 		args.images = &role;
 		args.nr_images = 1;
 		args.kind = "clone";
-		check_says_sound(&args);
+		sound_check(&args);
 		cow_image_close(role.image);
 	}
 }
@@ -193,7 +180,7 @@ static void clone_is_finished(const char *name)
 	OK(cow_merge(store, &params, &result, err));
 	CHECK_EQ(result.nr_left, 0);
 	cow_store_close(store);
-	check_says_sound(&trio.args);
+	sound_check(&trio.args);
 	OK(cow_store_open(&trio.args, &store, err));
 	CHECK_EQ(((struct clone_store *)store)->nr_hydrated,
 		 ((struct clone_store *)store)->bits.nr_bits);
@@ -304,7 +291,7 @@ static void a_commit_is_cut_to_the_room_there_is(void)
 		}
 		cow_store_close(store);
 		if (nr_blocks >= 12)
-			check_says_sound(&args);
+			sound_check(&args);
 		for (int i = 0; i < 3; i++)
 			cow_image_close(roles[i].image);
 		free(clone.bits);
