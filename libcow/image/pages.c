@@ -172,30 +172,3 @@ bool cow_pages_next(const struct cow_pages *pages, uint64_t page, uint64_t *ret_
 {
 	return tree_next(pages->root, pages->depth, page, ret_page);
 }
-
-bool cow_pages_bit(const struct cow_pages *pages, uint64_t bit)
-{
-	const uint8_t *page = cow_pages_get(pages, bit / 8 / COW_PAGE_BYTES);
-
-	return page && page[bit / 8 % COW_PAGE_BYTES] >> bit % 8 & 1;
-}
-
-bool cow_pages_set_bit(struct cow_pages *pages, uint64_t bit)
-{
-	uint8_t *page = cow_pages_make(pages, bit / 8 / COW_PAGE_BYTES);
-
-	if (page)
-		page[bit / 8 % COW_PAGE_BYTES] |= (uint8_t)(1u << bit % 8);
-	return page;
-}
-
-bool cow_pages_bits(const struct cow_pages *pages, uint64_t bit, uint64_t *nr_bits)
-{
-	bool value = cow_pages_bit(pages, bit);
-	uint64_t nr = 1;
-
-	while (nr < *nr_bits && cow_pages_bit(pages, bit + nr) == value)
-		nr++;
-	*nr_bits = nr;
-	return value;
-}
