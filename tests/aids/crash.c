@@ -480,6 +480,22 @@ static void cut_points(struct cut *cut, uint64_t mark)
 	}
 }
 
+/* Who says that it is done has flushed all that it wrote (I4). */
+static void ends_flushed_check(const struct explorer *x, const struct record_log *log)
+{
+	bool is_flushed[CRASH_IMAGES_MAX];
+
+	memset(is_flushed, true, sizeof(is_flushed));
+	for (size_t i = 0; i < log->nr_entries; i++)
+		is_flushed[log->entries[i].image] = log->entries[i].kind == RECORD_FLUSH;
+	for (size_t i = 0; i < x->job->nr_images; i++) {
+		if (!is_flushed[i])
+			fprintf(stderr, "%s: image %zu is not flushed at the end\n", x->job->name,
+				i);
+		CHECK(is_flushed[i]);
+	}
+}
+
 /* Records a run from this state on, then cuts it off everywhere. */
 static void explore(struct explorer *x, uint8_t *const *start, uint64_t mark)
 {
@@ -490,6 +506,7 @@ static void explore(struct explorer *x, uint8_t *const *start, uint64_t mark)
 
 	world_copy(x, &world, start);
 	job_run(x, &world, &run);
+	ends_flushed_check(x, &run.log);
 	world_free(x, &world);
 	world_copy(x, &cut.durable, start);
 	cut_points(&cut, mark);

@@ -11,7 +11,7 @@
  * the end of each window between two flushes come the subsets, all of them
  * where they are few, else random ones. A sample of the second runs is cut
  * off in the same way, and in another sample an operation of the second run
- * fails.
+ * fails. A run that goes through has flushed every image that it wrote to.
  *
  * A job is any number of images, a way to run it and what must hold; see
  * tests/crash/.

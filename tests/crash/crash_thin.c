@@ -5,6 +5,9 @@
  * power goes at any instant. At every state the pool is sound with all counts, and has the devices
  * of some step, not older than the last one that had returned (I14): never less, never
  * half of one. The same steps, run again, go on from there (I6).
+ *
+ * A pool is formatted over another one, and a damaged one is repaired into a new image:
+ * at every state there is the old pool, none, or the whole new one.
  * usage: crash_thin [number of states]
  */
 #include "libcow/core/report.h"
@@ -272,11 +275,148 @@ static void begin_read(struct thin_job *job, struct cow_image *metadata)
 	opened_close(&opened);
 }
 
+/* ---------------------------------------------------------------- whole images */
+
+/* An image of a pool that is wholly written. */
+struct whole {
+	struct thin_job old; /* its first moment: what the pool has that was there */
+	uint8_t *damaged;    /* of the pool to be repaired */
+	uint64_t size;
+};
+
+/* Is there a pool, and then one of these two: the old one, or an empty one? */
+static void whole_check(struct cow_image *metadata, const struct moment *old, bool may_be_empty,
+			bool must_be)
+{
+	static const struct moment empty = { .nr = 0 };
+	struct cow_err why = COW_ERR_INIT;
+	bool is_old = false, is_empty = false;
+	struct opened opened;
+	int ret;
+
+	opened_args(&opened, metadata);
+	ret = cow_store_open_shared(&opened.args, &opened.store, &why);
+	CHECK(!ret || (!must_be && (ret == -EMEDIUMTYPE || ret == -EBADMSG)));
+	if (!ret) {
+		OK(moment_is(opened.store, old, &is_old, err));
+		OK(moment_is(opened.store, &empty, &is_empty, err));
+		CHECK(may_be_empty ? is_empty || (is_old && !must_be) : is_old);
+		sound_check(&opened.args);
+	}
+	opened_close(&opened);
+}
+
+static int format_run(void *user, struct cow_image **images, struct crash_run *run,
+		      struct cow_err *err)
+{
+	int ret = cow_thin_format(images[0], 128, THIN_BUILD_DATA, err);
+
+	(void)user;
+	if (!ret)
+		crash_mark(run, 1);
+	return ret;
+}
+
+static void format_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	(void)mark; /* a run after a whole one begins anew */
+	whole_check(images[0], &((const struct whole *)user)->old.moments[0], true, false);
+}
+
+static void format_check_done(void *user, struct cow_image **images)
+{
+	whole_check(images[0], &((const struct whole *)user)->old.moments[0], true, true);
+}
+
+enum { NEW, OLD, NR_REPAIR_IMAGES };
+
+static int repair_run(void *user, struct cow_image **images, struct crash_run *run,
+		      struct cow_err *err)
+{
+	struct cow_repair_params params = COW_REPAIR_PARAMS_INIT;
+	struct cow_repair_result result = COW_REPAIR_RESULT_INIT;
+	struct opened opened;
+	int ret;
+
+	(void)user;
+	opened_args(&opened, images[OLD]);
+	params.target = images[NEW];
+	ret = cow_repair(&opened.args, &params, &result, err);
+	CHECK(ret || (!result.nr_lost && !result.nr_doubtful && result.nr_mended));
+	if (!ret)
+		crash_mark(run, 1);
+	opened_close(&opened);
+	return ret;
+}
+
+static void repair_check(const struct whole *whole, struct cow_image **images, bool is_done)
+{
+	uint8_t *bytes = malloc(whole->size);
+
+	CHECK(bytes);
+	OK(cow_image_pread(images[OLD], bytes, whole->size, 0, err));
+	CHECK(!memcmp(bytes, whole->damaged, whole->size));
+	free(bytes);
+	whole_check(images[NEW], &whole->old.moments[0], false, is_done);
+}
+
+static void repair_check_state(void *user, struct cow_image **images, uint64_t mark)
+{
+	(void)mark;
+	repair_check((const struct whole *)user, images, false);
+}
+
+static void repair_check_done(void *user, struct cow_image **images)
+{
+	repair_check((const struct whole *)user, images, true);
+}
+
+/* bytes: a sound pool, that of the first moment. */
+static void whole_explore(const struct thin_job *old, const uint8_t *bytes, uint64_t size,
+			  uint64_t seed, struct crash_counts *formats, struct crash_counts *repairs)
+{
+	struct whole whole = { .old = *old, .damaged = malloc(size), .size = size };
+	uint8_t *images[NR_REPAIR_IMAGES] = { malloc(size), whole.damaged };
+	const uint64_t sizes[NR_REPAIR_IMAGES] = { size, size };
+	struct crash_limits limits = CRASH_LIMITS_INIT;
+	const struct crash_job format = {
+		.name = "thin-format",
+		.nr_images = 1,
+		.user = &whole,
+		.may_fail = true,
+		.run = format_run,
+		.check_state = format_check_state,
+		.check_done = format_check_done,
+	};
+	const struct crash_job repair = {
+		.name = "thin-repair",
+		.nr_images = NR_REPAIR_IMAGES,
+		.user = &whole,
+		.may_fail = true,
+		.run = repair_run,
+		.check_state = repair_check_state,
+		.check_done = repair_check_done,
+	};
+	struct thin_super super;
+
+	CHECK(whole.damaged && images[NEW]);
+	memcpy(images[NEW], bytes, size);
+	crash_explore(&format, images, sizes, &limits, seed, formats);
+	memcpy(whole.damaged, bytes, size);
+	cow_thin_super_decode(bytes, &super);
+	whole.damaged[super.metadata_map.bitmap_root * 4096 + 100] ^= 1;
+	for (uint64_t i = 0; i < size; i++) /* what was there before */
+		images[NEW][i] = (uint8_t)test_random(&seed);
+	crash_explore(&repair, images, sizes, &limits, seed, repairs);
+	free(images[NEW]);
+	free(whole.damaged);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t wanted = argc > 1 ? strtoull(argv[1], NULL, 0) : 800;
 	struct crash_limits limits = CRASH_LIMITS_INIT;
-	struct crash_counts counts = { 0 };
+	struct crash_counts counts = { 0 }, formats = { 0 }, repairs = { 0 };
 	uint64_t random = test_seed();
 
 	test_name = "thin";
@@ -303,9 +443,13 @@ int main(int argc, char **argv)
 		cow_image_close(metadata);
 		while (thin.nr_steps < 1 + random % STEPS_MAX)
 			step_make(&thin, &random);
+		if (formats.nr_states < wanted / 4 || repairs.nr_states < wanted / 4)
+			whole_explore(&thin, bytes, size, test_random(&random), &formats, &repairs);
 		crash_explore(&job, &bytes, &size, &limits, test_random(&random), &counts);
 		free(bytes);
 	}
 	crash_print("thin", &counts);
+	crash_print("thin-format", &formats);
+	crash_print("thin-repair", &repairs);
 	return 0;
 }
