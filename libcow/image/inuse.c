@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <glob.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -18,38 +17,6 @@
 static const char *force_id(bool for_write)
 {
 	return for_write ? NULL : "busy";
-}
-
-void cow_inuse_unescape(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++, to++) {
-		unsigned int c;
-
-		if (text[0] == '\\' && sscanf(text + 1, "%3o", &c) == 1) {
-			*to = (char)c;
-			text += 3;
-		} else {
-			*to = *text;
-		}
-	}
-	*to = '\0';
-}
-
-bool cow_inuse_any_line(const char *path, bool (*match)(char *line, void *user), void *user)
-{
-	FILE *file = fopen(path, "re");
-	AUTO_FREE char *line = NULL;
-	bool found = false;
-	size_t size = 0;
-
-	if (!file)
-		return false;
-	while (!found && getline(&line, &size, file) > 0)
-		found = match(line, user);
-	(void)fclose(file);
-	return found;
 }
 
 struct mount_query {

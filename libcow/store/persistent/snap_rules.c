@@ -8,11 +8,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "libcow/base/bytes.h"
 
-#define SNAP_MAGIC_SWAPPED UINT32_C(0x536e4170)
 /* How far a new chunk may be behind the one before it in a list that is to be
  * believed: old kernels leaked a chunk here and there. */
 #define EVIDENCE_GAP_CHUNKS 16
@@ -152,46 +150,4 @@ int cow_snap_evidence(struct cow_image *cow, const struct cow_image *origin, uin
 	if (is_all_zero(raw + nr * SNAP_RECORD_BYTES, sizeof(raw) - nr * SNAP_RECORD_BYTES))
 		*ret_nr_records = nr;
 	return 0;
-}
-
-int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,
-			   struct cow_err *err)
-{
-	struct snap_beginning beginning;
-	uint8_t raw[SNAP_HEADER_BYTES];
-	struct snap_header header;
-	uint64_t nr = 0;
-	int ret;
-
-	ret = cow_snap_header_read(cow, raw, err);
-	if (ret)
-		return ret;
-	cow_snap_header_decode(raw, &header);
-	*ret_is_lost = header.magic == SNAP_MAGIC_SWAPPED;
-	if (!*ret_is_lost && is_all_zero(raw, sizeof(raw))) {
-		ret = cow_snap_beginning(cow, origin, &beginning, err);
-		*ret_is_lost = beginning.chunk_bytes;
-	}
-	if (ret || *ret_is_lost || !cow_snap_header_rest_ok(&header))
-		return ret;
-	ret = cow_snap_evidence(cow, origin, sectors_to_bytes(header.chunk_sectors), &nr, err);
-	if (!ret)
-		*ret_is_lost = nr;
-	return ret;
-}
-
-int cow_snap_header_chunk_bytes(struct cow_image *cow, const struct cow_image *origin,
-				const struct snap_header *header, bool *ret_is_store,
-				uint64_t *ret_bytes, struct cow_err *err)
-{
-	int ret = 0;
-
-	*ret_bytes = 0;
-	*ret_is_store = header->magic == SNAP_MAGIC;
-	if (!*ret_is_store)
-		ret = cow_snap_is_lost_store(cow, origin, ret_is_store, err);
-	if (!ret && cow_snap_chunk_sectors_ok(header->chunk_sectors) &&
-	    (*ret_is_store || cow_snap_header_rest_ok(header)))
-		*ret_bytes = sectors_to_bytes(header->chunk_sectors);
-	return ret;
 }

@@ -113,7 +113,7 @@ struct snap_beginning {
 int cow_snap_beginning(struct cow_image *cow, const struct cow_image *origin,
 		       struct snap_beginning *ret_beginning, struct cow_err *err);
 
-/* Tells whether an image without "SnAp" at its beginning still looks like a
+/* snap_lost.c: tells whether an image without "SnAp" at its beginning still looks like a
  * store: the rest of the header is sound and a list stands behind it, or the
  * magic is in the other byte order. Errors: -EIO. */
 int cow_snap_is_lost_store(struct cow_image *cow, const struct cow_image *origin, bool *ret_is_lost,

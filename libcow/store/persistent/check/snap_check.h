@@ -54,7 +54,7 @@ struct snap_check {
 	bool is_cut;	      /* the image is too short for its own list */
 };
 
-/* Adds a finding at [offset_bytes, + len_bytes) of the COW image. */
+/* snap_check_add.c: adds a finding at [offset_bytes, + len_bytes) of the COW image. */
 __attribute__((format(printf, 5, 6))) void
 cow_snap_check_add(struct snap_check *check, enum snap_problem number, uint64_t offset_bytes,
 		   uint64_t len_bytes, const char *format, ...);
