@@ -76,7 +76,7 @@ def sharing(bench, mkfs, name):
             Runner('snapmerge', merge(origin, store), prepare=store.refill),
             Runner('copying: --reflink=never', merge(origin, store, '--reflink=never'), 0.2,
                    prepare=store.refill)], rounds=1, warmup=0)
-        bench.value('MiB copied', (said['bytes'] - said['cloned_bytes']) / MIB, 'MiB', 0)
+        bench.value('MiB copied', (said['written_bytes'] - said['cloned_bytes']) / MIB, 'MiB', 0)
         bench.value('MiB written to the device, refill included', written / MIB, 'MiB')
         os.unlink(store.path)
         chunk, nr = 4096, 1024 if bench.small else 32768

@@ -174,7 +174,7 @@ class Relay:
         for at in range(0, len(self.model), region):
             if view[at:at + region] == self.model[at:at + region]:
                 continue
-            if not any(r["offset"] <= at < r["offset"] + r["length"] for r in doubtful):
+            if not any(r["offset_bytes"] <= at < r["offset_bytes"] + r["length_bytes"] for r in doubtful):
                 raise Wrong("the repaired clone shows something else at %d, and nothing is in doubt there" % at)
         self.expected[new] = (report["store"]["exceptions"], sha(view))
 

@@ -49,8 +49,8 @@ class Repaired:
                 shown = view(tools, self.new, self.data, ident, self.path("out"))
             for lost in said["lost"]:
                 if lost["device"] == ident:
-                    end = lost["offset"] + lost["length"] if lost["length"] else len(shown)
-                    shown[lost["offset"]:end] = bytes(end - lost["offset"])
+                    end = lost["offset_bytes"] + lost["length_bytes"] if lost["length_bytes"] else len(shown)
+                    shown[lost["offset_bytes"]:end] = bytes(end - lost["offset_bytes"])
             self.shown[ident] = shown
         self.ops, self.wanted = [], {}
         self.kernel()

@@ -161,9 +161,9 @@ static void put_error(const struct cow_err *err)
 	json_put_text(at, "message", err->message);
 	json_put_text(at, "path", *err->image ? err->image : NULL);
 	if (err->offset_bytes == COW_OFFSET_NONE)
-		json_put_null(at, "offset");
+		json_put_null(at, "offset_bytes");
 	else
-		json_put_u64(at, "offset", err->offset_bytes);
+		json_put_u64(at, "offset_bytes", err->offset_bytes);
 	json_put_text(at, "force", can_force(err->force) ? err->force : NULL);
 }
 
@@ -490,6 +490,22 @@ static int close_stdout(int status, int code)
 	return status | CLI_FAILED;
 }
 
+/* Where no image was opened: what the command line names. */
+static void put_operands(void)
+{
+	struct json_object *item;
+
+	if (json_has("images") || !cli.first_operand)
+		return;
+	(void)json_list("images");
+	for (int i = 0; i < cli_nr_operands(); i++) {
+		item = json_put_object(json_list("images"), NULL);
+		json_put_null(item, "role");
+		json_put_text(item, "path", cli_operands()[i]);
+		json_put_null(item, "size_bytes");
+	}
+}
+
 int cli_finish(int status)
 {
 	struct cow_err err = COW_ERR_INIT;
@@ -506,6 +522,7 @@ int cli_finish(int status)
 	json_put_u64(json_root(), "exit", (uint64_t)status);
 	json_put_bool(json_root(), "done",
 		      !(status & (CLI_FAILED | CLI_USAGE | CLI_INTERRUPTED | CLI_REFUSED)));
+	put_operands();
 	operands_free(cli.operands, cli.nr_operands);
 	cli.operands = NULL;
 	cli.nr_operands = 0;

@@ -100,6 +100,14 @@ void json_put_u64(struct json_object *at, const char *key, uint64_t value)
 		put(at, key, json_object_new_uint64(value));
 }
 
+void json_put_percent(struct json_object *at, const char *key, uint64_t part, uint64_t whole)
+{
+	if (whole)
+		json_put_u64(at, key, (uint64_t)((double)part / (double)whole * 100));
+	else
+		json_put_null(at, key);
+}
+
 void json_put_bool(struct json_object *at, const char *key, bool value)
 {
 	if (at)
@@ -127,6 +135,17 @@ struct json_object *json_put_object(struct json_object *at, const char *key)
 struct json_object *json_put_array(struct json_object *at, const char *key)
 {
 	return at ? put_new(at, key, json_object_new_array()) : NULL;
+}
+
+bool json_has(const char *key)
+{
+	return document.root && json_object_object_get_ex(document.root, key, NULL);
+}
+
+struct json_object *json_list(const char *key)
+{
+	return json_has(key) ? json_object_object_get(document.root, key)
+			     : json_put_array(document.root, key);
 }
 
 int json_write(struct cow_err *err)

@@ -29,8 +29,14 @@ int json_write(struct cow_err *err);
  * UTF-8 become \xNN in the text, so that the result is always JSON. */
 void json_put_text(struct json_object *at, const char *key, const char *text); /* NULL: null */
 void json_put_u64(struct json_object *at, const char *key, uint64_t value);
+/* Rounded down; null of nothing. */
+void json_put_percent(struct json_object *at, const char *key, uint64_t part, uint64_t whole);
 void json_put_bool(struct json_object *at, const char *key, bool value);
 void json_put_null(struct json_object *at, const char *key);
+/* Has the object itself a member of this name? */
+bool json_has(const char *key);
+/* The array of this name in the object itself; made if it is not there. */
+struct json_object *json_list(const char *key);
 /* A new object or array inside, owned by the one above it. */
 struct json_object *json_put_object(struct json_object *at, const char *key);
 struct json_object *json_put_array(struct json_object *at, const char *key);

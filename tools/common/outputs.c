@@ -13,21 +13,43 @@
 #include <sys/stat.h>
 
 #include "tools/common/cli.h"
+#include "tools/common/json.h"
 
 /* More than any command line can name. */
 #define OUTPUTS_MAX 16
 
-static struct cow_output *outputs[OUTPUTS_MAX];
+static struct {
+	struct cow_output *output;
+	struct json_object *json; /* what --json says of it */
+} outputs[OUTPUTS_MAX];
 
 /* Puts new in the place of old; where there is none it is not remembered. */
-static void replace(const struct cow_output *old, struct cow_output *new)
+static void replace(const struct cow_output *old, struct cow_output *new, struct json_object *json)
 {
 	for (size_t i = 0; i < OUTPUTS_MAX; i++) {
-		if (outputs[i] != old)
+		if (outputs[i].output != old)
 			continue;
-		outputs[i] = new;
+		outputs[i].output = new;
+		outputs[i].json = json;
 		return;
 	}
+}
+
+struct json_object *outputs_json_add(const char *role, const char *path)
+{
+	struct json_object *item = json_put_object(json_list("outputs"), NULL);
+
+	json_put_text(item, "role", role);
+	json_put_text(item, "path", path);
+	json_put_null(item, "size_bytes");
+	json_put_bool(item, "complete", false);
+	return item;
+}
+
+void outputs_json_end(struct json_object *item, uint64_t size_bytes)
+{
+	json_put_u64(item, "size_bytes", size_bytes);
+	json_put_bool(item, "complete", true);
 }
 
 bool outputs_is_stdout(const char *path)
@@ -51,9 +73,10 @@ static int refuse_stream(const char *path, struct cow_err *err)
 			  path, path);
 }
 
-int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,
-		 struct cow_output **ret_output, struct cow_err *err)
+int outputs_open(struct cow_imageset *set, const char *role, const char *path, uint64_t size_bytes,
+		 uint32_t flags, struct cow_output **ret_output, struct cow_err *err)
 {
+	struct json_object *json = outputs_json_add(role, path);
 	int ret;
 
 	if (!strncmp(path, "nbd://", 6) || !strncmp(path, "nbd+unix://", 11))
@@ -67,7 +90,7 @@ int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes
 		flags |= COW_OUTPUT_REHEARSE;
 	ret = cow_output_open(set, path, size_bytes, flags, ret_output, err);
 	if (!ret)
-		replace(NULL, *ret_output);
+		replace(NULL, *ret_output, json);
 	else if (!strcmp(err->id, "not-an-image") && !is_directory(path))
 		ret = refuse_stream(path, err);
 	return ret;
@@ -79,7 +102,7 @@ int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t fla
 	int ret = cow_output_open(set, path, 0, flags, ret_output, err);
 
 	if (!ret)
-		replace(NULL, *ret_output);
+		replace(NULL, *ret_output, NULL);
 	return ret;
 }
 
@@ -114,24 +137,40 @@ void outputs_note_name(const char *path, enum outputs_form form)
 				 promises[i].promise, written[form]);
 }
 
+/* A stream has no image that knows its size. */
+static uint64_t size_of(struct cow_output *output)
+{
+	int fd = cow_output_fd(output);
+	struct stat st;
+
+	if (fd >= 0 && !fstat(fd, &st) && st.st_size > 0)
+		return (uint64_t)st.st_size;
+	return cow_image_size(cow_output_image(output));
+}
+
 int outputs_publish(struct cow_output *output, struct cow_err *err)
 {
+	uint64_t size = size_of(output);
 	int ret = cow_output_publish(output, err);
 
-	if (!ret)
-		cli_wrote();
-	return ret;
+	if (ret)
+		return ret;
+	cli_wrote();
+	for (size_t i = 0; i < OUTPUTS_MAX; i++)
+		if (outputs[i].output == output)
+			outputs_json_end(outputs[i].json, size);
+	return 0;
 }
 
 void outputs_close(struct cow_output *output)
 {
 	if (output)
-		replace(output, NULL);
+		replace(output, NULL, NULL);
 	cow_output_close(output);
 }
 
 void outputs_abandon(void)
 {
 	for (size_t i = 0; i < OUTPUTS_MAX; i++)
-		outputs_close(outputs[i]);
+		outputs_close(outputs[i].output);
 }

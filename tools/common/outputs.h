@@ -9,9 +9,12 @@
 
 #include "libcow.h"
 
-/* As cow_output_open(); in a dry run with COW_OUTPUT_REHEARSE. */
-int outputs_open(struct cow_imageset *set, const char *path, uint64_t size_bytes, uint32_t flags,
-		 struct cow_output **ret_output, struct cow_err *err);
+struct json_object;
+
+/* As cow_output_open(); in a dry run with COW_OUTPUT_REHEARSE. The member "outputs" of the
+ * JSON object names it, with its role. */
+int outputs_open(struct cow_imageset *set, const char *role, const char *path, uint64_t size_bytes,
+		 uint32_t flags, struct cow_output **ret_output, struct cow_err *err);
 /* Also in a dry run: what reports on it. */
 int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t flags,
 			struct cow_output **ret_output, struct cow_err *err);
@@ -19,6 +22,10 @@ enum outputs_form { OUTPUTS_RAW, OUTPUTS_STORE, OUTPUTS_TAR };
 /* Notes a name that promises another format than what is written: disk.qcow2 of a
  * raw image. Not an error: a name is its owner's. */
 void outputs_note_name(const char *path, enum outputs_form form);
+/* One more of the member "outputs", which is not complete yet; NULL without --json. */
+struct json_object *outputs_json_add(const char *role, const char *path);
+/* It is complete, and so long. */
+void outputs_json_end(struct json_object *item, uint64_t size_bytes);
 /* As cow_output_publish(): the file has its name. */
 int outputs_publish(struct cow_output *output, struct cow_err *err);
 /* As cow_output_close(). */

@@ -31,8 +31,9 @@ bool sink_is_stream(const char *path)
 }
 
 /* A FIFO waits for its reader. */
-static int stream_open(struct sink *sink, const char *path, struct cow_err *err)
+static int stream_open(struct sink *sink, const char *role, const char *path, struct cow_err *err)
 {
+	struct json_object *json = outputs_json_add(role, path);
 	int fd = -1;
 
 	*sink = (struct sink){ .fd = -1, .name = path };
@@ -46,7 +47,7 @@ static int stream_open(struct sink *sink, const char *path, struct cow_err *err)
 	if (fd < 0)
 		return cli_refuse(err, -errno, "system", NULL, "%s: cannot be opened: %s", path,
 				  strerror(errno));
-	*sink = (struct sink){ .fd = fd, .name = path, .is_own = true };
+	*sink = (struct sink){ .fd = fd, .name = path, .is_own = true, .json = json };
 	if (!isatty(fd))
 		return 0;
 	sink_close(sink);
@@ -54,21 +55,24 @@ static int stream_open(struct sink *sink, const char *path, struct cow_err *err)
 			  "%s: data would go to a terminal: give -o FILE or a pipe", path);
 }
 
-int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err)
+int sink_open(struct sink *sink, struct cow_imageset *set, const char *role, const char *path,
+	      struct cow_err *err)
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	int ret;
 
 	if (path && strcmp(path, "-") != 0 && !outputs_is_stdout(path) && sink_is_stream(path))
-		return stream_open(sink, path, err);
+		return stream_open(sink, role, path, err);
 	if (!path || !strcmp(path, "-") || outputs_is_stdout(path)) {
 		if (isatty(STDOUT_FILENO))
 			return cli_refuse(err, -EPERM, "terminal", NULL,
 					  "data would go to the terminal: give -o FILE or a pipe");
-		*sink = (struct sink){ .fd = STDOUT_FILENO, .name = "stdout" };
+		*sink = (struct sink){ .fd = STDOUT_FILENO,
+				       .name = "stdout",
+				       .json = outputs_json_add(role, "-") };
 		return 0;
 	}
-	ret = outputs_open(set, path, 0, flags, &sink->output, err);
+	ret = outputs_open(set, role, path, 0, flags, &sink->output, err);
 	if (ret)
 		return ret;
 	sink->fd = cow_output_fd(sink->output);
@@ -147,7 +151,10 @@ int sink_publish(struct sink *sink, struct cow_err *err)
 {
 	if (sink->output && sink->ends_in_hole && ftruncate(sink->fd, (off_t)sink->written_bytes))
 		return refuse_hole(sink, err);
-	return sink->output ? outputs_publish(sink->output, err) : 0;
+	if (sink->output)
+		return outputs_publish(sink->output, err);
+	outputs_json_end(sink->json, sink->written_bytes);
+	return 0;
 }
 
 void sink_withdraw(struct sink *sink)

@@ -17,6 +17,7 @@ struct sink {
 	const char *name;
 	struct cow_output *output; /* NULL: stdout, or what is below */
 	bool is_own;		   /* fd is a FIFO or a character device that sink_open() opened */
+	struct json_object *json;  /* of a stream: what --json says of it */
 	uint64_t written_bytes;
 	bool ends_in_hole;
 };
@@ -28,8 +29,10 @@ struct sink {
 /* Does path name something that takes bytes in their order only? NULL, "-" and the names of
  * stdout, a FIFO, a character device: no file is made there. */
 bool sink_is_stream(const char *path);
-/* path NULL or a name of stdout: that, refused if it is a terminal. */
-int sink_open(struct sink *sink, struct cow_imageset *set, const char *path, struct cow_err *err);
+/* path NULL or a name of stdout: that, refused if it is a terminal. role: as for
+ * outputs_open(). */
+int sink_open(struct sink *sink, struct cow_imageset *set, const char *role, const char *path,
+	      struct cow_err *err);
 /* All of it, or an error. user is the struct sink: fits tar_params.write. */
 int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *err);
 /* Zeros, which take no room in a file. */

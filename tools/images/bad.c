@@ -15,6 +15,7 @@
 #include "tools/images/mapfile.h"
 #include "tools/common/size_text.h"
 #include "tools/common/text.h"
+#include "tools/images/images_json.h"
 
 /* So many are said in words; the JSON object has all. */
 #define SAID_MAX 10
@@ -51,6 +52,7 @@ int bad_image_open(struct cow_image *cow, const char *path, struct cow_image **r
 	size_t nr_ranges = 0;
 	int ret;
 
+	images_json_add_path("bad-blocks", path);
 	ret = mapfile_load(&map, path, err);
 	if (!ret)
 		ret = map_check(&map, path, cow, err);
@@ -95,9 +97,9 @@ void bad_words_say(struct bad_words *words, const struct bad_range *range, const
 	struct json_object *at = json_put_object(words->list, NULL);
 
 	json_put_text(at, "path", range->image);
-	json_put_u64(at, "offset", range->image_bytes);
-	json_put_u64(at, "length", range->shown.len_bytes);
-	json_put_u64(at, "shown_at", range->shown.offset_bytes);
+	json_put_u64(at, "offset_bytes", range->image_bytes);
+	json_put_u64(at, "length_bytes", range->shown.len_bytes);
+	json_put_u64(at, "shown_at_bytes", range->shown.offset_bytes);
 	if (words->nr_ranges < SAID_MAX)
 		cli_warn("%s: %" PRIu64 " bytes at byte %" PRIu64 " cannot be read; byte %" PRIu64
 			 " %s",
@@ -184,7 +186,7 @@ int bad_list_open(struct bad_list *list, const char *path, const struct operands
 	*list = (struct bad_list){ .sink = SINK_INIT, .operands = operands };
 	list->printer.write = sink_write;
 	list->printer.user = &list->sink;
-	ret = sink_open(&list->sink, operands->set, path, err);
+	ret = sink_open(&list->sink, operands->set, "bad-list", path, err);
 	if (!ret)
 		ret = printer_add(&list->printer, err,
 				  "# libcow bad list 1\n# cow %.400s\n# origin %.400s\n"

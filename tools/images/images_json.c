@@ -7,17 +7,27 @@
 
 #include "tools/common/json.h"
 
-void images_json_add(struct json_object *at, const char *role, const struct cow_image *image)
+static struct json_object *add(const char *role, const char *path)
 {
-	if (!image)
-		return;
-	at = json_put_object(at, NULL);
-	json_put_text(at, "role", role);
-	json_put_text(at, "path", cow_image_name(image));
-	json_put_u64(at, "size_bytes", cow_image_size(image));
+	struct json_object *item = json_put_object(json_list("images"), NULL);
+
+	json_put_text(item, "role", role);
+	json_put_text(item, "path", path);
+	return item;
 }
 
-void images_json_add_roles(struct json_object *at, const struct roles *roles)
+void images_json_add(const char *role, const struct cow_image *image)
+{
+	if (image)
+		json_put_u64(add(role, cow_image_name(image)), "size_bytes", cow_image_size(image));
+}
+
+void images_json_add_path(const char *role, const char *path)
+{
+	json_put_null(add(role, path), "size_bytes");
+}
+
+void images_json_add_roles(const struct roles *roles)
 {
 	static const char *const names[] = {
 		[COW_ROLE_ORIGIN] = "origin",
@@ -31,19 +41,16 @@ void images_json_add_roles(struct json_object *at, const struct roles *roles)
 
 	for (size_t i = 0; i < roles->nr_images; i++)
 		if (roles->images[i].role > 0 && roles->images[i].role <= COW_ROLE_DATA)
-			images_json_add(at, names[roles->images[i].role], roles->images[i].image);
+			images_json_add(names[roles->images[i].role], roles->images[i].image);
 }
 
-struct json_object *images_json_put(const struct operands *operands)
+void images_json_put(const struct operands *operands)
 {
-	struct json_object *at = json_put_array(json_root(), "images");
-
 	if (roles_are_given(&operands->roles)) {
-		images_json_add_roles(at, &operands->roles);
-		return at;
+		images_json_add_roles(&operands->roles);
+		return;
 	}
-	images_json_add(at, "origin", operands->origin);
+	images_json_add("origin", operands->origin);
 	for (size_t i = 0; i < operands->nr_layers; i++)
-		images_json_add(at, "cow", operands->layers[i].cow);
-	return at;
+		images_json_add("cow", operands->layers[i].cow);
 }

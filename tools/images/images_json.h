@@ -8,13 +8,13 @@
 
 #include "tools/images/operands.h"
 
-struct json_object;
-
-/* One more of the array; NULL is none. */
-void images_json_add(struct json_object *at, const char *role, const struct cow_image *image);
+/* One more of the member "images"; NULL is none. */
+void images_json_add(const char *role, const struct cow_image *image);
+/* Something else that is read: a manifest, an export. */
+void images_json_add_path(const char *role, const char *path);
 /* Those of a store of several images. */
-void images_json_add_roles(struct json_object *at, const struct roles *roles);
-/* The member "images" of what was opened for a job; returns the array, for more. */
-struct json_object *images_json_put(const struct operands *operands);
+void images_json_add_roles(const struct roles *roles);
+/* What was opened for a job. */
+void images_json_put(const struct operands *operands);
 
 #endif

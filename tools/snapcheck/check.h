@@ -89,6 +89,8 @@ void check_print_repair(struct check *check, const char *where, bool revalidates
 
 /* check_json.c. Callback of a check: one finding. */
 void check_on_finding(void *user, const struct cow_finding *finding);
+/* The images that were opened. */
+void check_put_images(const struct check *check);
 void check_put_verdict(const struct check *check);
 void check_put_repair(const struct check *check, const char *where);
 
@@ -112,6 +114,9 @@ struct check_next {
 	bool is_dry_run;
 };
 
+/* Of what has no header: is there a list where some chunk size would put it? */
+void check_next_kind(struct cow_store_args args, const struct cow_image *origin,
+		     const struct cow_image *cow);
 /* check_roles.c: of a store of several images. */
 void check_roles_next(const struct check *check, const struct check_next *next, bool is_damaged);
 /* Names the next safe step (cli_next()); nothing that writes to what was checked. */

@@ -28,24 +28,22 @@ void check_on_finding(void *user, const struct cow_finding *finding)
 	json_put_text(at, "id", finding->problem->id);
 	json_put_text(at, "class", check_class_names[finding->problem->klass]);
 	json_put_text(at, "path", finding->image);
-	put_place(at, "offset", finding->offset_bytes);
-	put_place(at, "length", finding->len_bytes);
+	put_place(at, "offset_bytes", finding->offset_bytes);
+	put_place(at, "length_bytes", finding->len_bytes);
 	put_place(at, "chunk", finding->chunk);
 	json_put_text(at, "sentence", finding->sentence);
 	json_put_text(at, "kernel", finding->problem->kernel);
 	json_put_text(at, "fix", finding->problem->fix);
 }
 
-static void put_images(const struct check *check)
+void check_put_images(const struct check *check)
 {
-	struct json_object *at = json_put_array(json_root(), "images");
-
 	if (roles_are_given(&check->roles)) {
-		images_json_add_roles(at, &check->roles);
+		images_json_add_roles(&check->roles);
 		return;
 	}
-	images_json_add(at, "origin", check->origin);
-	images_json_add(at, "cow", check->cow);
+	images_json_add("origin", check->origin);
+	images_json_add("cow", check->cow);
 }
 
 static void put_answer(struct json_object *at, const char *key, bool is_unlooked, bool is_so)
@@ -54,14 +52,6 @@ static void put_answer(struct json_object *at, const char *key, bool is_unlooked
 		json_put_null(at, key);
 	else
 		json_put_bool(at, key, is_so);
-}
-
-static void put_percent(struct json_object *at, const char *key, uint64_t part, uint64_t whole)
-{
-	if (whole)
-		json_put_u64(at, key, (uint64_t)((double)part / (double)whole * 100));
-	else
-		json_put_null(at, key);
 }
 
 static void put_store(const struct check *check)
@@ -75,11 +65,11 @@ static void put_store(const struct check *check)
 	json_put_u64(at, "chunk_bytes", info->chunk_bytes);
 	json_put_u64(at, "view_bytes", info->view_bytes);
 	json_put_u64(at, "exceptions", info->nr_exceptions);
-	put_percent(at, "exceptions_percent", info->nr_exceptions, nr_chunks);
+	json_put_percent(at, "exceptions_percent", info->nr_exceptions, nr_chunks);
 	json_put_u64(at, "allocated_bytes", info->allocated_sectors * 512);
 	json_put_u64(at, "total_bytes", info->total_sectors * 512);
 	json_put_u64(at, "metadata_bytes", info->metadata_sectors * 512);
-	put_percent(at, "used_percent", info->allocated_sectors, info->total_sectors);
+	json_put_percent(at, "used_percent", info->allocated_sectors, info->total_sectors);
 	json_put_u64(at, "allocated_sectors", info->allocated_sectors);
 	json_put_u64(at, "total_sectors", info->total_sectors);
 	json_put_u64(at, "metadata_sectors", info->metadata_sectors);
@@ -96,7 +86,6 @@ void check_put_verdict(const struct check *check)
 	static const char *const dies[] = { "never", "loading", "writing" };
 	static const char *const writes[] = { "work", "fail", "read-only", "harm" };
 
-	put_images(check);
 	for (int klass = 0; klass < NR_CLASSES; klass++)
 		json_put_u64(counts, check_class_names[klass],
 			     cow_report_count(check->report, klass));
@@ -130,7 +119,7 @@ void check_put_repair(const struct check *check, const char *where)
 	json_put_u64(at, "lost_bytes", result->lost_bytes);
 	json_put_u64(at, "lost_elsewhere", result->nr_unknown);
 	json_put_u64(at, "regions_in_doubt", result->nr_doubtful);
-	json_put_u64(at, "bytes_in_doubt", result->doubtful_bytes);
+	json_put_u64(at, "in_doubt_bytes", result->doubtful_bytes);
 	json_put_u64(at, "appended_in_doubt", result->nr_appended);
 	json_put_u64(at, "resized_in_doubt", result->nr_resized);
 	json_put_u64(at, "guessed", result->nr_guessed);

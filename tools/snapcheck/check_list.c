@@ -23,6 +23,7 @@
 #include "tools/images/container.h"
 #include "tools/images/operands.h"
 #include "tools/snapcheck/check_pool.h"
+#include "tools/images/images_json.h"
 
 enum { COLUMN_SPEC, COLUMN_TYPE, COLUMN_SIZE, COLUMN_USED, COLUMN_STATE, COLUMNS };
 
@@ -61,6 +62,9 @@ static void facts_put(struct content *content, const char *kind, const struct co
 	if (info->view_bytes)
 		json_put_u64(at, "view_bytes", info->view_bytes);
 	json_put_u64(at, "exceptions", info->nr_exceptions);
+	json_put_u64(at, "allocated_bytes", info->allocated_sectors * 512);
+	json_put_u64(at, "total_bytes", info->total_sectors * 512);
+	json_put_percent(at, "used_percent", info->allocated_sectors, info->total_sectors);
 	json_put_u64(at, "allocated_sectors", info->allocated_sectors);
 	json_put_u64(at, "total_sectors", info->total_sectors);
 }
@@ -434,8 +438,10 @@ static int images_open(struct list *list)
 		if (cow_imageset_open(list->set, spec, COW_OPEN_BUSY, &image, &err)) {
 			(void)cli_fail(&err);
 			list->is_unreadable = true;
+			images_json_add_path("image", spec);
 			continue;
 		}
+		images_json_add("image", image);
 		list->specs[list->nr_images] = spec;
 		list->images[list->nr_images++] = image;
 	}

@@ -15,8 +15,8 @@ void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len
 {
 	struct json_object *at = json_put_object(lost->ranges, NULL);
 
-	json_put_u64(at, "offset", offset_bytes);
-	json_put_u64(at, "length", len_bytes);
+	json_put_u64(at, "offset_bytes", offset_bytes);
+	json_put_u64(at, "length_bytes", len_bytes);
 	if (lost->nr_ranges < CHECK_LOST_SHOWN)
 		lost->first[lost->nr_ranges] = (struct cow_segment){ offset_bytes, len_bytes };
 	lost->nr_ranges++;

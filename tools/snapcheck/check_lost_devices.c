@@ -19,11 +19,11 @@ static void json_add(const struct check_lost *lost, uint64_t id, uint64_t offset
 	struct json_object *at = json_put_object(lost->ranges, NULL);
 
 	json_put_u64(at, "device", id);
-	json_put_u64(at, "offset", offset_bytes);
+	json_put_u64(at, "offset_bytes", offset_bytes);
 	if (len_bytes)
-		json_put_u64(at, "length", len_bytes);
+		json_put_u64(at, "length_bytes", len_bytes);
 	else
-		json_put_null(at, "length");
+		json_put_null(at, "length_bytes");
 }
 
 static void line_begin(struct check_lost *lost, uint64_t id)

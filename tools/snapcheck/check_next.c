@@ -10,6 +10,21 @@
 #include "tools/common/cli.h"
 #include "tools/snapcheck/check.h"
 
+/* No header, but is there a list where some chunk size would put it? */
+void check_next_kind(struct cow_store_args args, const struct cow_image *origin,
+		     const struct cow_image *cow)
+{
+	const char *first = cow_image_name(origin ? origin : cow);
+	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
+	struct cow_verdict verdict = COW_VERDICT_INIT;
+
+	args.kind = cow_store_kind(0);
+	params.flags = COW_CHECK_HEADER_ONLY;
+	if (!cow_check(&args, &params, NULL, &verdict, NULL))
+		cli_next("snapcheck", "-t", args.kind, first, origin ? cow_image_name(cow) : NULL,
+			 NULL);
+}
+
 /* A repaired copy, without what cannot be read. */
 static void next_copy(const struct check *check, const struct check_next *next, const char *cow)
 {

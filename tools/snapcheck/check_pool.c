@@ -82,6 +82,7 @@ void check_pool_print_devices(const struct check *check, FILE *text)
 void check_pool_put(const struct check *check, struct json_object *at)
 {
 	struct json_object *list = json_put_array(at, "devices");
+	uint64_t block_bytes = check->verdict.info.chunk_bytes;
 
 	json_put_u64(at, "snapshots", check->verdict.info.nr_snapshots);
 	for (size_t i = 0; i < check->nr_snapshots; i++) {
@@ -89,6 +90,9 @@ void check_pool_put(const struct check *check, struct json_object *at)
 		struct json_object *item = json_put_object(list, NULL);
 
 		json_put_u64(item, "id", s->id);
+		json_put_u64(item, "mapped_bytes", s->nr_mapped * block_bytes);
+		json_put_u64(item, "exclusive_bytes", s->nr_exclusive * block_bytes);
+		json_put_u64(item, "shared_bytes", (s->nr_mapped - s->nr_exclusive) * block_bytes);
 		json_put_u64(item, "mapped_blocks", s->nr_mapped);
 		json_put_u64(item, "exclusive_blocks", s->nr_exclusive);
 		json_put_u64(item, "shared_blocks", s->nr_mapped - s->nr_exclusive);

@@ -17,6 +17,7 @@
 #include "libcow/base/array.h"
 #include "tools/common/outputs.h"
 #include "tools/common/volatile.h"
+#include "tools/images/images_json.h"
 
 #define UNDO_CHUNK_BYTES 4096
 /* Of an output whose size is not known yet. */
@@ -48,7 +49,7 @@ static int prepare_output(struct check_repair *repair, struct cow_imageset *set,
 	int ret;
 
 	outputs_note_name(repair->output, OUTPUTS_STORE);
-	ret = outputs_open(set, repair->output, SIZE_BYTES_MIN, flags, &repair->out, err);
+	ret = outputs_open(set, "output", repair->output, SIZE_BYTES_MIN, flags, &repair->out, err);
 	return ret ? ret : blkid_device_open(&repair->device, repair->out, repair->output, err);
 }
 
@@ -114,6 +115,7 @@ static int open_existing(struct check_repair *repair, struct cow_imageset *set,
 
 	if (ret)
 		return ret == -ERANGE ? -ENOENT : ret; /* too short for anything */
+	images_json_add("undo", repair->old_undo);
 	ret = open_undo_store(repair, cow, repair->old_undo, &why);
 	if (!ret)
 		return 0;
@@ -166,7 +168,7 @@ static int open_new_undo(struct check_repair *repair, struct cow_imageset *set,
 	if (!ret)
 		ret = cow_create_size(&create, &size, err);
 	if (!ret)
-		ret = outputs_open(set, repair->save_undo, size, flags, &repair->undo, err);
+		ret = outputs_open(set, "undo", repair->save_undo, size, flags, &repair->undo, err);
 	return ret ? ret : blkid_device_open(&repair->device, repair->undo, repair->save_undo, err);
 }
 

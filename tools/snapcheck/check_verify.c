@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "tools/common/cli.h"
+#include "tools/images/images_json.h"
 
 int check_verify_open(struct check *check, const char *path, struct cow_err *err)
 {
 	check->verify = calloc(1, sizeof(*check->verify));
 	if (!check->verify)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a manifest");
+	images_json_add_path("manifest", path);
 	return byte_source_open(path, &check->verify_fd, err);
 }
 

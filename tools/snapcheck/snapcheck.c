@@ -131,21 +131,6 @@ static struct cow_store_args args_of(struct check *check, struct cow_role_image 
 	return args;
 }
 
-/* No header, but is there a list where some chunk size would put it? */
-static void suggest_kind(struct cow_store_args args, const struct cow_image *origin,
-			 const struct cow_image *cow)
-{
-	const char *first = cow_image_name(origin ? origin : cow);
-	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
-	struct cow_verdict verdict = COW_VERDICT_INIT;
-
-	args.kind = cow_store_kind(0);
-	params.flags = COW_CHECK_HEADER_ONLY;
-	if (!cow_check(&args, &params, NULL, &verdict, NULL))
-		cli_next("snapcheck", "-t", args.kind, first, origin ? cow_image_name(cow) : NULL,
-			 NULL);
-}
-
 static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
@@ -170,7 +155,7 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	check->nr_snapshots = 0;
 	ret = cow_check(&args, &params, check->report, &check->verdict, err);
 	if (ret == -EMEDIUMTYPE && !args.kind)
-		suggest_kind(args, check->origin, cow);
+		check_next_kind(args, check->origin, cow);
 	if (check->container || check->is_foreign) {
 		check->verdict.doubts_origin = true;
 		check->verdict.view_right = check->verdict.merge_right = false;
@@ -502,6 +487,7 @@ static int run(struct check *check)
 	sandbox_enter();
 	if (!ret && check->may_be_pack)
 		ret = unpack(check, &err);
+	check_put_images(check);
 	if (!ret && check->container)
 		cli_warn("%s looks like %s: %s; %s is judged without it, and nothing in it is "
 			 "given up because of it",

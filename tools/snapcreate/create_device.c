@@ -20,6 +20,7 @@
 #include "tools/common/sandbox.h"
 #include "tools/images/operands.h"
 #include "tools/images/roles_device.h"
+#include "tools/images/images_json.h"
 
 struct device {
 	const struct create_device_params *params;
@@ -94,6 +95,7 @@ static int images_open(struct device *device, struct cow_err *err)
 
 	if (ret)
 		return ret;
+	images_json_add_roles(&device->roles);
 	roles_fill(&device->roles, &device->args);
 	return roles_device_strip(&device->args, &device->geometry, err);
 }

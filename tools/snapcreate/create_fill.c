@@ -14,6 +14,7 @@
 #include "tools/images/container.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/size_text.h"
+#include "tools/images/images_json.h"
 
 /* The image that the view is to equal; NULL: no difference is asked for. */
 static int open_source(struct create *create, struct cow_image **ret_source, struct cow_err *err)
@@ -29,6 +30,7 @@ static int open_source(struct create *create, struct cow_image **ret_source, str
 	if (ret)
 		return ret;
 	operands_note_tail(create->image);
+	images_json_add("from", create->image);
 	*ret_source = create->image;
 	ret = container_check_pair(create->operands.origin, create->image, err);
 	if (ret || cow_image_size(create->image) == origin_bytes)
@@ -172,11 +174,13 @@ static int open_all(struct create *create, struct cow_image **ret_source, struct
 	const struct opt_list *imports = &create->imports;
 	int ret = open_source(create, ret_source, err);
 
+	for (size_t i = 0; i < imports->nr_words; i++)
+		images_json_add_path("import", imports->words[i]);
 	if (!ret)
 		ret = target_open(&create->target, &create->params, err);
 	if (!ret && create->manifest)
-		ret = sink_open(&create->manifest_sink, create->operands.set, create->manifest,
-				err);
+		ret = sink_open(&create->manifest_sink, create->operands.set, "manifest",
+				create->manifest, err);
 	if (!ret)
 		ret = import_files_open(&create->import_files, imports->words, imports->nr_words,
 					err);

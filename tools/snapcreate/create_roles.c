@@ -20,6 +20,7 @@
 #include "tools/common/size_text.h"
 #include "tools/images/blkid.h"
 #include "tools/images/operands.h"
+#include "tools/images/images_json.h"
 
 #define CLONE_REGION_BYTES 4096
 #define POOL_BLOCK_BYTES 65536
@@ -115,6 +116,7 @@ static int images_open(struct making *making, struct cow_err *err)
 	ret = roles_open(roles, params->set, cli_forced("busy") ? COW_OPEN_BUSY : 0, err);
 	if (ret)
 		return ret;
+	images_json_add_roles(roles);
 	params->create.kind = roles_kind(roles);
 	params->create.images = roles->images;
 	params->create.nr_images = roles->nr_images;

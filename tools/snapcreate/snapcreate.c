@@ -103,7 +103,7 @@ static int open_operands(struct create *create, struct cow_err *err)
 			specs[params.nr_specs++] = word;
 		ret = operands_open(&create->operands, &params, err);
 		if (!ret)
-			(void)images_json_put(&create->operands);
+			images_json_put(&create->operands);
 	}
 	free(specs);
 	free(list);
@@ -162,6 +162,7 @@ static void say_result(const struct create *create)
 static struct target_params target_params(void)
 {
 	return (struct target_params){
+		.role = cli_nr_operands() == 2 ? "cow" : "metadata",
 		.create = { .size = sizeof(struct cow_create_params),
 			    .chunk_bytes = options.chunk_bytes },
 		.wanted_bytes = options.size_bytes,

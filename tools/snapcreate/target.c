@@ -84,8 +84,8 @@ static int open_new(struct target *target, const char *path, uint32_t flags, str
 	int ret;
 
 	outputs_note_name(path, OUTPUTS_STORE);
-	ret = outputs_open(target->params.set, path, target->size_bytes, flags, &target->output,
-			   err);
+	ret = outputs_open(target->params.set, target->params.role, path, target->size_bytes, flags,
+			   &target->output, err);
 	if (!ret)
 		target->image = cow_output_image(target->output);
 	return ret;
@@ -151,6 +151,7 @@ static int open_in_place(struct target *target, bool is_device, struct cow_err *
 	if (is_device || cli_forced("overwrite"))
 		flags = params->is_dry_run ? COW_OPEN_REHEARSE : COW_OPEN_WRITE;
 	target->is_in_place = true;
+	target->json = outputs_json_add(params->role, params->path);
 	if (params->preallocate && strcmp(params->preallocate, "off"))
 		return cli_refuse(err, -EINVAL, "usage", NULL,
 				  "--preallocate is for a new file; %s exists", params->path);
@@ -243,9 +244,14 @@ int target_make(struct target *target, struct cow_err *err)
 
 int target_publish(struct target *target, struct cow_err *err)
 {
+	int ret;
+
 	if (target->output)
 		return outputs_publish(target->output, err);
-	return cow_image_withhold_release(target->withhold, err);
+	ret = cow_image_withhold_release(target->withhold, err);
+	if (!ret)
+		outputs_json_end(target->json, cow_image_size(target->lower));
+	return ret;
 }
 
 void target_close(struct target *target)

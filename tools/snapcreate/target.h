@@ -15,6 +15,7 @@
 
 struct target_params {
 	struct cow_imageset *set;
+	const char *role; /* for outputs_open() */
 	const char *path;
 	struct cow_create_params create; /* origin_bytes is that of the origin */
 	uint64_t wanted_bytes;		 /* --size; 0: not given */
@@ -31,7 +32,8 @@ struct target {
 	uint64_t size_bytes; /* of the COW image */
 	struct cow_output *output;
 	bool is_in_place;
-	struct cow_image *lower; /* in place */
+	struct json_object *json; /* in place: what --json says of it */
+	struct cow_image *lower;  /* in place */
 	struct cow_image *withhold;
 	struct cow_image *image; /* one of the above; NULL: a dry run */
 };

@@ -13,6 +13,7 @@
 #include "tools/common/analyzer.h"
 #include "tools/common/cli.h"
 #include "tools/snapdump/dump.h"
+#include "tools/images/images_json.h"
 
 struct words {
 	char **words;
@@ -77,6 +78,8 @@ int dump_against_open(struct dump *dump, const struct operands_params *like, str
 	params.nr_specs = words.nr;
 	if (!ret)
 		ret = operands_open(&dump->other, &params, err);
+	for (size_t i = 0; i < words.nr; i++)
+		images_json_add_path("against", words.words[i]);
 	dump->has_same_origin = !ret && dump->other.stack && dump->operands.stack &&
 				!like->partition && !like->volume &&
 				!strcmp(words.words[0], like->specs[0]);

@@ -104,7 +104,7 @@ static int write_file(struct cat *cat, struct cow_err *err)
 int dump_cat(struct dump *dump, struct cow_err *err)
 {
 	struct cat cat = { .sink = SINK_INIT };
-	int ret = sink_open(&cat.sink, dump->operands.set, dump->output, err);
+	int ret = sink_open(&cat.sink, dump->operands.set, "output", dump->output, err);
 
 	sandbox_enter();
 	if (!ret)

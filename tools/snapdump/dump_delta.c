@@ -25,6 +25,7 @@
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
 #include "tools/tar/tar.h"
+#include "tools/images/images_json.h"
 
 struct delta_dump {
 	struct dump *dump;
@@ -268,7 +269,9 @@ int dump_delta(struct dump *dump, struct cow_err *err)
 	int ret;
 
 	choose_images(&job);
-	ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	ret = sink_open(&sink, dump->operands.set, "output", dump->output, err);
+	if (dump->against)
+		images_json_add_path("manifest", dump->against);
 	if (!ret && dump->against)
 		ret = manifest_load(&job.parent, dump->against, err);
 	sandbox_enter();

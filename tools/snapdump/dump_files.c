@@ -136,7 +136,7 @@ int dump_files(struct dump *dump, struct cow_err *err)
 	struct sink sink = SINK_INIT;
 	int ret;
 
-	ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	ret = sink_open(&sink, dump->operands.set, "output", dump->output, err);
 	sandbox_enter();
 	if (!ret)
 		ret = dump_fs_open(&fs, dump, 0, err);

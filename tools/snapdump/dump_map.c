@@ -155,8 +155,8 @@ static int put_range(void *user, const struct map_range *range)
 	struct map_writer *writer = user;
 	struct json_object *item = json_put_object(writer->list, NULL);
 
-	json_put_u64(item, "offset", range->offset_bytes);
-	json_put_u64(item, "length", range->len_bytes);
+	json_put_u64(item, "offset_bytes", range->offset_bytes);
+	json_put_u64(item, "length_bytes", range->len_bytes);
 	if (range->is_shared)
 		json_put_bool(item, "shared", true);
 	writer->dump->nr_ranges++;
@@ -213,7 +213,7 @@ int dump_text(struct dump *dump, dump_text_writer *write, struct cow_err *err)
 	if (!dump->output && !is_in_json)
 		sink = (struct sink){ .fd = STDOUT_FILENO, .name = "stdout" };
 	else if (!is_in_json)
-		ret = sink_open(&sink, dump->operands.set, dump->output, err);
+		ret = sink_open(&sink, dump->operands.set, "output", dump->output, err);
 	sandbox_enter();
 	if (!is_in_json && !dump->is_dry_run)
 		text.write = sink_write;

@@ -20,6 +20,7 @@
 #include "tools/formats/pack.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
+#include "tools/images/images_json.h"
 
 static int open_metadata(struct operands *operands, uint32_t flags, struct cow_err *err)
 {
@@ -214,7 +215,9 @@ int dump_metadata(struct dump *dump, const struct dump_metadata_params *params, 
 
 	ret = open_images(dump, params, err);
 	if (!ret)
-		ret = sink_open(&sink, dump->operands.set, dump->output, err);
+		images_json_put(&dump->operands);
+	if (!ret)
+		ret = sink_open(&sink, dump->operands.set, "output", dump->output, err);
 	sandbox_enter();
 	if (!ret)
 		ret = copy_metadata(dump, params, &job.standin, err);

@@ -412,7 +412,7 @@ int dump_only_changed(struct dump *dump, struct cow_err *err)
 	struct sink sink = SINK_INIT;
 	int ret;
 
-	ret = sink_open(&sink, dump->operands.set, dump->output, err);
+	ret = sink_open(&sink, dump->operands.set, "output", dump->output, err);
 	sandbox_enter();
 	c.two.now.dump = dump;
 	if (!ret)

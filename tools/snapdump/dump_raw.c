@@ -212,8 +212,8 @@ static int dump_to_file(struct dump *dump, struct cow_err *err)
 	struct cow_output *output = NULL;
 	int ret;
 
-	ret = outputs_open(dump->operands.set, dump->output, cow_image_size(dump->operands.view),
-			   flags, &output, err);
+	ret = outputs_open(dump->operands.set, "output", dump->output,
+			   cow_image_size(dump->operands.view), flags, &output, err);
 	if (ret)
 		return ret;
 	target.image = cow_output_image(output);
@@ -242,10 +242,12 @@ int dump_raw(struct dump *dump, struct cow_err *err)
 		return ret;
 	if (!sink_is_stream(dump->output))
 		return dump_to_file(dump, err);
-	ret = sink_open(&target.sink, dump->operands.set, dump->output, err);
+	ret = sink_open(&target.sink, dump->operands.set, "output", dump->output, err);
 	sandbox_enter();
 	if (!ret && !dump->is_dry_run)
 		ret = copy_view(dump, &target, err);
+	if (!ret && !dump->is_dry_run)
+		ret = sink_publish(&target.sink, err);
 	sink_close(&target.sink);
 	return ret;
 }

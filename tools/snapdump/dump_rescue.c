@@ -34,8 +34,8 @@ static int on_range(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 	offset_bytes -= rescue->start_bytes;
 	len_bytes = end_bytes - rescue->start_bytes - offset_bytes;
 	item = json_put_object(rescue->list, NULL);
-	json_put_u64(item, "offset", offset_bytes);
-	json_put_u64(item, "length", len_bytes);
+	json_put_u64(item, "offset_bytes", offset_bytes);
+	json_put_u64(item, "length_bytes", len_bytes);
 	rescue->dump->nr_ranges++;
 	rescue->dump->data_bytes += len_bytes;
 	return mapfile_add(&rescue->writer, offset_bytes, len_bytes, rescue->err);

@@ -465,7 +465,7 @@ static int open_view(const struct dump_mode *mode, struct dump *dump, struct cow
 	dump->volume = options.volume;
 	ret = operands_open(&dump->operands, &params, err);
 	if (!ret)
-		(void)images_json_put(&dump->operands);
+		images_json_put(&dump->operands);
 	if (!ret && options.against && mode->flags & MODE_OF_TWO)
 		ret = dump_against_open(dump, &params, err);
 	return ret;

@@ -111,8 +111,8 @@ static int write_output(const struct merge_options *options, struct operands *op
 	outputs_note_name(options->output, OUTPUTS_RAW);
 	ret = operands_check_size(operands, &err);
 	if (!ret)
-		ret = outputs_open(operands->set, options->output, cow_image_size(operands->view),
-				   flags, &output, &err);
+		ret = outputs_open(operands->set, "output", options->output,
+				   cow_image_size(operands->view), flags, &output, &err);
 	if (!ret)
 		ret = blkid_device_open(&device, output, options->output, &err);
 	if (!ret && options->bad.list)
@@ -170,7 +170,7 @@ int merge_to_output(const struct merge_options *options)
 	merge_bad_params(options, &params);
 	if (operands_open(&operands, &params, &err))
 		return cli_fail(&err);
-	(void)images_json_put(&operands);
+	images_json_put(&operands);
 	status = operands.nr_layers ? write_output(options, &operands, &list)
 				    : cli_usage("ORIGIN and COW expected; alone, only a snapshot "
 						"of LVM or a clone knows its "

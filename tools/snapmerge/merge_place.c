@@ -190,7 +190,7 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	merge_bad_params(options, &params);
 	ret = operands_open(&job->operands, &params, err);
 	if (!ret)
-		(void)images_json_put(&job->operands);
+		images_json_put(&job->operands);
 	if (!ret && !job->operands.nr_layers)
 		ret = cli_refuse(
 			err, -EINVAL, "usage", NULL,
@@ -216,11 +216,11 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	merge_room_look(job);
 	ret = merge_lvm_check(job, err);
 	if (!ret)
-		ret = merge_siblings_open(&job->kept, &job->siblings, &job->operands, will_write,
-					  err);
-	if (!ret)
-		ret = merge_siblings_open(&job->dropped, &options->dropped, &job->operands,
+		ret = merge_siblings_open(&job->kept, "sibling", &job->siblings, &job->operands,
 					  will_write, err);
+	if (!ret)
+		ret = merge_siblings_open(&job->dropped, "dropped", &options->dropped,
+					  &job->operands, will_write, err);
 	/* Nothing will be overwritten: a rerun of what was finished. */
 	if (!ret && options->save_undo && job->info.nr_exceptions)
 		ret = merge_undo_prepare(&job->undo, options->save_undo, &job->operands, will_write,

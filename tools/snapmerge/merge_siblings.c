@@ -9,10 +9,11 @@
 #include <string.h>
 
 #include "tools/snapmerge/snapmerge.h"
+#include "tools/images/images_json.h"
 
 /* A sibling that is given up may be marked invalid already, by the run before
  * or by the kernel. */
-static int open_one(struct merge_siblings *siblings, const char *spec,
+static int open_one(struct merge_siblings *siblings, const char *role, const char *spec,
 		    const struct operands *operands, bool will_write, struct cow_err *err)
 {
 	struct cow_role_image roles[2];
@@ -26,6 +27,7 @@ static int open_one(struct merge_siblings *siblings, const char *spec,
 	if (ret)
 		return ret;
 	operands_note_unchecked(siblings->images[i]);
+	images_json_add(role, siblings->images[i]);
 	cow_store_args_pair(&args, roles, siblings->images[i], operands->origin);
 	ret = cow_store_open(&args, &siblings->stores[i], err);
 	if (!ret || strcmp(err->id, "invalid"))
@@ -34,8 +36,9 @@ static int open_one(struct merge_siblings *siblings, const char *spec,
 	return cow_store_open(&args, &siblings->stores[i], err);
 }
 
-int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *specs,
-			const struct operands *operands, bool will_write, struct cow_err *err)
+int merge_siblings_open(struct merge_siblings *siblings, const char *role,
+			const struct opt_list *specs, const struct operands *operands,
+			bool will_write, struct cow_err *err)
 {
 	int ret = 0;
 
@@ -47,7 +50,7 @@ int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for %zu siblings",
 				  specs->nr_words);
 	for (size_t i = 0; !ret && i < specs->nr_words; i++)
-		ret = open_one(siblings, specs->words[i], operands, will_write, err);
+		ret = open_one(siblings, role, specs->words[i], operands, will_write, err);
 	return ret;
 }
 

@@ -17,6 +17,7 @@
 #include "tools/common/text.h"
 #include "tools/images/roles_device.h"
 #include "tools/snapmerge/snapmerge.h"
+#include "tools/images/images_json.h"
 
 /* One of the two, as it was named. */
 struct side {
@@ -196,7 +197,10 @@ static int swap_open(struct swap_job *job, struct cow_err *err)
 		ret = devices_check(job, err);
 	if (!ret)
 		ret = roles_open(&job->origin.roles, job->set, flags, err);
-	return ret ? ret : args_fill(job, err);
+	if (ret)
+		return ret;
+	images_json_add_roles(&job->origin.roles);
+	return args_fill(job, err);
 }
 
 /* ---------------------------------------------------------------- the exchange */

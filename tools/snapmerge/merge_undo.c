@@ -16,6 +16,7 @@
 #include "tools/common/outputs.h"
 #include "tools/common/size_text.h"
 #include "tools/common/volatile.h"
+#include "tools/images/images_json.h"
 
 static int check_room(const struct merge_undo *undo, const char *directory, struct cow_err *err)
 {
@@ -54,6 +55,8 @@ static int open_existing(struct merge_undo *undo, const struct operands *operand
 					(will_write ? COW_OPEN_WRITE : COW_OPEN_REHEARSE),
 				&undo->image, err);
 	if (!ret)
+		images_json_add("undo", undo->image);
+	if (!ret)
 		ret = open_store(undo, operands, err);
 	if (ret != -EMEDIUMTYPE)
 		return ret;
@@ -83,7 +86,8 @@ int merge_undo_prepare(struct merge_undo *undo, const char *path, const struct o
 		ret = check_room(undo, directory, err);
 	free(directory);
 	if (!ret)
-		ret = outputs_open(operands->set, path, undo->size_bytes, 0, &undo->output, err);
+		ret = outputs_open(operands->set, "undo", path, undo->size_bytes, 0, &undo->output,
+				   err);
 	return ret;
 }
 

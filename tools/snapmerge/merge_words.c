@@ -125,7 +125,7 @@ void merge_report(const struct merge_options *options, const struct cow_merge_re
 	json_put_u64(at, "chunks", result->nr_chunks);
 	json_put_u64(at, "chunks_left", result->nr_left);
 	json_put_u64(at, "preserved_bytes", result->preserved_bytes);
-	json_put_u64(at, "bytes", result->bytes);
+	json_put_u64(at, "written_bytes", result->bytes);
 	json_put_u64(at, "cloned_bytes", result->cloned_bytes);
 	json_put_u64(at, "zeroed_bytes", result->zeroed_bytes);
 	json_put_u64(at, "unused_bytes", result->unused_bytes);

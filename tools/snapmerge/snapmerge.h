@@ -99,9 +99,11 @@ int merge_lvm_check(struct merge_job *job, struct cow_err *err);
 void merge_lvm_close(struct merge_job *job);
 void merge_lvm_say_next(const struct merge_job *job);
 
-/* merge_siblings.c. After a failure of open, close is to be called too. */
-int merge_siblings_open(struct merge_siblings *siblings, const struct opt_list *specs,
-			const struct operands *operands, bool will_write, struct cow_err *err);
+/* merge_siblings.c. role: what --json calls them. After a failure of open, close is to be
+ * called too. */
+int merge_siblings_open(struct merge_siblings *siblings, const char *role,
+			const struct opt_list *specs, const struct operands *operands,
+			bool will_write, struct cow_err *err);
 void merge_siblings_close(struct merge_siblings *siblings);
 /* Marks them invalid, durably. */
 int merge_siblings_drop(struct merge_siblings *siblings, struct cow_err *err);

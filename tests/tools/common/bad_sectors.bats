@@ -26,8 +26,8 @@ drawn() {
 			cmp new expected
 			rm new
 			[[ $stderr == *"cannot be read; byte "*" of the view is shown as "* ]]
-			[ "$(member j 'j["skipped_bytes"] == sum(s["length"] for s in j["skipped"]), j["doubtful"], j["done"]')" = "(True, True, True)" ]
-			member j '"\n".join("%d %d %d" % (s["offset"], s["shown_at"], s["length"]) for s in j["skipped"])' >said
+			[ "$(member j 'j["skipped_bytes"] == sum(s["length_bytes"] for s in j["skipped"]), j["doubtful"], j["done"]')" = "(True, True, True)" ]
+			member j '"\n".join("%d %d %d" % (s["offset_bytes"], s["shown_at_bytes"], s["length_bytes"]) for s in j["skipped"])' >said
 			diff said <(bad_model list origin.img cow.img map)
 		done
 	done
@@ -144,7 +144,7 @@ nth_read() {
 		cmp view1 view2
 		rm view1 view2 domain
 	done
-	[ "$(snapdump --json --map=ddrescue origin.img cow.img | python3 -c 'import json, sys; j = json.load(sys.stdin); print(sum(r["length"] for r in j["ranges"]) == j["data_bytes"])')" = True ]
+	[ "$(snapdump --json --map=ddrescue origin.img cow.img | python3 -c 'import json, sys; j = json.load(sys.stdin); print(sum(r["length_bytes"] for r in j["ranges"]) == j["data_bytes"])')" = True ]
 	run -16 snapdump --map=csv origin.img cow.img
 	run -16 snapdump --map=ddrescue origin.img cow.img copy
 }

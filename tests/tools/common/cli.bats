@@ -108,7 +108,7 @@ setup() {
 	for call in "snapcreate base.img cow.img" "snapcreate base.img missing/cow.img" "snapcreate directory cow2.img"; do
 		run --separate-stderr $call --json
 		echo "$output" >j
-		[ "$status" = 0 ] && wanted="True, []" || wanted="False, ['force', 'id', 'message', 'offset', 'path']"
+		[ "$status" = 0 ] && wanted="True, []" || wanted="False, ['force', 'id', 'message', 'offset_bytes', 'path']"
 		[ "$(member j 'set("schema tool version exit done error next".split()) - set(j), j["exit"], j["done"], sorted(j["error"] or [])')" = "(set(), $status, $wanted)" ]
 	done
 }

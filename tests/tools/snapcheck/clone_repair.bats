@@ -61,8 +61,8 @@ shows() {
 		import json, sys
 		j = json.loads(sys.argv[1])
 		assert j["verdict"]["state"] == "doubtful" and not j["verdict"]["view_trustworthy"], j["verdict"]
-		assert j["repair"]["regions_in_doubt"] == 1536 and j["repair"]["bytes_in_doubt"] == 6291456
-		assert sum(r["length"] for r in j["in_doubt"]) == 6291456 and j["in_doubt"][0] == {"offset": 0, "length": 61440}
+		assert j["repair"]["regions_in_doubt"] == 1536 and j["repair"]["in_doubt_bytes"] == 6291456
+		assert sum(r["length_bytes"] for r in j["in_doubt"]) == 6291456 and j["in_doubt"][0] == {"offset_bytes": 0, "length_bytes": 61440}
 	PY
 	sha256sum --quiet -c sums
 }

@@ -26,7 +26,7 @@ damaged() {
 	[[ $output == "thin:metadata=new,data=data: sound: no problems found"* || $output == "new: sound: no problems found"* ]]
 	rm new
 	run -4 --separate-stderr snapcheck --json -y -o new $POOL
-	[ "$(jq -c '[.verdict.state, .repair.lost_bytes, .lost]' <<<"$output")" = '["lost",9175040,[{"device":0,"offset":8781824,"length":null}]]' ]
+	[ "$(jq -c '[.verdict.state, .repair.lost_bytes, .lost]' <<<"$output")" = '["lost",9175040,[{"device":0,"offset_bytes":8781824,"length_bytes":null}]]' ]
 	# The other devices show what they showed, and this one what is left.
 	for id in 0 3; do
 		rm -f old shown
@@ -59,7 +59,7 @@ damaged() {
 @test "two devices on one tree, a mapping to a block of nobody: the ranges are in doubt, for each device" {
 	damaged two-ids-one-root
 	run -4 snapcheck --json -y -o new $POOL
-	[ "$(jq -c '[.verdict.state, .repair.regions_in_doubt, .in_doubt]' <<<"$output")" = '["doubtful",265,[{"device":7,"offset":0,"length":18350080}]]' ] || { echo "$output" && false; }
+	[ "$(jq -c '[.verdict.state, .repair.regions_in_doubt, .in_doubt]' <<<"$output")" = '["doubtful",265,[{"device":7,"offset_bytes":0,"length_bytes":18350080}]]' ] || { echo "$output" && false; }
 	damaged map-free-block
 	run -4 snapcheck -y -o new $POOL
 	[[ $output == *"64 KiB of it are in doubt"*"in doubt, and the bytes there may be those of another device, or of an earlier commit:"*"device 7: bytes "* ]]

@@ -259,7 +259,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 	[[ $stderr == *"next: snapcheck -t persistent cow.img"* ]]
 	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img
 	[[ $output == *"info: persistent.chunk-size-candidate, byte 16384: "*"a list of 223 exceptions"*"223 of them just where they were allocated; it ends as lists end"* ]]
-	[ "$(member j '[f["length"] for f in j["findings"] if f["id"] == "persistent.chunk-size-candidate"]')" = "[16384]" ]
+	[ "$(member j '[f["length_bytes"] for f in j["findings"] if f["id"] == "persistent.chunk-size-candidate"]')" = "[16384]" ]
 	[[ $output == *"kernel: takes it for a new store and wipes what is in it"* ]]
 	run -1 snapcheck -t persistent -y -o new.img cow.img
 	cmp new.img good.img
@@ -292,7 +292,7 @@ twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 
 @test "no guess between two lists, the smaller of which is short; --chunk-size decides" {
 	printf 'size 2M\nchunk 8\nauto 100 3\nchunk 32\nat 0 0\nauto 200 40\n' | "$COW_BUILD/tests/examples/mkstore" cow.img
 	run -4 --separate-stderr snapcheck -t persistent --json=j cow.img
-	[ "$(member j '[(f["id"].split(".")[1], f["length"]) for f in j["findings"]][:2]')" = "[('chunk-size-candidate', 4096), ('chunk-size-candidate', 16384)]" ]
+	[ "$(member j '[(f["id"].split(".")[1], f["length_bytes"]) for f in j["findings"]][:2]')" = "[('chunk-size-candidate', 4096), ('chunk-size-candidate', 16384)]" ]
 	[[ $output == *"damage: persistent.chunk-size-unknown"* ]]
 	[[ $stderr == *"next: snapcheck --chunk-size=SIZE cow.img"* ]]
 	before=$(sum cow.img)

@@ -72,7 +72,7 @@ given_up() {
 		[ "$status" -eq 4 ] || [ "$status" -eq 5 ] || { echo "$noise: $status"; return 1; }
 		[[ $output == *"snapshot data: not complete"*"keep this report" ]]
 		[[ $stderr != *"next: snapcheck new.img"* ]]
-		[ "$(member j '[[r["offset"], r["length"]] for r in j["lost"]]')" = "$(given_up cow.img new.img)" ]
+		[ "$(member j '[[r["offset_bytes"], r["length_bytes"]] for r in j["lost"]]')" = "$(given_up cow.img new.img)" ]
 		# all of the sound list is there, or listed, or counted
 		missing=$(given_up sound.img new.img | python3 -c 'import json, sys; print(sum(r[1] for r in json.load(sys.stdin)))')
 		[ "$missing" -gt 0 ]

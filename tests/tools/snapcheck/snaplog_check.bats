@@ -119,7 +119,7 @@ one_case() {
 	run -4 --separate-stderr snapcheck -y --json=j "$spec"
 	[[ $output == *"repair: 1 problem repaired, 1 record dropped (1 KiB of the snapshot lost); no problems left"* ]]
 	[ "$(member j 'j["repair"]["lost_bytes"]')" = 1024 ]
-	[ "$(member j 'j["lost"][0]["offset"]')" = 61440 ]
+	[ "$(member j 'j["lost"][0]["offset_bytes"]')" = 61440 ]
 	logs two-logs
 	run -1 snapcheck -p "$spec"
 }

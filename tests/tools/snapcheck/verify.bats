@@ -41,7 +41,7 @@ setup() {
 	[[ $output == *"snapshot data: not complete"* ]]
 	[[ $output == *"merge: not safe"* ]]
 	[ "$(member j 'j["counts"]["lost"], j["verify"]["ranges_differ"], j["exit"]')" = "(1, 1, 4)" ]
-	offset=$(member j 'j["findings"][0]["offset"]')
+	offset=$(member j 'j["findings"][0]["offset_bytes"]')
 	snapdump -q --raw -o good.raw origin.img good.img
 	first=$(snapdump --raw origin.img cow.img | cmp -l - good.raw | awk 'NR == 1 { print $1 }')
 	[ $(((first - 1) / 1048576 * 1048576)) -eq "$offset" ]
@@ -52,7 +52,7 @@ setup() {
 	[ "$hole" -lt $((8 << 20)) ]
 	poke origin.img "$hole" 'XXXXXXXX'
 	run -4 --separate-stderr snapcheck --verify=v.tar --json=j origin.img cow.img
-	[ "$(member j 'j["findings"][0]["offset"]')" -eq $((hole / 1048576 * 1048576)) ]
+	[ "$(member j 'j["findings"][0]["offset_bytes"]')" -eq $((hole / 1048576 * 1048576)) ]
 	[[ $output == *"lie there"* || $output == *"all of it is the origin's"* ]]
 }
 

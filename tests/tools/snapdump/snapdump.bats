@@ -244,7 +244,7 @@ digest() {
 	END
 	[[ ${lines[-1]} == "# complete: "*" ranges, $((223 * 16384)) bytes" ]]
 	snapdump --map --json origin.img cow.img >j
-	[ "$(member j 'sum(r["length"] for r in j["ranges"])')" -eq $((223 * 16384)) ]
+	[ "$(member j 'sum(r["length_bytes"] for r in j["ranges"])')" -eq $((223 * 16384)) ]
 	run -0 snapdump --map -o mapfile origin.img cow.img
 	cmp mapfile map
 	run -16 snapdump --map origin.img

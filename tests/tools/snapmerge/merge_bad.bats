@@ -50,7 +50,7 @@ drawn() {
 		bad_model left cow.img | diff - kept
 		grep -v '^#' out | diff - list
 		[[ $(tail -1 out) == "# complete: $(wc -l <list) ranges, "* ]]
-		[ "$(member j 'j["merge"]["chunks_left"], j["merge"]["bad_chunks"], j["merge"]["skipped_bytes"] == sum(s["length"] for s in j["skipped"]), j["done"]')" = \
+		[ "$(member j 'j["merge"]["chunks_left"], j["merge"]["bad_chunks"], j["merge"]["skipped_bytes"] == sum(s["length_bytes"] for s in j["skipped"]), j["done"]')" = \
 			"($(wc -l <kept), $(wc -l <kept), True, True)" ]
 		[[ $stderr == *"of the origin stays what it was"* ]]
 		[[ $stderr == *"next: snapdump --map=ddrescue -o domain.map origin.img cow.img"* ]]
@@ -115,7 +115,7 @@ drawn() {
 	run -4 --separate-stderr strace -qq -o trace -P "$PWD/cow.img" -e trace=pread64 \
 		-e "inject=pread64:error=EIO:when=$first..$((first + 3))" \
 		snapmerge -y --skip-unreadable --force=bad-cow --json=j --bad-list=out origin.img cow.img
-	[ "$(member j '[s["length"] for s in j["skipped"]], j["merge"]["bad_chunks"]')" = "([512], 1)" ]
+	[ "$(member j '[s["length_bytes"] for s in j["skipped"]], j["merge"]["bad_chunks"]')" = "([512], 1)" ]
 	read -r _ at len <<<"$(grep -v '^#' out)"
 	dd if=old.img of=expected bs=512 skip=$((at / 512)) seek=$((at / 512)) count=$((len / 512)) conv=notrunc status=none
 	cmp origin.img expected

@@ -42,7 +42,7 @@ setup() {
 @test "counters as JSON" {
 	pair both-c32
 	run -0 snapmerge -y --json=j origin.img cow.img
-	[ "$(member j 'j["merge"]["chunks"], j["merge"]["chunks_left"], j["merge"]["bytes"] > 0, j["merge"]["flushes"] >= 2, j["done"]')" = "(223, 0, True, True, True)" ]
+	[ "$(member j 'j["merge"]["chunks"], j["merge"]["chunks_left"], j["merge"]["written_bytes"] > 0, j["merge"]["flushes"] >= 2, j["done"]')" = "(223, 0, True, True, True)" ]
 	[ "$(member j 'j["plan"]["chunks"], j["plan"]["siblings"]')" = "(223, [])" ]
 }
 
