@@ -43,8 +43,8 @@ struct store_moves {
 	struct store_move *moves;
 	size_t nr_moves, capacity;
 	uint64_t nr_chunks; /* exceptions behind these moves */
-	/* Of the target, that are as they must be without a move: what is a hole at the
-	 * other end was written as zeros already. For the progress. */
+	/* Of the target, that needed no move: a hole at the other end became zeros at once.
+	 * For the progress; a hole that stays one is not counted. */
 	uint64_t settled_bytes;
 	uint64_t token; /* for settle(); later tokens include earlier */
 	bool is_last;	/* nothing is left after these */
@@ -54,7 +54,7 @@ struct store_moves {
  * twice. */
 struct store_left {
 	uint64_t nr_chunks; /* exceptions, or regions, still to be moved */
-	uint64_t bytes;	    /* of the target, clipped at its end (I11) */
+	uint64_t bytes;	    /* of the target, clipped at its end (I11); without what stays a hole */
 };
 
 /* A run of one snapshot's map. */

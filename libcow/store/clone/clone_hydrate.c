@@ -164,6 +164,42 @@ static int hole_find(const struct clone_store *c, uint64_t first, uint64_t nr, u
 
 /* ---------------------------------------------------------------- moves */
 
+/* A block device gets the zeros of a hole. A file gets a hole, so nothing is moved. */
+static bool moves_holes(const struct clone_store *c)
+{
+	return c->store.target && c->store.target->is_block_device;
+}
+
+/* Of a range of the source, as regions_add() divides it. Where the source cannot tell, all of
+ * the rest. */
+static uint64_t data_bytes(const struct clone_store *c, uint64_t at, uint64_t end)
+{
+	uint64_t data, len, bytes = 0;
+
+	for (; at < end; at = min_u64(data + len, end)) {
+		if (cow_image_next_data(c->store.origin, at, &data, &len, NULL))
+			return bytes + end - at;
+		if (!len || data >= end)
+			return bytes;
+		bytes += min_u64(data + len, end) - max_u64(data, at);
+	}
+	return bytes;
+}
+
+void cow_clone_moves_left(const struct cow_store *store, struct store_left *ret_left)
+{
+	const struct clone_store *c = (const struct clone_store *)store;
+	uint64_t first, nr;
+
+	*ret_left = (struct store_left){ .nr_chunks = c->bits.nr_bits - c->nr_hydrated };
+	for (uint64_t from = 0; cow_clone_bits_next(&c->bits, false, from, &first, &nr);
+	     from = first + nr) {
+		uint64_t at = first * c->store.chunk_bytes, len = region_bytes(c, first, nr);
+
+		ret_left->bytes += moves_holes(c) ? len : data_bytes(c, at, at + len);
+	}
+}
+
 static int move_add(const struct clone_store *c, uint64_t begin, uint64_t end,
 		    struct store_moves *moves, struct cow_err *err)
 {
@@ -195,7 +231,8 @@ static int regions_add(const struct clone_store *c, uint64_t first, uint64_t nr,
 		stop = len ? min_u64(data + len, end) : end;
 		if (data > at)
 			ret = zeroes_write(c, at, data, err);
-		moves->settled_bytes += data - at;
+		if (moves_holes(c))
+			moves->settled_bytes += data - at;
 		if (!ret && stop > data)
 			ret = move_add(c, data, stop, moves, err);
 	}

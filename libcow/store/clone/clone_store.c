@@ -431,17 +431,6 @@ static bool clone_target_next(const struct cow_store *store, uint64_t from_bytes
 	return true;
 }
 
-static void clone_moves_left(const struct cow_store *store, struct store_left *ret_left)
-{
-	const struct clone_store *c = (const struct clone_store *)store;
-	uint64_t first, nr;
-
-	*ret_left = (struct store_left){ .nr_chunks = c->bits.nr_bits - c->nr_hydrated };
-	for (uint64_t from = 0; cow_clone_bits_next(&c->bits, false, from, &first, &nr);
-	     from = first + nr)
-		ret_left->bytes += region_bytes_clipped(c, first, nr);
-}
-
 static int clone_unchanged(struct cow_store *store, struct cow_err *err)
 {
 	struct clone_store *c = clone_store_of(store);
@@ -488,7 +477,7 @@ const struct store_ops cow_store_clone_ops = {
 	.check = cow_clone_check,
 	.repair = cow_clone_repair,
 	.metadata_copy = clone_metadata_copy,
-	.moves_left = clone_moves_left,
+	.moves_left = cow_clone_moves_left,
 	.target_next = clone_target_next,
 	.next_moves = cow_clone_next_moves,
 	.settle = cow_clone_settle,

@@ -90,6 +90,7 @@ int cow_clone_ready(struct cow_store *store, struct cow_err *err);
 int cow_clone_next_moves(struct cow_store *store, uint64_t budget_bytes, struct store_moves *moves,
 			 struct cow_err *err);
 int cow_clone_settle(struct cow_store *store, uint64_t token, struct cow_err *err);
+void cow_clone_moves_left(const struct cow_store *store, struct store_left *ret_left);
 void cow_clone_rewind(struct cow_store *store);
 
 #endif

@@ -134,11 +134,14 @@ amounts() {
 	snapcreate -q old sibling
 	ends "preserve move" snapmerge -y --force=volatile --sparse --sibling=sibling old cow
 	[ "$(amounts | uniq)" = "1 MiB" ]
-	# A clone: the holes of its source become zeros of its destination.
+	# A clone: the holes of its source stay holes of its destination, also where that held something.
 	truncate -s 64M dest
+	dd if=image of=dest bs=1M count=8 conv=notrunc status=none
 	snapcreate -q -c 64K clone:metadata=meta,source=new,destination=dest
 	ends "move" snapmerge -y --force=volatile clone:metadata=meta,source=new,destination=dest
-	[ "$(amounts)" = "64 MiB" ]
+	[ "$(amounts)" = "3 MiB" ]
+	cmp new dest
+	[ "$(du -m dest | cut -f1)" -le 4 ]
 	# Files: how much there is, is known in the end.
 	mkdir tree
 	head -c 1M image >tree/data
