@@ -419,8 +419,8 @@ int fs_ext_walk(struct fs_ext *fs, const struct fs_ext_walk_params *params, stru
 	ret = begin(w);
 	while (!ret && w->nr_frames)
 		ret = step(w);
-	/* What is listed may come again. */
-	if (params->lists)
+	/* What is listed, or only counted, may come again. */
+	if (params->lists || !params->problem)
 		fs->blocks_left = blocks_left;
 	walk_free(w);
 	return ret;

@@ -19,8 +19,8 @@ static int step(const struct dump_giver *giver, struct cow_err *err)
 {
 	struct dump *dump = giver->fs->dump;
 
-	/* How much there is, is known in the end. */
-	return dump_step(dump, "files", dump->data_bytes, 0, err);
+	return dump_step(dump, giver->tar ? "files" : "count", dump->data_bytes, giver->total_bytes,
+			 err);
 }
 
 static int read_file(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
@@ -69,7 +69,7 @@ static enum fs_ext_choice on_choice(void *user, const char *path)
 	return giver->choose ? giver->choose(giver->user, path) : FS_EXT_GIVE_ALL;
 }
 
-int dump_files_give(struct dump_giver *giver, struct cow_err *err)
+static int give(struct dump_giver *giver, bool tells, struct cow_err *err)
 {
 	const struct dump *dump = giver->fs->dump;
 	const struct fs_ext_walk_params params = {
@@ -80,10 +80,34 @@ int dump_files_give(struct dump_giver *giver, struct cow_err *err)
 		.user = giver,
 		.choose = on_choice,
 		.entry = on_entry,
-		.problem = on_problem,
+		.problem = tells ? on_problem : NULL,
 	};
 
 	return fs_ext_walk(giver->from, &params, err);
+}
+
+/* How much data there is, for the progress alone: directories and inodes are read once
+ * more, and no data. */
+static int count(struct dump_giver *giver, struct cow_err *err)
+{
+	struct dump_giver counting = *giver;
+	struct dump *dump = giver->fs->dump;
+	int ret;
+
+	if (!giver->tar || !dump->progress.is_shown)
+		return 0;
+	counting.tar = NULL;
+	ret = give(&counting, false, err);
+	giver->total_bytes = dump->data_bytes;
+	dump->data_bytes = 0;
+	return ret;
+}
+
+int dump_files_give(struct dump_giver *giver, struct cow_err *err)
+{
+	int ret = count(giver, err);
+
+	return ret ? ret : give(giver, true, err);
 }
 
 static int walk(struct dump_giver *giver, struct cow_err *err)

@@ -39,6 +39,7 @@ struct dump_giver {
 	void *user;
 	/* Filled in. */
 	uint64_t nr_files;
+	uint64_t total_bytes;		/* of data; 0: not counted, since nobody watches */
 	const struct file_entry *entry; /* whose data is read */
 };
 /* Errors: those of fs_ext_walk() and tar_add(). */

@@ -30,7 +30,14 @@ fits() {
 		shown "$width" 5 TERM=xterm COLUMNS= >"$width" &
 	done
 	shown 200 5 TERM=xterm COLUMNS=40 >by-variable &
+	# Files: the data are counted first.
+	mkdir tree
+	cp image tree/data
+	truncate -s 40M ext
+	mke2fs -q -F -d tree ext
+	env TERM=xterm COLUMNS= "$COW_SOURCE/tests/aids/bar.py" 80 5 snapdump --files -o - ext >files &
 	wait
+	grep -E '^80 \[#* *\] files [0-9.]+ MiB of 24 MiB, [1-8]?[0-9] %' files
 	for width in 40 80 200 200,40; do
 		fits "$(cat "$width")"
 		grep -E "^${width##*,} \[#* *\] write [0-9.]+ MiB of 32 MiB, [0-9]+ %" "$width"
@@ -142,7 +149,7 @@ amounts() {
 	[ "$(amounts)" = "3 MiB" ]
 	cmp new dest
 	[ "$(du -m dest | cut -f1)" -le 4 ]
-	# Files: how much there is, is known in the end.
+	# Files: only what is there counts, not the holes.
 	mkdir tree
 	head -c 1M image >tree/data
 	truncate -s 8M tree/hole
