@@ -252,5 +252,7 @@ class Pool:
                 self.say("free entries")
             if 0 in counts and first_free > counts.index(0):
                 self.say("first free entry")
+        if not is_disk and nr_used and root[0] - min(nr_used, root[0]) <= min(root[0] // 10, 4096):
+            self.say("no room in the metadata")
         if nr_used not in (root[1], root[1] - (not is_disk)):
             self.say("allocated")
