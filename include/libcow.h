@@ -1321,6 +1321,10 @@ struct cow_repair_params {
 	void (*snapshot_lost)(void *user, uint64_t id, uint64_t offset_bytes, uint64_t len_bytes);
 	void (*snapshot_doubtful)(void *user, uint64_t id, uint64_t offset_bytes,
 				  uint64_t len_bytes);
+	/* Called at the end, where the way to mappings was lost and nr of them were found
+	 * again, for each snapshot that has them. nr_missing: as many as it had are gone.
+	 * Of which commit: found_transaction of the result. NULL allowed. */
+	void (*snapshot_found)(void *user, uint64_t id, uint64_t nr, uint64_t nr_missing);
 };
 #define COW_REPAIR_PARAMS_INIT                                                                     \
 	{                                                                                          \
@@ -1346,6 +1350,10 @@ struct cow_repair_result {
 	/* Exceptions that a larger chunk size finds than that of the header, which may be
 	 * of a newer store, empty, over an older one */
 	uint64_t nr_resized;
+	/* Mappings of snapshots that were found again, and by which state of the store:
+	 * its transaction id and time. */
+	uint64_t nr_found, found_transaction;
+	uint32_t found_time;
 };
 #define COW_REPAIR_RESULT_INIT                                                                     \
 	{                                                                                          \

@@ -20,7 +20,7 @@ IDS = (0, 1, 2, 3, 4, 7)
 NAMES = ("leaf-zero", "cycle-self", "cycle-up", "internal-keys-order", "max-entries-small", "details-csum",
          "data-bitmap-zero", "meta-bitmap-csum", "two-ids-one-root", "sb-time-0", "swapped-sealed",
          "mapping-no-details", "sb-needs-check", "map-beyond-data", "data-ref-2to1", "sub-root-csum",
-         "nr-blocks-large", "leaf-keys-dup")
+         "nr-blocks-large", "leaf-keys-dup", "sb-mapping-root-beyond")
 
 
 def view(tools, metadata, data, ident, out):

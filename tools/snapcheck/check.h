@@ -41,7 +41,7 @@ struct check {
 	struct check_found found, left; /* before and after a repair */
 	struct json_object *findings;
 	struct cow_repair_result repaired;
-	struct check_lost lost, doubtful;
+	struct check_lost lost, doubtful, regained;
 	const char *judged; /* the name of what was repaired, or made; NULL: of the image */
 	bool only_looks, has_repaired;
 	bool has_repair;   /* a repair was run: what is found is what is left */

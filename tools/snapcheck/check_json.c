@@ -123,4 +123,9 @@ void check_put_repair(const struct check *check, const char *where)
 	json_put_u64(at, "appended_in_doubt", result->nr_appended);
 	json_put_u64(at, "resized_in_doubt", result->nr_resized);
 	json_put_u64(at, "guessed", result->nr_guessed);
+	if (result->nr_found) {
+		json_put_u64(at, "found_blocks", result->nr_found);
+		json_put_u64(at, "found_transaction", result->found_transaction);
+		json_put_u64(at, "found_time", result->found_time);
+	}
 }

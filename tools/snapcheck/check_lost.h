@@ -32,6 +32,11 @@ void check_lost_add(struct check_lost *lost, uint64_t offset_bytes, uint64_t len
 /* The same of one of several snapshots; len_bytes 0: to its end. Ascending by id. */
 void check_lost_add_device(struct check_lost *lost, uint64_t id, uint64_t offset_bytes,
 			   uint64_t len_bytes);
+/* For cow_repair_params.snapshot_found: nr blocks of a device; ascending by id. */
+void check_lost_add_found(struct check_lost *found, uint64_t id, uint64_t nr, uint64_t nr_missing);
+/* Prints it; nothing where nothing was found. */
+void check_lost_print_found(struct check_lost *found, const struct cow_repair_result *result,
+			    FILE *text);
 /* Prints what was added of devices, behind what: "lost"; consequence ends a line. */
 void check_lost_print_devices(struct check_lost *lost, const char *what, const char *consequence,
 			      FILE *text);

@@ -69,6 +69,40 @@ void check_lost_print_devices(struct check_lost *lost, const char *what, const c
 			lost->nr_ids - DEVICES_SHOWN);
 }
 
+void check_lost_add_found(struct check_lost *found, uint64_t id, uint64_t nr, uint64_t nr_missing)
+{
+	struct json_object *at;
+
+	if (!found->ranges)
+		found->ranges = json_put_array(json_root(), "found");
+	at = json_put_object(found->ranges, NULL);
+	json_put_u64(at, "device", id);
+	json_put_u64(at, "blocks", nr);
+	json_put_u64(at, "blocks_missing", nr_missing);
+	if (!found->text)
+		found->text = open_memstream(&found->devices, &found->devices_len);
+	if (!found->text || ++found->nr_ids > DEVICES_SHOWN)
+		return;
+	fprintf(found->text, "%sdevice %" PRIu64 ": %" PRIu64 " blocks",
+		found->nr_ids > 1 ? "\n  " : "  ", id, nr);
+	if (nr_missing)
+		fprintf(found->text, "; %" PRIu64 " are still missing", nr_missing);
+}
+
+void check_lost_print_found(struct check_lost *found, const struct cow_repair_result *result,
+			    FILE *text)
+{
+	if (!found->text || fflush(found->text))
+		return;
+	fprintf(text,
+		"found although the nodes above it are lost, of transaction %" PRIu64
+		" and time %" PRIu32 ":\n%s\n",
+		result->found_transaction, result->found_time, found->devices);
+	if (found->nr_ids > DEVICES_SHOWN)
+		fprintf(text, "  and %" PRIu64 " more devices (--json lists all)\n",
+			found->nr_ids - DEVICES_SHOWN);
+}
+
 void check_lost_free(struct check_lost *lost)
 {
 	if (lost->text)

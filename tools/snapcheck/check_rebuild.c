@@ -49,6 +49,13 @@ static void snapshot_doubtful_add(void *user, uint64_t id, uint64_t offset_bytes
 	check_lost_add_device(repair->doubtful, id, offset_bytes, len_bytes);
 }
 
+static void snapshot_found_add(void *user, uint64_t id, uint64_t nr, uint64_t nr_missing)
+{
+	const struct check_repair *repair = user;
+
+	check_lost_add_found(repair->regained, id, nr, nr_missing);
+}
+
 static bool is_answer(int code)
 {
 	return code == -EBADMSG || code == -EOPNOTSUPP || code == -EPERM;
@@ -70,6 +77,7 @@ int check_rebuild_run(struct check_repair *repair, const struct cow_store_args *
 	params.doubtful = doubtful_add;
 	params.snapshot_lost = snapshot_lost_add;
 	params.snapshot_doubtful = snapshot_doubtful_add;
+	params.snapshot_found = snapshot_found_add;
 	ret = cow_repair(args, &params, ret_result, err);
 	if (!is_answer(ret))
 		return ret;

@@ -26,7 +26,7 @@ struct check_repair {
 	uint64_t target_bytes;
 	const struct cow_callbacks *callbacks; /* own, once it runs */
 	struct cow_callbacks own;
-	struct check_lost *lost, *doubtful;
+	struct check_lost *lost, *doubtful, *regained;
 	struct check_found *found; /* what was shown: asked about by run */
 
 	struct cow_image *target; /* what is repaired; belongs to one of these */

@@ -363,6 +363,7 @@ static void print_count(uint64_t nr, const char *one, const char *several, FILE 
 /* Of a pool, for each device. */
 static void print_devices(struct check *check)
 {
+	check_lost_print_found(&check->regained, &check->repaired, check->text);
 	check_lost_print_devices(&check->lost, "lost",
 				 "now zeros, or the external origin, are there", check->text);
 	check_lost_print_devices(
@@ -475,6 +476,7 @@ void check_report_close(struct check *check)
 	free(check->notes);
 	check_lost_free(&check->lost);
 	check_lost_free(&check->doubtful);
+	check_lost_free(&check->regained);
 	check_found_free(&check->found);
 	check_found_free(&check->left);
 	cow_report_free(check->report);

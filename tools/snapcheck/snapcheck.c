@@ -374,6 +374,7 @@ static int rebuild_and_look(struct check *check, struct check_repair *repair, st
 	check->lost.ranges =
 		check_pool_is(&check->verdict) ? json_put_array(json_root(), "lost") : NULL;
 	repair->lost = &check->lost;
+	repair->regained = &check->regained;
 	ret = check_rebuild_run(repair, &args, &check->repaired, err);
 	cli_status_line(NULL);
 	if (ret || repair->is_refused)

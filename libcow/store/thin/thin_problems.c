@@ -13,8 +13,8 @@
 /* ... and what a repair does. */
 #define COUNTS "both space maps are made anew from the trees; the devices stay as they are"
 #define REST                                                                                       \
-	"each device keeps what can be read of it; what cannot be is listed, and shows zeros or "  \
-	"the external origin"
+	"each device keeps what can be read of it, also below a lost node; what cannot be is "     \
+	"listed, and shows zeros or the external origin"
 #define TREES                                                                                      \
 	"the trees of the last commit are looked for; --chunk-size or --table says the block size"
 #define NOTHING "nothing to do"
@@ -258,7 +258,8 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 		"top-node", DAMAGE, FIX,
 		"a node of the tree of devices is damaged or cannot be read",
 		"fails to read every device that it leads to",
-		"devices whose tree nothing leads to stay, and map nothing; what is gone is listed",
+		"the trees of the devices are looked for; a device whose tree is not found stays, "
+		"and maps nothing; what is gone is listed",
 		MISREADS),
 	[THIN_TRANSACTION] =
 		ROW("transaction", DAMAGE, NO, "the pool has another transaction id than LVM",

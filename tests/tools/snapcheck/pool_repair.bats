@@ -85,6 +85,25 @@ damaged() {
 	sha256sum --quiet -c sums
 }
 
+@test "a lost root, and a lost tree of devices: what is below is found by its counts, and told; what fits several is not guessed" {
+	damaged sub-root-csum
+	run -1 snapcheck -y -o new $POOL
+	[[ $output == *"found although the nodes above it are lost, of transaction 3 and time 4:"$'\n'"  device 0: 266 blocks"* ]]
+	run -0 snapcheck --json $NEW
+	[ "$(jq -c '[.findings, .store.exceptions]' <<<"$output")" = '[[],1327]' ]
+	damaged sb-mapping-root-beyond
+	run -1 --separate-stderr snapcheck --json -y -o new $POOL
+	[ "$(jq -c '[.lost, .in_doubt, (.found | length), .repair.found_blocks]' <<<"$output")" = '[[],[],6,1327]' ]
+	# Three devices have 265 blocks each.
+	damaged top-node-zero
+	run -4 --separate-stderr snapcheck --json -y -o new $POOL
+	[ "$(jq -c '[[.lost[].device], [.found[].device]]' <<<"$output")" = '[[2,3,4],[0,1,7]]' ]
+	damaged top-node-zero
+	run -4 --separate-stderr snapcheck --json -y --force=doubtful -o new $POOL
+	[ "$(jq -c '[.lost, [.in_doubt[].device], .repair.found_blocks]' <<<"$output")" = '[[],[2,3,4],1327]' ]
+	sha256sum --quiet -c sums
+}
+
 @test "a lost superblock: the block size must be said; what it still says decides, else all is in doubt, by force alone" {
 	damaged sb-csum
 	run -4 --separate-stderr snapcheck -y -o new $POOL

@@ -181,7 +181,7 @@ static void sizes_check(struct thin_check *check)
 
 /* ---------------------------------------------------------------- all of it */
 
-static int held_check(struct thin_check *check, struct cow_err *err)
+int cow_thin_check_held(struct thin_check *check, struct cow_err *err)
 {
 	uint64_t block = check->super.held_root;
 	struct pdata_fault fault;
@@ -315,7 +315,7 @@ static int trees_check(struct thin_check *check, struct cow_err *err)
 	if (!ret)
 		ret = cow_pdata_counts_add(check->counts, 0, 1, err);
 	if (!ret)
-		ret = held_check(check, err);
+		ret = cow_thin_check_held(check, err);
 	if (!ret)
 		ret = cow_thin_check_devices(check, err);
 	if (!ret)

@@ -29,7 +29,8 @@ struct thin_device {
 	uint64_t root; /* of its mappings; has_root */
 	struct thin_details details;
 	bool has_root, has_details;
-	bool is_damaged; /* some of it was not read */
+	bool is_damaged;  /* some of it was not read */
+	bool is_doubtful; /* for a repair: its tree may be another device's */
 	uint64_t nr_mapped, nr_exclusive;
 };
 
@@ -104,7 +105,9 @@ void cow_thin_owner_text(struct thin_check *check, const struct pdata_edge *edge
  * read ends the way. */
 bool cow_thin_leads_to(struct pdata_blocks *blocks, uint64_t root, const struct pdata_edge *edge);
 
-/* All: errors -ENOMEM, -ECANCELED. In this order. */
+/* All: errors -ENOMEM, -ECANCELED. In this order; the first is about the superblock of the
+ * metadata snapshot. */
+int cow_thin_check_held(struct thin_check *check, struct cow_err *err);
 int cow_thin_check_devices(struct thin_check *check, struct cow_err *err);
 int cow_thin_check_mappings(struct thin_check *check, struct cow_err *err);
 /* Counts the mappings of each device, and compares. */

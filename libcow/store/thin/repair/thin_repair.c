@@ -7,7 +7,7 @@
  * read keeps the rest, and what is gone is told. Everything is read and decided before
  * the first write (I7).
  */
-#include "libcow/store/thin/repair/thin_repair.h"
+#include "libcow/store/thin/repair/thin_repair_orphans.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -156,14 +156,17 @@ static int list_make(struct thin_repair *repair, struct cow_err *err)
 		return ret;
 	nr_blocks = cow_pdata_blocks_nr(list->blocks);
 	ret = cow_pdata_counts_new(nr_blocks, &list->counts, err);
+	if (!ret)
+		ret = cow_thin_check_held(list, err);
 	return ret ? ret : cow_thin_check_devices(list, err);
 }
 
 static int trees_salvage(struct thin_repair *repair, struct cow_err *err)
 {
 	const struct thin_check *list = &repair->list;
-	int ret = cow_thin_salvage_new(repair->metadata, repair->super.data_map.nr_blocks,
-				       repair->super.time, &repair->salvage, err);
+	int ret = cow_thin_salvage_new(repair->patched ? repair->patched : repair->metadata,
+				       repair->super.data_map.nr_blocks, repair->super.time,
+				       &repair->salvage, err);
 
 	for (uint64_t block = 0; !ret && cow_pdata_counts_next(list->counts, block, &block);
 	     block++)
@@ -172,6 +175,45 @@ static int trees_salvage(struct thin_repair *repair, struct cow_err *err)
 		if (list->devices[i].has_root)
 			ret = cow_thin_salvage_tree(repair->salvage, list->devices[i].root, err);
 	return ret;
+}
+
+static int orphans_take(struct thin_repair *repair, bool *ret_has_adopted, struct cow_err *err)
+{
+	struct orphans orphans = { .repair = repair };
+	int ret = cow_thin_orphans_find(&orphans, err);
+
+	if (!ret)
+		ret = cow_thin_orphans_adopt(&orphans, err);
+	*ret_has_adopted = orphans.has_adopted;
+	repair->patched = orphans.patched;
+	cow_thin_orphans_free(&orphans);
+	return ret;
+}
+
+/* Something of a device is gone: perhaps only the node that leads there. */
+static int lost_find(struct thin_repair *repair, struct cow_err *err)
+{
+	struct thin_check *list = &repair->list;
+	bool has_lost = false;
+	int ret;
+
+	for (size_t i = 0; i < list->nr_devices; i++) {
+		struct thin_device *device = &list->devices[i];
+
+		device->is_damaged = !cow_thin_repair_is_whole(repair, device);
+		if (device->has_root)
+			device->nr_mapped =
+				cow_thin_salvage_info(repair->salvage, device->root)->nr;
+		has_lost |= device->is_damaged;
+	}
+	/* What the metadata snapshot counts must be known, too. */
+	if (!has_lost || (repair->super.held_root && !list->has_held))
+		return 0;
+	ret = orphans_take(repair, &has_lost, err);
+	if (ret || !has_lost)
+		return ret;
+	cow_thin_salvage_free(take_ptr(repair->salvage));
+	return trees_salvage(repair, err);
 }
 
 static int target_check(const struct thin_repair *repair, struct cow_err *err)
@@ -193,6 +235,8 @@ static int rebuild(struct thin_repair *repair, struct cow_err *err)
 		time_find(repair);
 		ret = trees_salvage(repair, err);
 	}
+	if (!ret)
+		ret = lost_find(repair, err);
 	if (!ret)
 		ret = cow_thin_repair_devices(repair, err);
 	if (!ret)
@@ -223,6 +267,7 @@ static int rebuild(struct thin_repair *repair, struct cow_err *err)
 static void repair_free(struct thin_repair *repair)
 {
 	cow_thin_salvage_free(repair->salvage);
+	cow_image_close(repair->patched);
 	free(repair->doubts);
 	cow_pdata_counts_free(repair->data_counts);
 	cow_pdata_counts_free(repair->list.counts);

@@ -3,8 +3,8 @@
 /*
  * thin_repair.h - what the files of the repair of a pool share: thin_repair.c decides,
  * thin_repair_devices.c says which devices the new metadata have, and what is lost of
- * each, thin_repair_times.c keeps what is shared from being written in place,
- * thin_repair_doubt.c looks for blocks that two devices own.
+ * each, thin_repair_orphans.c finds nodes whose parents are lost, thin_repair_times.c keeps what is
+ * shared from being written in place, thin_repair_doubt.c looks for blocks that two devices own.
  */
 #ifndef COW_STORE_THIN_REPAIR_H
 #define COW_STORE_THIN_REPAIR_H
@@ -28,10 +28,12 @@ struct thin_repair {
 	struct thin_super super;
 	struct cow_report *report;
 	struct cow_consent consent;
+	bool is_super_found;	/* it was made of what the trees say */
 	bool is_super_doubtful; /* it may be that of an earlier commit */
 
 	struct thin_check list; /* what both trees of devices say */
 	struct thin_salvage *salvage;
+	struct cow_image *patched; /* over metadata, where lost nodes were found; else NULL */
 	struct thin_rebuild rebuild;
 	struct pdata_counts *data_counts; /* of what was salvaged */
 	struct pdata_map_root old_data_map;
@@ -42,6 +44,8 @@ struct thin_repair {
 /* Makes super of trees that are whole, where the superblock is lost; raw NULL: it cannot
  * be read. Errors: -EBADMSG (ids "table", "damaged", "doubtful"), -ENOMEM. */
 int cow_thin_repair_super(struct thin_repair *repair, const uint8_t *raw, struct cow_err *err);
+/* Is a device there as a whole, as far as its tree says? */
+bool cow_thin_repair_is_whole(const struct thin_repair *repair, const struct thin_device *device);
 /* Makes rebuild.devices of what was salvaged. Errors: -ENOMEM, -EIO. */
 int cow_thin_repair_devices(struct thin_repair *repair, struct cow_err *err);
 /* Tells what is lost of each device. Errors: -ENOMEM. */

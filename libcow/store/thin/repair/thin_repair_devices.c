@@ -162,6 +162,14 @@ bool cow_thin_repair_owns(const struct thin_repair *repair, size_t place,
 
 /* ---------------------------------------------------------------- what is lost */
 
+bool cow_thin_repair_is_whole(const struct thin_repair *repair, const struct thin_device *device)
+{
+	const struct thin_node_info *info = cow_thin_salvage_info(
+		repair->salvage, device->has_root ? device->root : COW_OFFSET_NONE);
+
+	return info->state == THIN_NODE_KEPT && !info->has_hole;
+}
+
 struct telling {
 	struct thin_repair *repair;
 	uint64_t id, block_bytes;
@@ -209,6 +217,23 @@ static void foreign_tell(struct thin_repair *repair, const struct thin_device *d
 		params->snapshot_doubtful(params->user, device->id, 0, len_bytes);
 }
 
+/* What was found again of a device whose way was lost. */
+static void found_tell(const struct thin_repair *repair, const struct thin_device *device,
+		       uint64_t nr, uint64_t said)
+{
+	const struct cow_repair_params *params = repair->params;
+	uint64_t before = repair->is_super_found ? 0 : device->nr_mapped;
+
+	if (nr <= before || !(repair->is_super_found || repair->patched))
+		return;
+	repair->result->nr_found += nr - before;
+	repair->result->found_transaction = repair->super.transaction_id;
+	repair->result->found_time = repair->super.time;
+	if (params->snapshot_found)
+		params->snapshot_found(params->user, device->id, nr - before,
+				       said > nr ? said - nr : 0);
+}
+
 static int device_tell(struct thin_repair *repair, const struct thin_device *device,
 		       struct cow_err *err)
 {
@@ -218,12 +243,15 @@ static int device_tell(struct thin_repair *repair, const struct thin_device *dev
 		repair->salvage, device->has_root ? device->root : COW_OFFSET_NONE);
 	uint64_t nr = info->state == THIN_NODE_KEPT ? info->nr : 0;
 	uint64_t said = device->has_details ? device->details.mapped_blocks : 0;
-	bool is_whole = info->state == THIN_NODE_KEPT && !info->has_hole;
+	bool is_whole = cow_thin_repair_is_whole(repair, device);
 
-	if (repair->is_super_doubtful ||
+	found_tell(repair, device, nr, said);
+	if (repair->is_super_doubtful || device->is_doubtful ||
+	    (is_whole && device->is_damaged && device->has_details && nr > said) ||
 	    (is_whole && device->has_details && has_foreign_root(&repair->list, device, nr)))
 		foreign_tell(repair, device, info);
-	if (is_whole && said > nr && thin_repair_count(repair, THIN_MAPPING_LOST)) {
+	if (is_whole && said > nr &&
+	    (device->is_damaged || thin_repair_count(repair, THIN_MAPPING_LOST))) {
 		repair->result->nr_lost += said - nr;
 		repair->result->lost_bytes += (said - nr) * telling.block_bytes;
 		lost_tell(&telling, 0, UINT64_MAX);

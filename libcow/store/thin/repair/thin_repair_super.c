@@ -312,6 +312,7 @@ static int super_take(struct finding_super *find, const struct thin_super *said,
 		said->magic == THIN_MAGIC ? said->transaction_id : pair->transaction_id;
 	if (repair->wanted.has_transaction)
 		repair->super.transaction_id = repair->wanted.transaction_id;
+	repair->is_super_found = true;
 	repair->is_super_doubtful = !is_sure;
 	return 0;
 }

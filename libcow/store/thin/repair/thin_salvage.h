@@ -8,7 +8,6 @@
  *
  *	thin_salvage.c		visits each node once, from the leaves up
  *	thin_salvage_node.c	what of a node is kept
- *	thin_salvage_orphan.c	nodes that nothing leads to any more
  *	thin_salvage_lost.c	which blocks of which device are gone
  */
 #ifndef COW_STORE_THIN_SALVAGE_H
