@@ -276,7 +276,7 @@ faults: all tests-bin  ## each system call and allocation of the tools fails in 
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
 fault-states: all tests-bin  ## what is on the disk after each of these, all jobs, all ways to fail
-	@for job in create merge repair; do $(test_env) tests/faults/states.py $$job || exit 1; done
+	@for job in create merge repair pool; do $(test_env) tests/faults/states.py $$job || exit 1; done
 
 clone-faults: all $(unpacked)  ## random faults in a clone's metadata, judged by snapcheck and by a naive reader (N=5000)
 	@$(test_env) tests/aids/clone_model.py --count $(or $(N),5000) --seed $(or $(COW_SEED),1)

@@ -136,20 +136,26 @@ def many_text(nr_lvs, nr_pvs, area, size):
     return "\n".join(out).encode() + b"\0"
 
 
+def pv_make(path, number, size, area, text):
+    """A PV with one metadata area, and the text in it."""
+    with open(path, "wb") as file:
+        file.truncate(size)
+    pv = Pv(path)
+    pv.write(SECTOR, label(uuid_of("p", number), size, area))
+    header = bytearray(SECTOR)
+    header[4:20] = MAGIC
+    struct.pack_into("<IQQ", header, 20, 1, area[0], area[1])
+    struct.pack_into("<Q", header, 40, SECTOR)
+    pv.write(area[0], bytes(header))
+    pv.put(area, text)
+    pv.file.close()
+
+
 def many(nr_lvs, paths):
     size, area = 8 << 40, (4096, (32 << 20) - 4096)
     text = many_text(nr_lvs, len(paths), area, size)
     for i, path in enumerate(paths):
-        with open(path, "wb") as file:
-            file.truncate(size)
-        pv = Pv(path)
-        pv.write(SECTOR, label(uuid_of("p", i), size, area))
-        header = bytearray(SECTOR)
-        header[4:20] = MAGIC
-        struct.pack_into("<IQQ", header, 20, 1, area[0], area[1])
-        struct.pack_into("<Q", header, 40, SECTOR)
-        pv.write(area[0], bytes(header))
-        pv.put(area, text)
+        pv_make(path, i, size, area, text)
 
 
 def main():
@@ -167,4 +173,5 @@ def main():
                 break
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,52 +3,14 @@
 """What is run under faults: a command, the files it starts from, the names it
 may make. Each has an independent answer where there is one."""
 import glob
-import hashlib
 import os
 import random
 import subprocess
 
+from case import Case, REPAIRED, made, read, run
+from cases_pool import pool_cases
+from cases_volume import volume_cases
 from images import Pair, SECTOR
-
-# How a repair may end: nothing to do, mended, data lost, both.
-REPAIRED = (0, 1, 4, 5)
-
-
-class Case:
-    def __init__(self, name, argv, files, makes=(), good=(0,), again=None, answer=None):
-        self.name, self.argv, self.files = name, argv, files
-        self.makes = makes      # names that may appear, whole
-        self.good = good        # exit statuses of a run without faults
-        self.again = again or good  # and of one after a fault
-        self.answer = answer or {}  # name: bytes that it must hold in the end
-        self.changes = ()       # operands that the job writes to
-        self.loose = ()         # names whose bytes depend on where it was cut
-
-    def in_place(self, *names, loose=()):
-        self.changes, self.loose = names + loose, loose
-        return self
-
-
-def run(argv, cwd):
-    subprocess.run(argv, cwd=cwd, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def made(work, argv, files, name):
-    """What a command of ours makes of files."""
-    os.makedirs(work, exist_ok=True)
-    for n, data in files.items():
-        with open(os.path.join(work, n), "wb") as f:
-            f.write(data)
-    if os.path.exists(os.path.join(work, name)) and name not in files:
-        os.unlink(os.path.join(work, name))
-    run(argv, work)
-    return read(os.path.join(work, name))
-
 
 def pair_cases(number, work):
     """Every way to run a tool on one pair."""
@@ -191,25 +153,6 @@ def clone_cases(source, work):
     yield Case("clone-merge-new", ["snapmerge", "-o", "x.img", spec], files, ("x.img",), answer={"x.img": view})
 
 
-def thin_cases(source, work):
-    """A pool that a kernel made; what device 1 shows is what that kernel read."""
-    folder = os.path.join(work, "thin")
-    unpacked = os.path.join(os.environ["COW_UNPACKED"], "thin", "snaps-128k")
-    files = {"m.img": read(os.path.join(unpacked, "meta.img")), "d.img": read(os.path.join(unpacked, "data.img"))}
-    with open(os.path.join(source, "tests", "fixtures", "thin", "snaps-128k", "facts.txt")) as f:
-        wanted = [line.split()[4] for line in f if line.startswith("thin 1 ")][0]
-    pool = "thin:metadata=m.img,data=d.img"
-    one, other = pool + ",id=1,size=24576s", pool + ",id=4,size=24576s"
-    view = made(folder, ["snapdump", "--raw", "-o", "x.img", one], files, "x.img")
-    assert hashlib.sha256(view).hexdigest() == wanted
-    yield Case("thin-check", ["snapcheck", "--json=j", pool], files, ("j",))
-    yield Case("thin-dump", ["snapdump", "--raw", "-o", "x.img", one], files, ("x.img",), answer={"x.img": view})
-    yield Case("thin-map", ["snapdump", "--map", "-o", "x.txt", one], files, ("x.txt",))
-    yield Case("thin-pair", ["snapdump", "--map", "-o", "x.txt", one, other], files, ("x.txt",))
-    yield Case("thin-delta", ["snapdump", "--delta", "-o", "x.tar", other, one], files, ("x.tar",))
-    yield Case("thin-from", ["snapcreate", "--from=" + one, other, "x.img"], files, ("x.img",))
-
-
 def store_cases(source, work, only):
     """Every damaged store of tests/cases."""
     root = os.path.join(source, "tests", "cases")
@@ -235,7 +178,7 @@ def all_cases(source, work, nr_pairs, only):
     if only and only.startswith("store"):
         return list(store_cases(source, work, only))
     cases = (list(files_case(work)) + list(snaplog_cases(source, work)) + list(clone_cases(source, work)) +
-             list(thin_cases(source, work)))
+             list(pool_cases(source, work)) + list(volume_cases(work)))
     for number in range(nr_pairs):
         for case in pair_cases(number, os.path.join(work, "pair-%d" % number)):
             case.name += " %d" % number

@@ -5,8 +5,8 @@
 (tests/faults/shim.c says how): what is on the disk then, and does the same
 command finish it?
 
-  states.py create|merge|repair [NAME MODE:N]     one of them, to look at it
-  states.py --share create|merge|repair           what make check has time for
+  states.py create|merge|repair|pool [NAME MODE:N]     one of them, to look at it
+  states.py --share create|merge|repair|pool           what make check has time for
 
 With --share every call fails once and is the last one once; of the other ways to fail
 (all calls from there on, no space, torn, short) each job tries every third, other ones for
@@ -22,6 +22,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(HERE, "kernel"))
+from cases_pool import POOL, dump, small_pool  # noqa: E402
 from snap import FormatError, Store  # noqa: E402
 
 BUILD = os.environ.get("COW_BUILD", os.path.join(os.path.dirname(HERE), "build"))
@@ -124,6 +125,7 @@ def make_images(disk):
 
 class Job:
     good = 0  # exit status
+    failed = (8,)  # and where a call failed that is no write and no flush
 
     def __init__(self, disk, name, command):
         self.disk, self.name, self.command = disk, name, command.split()
@@ -151,7 +153,7 @@ class Job:
         elif fault.startswith("short"):
             must(status == self.good, where)
         else:
-            must(status in ((8,) if self.is_fatal(fault) else (self.good, 8)), where)
+            must(status in ((8,) if self.is_fatal(fault) else (self.good,) + self.failed), where)
             must(status == self.good or "snap" in said, where + "no word")
             left = set(os.listdir(self.disk.now)) - self.names
             must(not left, where + "left behind: %s" % left)
@@ -295,6 +297,27 @@ class Repair(Job):
                                 check=False).returncode == 0, "not sound in the end")
 
 
+class Change(Job):
+    """In a thin pool, by one write that decides: as it was, or the whole change, and sound."""
+    failed = (8, 64)  # what cannot be read is not changed
+
+    def reference(self):
+        self.before = dump(read(os.path.join(self.disk.template, "m.img")))
+        self.wanted = self.now()
+        must(b"not sound" not in (self.before, self.wanted) and self.before != self.wanted, "no change")
+
+    def now(self):
+        return dump(read(self.disk.path("m.img")))
+
+    def state(self, is_done):
+        must(self.now() in ((self.wanted,) if is_done else (self.before, self.wanted)), "the pool")
+
+    def finish(self):
+        """What is done, whatever was said, would be another change."""
+        if self.now() == self.before:
+            super().finish()
+
+
 class Output(Job):
     """Into a new image; nothing else may change."""
 
@@ -375,6 +398,17 @@ def merge_jobs(disk):
                 {"undo": origin, "sibling": other})
 
 
+def pool_jobs(disk):
+    os.mkdir(disk.template)
+    for name, data in small_pool(disk.work).items():
+        with open(os.path.join(disk.template, name), "wb") as f:
+            f.write(data)
+    yield Change(disk, "new-device", "snapcreate --thin %s,id=9,size=1M" % POOL)
+    yield Change(disk, "snapshot", "snapcreate --snapshot-of=1 %s,id=7" % POOL)
+    yield Change(disk, "delete", "snapcreate -y --delete %s,id=2" % POOL)
+    yield Change(disk, "exchange", "snapmerge -y %s,id=1,size=1M %s,id=2,size=1M" % (POOL, POOL))
+
+
 # Several kinds: what each lacks, and what a repair writes for it, differ.
 DAMAGED = {
     "twice": "size 301s\nchunk 1\nheader\nauto 10 40\nrecord 12 90\ndata 2 30\n",
@@ -405,7 +439,7 @@ def seed_now():
 
 def run_job(job, only, share):
     job.prepare()
-    counts = {job.good: 0, 8: 0, 137: 0}
+    counts = {job.good: 0, 8: 0, 64: 0, 137: 0}
     for mode, plus in WANTED:
         total = sum(call[0] in MODES[mode] for call in job.log)
         if mode + plus == "short+":  # all of them, once
@@ -418,14 +452,15 @@ def run_job(job, only, share):
                 continue
             counts[job.one(fault)] += 1
     print("%s: %d calls; %d runs failed, %d went on, %d were killed"
-          % (job.name, len(job.log), counts[8], counts[job.good], counts[137]), flush=True)
+          % (job.name, len(job.log), counts[8] + counts[64], counts[job.good], counts[137]), flush=True)
     return sum(counts.values())
 
 
 def main():
     share = seed_now() if sys.argv[1:2] == ["--share"] else None
     words = sys.argv[1 if share is None else 2:]
-    jobs = {"create": create_jobs, "merge": merge_jobs, "repair": repair_jobs}[words[0]]
+    jobs = {"create": create_jobs, "merge": merge_jobs, "repair": repair_jobs,
+            "pool": pool_jobs}[words[0]]
     name, fault = (words[1:] + [None, None])[:2]
     if share is not None:
         print("seed %d" % share, flush=True)

@@ -12,6 +12,7 @@
 #include "libcow/store/thin/thin_write.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,12 +34,14 @@ static bool is_named(const char *id, const enum thin_problem *problems, size_t n
 	return false;
 }
 
-/* Leaks, and what says nothing about the trees and the maps. */
+/* Leaks, and what says nothing about the trees and the maps: the entries of bitmaps are
+ * made anew from the counts, with what they hide. */
 static bool may_be_written(const char *id)
 {
 	static const enum thin_problem harmless[] = {
-		THIN_BLOCK_LEAKED, THIN_DATA_LEAKED,   THIN_HELD,
-		THIN_MAP_SIZE,	   THIN_METADATA_FULL, THIN_SUPERBLOCK_UNUSED,
+		THIN_BLOCK_LEAKED,	THIN_DATA_LEAKED, THIN_HELD,
+		THIN_MAP_HIDDEN,	THIN_MAP_SIZE,	  THIN_METADATA_FULL,
+		THIN_SUPERBLOCK_UNUSED,
 	};
 
 	return is_named(id, harmless, sizeof(harmless) / sizeof(harmless[0]));
@@ -57,8 +60,12 @@ static void finding_take(void *user, const struct cow_finding *finding)
 	if (objection->is_there || may_be_written(finding->problem->id))
 		return;
 	objection->is_there = true;
-	snprintf(objection->text, sizeof(objection->text), "%s: %s", finding->problem->id,
-		 finding->sentence);
+	if (finding->offset_bytes == COW_OFFSET_NONE)
+		snprintf(objection->text, sizeof(objection->text), "%s: %s", finding->problem->id,
+			 finding->sentence);
+	else
+		snprintf(objection->text, sizeof(objection->text), "%s at byte %" PRIu64 ": %s",
+			 finding->problem->id, finding->offset_bytes, finding->sentence);
 }
 
 static int pool_check(struct thin_pool *pool, struct thin_counts *counts, struct cow_err *err)

@@ -240,7 +240,7 @@ details() {
 	snapcreate -q --force=lvm --thin "$POOL"
 	unpack needscheck-64k
 	run -64 --separate-stderr snapcreate --json=j --force=lvm --thin "$POOL"
-	[[ $stderr == *"meta is not sound, so nothing is written to it: thin.needs-check"* ]]
+	[[ $stderr == *"meta is not sound, so nothing is written to it: thin.needs-check at byte 0: "* ]]
 	grep -q '"id":"damaged"' j
 	sha256sum --quiet -c sums
 	unpack crash-leak-64k
@@ -249,6 +249,21 @@ details() {
 	snapcreate -q --force=lvm --thin "$POOL"
 	run -0 snapcheck "$POOL"
 	[[ $output == *"sound: no problems found"* ]]
+	# so is what thin_restore writes, which hides a free block
+	cat >xml <<-'END'
+		<superblock uuid="" time="0" transaction="0" data_block_size="128" nr_data_blocks="192">
+		<device dev_id="1" mapped_blocks="4" transaction="0" creation_time="0" snap_time="0">
+		<range_mapping origin_begin="0" data_begin="0" length="4" time="0"/></device></superblock>
+	END
+	rm meta
+	truncate -s 256K meta
+	thin_restore -i xml -o meta >/dev/null
+	run -0 snapcheck "$POOL"
+	[[ $output == *thin.map-hidden* ]]
+	snapcreate -q --thin "$POOL"
+	thin_check -q meta
+	run -0 snapcheck "$POOL"
+	[[ $output == *"sound: no problems found"* && $output != *thin.map-hidden* ]]
 }
 
 # bats test_tags=slow
@@ -424,7 +439,7 @@ refused() {
 	[[ $output == *"metadata of a thin pool"*"pool of 5 devices, blocks of 128 KiB"* ]]
 	[[ $output == *"thin:metadata=meta,data=DATA,id=4"*"44 blocks"*"8 exclusive, 36 shared"* ]]
 	run -0 snapcheck --list --json meta
-	[[ $(jq -c '.volumes[0].devices[3]' <<<"$output") == '{"id":3,"mapped_blocks":51,"exclusive_blocks":15,"shared_blocks":36,'* ]]
+	[ "$(jq -c '.volumes[0].devices[3] | [.id, .mapped_blocks, .exclusive_blocks, .shared_blocks]' <<<"$output")" = '[3,51,15,36]' ]
 }
 
 # The volume group of a fixture, and an edit of its text.

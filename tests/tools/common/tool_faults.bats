@@ -16,3 +16,7 @@ bats_require_minimum_version 1.8.0
 @test "repairing with an undo file, every call failing, torn, short, killed: it is exact, and the same command goes on" {
 	"$COW_SOURCE/tests/faults/states.py" --share repair
 }
+
+@test "a device of a pool made, snapshotted, deleted, exchanged, every call failing, torn, short, killed: as it was, or all of it" {
+	"$COW_SOURCE/tests/faults/states.py" --share pool
+}
