@@ -14,8 +14,10 @@
 #include "tools/common/progress.h"
 #include "tools/snapcheck/check_found.h"
 #include "tools/snapcheck/check_lost.h"
+#include "tools/snapcheck/check_options.h"
 
 struct check {
+	const struct check_options *options;
 	struct cow_imageset *set;
 	struct cow_image *origin;     /* NULL: not given */
 	struct roles roles;	      /* of a store of several images; cow is its metadata */

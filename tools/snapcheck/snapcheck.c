@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * snapcheck.c - main() of snapcheck: options, images, check, repair, summary.
+ * snapcheck.c - main() of snapcheck: options, check, repair, summary.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,6 +14,7 @@
 #include "tools/snapcheck/check.h"
 #include "tools/snapcheck/check_empty.h"
 #include "tools/snapcheck/check_list.h"
+#include "tools/snapcheck/check_open.h"
 #include "tools/snapcheck/check_origin.h"
 #include "tools/snapcheck/check_pool.h"
 #include "tools/snapcheck/check_repair.h"
@@ -22,21 +23,12 @@
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 #include "tools/images/container.h"
-#include "tools/images/operands.h"
 #include "tools/images/volumes.h"
-#include "tools/images/window_check.h"
 #include "tools/common/opts.h"
 #include "tools/common/progress.h"
 #include "tools/common/sandbox.h"
 
-static struct options {
-	struct cli_common common;
-	const char *origin;
-	uint64_t chunk_bytes, max_findings;
-	bool header_only, is_empty, is_list, preen, revalidate;
-	const char *output, *save_undo, *verify, *table, *gap;
-	struct bad_options bad;
-} options;
+static struct check_options options;
 
 static const struct opt option_table[] = {
 	{ 0, "origin", "ORIGIN", "the same as the first operand", OPT_TEXT, &options.origin, NULL },
@@ -93,50 +85,12 @@ static int on_progress(void *user, const struct cow_progress *now)
 	return progress_update(&check->progress, now);
 }
 
-static bool has_bad_options(void)
-{
-	return options.bad.skips || options.bad.maps.nr_words;
-}
-
-static bool is_asking(void)
-{
-	return !options.common.yes && !options.preen && !options.common.dry_run &&
-	       !options.is_empty && !options.output && !has_bad_options() && ask_is_possible();
-}
-
-static bool wants_repair(void)
-{
-	return options.common.yes || options.preen || options.output || is_asking();
-}
-
-static struct cow_store_args args_of(struct check *check, struct cow_role_image roles[2],
-				     struct cow_image *cow)
-{
-	struct cow_store_args args = COW_STORE_ARGS_INIT;
-
-	if (roles_are_given(&check->roles)) {
-		roles_put(&check->roles, COW_ROLE_METADATA, cow);
-		roles_fill(&check->roles, &args);
-		args.chunk_bytes = options.chunk_bytes;
-		return args;
-	}
-	/* nothing is judged by an origin that is none */
-	cow_store_args_pair(&args, roles, cow,
-			    check->container || check->is_foreign ? NULL : check->origin);
-	args.kind = options.common.type;
-	/* a store without a header is one if the caller says what it looks like */
-	if (!args.kind && (options.chunk_bytes || options.bad.skips))
-		args.kind = cow_store_kind(0);
-	args.chunk_bytes = options.chunk_bytes;
-	return args;
-}
-
 static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_check_params params = COW_CHECK_PARAMS_INIT;
 	struct cow_callbacks callbacks = COW_CALLBACKS_INIT;
 	struct cow_role_image roles[2];
-	struct cow_store_args args = args_of(check, roles, cow);
+	struct cow_store_args args = check_args(check, roles, cow);
 	int ret;
 
 	callbacks.user = check;
@@ -163,77 +117,6 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
 
-static const char *cow_operand(void)
-{
-	return cli_nr_operands() ? cli_operands()[cli_nr_operands() - 1] : NULL;
-}
-
-static int open_roles(struct check *check, struct cow_err *err)
-{
-	const struct check_roles_wish wish = {
-		.is_wrong = options.origin || cli_nr_operands() == 2 || has_bad_options() ||
-			    options.save_undo || options.revalidate,
-		.repairs = wants_repair(),
-		.has_output = options.output,
-		.is_dry_run = options.common.dry_run,
-		.asks = is_asking(),
-	};
-
-	return check_roles_open(check, &wish, err);
-}
-
-static int open_cow(struct check *check, struct cow_err *err)
-{
-	bool writes = wants_repair() && !options.output;
-	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
-	const char *cow = cow_operand();
-	int ret =
-		roles_read(&check->roles, check->set, cow, options.table, options.common.type, err);
-
-	if (ret)
-		return ret;
-	if (roles_are_given(&check->roles))
-		return open_roles(check, err);
-	ret = cow_imageset_open(check->set, cow,
-				!writes			 ? busy
-				: options.common.dry_run ? COW_OPEN_REHEARSE
-							 : COW_OPEN_WRITE,
-				&check->cow, err);
-	/* who can only look may look */
-	check->only_looks = ret && is_asking();
-	if (check->only_looks)
-		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);
-	if (!ret)
-		operands_note_unchecked(check->cow);
-	if (has_bad_options())
-		return ret ? ret : check_bad_open(check, &options.bad, &check->callbacks, err);
-	/* a pack is often shorter than any image */
-	if (!check_pack_open || !check_pack_open(check, cow))
-		return ret;
-	check->cow_error = *err;
-	return 0;
-}
-
-/* Is the origin one? A store that cannot be opened is judged by its findings
- * alone; where digests are compared, they judge. */
-static int check_origin(struct check *check, struct cow_err *err)
-{
-	struct cow_role_image roles[2];
-	struct cow_store_args args = args_of(check, roles, check->cow);
-	struct cow_store *store = NULL;
-	int ret = 0;
-
-	args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
-	if (check->cow) {
-		(void)cow_store_open(&args, &store, NULL);
-		ret = window_check(check->origin, check->cow, store, err);
-	}
-	if (!options.verify)
-		check->container = container_doubt(check->origin, store);
-	cow_store_close(store);
-	return ret;
-}
-
 /* Is it the right one? A metadata pack has no data to compare. */
 static int look_at_origin(struct check *check, struct cow_err *err)
 {
@@ -242,61 +125,8 @@ static int look_at_origin(struct check *check, struct cow_err *err)
 
 	if (!check->origin || check->container || check->is_pack || options.header_only)
 		return 0;
-	args = args_of(check, roles, check->cow);
+	args = check_args(check, roles, check->cow);
 	return check_origin_look(check, &args, err);
-}
-
-static int open_images(struct check *check, struct cow_err *err)
-{
-	uint32_t busy = cli_forced("busy") ? COW_OPEN_BUSY : 0;
-	const char *origin = cli_nr_operands() == 2 ? cli_operands()[0] : options.origin;
-	int ret;
-
-	ret = operands_set_new(&check->set, err);
-	if (!ret)
-		ret = open_cow(check, err);
-	if (!ret && options.verify && !origin && !roles_are_given(&check->roles))
-		ret = cli_refuse(err, -EINVAL, "usage", NULL,
-				 "--verify compares the whole view: give ORIGIN");
-	if (!ret && origin)
-		ret = cow_imageset_open(check->set, origin, busy, &check->origin, err);
-	if (!ret && origin)
-		operands_note_tail(check->origin);
-	if (!ret && origin && !check->may_be_pack)
-		ret = operands_check_order(check->origin, check->cow, err);
-	if (!ret && origin && (window_is_part(check->origin) || cow_image_container(check->origin)))
-		ret = check_origin(check, err);
-	if (!ret && options.verify)
-		ret = check_verify_open(check, options.verify, err);
-	return ret;
-}
-
-/* A store without its data stands in for the image. */
-static int unpack(struct check *check, struct cow_err *err)
-{
-	bool writes = options.common.yes || options.preen || options.output || options.save_undo;
-	int ret = check_unpack(check, cow_operand(), writes && !options.common.dry_run, err);
-
-	if (!ret && check->is_pack && options.verify)
-		return cli_refuse(err, -EPERM, "pack", NULL,
-				  "%s is a metadata pack, which has no data to compare",
-				  cow_image_name(check->cow));
-	if (!ret && check->is_pack && options.save_undo)
-		return cli_refuse(err, -EPERM, "pack", NULL,
-				  "%s is a metadata pack, which is never written to: leave "
-				  "--save-undo out",
-				  cow_image_name(check->cow));
-	if (!ret && check->is_pack && options.is_empty)
-		return cli_refuse(err, -EPERM, "pack", NULL,
-				  "%s is a metadata pack; --is-empty asks about the image itself",
-				  cow_image_name(check->cow));
-	if (!ret && check->is_pack)
-		check->only_looks = !options.common.dry_run;
-	if (!ret && !check->cow) {
-		*err = check->cow_error;
-		ret = err->code;
-	}
-	return ret || !check->origin ? ret : operands_check_order(check->origin, check->cow, err);
 }
 
 /* What was done; what is found from now on is what is left. */
@@ -327,7 +157,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 	if (ret)
 		return ret;
 	target = repair->patched ? repair->patched : repair->target;
-	args = args_of(check, roles, target);
+	args = check_args(check, roles, target);
 	check->lost.ranges = json_put_array(json_root(), "lost");
 	repair->lost = &check->lost;
 	repair->found = &check->found;
@@ -362,7 +192,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 static int rebuild_and_look(struct check *check, struct check_repair *repair, struct cow_err *err)
 {
 	struct cow_role_image roles[2];
-	struct cow_store_args args = args_of(check, roles, check->cow);
+	struct cow_store_args args = check_args(check, roles, check->cow);
 	int ret;
 
 	repair->target_bytes = check->verdict.target_bytes;
@@ -403,7 +233,7 @@ static int rebuild(struct check *check, struct check_repair *repair, struct cow_
 /* Opens what a repair would write to, if there may be one. */
 static int prepare(struct check *check, struct check_repair *job, struct cow_err *err)
 {
-	job->is_wanted = wants_repair() && !check->only_looks && !options.header_only;
+	job->is_wanted = check_wants_repair(&options) && !check->only_looks && !options.header_only;
 	return job->is_wanted ? check_repair_prepare(job, check->set, check->cow, err) : 0;
 }
 
@@ -451,8 +281,8 @@ static int conclude(struct check *check)
 		.type = options.common.type,
 		.chunk_bytes = options.chunk_bytes,
 		.header_only = options.header_only,
-		.has_bad_options = has_bad_options(),
-		.repairs = wants_repair(),
+		.has_bad_options = check_has_bad_options(&options),
+		.repairs = check_wants_repair(&options),
 		.is_dry_run = options.common.dry_run,
 	};
 	int status = is_damaged || is_doubtful ? CLI_DAMAGE | mended : done;
@@ -466,7 +296,7 @@ static int run(struct check *check)
 {
 	struct check_repair job = {
 		.is_safe_only = options.preen,
-		.asks = is_asking(),
+		.asks = check_is_asking(&options),
 		.is_dry_run = options.common.dry_run,
 		.revalidates = options.revalidate,
 		.output = options.output,
@@ -482,12 +312,12 @@ static int run(struct check *check)
 	check->findings = json_put_array(json_root(), "findings");
 	progress_start(&check->progress, options.common.progress, options.common.quiet);
 	check->callbacks = progress_callbacks(&check->progress);
-	ret = open_images(check, &err);
+	ret = check_open_images(check, &err);
 	if (!ret)
 		ret = prepare(check, &job, &err);
 	sandbox_enter();
 	if (!ret && check->may_be_pack)
-		ret = unpack(check, &err);
+		ret = check_open_pack(check, &err);
 	check_put_images(check);
 	if (!ret && check->container)
 		cli_warn("%s looks like %s: %s; %s is judged without it, and nothing in it is "
@@ -528,7 +358,8 @@ static int list_check(void)
 {
 	if (options.origin || options.preen || options.common.yes || options.output ||
 	    options.save_undo || options.revalidate || options.chunk_bytes || options.verify ||
-	    options.header_only || options.is_empty || options.table || has_bad_options())
+	    options.header_only || options.is_empty || options.table ||
+	    check_has_bad_options(&options))
 		return cli_usage("--list only lists: no other option of a check or repair with it");
 	return CLI_DONE;
 }
@@ -553,22 +384,25 @@ static int options_check(void)
 		return cli_usage("--revalidate: only with -o or --save-undo");
 	if (options.verify && options.header_only)
 		return cli_usage("--verify compares the whole view: no --header-only with it");
-	if (has_bad_options() &&
+	if (check_has_bad_options(&options) &&
 	    (options.save_undo || ((options.common.yes || options.preen) && !options.output)))
 		return cli_usage("--skip-unreadable and --bad-blocks leave COW alone: repair with "
 				 "-o NEW");
-	if (options.is_empty && (wants_repair() || options.header_only || options.verify ||
-				 options.save_undo || has_bad_options()))
+	if (options.is_empty &&
+	    (check_wants_repair(&options) || options.header_only || options.verify ||
+	     options.save_undo || check_has_bad_options(&options)))
 		return cli_usage("--is-empty answers one question: no repair, --header-only, "
 				 "--verify, --skip-unreadable or --bad-blocks with it");
-	if (options.save_undo && !wants_repair())
+	if (options.save_undo && !check_wants_repair(&options))
 		return cli_usage("--save-undo: nothing is repaired without -p or -y");
 	return bad_check_usage(&options.bad, 1);
 }
 
 int main(int argc, char **argv)
 {
-	struct check check = { .verdict = COW_VERDICT_INIT, .repaired = COW_REPAIR_RESULT_INIT };
+	struct check check = { .options = &options,
+			       .verdict = COW_VERDICT_INIT,
+			       .repaired = COW_REPAIR_RESULT_INIT };
 	struct cow_err err = COW_ERR_INIT;
 	bool is_ended;
 	int status;
