@@ -68,35 +68,46 @@ static int copy_edges(struct cow_image *image, int fd, struct cow_err *err)
 	return ret;
 }
 
-static void name_value(blkid_probe probe, char ret_name[BLKID_NAME_BYTES],
-		       char ret_uuid[BLKID_NAME_BYTES])
+static void put_value(blkid_probe probe, const char *key, char *ret_text, size_t capacity)
 {
 	const char *value = NULL;
 
-	if (!blkid_probe_lookup_value(probe, "UUID", &value, NULL) && value)
-		snprintf(ret_uuid, BLKID_NAME_BYTES, "%s", value);
-	value = NULL;
-	if (!blkid_probe_lookup_value(probe, "TYPE", &value, NULL) && value)
-		snprintf(ret_name, BLKID_NAME_BYTES, "%s", value);
-	else if (!blkid_probe_lookup_value(probe, "PTTYPE", &value, NULL) && value)
-		snprintf(ret_name, BLKID_NAME_BYTES, "%s partition table", value);
+	if (!blkid_probe_lookup_value(probe, key, &value, NULL) && value)
+		snprintf(ret_text, capacity, "%s", value);
 }
 
-static int probe_fd(int fd, char ret_name[BLKID_NAME_BYTES], char ret_uuid[BLKID_NAME_BYTES],
-		    struct cow_err *err)
+static void content_read(blkid_probe probe, struct blkid_content *content)
+{
+	char table[BLKID_NAME_BYTES] = "", usage[BLKID_NAME_BYTES] = "";
+
+	put_value(probe, "UUID", content->uuid, sizeof(content->uuid));
+	put_value(probe, "LABEL", content->label, sizeof(content->label));
+	put_value(probe, "USAGE", usage, sizeof(usage));
+	put_value(probe, "TYPE", content->type, sizeof(content->type));
+	content->is_member = !strcmp(usage, "raid");
+	if (*content->type)
+		return;
+	put_value(probe, "PTTYPE", table, sizeof(table));
+	content->is_table = *table;
+	if (*table)
+		snprintf(content->type, sizeof(content->type), "%.40s partition table", table);
+}
+
+static int probe_fd(int fd, struct blkid_content *content, struct cow_err *err)
 {
 	blkid_probe probe = blkid_new_probe();
 	int found = -1;
 
 	if (probe && !blkid_probe_set_device(probe, fd, 0, 0)) {
 		blkid_probe_enable_superblocks(probe, 1);
-		blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
-								 BLKID_SUBLKS_BADCSUM);
+		blkid_probe_set_superblocks_flags(
+			probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID |
+				       BLKID_SUBLKS_USAGE | BLKID_SUBLKS_BADCSUM);
 		blkid_probe_enable_partitions(probe, 1);
 		found = blkid_do_probe(probe);
 	}
 	if (!found)
-		name_value(probe, ret_name, ret_uuid);
+		content_read(probe, content);
 	blkid_free_probe(probe);
 	if (found < 0)
 		return cli_refuse(err, -EIO, "io", NULL, "cannot look for signatures");
@@ -105,22 +116,23 @@ static int probe_fd(int fd, char ret_name[BLKID_NAME_BYTES], char ret_uuid[BLKID
 
 int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct cow_err *err)
 {
-	char uuid[BLKID_NAME_BYTES];
+	struct blkid_content content;
+	int ret = blkid_look(image, &content, err);
 
-	return blkid_find_uuid(image, ret_name, uuid, err);
+	snprintf(ret_name, BLKID_NAME_BYTES, "%s", content.type);
+	return ret;
 }
 
-int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
-		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err)
+int blkid_look(struct cow_image *image, struct blkid_content *ret_content, struct cow_err *err)
 {
 	int fd = memfd_create("signatures", MFD_CLOEXEC), ret;
 
-	ret_name[0] = ret_uuid[0] = '\0';
+	*ret_content = (struct blkid_content){ .is_member = false };
 	if (fd < 0)
 		return no_copy(err);
 	ret = copy_edges(image, fd, err);
 	if (!ret)
-		ret = probe_fd(fd, ret_name, ret_uuid, err);
+		ret = probe_fd(fd, ret_content, err);
 	close(fd);
 	return ret;
 }

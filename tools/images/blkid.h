@@ -5,17 +5,27 @@
 #ifndef TOOLS_BLKID_H
 #define TOOLS_BLKID_H
 
+#include <stdbool.h>
+
 #include "libcow.h"
 
 #define BLKID_NAME_BYTES 64
+#define BLKID_LABEL_BYTES 1024
 
 /* Names the first known signature, "ext4" or "gpt partition table"; "": none.
  * Reads the first and the last 2 MiB. Errors: -EIO, -ENOMEM. */
 int blkid_find(struct cow_image *image, char ret_name[BLKID_NAME_BYTES], struct cow_err *err);
 
-/* The same for a file system, and its UUID; "": none, or it has none. */
-int blkid_find_uuid(struct cow_image *image, char ret_name[BLKID_NAME_BYTES],
-		    char ret_uuid[BLKID_NAME_BYTES], struct cow_err *err);
+/* What libblkid tells of an image; "": it does not say. */
+struct blkid_content {
+	char type[BLKID_NAME_BYTES]; /* "ext4", "gpt partition table"; "": nothing that it knows */
+	char label[BLKID_LABEL_BYTES], uuid[BLKID_NAME_BYTES];
+	bool is_table;	/* partitions, and no file system */
+	bool is_member; /* of an array or a volume group: others tell what it holds */
+};
+
+/* The same, with label and UUID. */
+int blkid_look(struct cow_image *image, struct blkid_content *ret_content, struct cow_err *err);
 
 /* A device that is to be overwritten, as it is now. */
 struct blkid_device {

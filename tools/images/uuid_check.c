@@ -11,27 +11,22 @@
 #include "tools/common/cli.h"
 #include "tools/images/blkid.h"
 
-/* What an image holds, as far as it can be told. */
-struct content {
-	char name[BLKID_NAME_BYTES], uuid[BLKID_NAME_BYTES];
-};
-
 static int compare(struct cow_image *origin, struct cow_image *cow, struct cow_image *view,
 		   struct cow_err *err)
 {
-	struct content alone = { .uuid = "" }, shown = { .uuid = "" };
+	struct blkid_content alone, shown;
 	int ret;
 
-	ret = blkid_find_uuid(origin, alone.name, alone.uuid, err);
+	ret = blkid_look(origin, &alone, err);
 	if (!ret)
-		ret = blkid_find_uuid(view, shown.name, shown.uuid, err);
+		ret = blkid_look(view, &shown, err);
 	if (ret || !*alone.uuid || !*shown.uuid || !strcmp(alone.uuid, shown.uuid))
 		return ret;
 	return cli_refuse(err, -EPERM, "uuid", "uuid",
 			  "%s holds %s with UUID %s, with %s it would be %s with UUID %s: it is no "
 			  "snapshot of it, or the UUID was changed since (tune2fs, xfs_admin)",
-			  cow_image_name(origin), alone.name, alone.uuid, cow_image_name(cow),
-			  shown.name, shown.uuid);
+			  cow_image_name(origin), alone.type, alone.uuid, cow_image_name(cow),
+			  shown.type, shown.uuid);
 }
 
 int uuid_check(struct cow_image *origin, struct cow_image *cow, struct cow_store *store, bool skips,

@@ -13,17 +13,19 @@
 #include "tools/formats/manifest_file.h"
 #include "tools/common/progress.h"
 #include "tools/snapcheck/check_found.h"
+#include "tools/snapcheck/check_fs.h"
 #include "tools/snapcheck/check_lost.h"
 #include "tools/snapcheck/check_options.h"
 
 struct check {
 	const struct check_options *options;
 	struct cow_imageset *set;
-	struct cow_image *origin;     /* NULL: not given */
-	struct roles roles;	      /* of a store of several images; cow is its metadata */
-	const char *container;	      /* the format of the origin, which therefore is none */
-	bool is_short;		      /* the origin was cut, but before the snapshot */
-	bool is_foreign;	      /* the origin is one of another snapshot */
+	struct cow_image *origin; /* NULL: not given */
+	struct roles roles;	  /* of a store of several images; cow is its metadata */
+	const char *container;	  /* the format of the origin, which therefore is none */
+	bool is_short;		  /* the origin was cut, but before the snapshot */
+	bool is_foreign;	  /* the origin is one of another snapshot */
+	struct check_fs below_fs, view_fs;
 	struct cow_image *cow;	      /* what is looked at: through these, if there are any */
 	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
 	struct cow_report *report;

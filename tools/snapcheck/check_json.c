@@ -98,6 +98,7 @@ void check_put_verdict(const struct check *check)
 	json_put_text(at, "kernel_dies", dies[verdict->kernel_dies]);
 	json_put_text(at, "kernel_writes", writes[verdict->kernel_writes]);
 	json_put_text(at, "state", check_state(check));
+	check_fs_put(check);
 	if (*verdict->geometry)
 		json_put_text(at, "geometry", verdict->geometry);
 	if (verdict->known)

@@ -191,6 +191,8 @@ static void content_look(struct list *list, struct content *content,
 	}
 	name = cow_image_content(volume->image);
 	json_put_text(at, "content", name);
+	if (!cow_image_container(volume->image))
+		check_fs_list(volume->image, at, content->state, sizeof(content->state));
 	if (!name)
 		return;
 	snprintf(content->type, sizeof(content->type), "%s", name);

@@ -79,8 +79,11 @@ int check_origin_look(struct check *check, const struct cow_store_args *args, st
 	int ret = 0;
 
 	open_args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
-	if (!is_mixture(args) && !cow_store_open(&open_args, &store, NULL))
-		ret = store_look(check, store, err);
+	if (!cow_store_open(&open_args, &store, NULL)) {
+		check_fs_look(check, check->origin, store);
+		if (!is_mixture(args))
+			ret = store_look(check, store, err);
+	}
 	cow_store_close(store);
 	return ret;
 }

@@ -426,6 +426,7 @@ static void print_report(const struct check *check, FILE *text)
 
 	print_verdict_line(check, text);
 	print_what(check, name ? name : "COW", text);
+	check_fs_print(check, text);
 	free(name);
 	fprintf(text, "kernel: %s\n", kernel_does(check));
 	fprintf(text, "snapshot data: %s\n", data_is(check));

@@ -114,6 +114,10 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 		check->verdict.doubts_origin = true;
 		check->verdict.view_right = check->verdict.merge_right = false;
 	}
+	/* of a pair it was done with the origin, but a repair changes what it shows */
+	if (!ret && !params.flags && !check->is_pack && !check->container &&
+	    (roles_are_given(&check->roles) || check->has_repair))
+		check_fs_look_args(check, &args);
 	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
 

@@ -138,7 +138,7 @@ teardown() {
 		snapcheck --list --json "$name" >j
 		[ "$(member j 'j["volumes"][0]["command"]')" = "$command" ]
 		run -0 bash -c "$command 3>&-"
-		[[ $output == "'nbd+unix:///?socket="*"disk: an ext2, ext3 or ext4 file system  2"*" MiB" ]] || { echo "$output"; return 1; }
+		[[ $output == "'nbd+unix:///?socket="*"disk: an ext2, ext3 or ext4 file system  2"*" MiB "*" ext4, UUID "* ]] || { echo "$output"; return 1; }
 		kill "$(<nbd.pid)"
 		while [ -e nbd.sock ] && kill -0 "$(<nbd.pid)" 2>/dev/null; do sleep 0.1; done
 		rm -f nbd.pid nbd.sock

@@ -32,7 +32,7 @@ view_sha() {
 	[ "${#lines[@]}" -eq 8 ]
 	[[ ${lines[0]} == "disk0.img "*" disk mbr "*"40 MiB" ]]
 	[[ ${lines[4]} == "    part:disk0.img:5 "*"LVM PV of vg0"* ]]
-	[[ ${lines[6]} == "  lvm:disk0.img:vg0/base "*"LV linear: an ext2, ext3 or ext4"*"origin of 1 snapshot" ]]
+	[[ ${lines[6]} == "  lvm:disk0.img:vg0/base "*"LV linear: an ext2, ext3 or ext4"*"origin of 1 snapshot; ext4, UUID "* ]]
 	[[ ${lines[7]} == "  lvm:disk0.img:vg0/snap "*"persistent exception store"*"728/6144 sectors"*"snapshot of base; 89 exceptions"* ]]
 	[ "$(member j '[v["spec"] for v in j["volumes"] if v["kind"] == "lv"]')" = \
 		"['lvm:disk0.img:vg0/base', 'lvm:disk0.img:vg0/snap']" ]
