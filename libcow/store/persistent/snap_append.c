@@ -15,25 +15,22 @@
  * append	data chunks, at numbers that no record names: out of reach. One that
  *		cannot be written gets no record either, and its number goes to the
  *		next (a full file system is not the end of the store)
- * publish	zeros behind the end of the list, FLUSH, if they are not (I5)
+ * publish	FLUSH				the data is durable (I3)
+ *		zeros behind the end of the list, FLUSH, if they are not (I5)
  *		the label of a merge that has finished, FLUSH: it said that the
  *		store is empty
- *		Where all records go into the sector of the end:
- *		FLUSH				the data is durable (I3)
- *		that sector, FLUSH
- *		Else the records beyond that sector are out of reach until it is
- *		full, and it is written last:
- *		a) the end is within a sector
- *		   the records beyond it, and every area above, the last one with
- *		   zeros behind its records
- *		   FLUSH			the data, too, is durable (I3)
- *		   that sector, FLUSH		all records are visible at once (I9)
- *		b) the end is between sectors
- *		   FLUSH			the data is durable (I3)
- *		   all but one record of the next sector, FLUSH; go on as in a)
- *		A sector of zeros with records behind it may be a lost sector, so a
- *		check must doubt the list. Records behind an end within a sector are
- *		the rest of a commit (snap_end.c): no state of these leaves a doubt.
+ *		every area above the lowest that is touched, the last one with
+ *		zeros behind its records, FLUSH
+ *						out of reach: the lowest area is
+ *						not full yet
+ *		the sectors of the lowest area, one write, FLUSH
+ *						any of its sectors may be there:
+ *						what is visible is a prefix of
+ *						the new records, all of them
+ *						with durable data (I9)
+ *		One write, so that a process that is killed leaves no record behind
+ *		the end within its area: the kernel would go on at the end, and
+ *		bring that record to life. Only a power cut can tear the write.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -277,52 +274,26 @@ static int label_clear(struct snap_store *p, struct cow_err *err)
 	return cow_snap_label_write(&p->store, none, err);
 }
 
-/* What is out of reach as long as the sector of the end is not full. */
-static int beyond_write(struct snap_store *p, uint64_t sector_end, struct cow_err *err)
+static int publish_areas(struct snap_store *p, struct cow_err *err)
 {
 	uint64_t per_area = p->layout.records_per_area;
 	uint64_t end = p->nr_records + p->nr_pending;
 	uint64_t lowest = p->nr_records / per_area;
+	uint64_t last = end / per_area; /* holds the end of the list */
 	int ret;
 
-	/* the last one holds the end of the list */
-	for (uint64_t area = end / per_area; area > lowest; area--) {
+	for (uint64_t area = last; area > lowest; area--) {
 		ret = upper_area_write(p, area, end, err);
 		if (ret)
 			return ret;
 	}
-	end = min_u64(end, (lowest + 1) * per_area);
-	return end > sector_end ? records_write(p, sector_end, end, err) : 0;
-}
-
-/* Records [from, end), all of one sector: they are visible at once. */
-static int sector_write(struct snap_store *p, uint64_t end, struct cow_err *err)
-{
-	int ret = records_write(p, p->nr_records, end, err);
-
+	if (last > lowest) {
+		ret = cow_image_flush(p->store.metadata, err);
+		if (ret)
+			return ret;
+	}
+	ret = records_write(p, p->nr_records, min_u64(end, (lowest + 1) * per_area), err);
 	return ret ? ret : cow_image_flush(p->store.metadata, err);
-}
-
-static int publish_records(struct snap_store *p, struct cow_err *err)
-{
-	uint64_t end = p->nr_records + p->nr_pending;
-	uint64_t sector_end =
-		floor_to(p->nr_records, SNAP_RECORDS_PER_SECTOR) + SNAP_RECORDS_PER_SECTOR;
-	uint64_t per_area = p->layout.records_per_area;
-	bool is_between = p->nr_records % SNAP_RECORDS_PER_SECTOR == 0 && end > sector_end;
-	/* an area that becomes full needs the zeros of the next one */
-	bool has_beyond = end > sector_end || end / per_area > p->nr_records / per_area;
-	int ret = 0;
-
-	if (is_between || !has_beyond)
-		ret = cow_image_flush(p->store.data, err);
-	if (!ret && is_between)
-		ret = sector_write(p, sector_end - 1, err);
-	if (!ret && has_beyond)
-		ret = beyond_write(p, sector_end, err);
-	if (!ret && has_beyond)
-		ret = cow_image_flush(p->store.data, err);
-	return ret ? ret : sector_write(p, min_u64(end, sector_end), err);
 }
 
 /* What is on disk now becomes what lookups find. */
@@ -361,11 +332,13 @@ int cow_snap_publish(struct cow_store *store, struct cow_err *err)
 				p->records[p->nr_pending - 1].old_chunk, p->unfinished_bytes,
 				p->layout.chunk_bytes);
 	p->unfinished_bytes = 0;
-	ret = cow_snap_tidy(store, err);
+	ret = cow_image_flush(store->data, err);
+	if (!ret)
+		ret = cow_snap_tidy(store, err);
 	if (!ret)
 		ret = label_clear(p, err);
 	if (!ret)
-		ret = publish_records(p, err);
+		ret = publish_areas(p, err);
 	if (!ret)
 		ret = publish_map(p, err);
 	p->has_failed = ret;

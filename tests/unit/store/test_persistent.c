@@ -533,6 +533,63 @@ static void data_is_durable_before_its_record(void)
 	cow_image_close(lower);
 }
 
+/* Records that are not zeros behind the end of the list, in the area of the end. */
+static uint64_t nr_behind_end(struct cow_image *cow, const struct snap_layout *layout)
+{
+	uint64_t index = 0, behind = 0;
+	struct snap_record record;
+	uint8_t raw[SNAP_RECORD_BYTES];
+
+	for (bool has_ended = false; index % layout->records_per_area || !has_ended; index++) {
+		OK(cow_image_pread(cow, raw, sizeof(raw), cow_snap_record_offset(layout, index),
+				   err));
+		cow_snap_record_decode(raw, &record);
+		has_ended |= !record.new_chunk;
+		behind += has_ended && !is_all_zero(raw, sizeof(raw));
+	}
+	return behind;
+}
+
+/* The kernel reads an area as it is and goes on at the end of the list: a record behind
+ * it would come to life. So whoever is killed between two writes leaves none. */
+static void a_publish_that_is_cut_off_leaves_nothing_behind_the_end(void)
+{
+	static const uint64_t rows[][2] = {
+		/* records that are there, and that are added */
+		{ 0, 1 },   { 0, 33 }, { 0, 300 }, { 1, 90 },  { 20, 12 },  { 20, 13 },
+		{ 20, 90 }, { 31, 1 }, { 31, 33 }, { 32, 33 }, { 33, 300 }, { 127, 128 },
+	};
+	static uint8_t data[300 * 2048];
+	struct snap_layout layout;
+
+	memset(data, 7, sizeof(data));
+	cow_snap_layout_init(&layout, 2048, 1 << 20);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct cow_image *lower, *cow, *killed;
+		struct record_log log = { 0 };
+		struct cow_store *store;
+		char recipe[80];
+
+		snprintf(recipe, sizeof(recipe), "size 1M\nchunk 4\nheader\nauto 500 %" PRIu64,
+			 rows[i][0]);
+		OK(mkstore(recipe, &lower, err));
+		OK(mkstore(recipe, &killed, err));
+		OK(record_new(lower, &log, 0, &cow, err));
+		OK(store_open(NULL, cow, &store, err));
+		OK(cow_store_append(store, 0, data, rows[i][1] * 2048, err));
+		OK(cow_store_publish(store, err));
+		for (size_t at = 0; at < log.nr_entries; at++) {
+			OK(record_apply(&log, at, at + 1, 0, killed, err));
+			CHECK_EQ(nr_behind_end(killed, &layout), 0);
+		}
+		cow_store_close(store);
+		record_clear(&log);
+		cow_image_close(cow);
+		cow_image_close(lower);
+		cow_image_close(killed);
+	}
+}
+
 /* I5: a record that stood behind the end must not come to life. Area 0 has
  * four sectors; the batch fills two, the stale records are in the third. */
 static void stale_records_are_gone_before_the_first_append(void)
@@ -781,6 +838,7 @@ int main(void)
 	RUN(pieces_that_do_not_fit_together_are_refused);
 	RUN(publishing_flushes_data_and_upper_areas_before_the_lowest);
 	RUN(data_is_durable_before_its_record);
+	RUN(a_publish_that_is_cut_off_leaves_nothing_behind_the_end);
 	RUN(the_last_record_of_the_last_area_is_never_used);
 	RUN(stale_records_are_gone_before_the_first_append);
 	RUN(creating_over_an_old_store_is_three_flushed_steps);
