@@ -1405,7 +1405,10 @@ COW_EXPORT int cow_repair_undo_new(struct cow_image *cow, struct cow_store *undo
 
 /*
  * Says in undo, durably, that the repair has ended: it is not continued, and
- * goes back by a merge of undo into cow. Errors: -EIO, -EINVAL none has begun.
+ * goes back by a merge of undo into cow. That merge first compares every range
+ * that undo saved with what the repair left there, if the image of undo has room
+ * for a digest of each behind its chunks: 32 bytes for each chunk of cow are
+ * enough. Errors: -EIO, -ENOMEM, -EINVAL none has begun.
  */
 COW_EXPORT int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err);
 
@@ -1425,6 +1428,8 @@ COW_EXPORT int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err);
 /* The undo store was there before: it must be the one that an interrupted run of
  * this job completed, and an empty one is refused, whoever made it. */
 #define COW_MERGE_UNDO_EXISTED (1u << 6)
+/* Of the undo store of a repair: its target may have changed since the repair. */
+#define COW_MERGE_CHANGED (1u << 7)
 
 struct cow_merge_params {
 	size_t size;
@@ -1491,7 +1496,9 @@ struct cow_merge_result {
  * continues (I6). ret_result is written on failure too.
  * Errors: -EEXIST the undo store holds no undo of any merge (id "exists", with
  * COW_MERGE_UNDO_EXISTED); -EPERM a refusal (err.id: "siblings", "other-job", ...;
- * "bad-cow": data is known to be unreadable, and skipping was not asked for);
+ * "bad-cow": data is known to be unreadable, and skipping was not asked for;
+ * "other-image", "changed": store saved what the repair of an image overwrote, and
+ * its target is not that image as the repair left it, see COW_MERGE_CHANGED);
  * -EINVAL opened without its origin; -EBUSY somebody changed the store since
  * it was opened (id "changed"); -EROFS; -ENOSPC (id "no-space") a sibling has
  * too little room, nothing was written, or the system's own; -ECANCELED at a

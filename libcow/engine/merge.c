@@ -56,6 +56,7 @@
 #include "libcow/engine/merge.h"
 #include "libcow/engine/preserve.h"
 #include "libcow/engine/skip.h"
+#include "libcow/engine/undo.h"
 #include "libcow/engine/unused.h"
 
 #define BATCH_BYTES_DEFAULT (UINT64_C(64) << 20)
@@ -375,7 +376,7 @@ static int merge_check_params(const struct cow_merge_params *params,
 {
 	const uint32_t known = COW_MERGE_DRY_RUN | COW_MERGE_KEEP | COW_MERGE_SPARSE |
 			       COW_MERGE_DISCARD | COW_MERGE_SCRUB | COW_MERGE_SKIP_UNREADABLE |
-			       COW_MERGE_UNDO_EXISTED;
+			       COW_MERGE_UNDO_EXISTED | COW_MERGE_CHANGED;
 	int ret = cow_params_check(params->size, sizeof(*params), params->flags, known,
 				   "struct cow_merge_params", err);
 
@@ -449,6 +450,19 @@ static int merge_start(struct merge *merge, const struct cow_merge_params *param
 	return ret;
 }
 
+/* What an earlier run, or the repair that saved this store, left in its label. */
+static int merge_job_open(struct cow_store *store, uint64_t nr_exceptions,
+			  const struct cow_merge_params *params, struct job *job,
+			  struct cow_err *err)
+{
+	int ret = cow_repair_undo_verify(store, params->flags & COW_MERGE_CHANGED,
+					 params->callbacks, err);
+
+	return ret ? ret
+		   : cow_job_open(store, nr_exceptions, params->nr_siblings + params->nr_dropped,
+				  job, err);
+}
+
 int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *params,
 		       struct job *job, struct cow_merge_result *ret_result, struct cow_err *err)
 {
@@ -473,8 +487,7 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 	if (!ret)
 		ret = cow_skip_check(store, merge.skips, &merge.result.nr_bad, err);
 	if (!ret && !job->has_label && cow_store_has_label(store))
-		ret = cow_job_open(store, left.nr_chunks, params->nr_siblings + params->nr_dropped,
-				   job, err);
+		ret = merge_job_open(store, left.nr_chunks, params, job, err);
 	/* Said before the target is a mixture. */
 	if (!ret && params->reflink == COW_REFLINK_ALWAYS && merge.nr_unmoved)
 		ret = cow_image_clone_check(

@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * repair_undo.c - a repair that can be taken back, and that was perhaps cut
- * off. The undo file is a store whose origin is the image that is repaired;
- * its label says whether the repair is through, and which image it was: the
- * digest of pieces of it, as they were before the first write. Through the
- * undo file they are still so, whatever the repair has come to.
+ * repair_undo.c - a repair that can be taken back, and that may have been cut
+ * off. The undo file is a store whose origin is the image that is repaired.
+ * Its label says whether the repair has ended, and which image it was of:
  *
- *	empty ----> under way ----> done
+ *	under way: a digest of pieces of the image as it was before the first
+ *	write. Read through the undo file they stay the same, however far the
+ *	repair has come.
+ *	ended: an outcome (undo.h), the digest of each range that the undo file
+ *	would write back, as the repair left it.
+ *
+ *	empty ----> under way ----> done ----> mixture ----> empty
+ *	                |                         ^
+ *	                +-------------------------+
  *
  * under way	cow_repair_undo_new() without a flag: begin(), label MOVE. Each
  *		write of the repair goes through copyout_image.c, which saves
- *		first. A kill leaves this state: COW_REPAIR_UNDO_CONTINUE, go_on()
- * done		cow_repair_undo_end(), label DONE: it can be taken back
+ *		first. A kill leaves this state; COW_REPAIR_UNDO_CONTINUE: go_on()
+ * done		cow_repair_undo_end(): outcome, FLUSH, label DONE
+ * mixture	cow_merge() of the undo file: cow_repair_undo_verify() has found the
+ *		image as one of the two digests has it, and the merge has written a
+ *		label of its own. A kill leaves this state; the same merge goes on
+ *		without another look
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +34,7 @@
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
 #include "libcow/engine/job.h"
+#include "libcow/engine/undo.h"
 #include "libcow/store/store.h"
 
 COW_DEFINE_AUTO(digest, struct cow_digest *, cow_digest_free);
@@ -118,6 +129,36 @@ static int go_on(struct cow_image *cow, struct cow_store *undo, struct cow_err *
 			  undo->metadata->name, cow_image_name(cow));
 }
 
+static int size_check(const struct cow_store *undo, const struct cow_label *label,
+		      struct cow_err *err)
+{
+	const struct cow_image *cow = undo->target;
+
+	if (label->target_bytes == cow->size_bytes)
+		return 0;
+	return cow_refuse(err, -EPERM, "other-image", NULL,
+			  "%s is the undo file of the repair of an image of %" PRIu64
+			  " bytes, %s has %" PRIu64,
+			  undo->metadata->name, label->target_bytes, cow->name, cow->size_bytes);
+}
+
+int cow_repair_undo_verify(struct cow_store *undo, bool may_be_changed,
+			   const struct cow_callbacks *callbacks, struct cow_err *err)
+{
+	struct cow_label label;
+	int ret = cow_job_label_read(undo, &label, err);
+
+	if (ret || label.job != LABEL_JOB_REPAIR)
+		return ret;
+	ret = size_check(undo, &label, err);
+	if (ret || may_be_changed)
+		return ret;
+	if (label.phase == LABEL_PHASE_MOVE)
+		return go_on(undo->target, undo, err);
+	/* Without an outcome: the file of an earlier version, or one without room for it. */
+	return label.outcome_bytes ? cow_undo_verify(undo, &label, callbacks, err) : 0;
+}
+
 int cow_repair_undo_new(struct cow_image *cow, struct cow_store *undo, uint32_t flags,
 			struct cow_image **ret_guard, struct cow_err *err)
 {
@@ -136,8 +177,16 @@ int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err)
 
 	if (ret == -ENOENT)
 		return cow_fail(err, -EINVAL, "%s is of no repair under way", undo->metadata->name);
-	if (ret)
+	if (!undo->target)
+		return cow_fail(err, -EINVAL, "the undo file was opened without its origin");
+	if (!ret)
+		ret = cow_undo_outcome_write(undo, undo->target, &label, NULL, err);
+	if (ret && ret != -ENOSPC)
 		return ret;
+	if (ret) { /* the repair has ended all the same */
+		label.outcome_bytes = 0;
+		label.outcome_len_bytes = 0;
+	}
 	label.phase = LABEL_PHASE_DONE;
 	return cow_job_label_write(undo, &label, err);
 }

@@ -169,49 +169,57 @@ static int outcome_place(const struct cow_store *undo, struct cow_label *label, 
 	if (range_fits(label->outcome_bytes, need, undo->data->size_bytes))
 		return 0;
 	return cow_fail(err, -ENOSPC,
-			"%s has %" PRIu64 " bytes, saving what the merge overwrites needs %" PRIu64,
+			"%s has %" PRIu64 " bytes, saving what is overwritten needs %" PRIu64,
 			undo->data->name, undo->data->size_bytes, label->outcome_bytes + need);
 }
 
-int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struct cow_label *job,
-		    const struct cow_callbacks *callbacks, struct cow_err *err)
+int cow_undo_outcome_write(struct cow_store *undo, struct cow_image *left, struct cow_label *label,
+			   const struct cow_callbacks *callbacks, struct cow_err *err)
 {
 	AUTO_HANDLE(digest) struct cow_digest *digest = NULL;
-	AUTO_HANDLE(image) struct cow_image *view = NULL;
 	AUTO_FREE uint8_t *data = aligned_alloc(COW_BUFFER_ALIGN, RANGE_BYTES);
 	AUTO_FREE uint8_t *entries = malloc(COW_PIECE_BYTES);
-	struct cow_label label = *job;
-	struct store_left left;
+	struct store_left saved;
 	int ret;
 
 	if (!data || !entries)
 		return cow_fail(err, -ENOMEM, "no memory for the digests of the undo file");
-	cow_store_moves_left(undo, &left);
-	label.job = LABEL_JOB_UNDO;
-	label.phase = LABEL_PHASE_DONE;
-	ret = outcome_place(undo, &label, err);
+	cow_store_moves_left(undo, &saved);
+	ret = outcome_place(undo, label, err);
 	if (!ret)
 		ret = cow_digest_new(&digest, err);
-	if (!ret)
-		ret = cow_view_new(store->origin, store, &view, err);
 	if (ret)
 		/* cppcheck-suppress memleak ; AUTO_FREE */
 		return ret;
 	struct outcome outcome = {
 		.undo = undo,
-		.view = view,
+		.view = left,
 		.digest = digest,
 		.data = data,
 		.entries = entries,
-		.offset_bytes = label.outcome_bytes,
-		.total_bytes = left.bytes,
+		.offset_bytes = label->outcome_bytes,
+		.total_bytes = saved.bytes,
 		.callbacks = callbacks,
 	};
 	ret = outcome_write(&outcome, err);
 	if (!ret)
 		ret = cow_image_flush(undo->data, err);
-	if (ret)
-		return ret;
-	cow_digest_final(digest, label.outcome_digest);
-	return cow_job_label_write(undo, &label, err);
+	if (!ret)
+		cow_digest_final(digest, label->outcome_digest);
+	return ret;
+}
+
+int cow_undo_finish(struct cow_store *undo, struct cow_store *store, const struct cow_label *job,
+		    const struct cow_callbacks *callbacks, struct cow_err *err)
+{
+	AUTO_HANDLE(image) struct cow_image *view = NULL;
+	struct cow_label label = *job;
+	int ret;
+
+	label.job = LABEL_JOB_UNDO;
+	label.phase = LABEL_PHASE_DONE;
+	ret = cow_view_new(store->origin, store, &view, err);
+	if (!ret)
+		ret = cow_undo_outcome_write(undo, view, &label, callbacks, err);
+	return ret ? ret : cow_job_label_write(undo, &label, err);
 }

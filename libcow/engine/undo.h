@@ -21,6 +21,15 @@
 #include "libcow/store/store.h"
 
 /*
+ * Writes the outcome of a job into undo and flushes it: the digest of each range
+ * that undo saved, as left shows it. Fills the outcome fields of label, which the
+ * caller writes. Errors: -ENOSPC no room behind the chunks, -EIO, -ENOMEM,
+ * -ECANCELED.
+ */
+int cow_undo_outcome_write(struct cow_store *undo, struct cow_image *left, struct cow_label *label,
+			   const struct cow_callbacks *callbacks, struct cow_err *err);
+
+/*
  * Writes the outcome of merging store into undo, and undo's label, durably.
  * undo holds a copy of everything that the merge will overwrite. job: the
  * label of the merge. Errors: -ENOSPC, -EIO, -ENOMEM, -ECANCELED.
@@ -46,5 +55,15 @@ int cow_undo_check_fresh(struct cow_store *undo, const struct cow_label *label,
  */
 int cow_undo_verify(struct cow_store *undo, const struct cow_label *label,
 		    const struct cow_callbacks *callbacks, struct cow_err *err);
+
+/*
+ * Before undo is merged: where its label says that a repair filled it, tells whether
+ * its target is the image of that repair, and still as the repair left it (every
+ * range that undo would write; after a repair that was cut off: pieces of it).
+ * may_be_changed: compares the size alone. Errors: -EPERM it is not (id "other-image",
+ * or "changed" with force "changed"); -EBADMSG the outcome is damaged; -EIO, -ENOMEM.
+ */
+int cow_repair_undo_verify(struct cow_store *undo, bool may_be_changed,
+			   const struct cow_callbacks *callbacks, struct cow_err *err);
 
 #endif

@@ -38,6 +38,7 @@ static int is_old(const struct cow_store *undo, const struct entry *entry, const
 /* One look at a whole undo file. */
 struct verify {
 	struct cow_store *undo;
+	const char *job;	/* "merge" or "repair" */
 	struct cow_image *view; /* what the merge will leave; NULL: it is done */
 	bool is_repeated;	/* it is done, and will be done again */
 	uint8_t *data, *buf;
@@ -73,12 +74,18 @@ static int refuse_changed(const struct verify *verify, const struct entry *entry
 				 verify->undo->data->name, entry->offset_bytes, last, name);
 	else
 		ret = cow_refuse(err, -EPERM, "changed", "changed",
-				 "%s was changed after the merge: bytes %" PRIu64 " to %" PRIu64
-				 " are neither what the merge left nor what was there before; a "
-				 "merge that was interrupted is to be finished first",
-				 name, entry->offset_bytes, last);
+				 "%s was changed after the %s: bytes %" PRIu64 " to %" PRIu64
+				 " are neither what the %s left nor what was there before; a %s "
+				 "that was interrupted is to be finished first",
+				 name, verify->job, entry->offset_bytes, last, verify->job,
+				 verify->job);
 	cow_err_place(err, name, entry->offset_bytes);
 	return ret;
+}
+
+static const char *job_name(const struct cow_label *label)
+{
+	return label->job == LABEL_JOB_REPAIR ? "repair" : "merge";
 }
 
 /* After the merge a range is new, or old where it never got to. Before it,
@@ -92,8 +99,8 @@ static int entry_verify(const struct verify *verify, const struct entry *entry, 
 	if (!entry->len_bytes || entry->len_bytes > RANGE_BYTES ||
 	    !range_fits(entry->offset_bytes, entry->len_bytes, undo->target->size_bytes))
 		return cow_fail(err, -EBADMSG,
-				"the undo file %s names an empty range, or one outside the origin",
-				undo->data->name);
+				"the undo file %s names an empty range, or one outside of %s",
+				undo->data->name, undo->target->name);
 	if (verify->view) {
 		ret = entry_matches(verify, verify->view, entry, &is_new, err);
 		if (!ret && !is_new)
@@ -137,8 +144,8 @@ static int outcome_check_digest(struct cow_store *undo, const struct cow_label *
 	return cow_refuse(
 		err, -EBADMSG, "changed", "changed",
 		"the digests in the undo file %s are damaged, so it cannot be said whether "
-		"%s is still as the merge left it",
-		undo->data->name, undo->target->name);
+		"%s is still as the %s left it",
+		undo->data->name, undo->target->name, job_name(label));
 }
 
 static int outcome_verify(struct verify *verify, const struct cow_label *label, struct cow_err *err)
@@ -152,6 +159,7 @@ static int outcome_verify(struct verify *verify, const struct cow_label *label, 
 
 	if (!data || !buf || !entries)
 		return cow_fail(err, -ENOMEM, "no memory to verify the undo file");
+	verify->job = job_name(label);
 	verify->data = data;
 	verify->buf = buf;
 	ret = outcome_check_digest(undo, label, entries, err);

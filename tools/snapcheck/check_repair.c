@@ -20,6 +20,8 @@
 #include "tools/images/images_json.h"
 
 #define UNDO_CHUNK_BYTES 4096
+/* In a sector; one for each chunk of the image, see cow_repair_undo_end(). */
+#define UNDO_DIGESTS 16
 /* Of an output whose size is not known yet. */
 #define SIZE_BYTES_MIN 512
 
@@ -162,11 +164,13 @@ static int open_new_undo(struct check_repair *repair, struct cow_imageset *set,
 {
 	uint32_t flags = cli_forced("overwrite") ? COW_OUTPUT_OVERWRITE : 0;
 	struct cow_create_params create = undo_params(cow);
-	uint64_t size;
+	uint64_t size = 0;
 	int ret = volatile_check(repair->save_undo, err);
 
 	if (!ret)
 		ret = cow_create_size(&create, &size, err);
+	/* for the digests of what the repair leaves */
+	size += (create.origin_bytes / create.chunk_bytes / UNDO_DIGESTS + 1) * SIZE_BYTES_MIN;
 	if (!ret)
 		ret = outputs_open(set, "undo", repair->save_undo, size, flags, &repair->undo, err);
 	return ret ? ret : blkid_device_open(&repair->device, repair->undo, repair->save_undo, err);

@@ -54,7 +54,8 @@ static int run_library(struct merge_job *job, uint32_t flags, struct cow_merge_r
 		       (options->discard ? COW_MERGE_DISCARD : 0) |
 		       (options->scrub ? COW_MERGE_SCRUB : 0) |
 		       (options->bad.skips ? COW_MERGE_SKIP_UNREADABLE : 0) |
-		       (job->undo.existed ? COW_MERGE_UNDO_EXISTED : 0);
+		       (job->undo.existed ? COW_MERGE_UNDO_EXISTED : 0) |
+		       (cli_forced("changed") ? COW_MERGE_CHANGED : 0);
 	params.reflink = merge_reflink(options);
 	params.siblings = job->kept.stores;
 	params.nr_siblings = job->kept.nr_stores;

@@ -135,7 +135,7 @@ static void set_force_ids(void)
 	else if (merge_names_clone(&options))
 		spec.force_ids = FORCE_CLONE;
 	else
-		spec.force_ids = FORCE_IN_PLACE FORCE_POOL;
+		spec.force_ids = FORCE_IN_PLACE FORCE_POOL "," FORCE_TAKE_BACK;
 }
 
 int main(int argc, char **argv)

@@ -462,6 +462,71 @@ cut_off() {
 	cmp cow.img good.img
 }
 
+# bats test_tags=long
+@test "the undo file of a repair is taken back only on its image, as the repair left it" {
+	store "size 2001s\nchunk 1\nheader\nauto 10 40\nrecord 12 90\nrecord 90 5000\ndata 2 100\n"
+	cp cow.img good.img
+	run -4 snapcheck -y --save-undo=undo.img cow.img
+	cp cow.img fixed.img
+	cp undo.img saved.img
+	# a byte that the undo file would write
+	at=$(snapdump -q --map cow.img undo.img | awk '$1 ~ /^[0-9]+$/ { print $1 + 100; exit }')
+	printf x | dd of=cow.img bs=1 seek="$at" conv=notrunc status=none
+	cp cow.img other.img
+	for with in -y -n; do
+		run -64 --separate-stderr snapmerge $with --json=j cow.img undo.img
+		[[ $stderr == *"cow.img was changed after the repair: bytes $((at - 100)) to "* ]]
+		[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('changed', 'changed')" ]
+	done
+	cmp cow.img other.img
+	cmp undo.img saved.img
+	# what it does not write is not its business
+	cp fixed.img cow.img
+	printf x | dd of=cow.img bs=1 seek=900000 conv=notrunc status=none
+	run -0 snapmerge -y cow.img undo.img
+	cp good.img there.img
+	printf x | dd of=there.img bs=1 seek=900000 conv=notrunc status=none
+	cmp cow.img there.img
+	# another size
+	cp saved.img undo.img
+	truncate -s $((2002 * 512)) other.img
+	run -64 --separate-stderr snapmerge -y --force=changed --json=j other.img undo.img
+	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('other-image', None)" ]
+	# forced: somebody knows better
+	truncate -s $((2001 * 512)) other.img
+	run -0 snapmerge -y --force=changed other.img undo.img
+	cmp other.img good.img
+}
+
+# bats test_tags=limit,long
+@test "a repair that was cut off is taken back on its image alone; so is a take-back that was cut off" {
+	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
+	cp cow.img good.img
+	cut_off f:8:kill:0
+	[ "$status" = 137 ]
+	cp undo.img cut.img
+	cp cow.img other.img
+	printf x | dd of=other.img bs=1 seek=9000 conv=notrunc status=none
+	run -64 --separate-stderr snapmerge -y --json=j other.img undo.img
+	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('other-image', None)" ]
+	cmp undo.img cut.img
+	run -0 snapmerge -y cow.img undo.img
+	cmp cow.img good.img
+	# one that has ended, and whose take-back is cut off at each write and flush
+	rm undo.img
+	run -1 snapcheck -y --save-undo=undo.img cow.img
+	cp cow.img fixed.img
+	cp undo.img saved.img
+	for plan in w:{1..9}:kill:0 f:{1..6}:kill:0; do
+		cp fixed.img cow.img
+		cp saved.img undo.img
+		run env COW_SANDBOX=off FAULT_PLAN="$plan" LD_PRELOAD="$COW_BUILD/tests/faults/shim.so" snapmerge -y cow.img undo.img
+		[ "$status" = 137 ] || [ "$status" = 0 ]
+		run -0 snapmerge -y cow.img undo.img
+		cmp cow.img good.img
+	done
+}
+
 # bats test_tags=limit
 @test "a repair that was cut off when nothing was left to do is ended by the same command" {
 	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
