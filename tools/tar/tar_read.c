@@ -2,6 +2,11 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * tar_read.c - reads a tar through libarchive, member after member.
+ *
+ * libarchive 3.6 uses some of what it allocates without a look: the entry of
+ * archive_read_next_header() and what archive_read_open() and
+ * archive_read_open_memory() note down. So the entry is ours, and the callback is
+ * set in steps that say when they failed.
  */
 #include "tools/tar/tar_read.h"
 
@@ -34,8 +39,9 @@ struct tar_reader {
 	uint64_t offset_bytes; /* of the end of the block before */
 	const char *rest;      /* of a block that a text did not take */
 	size_t rest_bytes;
-	bool has_head; /* the file begins with what is in buf */
-	size_t head_bytes;
+	const void *memory; /* the tar lies there, not in a file */
+	bool has_head;	    /* the file begins with what is in buf; the memory is to come */
+	size_t head_bytes;  /* of the memory: all */
 	char buf[READ_BYTES];
 };
 
@@ -45,11 +51,13 @@ static la_ssize_t on_read(struct archive *archive, void *user, const void **ret_
 	struct cow_err err = COW_ERR_INIT;
 	size_t got = reader->head_bytes;
 
-	*ret_buf = reader->buf;
+	*ret_buf = reader->memory ? reader->memory : reader->buf;
 	if (reader->has_head) {
 		reader->has_head = false;
 		return (la_ssize_t)got;
 	}
+	if (reader->memory)
+		return 0;
 	if (byte_source_read_fd(reader->fd, reader->name, "io", reader->buf, sizeof(reader->buf),
 				&got, &err)) {
 		reader->read_code = -err.code;
@@ -75,8 +83,13 @@ static int fail(struct tar_reader *reader, struct cow_err *err)
 	if (reader->read_code)
 		return cli_refuse(err, -EIO, "io", NULL, "%s: cannot read at byte %" PRIu64 ": %s",
 				  reader->name, reader->read_bytes, strerror(reader->read_code));
-	return cli_refuse(err, code, id, NULL, "%s: %s: %s", reader->name, what,
-			  reason ? reason : "no reason given");
+	/* It has words for all that can be wrong with a tar. */
+	if (!reason)
+		return cli_refuse(err, -ENOMEM, "no-memory", NULL,
+				  "%s: libarchive cannot go on and gives no reason, as when it "
+				  "finds no memory",
+				  reader->name);
+	return cli_refuse(err, code, id, NULL, "%s: %s: %s", reader->name, what, reason);
 }
 
 /* Compressions by how they begin. */
@@ -108,9 +121,24 @@ static int filter_choose(struct archive *archive, const char *head, size_t len_b
 static int set_up(struct tar_reader *reader)
 {
 	reader->archive = archive_read_new();
-	if (!reader->archive || archive_read_support_format_tar(reader->archive) != ARCHIVE_OK)
+	reader->entry = archive_entry_new();
+	if (!reader->archive || !reader->entry ||
+	    archive_read_support_format_tar(reader->archive) != ARCHIVE_OK)
 		return -ENOMEM;
 	return 0;
+}
+
+/* head: how the file begins. */
+static int begin(struct tar_reader *reader, const void *head, size_t len_bytes, struct cow_err *err)
+{
+	struct archive *archive = reader->archive;
+
+	if (filter_choose(archive, head, len_bytes) >= ARCHIVE_WARN &&
+	    archive_read_set_read_callback(archive, on_read) == ARCHIVE_OK &&
+	    archive_read_set_callback_data(archive, reader) == ARCHIVE_OK &&
+	    archive_read_open1(archive) == ARCHIVE_OK)
+		return 0;
+	return fail(reader, err);
 }
 
 /* The first bytes of a file, which may come in pieces. */
@@ -159,14 +187,10 @@ int tar_reader_open(const char *path, int fd, struct tar_reader **ret_reader, st
 	if (ret)
 		return ret;
 	ret = head_read(*ret_reader, err);
-	if (!ret &&
-	    filter_choose((*ret_reader)->archive, (*ret_reader)->buf, (*ret_reader)->head_bytes) >=
-		    ARCHIVE_WARN &&
-	    archive_read_open((*ret_reader)->archive, *ret_reader, NULL, on_read, NULL) ==
-		    ARCHIVE_OK)
-		return 0;
 	if (!ret)
-		ret = fail(*ret_reader, err);
+		ret = begin(*ret_reader, (*ret_reader)->buf, (*ret_reader)->head_bytes, err);
+	if (!ret)
+		return 0;
 	tar_reader_close(*ret_reader);
 	*ret_reader = NULL;
 	return ret;
@@ -179,10 +203,12 @@ int tar_reader_open_memory(const void *buf, size_t len_bytes, struct tar_reader 
 
 	if (ret)
 		return ret;
-	if (filter_choose((*ret_reader)->archive, buf, len_bytes) >= ARCHIVE_WARN &&
-	    archive_read_open_memory((*ret_reader)->archive, buf, len_bytes) == ARCHIVE_OK)
+	(*ret_reader)->memory = buf;
+	(*ret_reader)->head_bytes = len_bytes;
+	(*ret_reader)->has_head = len_bytes;
+	ret = begin(*ret_reader, buf, len_bytes, err);
+	if (!ret)
 		return 0;
-	ret = fail(*ret_reader, err);
 	tar_reader_close(*ret_reader);
 	*ret_reader = NULL;
 	return ret;
@@ -193,6 +219,7 @@ void tar_reader_close(struct tar_reader *reader)
 	if (!reader)
 		return;
 	archive_read_free(reader->archive);
+	archive_entry_free(reader->entry);
 	if (reader->fd > STDIN_FILENO)
 		close(reader->fd);
 	free(reader);
@@ -206,7 +233,7 @@ const char *tar_reader_name(const struct tar_reader *reader)
 int tar_reader_next(struct tar_reader *reader, const char **ret_name, uint64_t *ret_len_bytes,
 		    struct cow_err *err)
 {
-	int got = archive_read_next_header(reader->archive, &reader->entry);
+	int got = archive_read_next_header2(reader->archive, reader->entry);
 	const char *name;
 
 	*ret_name = NULL;
