@@ -266,22 +266,36 @@ char *roles_text(const struct roles *roles, const char *geometry)
 	return text;
 }
 
+/* What a specification may say besides its images; LVM's text says more. */
+static bool is_of_device(const char *key)
+{
+	return !strcmp(key, "id") || !strcmp(key, "size");
+}
+
 char *roles_text_metadata(const struct roles *roles, const char *metadata)
 {
-	const char *source = roles_spec(roles, COW_ROLE_SOURCE);
-	const char *destination = roles_spec(roles, COW_ROLE_DESTINATION);
+	static const char *const keys[] = {
+		[COW_ROLE_ORIGIN] = "origin", [COW_ROLE_METADATA] = "metadata",
+		[COW_ROLE_SOURCE] = "source", [COW_ROLE_DESTINATION] = "destination",
+		[COW_ROLE_DATA] = "data",
+	};
+	const struct cow_store_spec *spec = images_of(roles);
 	char *text = NULL;
 	size_t len = 0;
-	FILE *to = source && destination ? open_memstream(&text, &len) : NULL;
+	FILE *to = open_memstream(&text, &len);
 
 	if (!to)
 		return NULL;
-	fprintf(to, "%s:metadata=", roles_kind(roles));
-	part_write(to, metadata);
-	fputs(",source=", to);
-	part_write(to, source);
-	fputs(",destination=", to);
-	part_write(to, destination);
+	fprintf(to, "%s:", spec->kind);
+	for (size_t i = 0; i < spec->nr_images; i++) {
+		int role = spec->images[i].role;
+
+		fprintf(to, "%s%s=", i ? "," : "", keys[role]);
+		part_write(to, role == COW_ROLE_METADATA ? metadata : spec->images[i].spec);
+	}
+	for (size_t i = 0; i < spec->nr_geometry; i++)
+		if (is_of_device(spec->geometry[i].key))
+			fprintf(to, ",%s=%s", spec->geometry[i].key, spec->geometry[i].value);
 	if (fclose(to)) {
 		free(text);
 		return NULL;

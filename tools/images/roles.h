@@ -67,7 +67,7 @@ int roles_overlay(struct roles *roles, struct cow_err *err);
 /* A specification of the same source and logs, with another geometry. The caller's,
  * free(); NULL: no memory. */
 char *roles_text(const struct roles *roles, const char *geometry);
-/* A specification of the same images, with other metadata. As above. */
+/* A specification of the same images and device, with other metadata. As above. */
 char *roles_text_metadata(const struct roles *roles, const char *metadata);
 /* Lets another image stand in for that of a role; it stays the caller's. */
 void roles_put(struct roles *roles, int role, struct cow_image *image);

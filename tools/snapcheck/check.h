@@ -118,6 +118,8 @@ struct check_next {
 	bool is_dry_run;
 };
 
+/* Would a repair do anything about what was found? */
+bool check_is_repairable(const struct check *check);
 /* Of what has no header: is there a list where some chunk size would put it? */
 void check_next_kind(struct cow_store_args args, const struct cow_image *origin,
 		     const struct cow_image *cow);

@@ -39,7 +39,7 @@ void check_lost_print_found(struct check_lost *found, const struct cow_repair_re
 			    FILE *text);
 /* Prints what was added of devices, behind what: "lost"; consequence ends a line. */
 void check_lost_print_devices(struct check_lost *lost, const char *what, const char *consequence,
-			      FILE *text);
+			      bool are_two, FILE *text);
 void check_lost_free(struct check_lost *lost);
 /* Prints them; nothing where nothing is lost. image: what was repaired. */
 void check_lost_print(const struct check_lost *lost, const struct cow_repair_result *result,

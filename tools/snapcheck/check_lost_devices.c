@@ -6,12 +6,14 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/common/json.h"
 #include "tools/snapcheck/check_lost.h"
 
-/* So many devices are listed. */
-#define DEVICES_SHOWN 20
+/* So many devices are listed, of one list; of two, so that both fit one screen. */
+#define DEVICES_SHOWN 6
+#define DEVICES_SHOWN_OF_TWO 3
 
 static void json_add(const struct check_lost *lost, uint64_t id, uint64_t offset_bytes,
 		     uint64_t len_bytes)
@@ -58,15 +60,31 @@ void check_lost_add_device(struct check_lost *lost, uint64_t id, uint64_t offset
 		fputs("end", lost->text);
 }
 
-void check_lost_print_devices(struct check_lost *lost, const char *what, const char *consequence,
-			      FILE *text)
+/* How much of a text its first lines are. */
+static size_t lines_len(const char *text, uint64_t nr_lines)
 {
+	const char *end = text;
+
+	while (*end && nr_lines) {
+		end += strcspn(end, "\n");
+		nr_lines--;
+		end += *end && nr_lines;
+	}
+	return (size_t)(end - text);
+}
+
+void check_lost_print_devices(struct check_lost *lost, const char *what, const char *consequence,
+			      bool are_two, FILE *text)
+{
+	uint64_t nr = are_two ? DEVICES_SHOWN_OF_TWO : DEVICES_SHOWN;
+
 	if (!lost->text || fflush(lost->text))
 		return;
-	fprintf(text, "%s, and %s:\n%s\n", what, consequence, lost->devices);
-	if (lost->nr_ids > DEVICES_SHOWN)
+	fprintf(text, "%s, and %s:\n%.*s\n", what, consequence, (int)lines_len(lost->devices, nr),
+		lost->devices);
+	if (lost->nr_ids > nr)
 		fprintf(text, "  and %" PRIu64 " more devices (--json lists all)\n",
-			lost->nr_ids - DEVICES_SHOWN);
+			lost->nr_ids - nr);
 }
 
 void check_lost_add_found(struct check_lost *found, uint64_t id, uint64_t nr, uint64_t nr_missing)

@@ -72,6 +72,17 @@ static void next_check(const struct check *check, const struct check_next *next,
 		 words[7], words[8], NULL);
 }
 
+bool check_is_repairable(const struct check *check)
+{
+	const struct cow_problem *problem;
+
+	for (size_t i = 0; (problem = cow_problem_get(i)); i++)
+		if (problem->flags & COW_PROBLEM_FIXABLE &&
+		    cow_report_count_id(check->report, problem->id))
+			return true;
+	return false;
+}
+
 void check_next_choose(const struct check *check, const struct check_next *next, bool is_damaged)
 {
 	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
@@ -83,7 +94,10 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 		check_roles_next(check, next, is_damaged);
 		return;
 	}
-	if (check->verdict.needs_target && check->verdict.known && is_damaged && !next->repairs)
+	if (check->verdict.needs_target && check->judged)
+		cli_next("snapcheck", check->judged, NULL);
+	else if (check->verdict.needs_target && check->verdict.known && is_damaged &&
+		 !next->repairs && check_is_repairable(check))
 		cli_next("snapcheck", "-y", "-o", "repaired.img", cow, NULL);
 	if (check->verdict.info.view_bytes || check->verdict.info.units)
 		return;

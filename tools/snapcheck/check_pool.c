@@ -61,22 +61,67 @@ static void print_damage(const struct cow_snapshot *s, uint64_t block_bytes, FIL
 	fputc('\n', text);
 }
 
-void check_pool_print_devices(const struct check *check, FILE *text)
+static void print_device(const struct cow_snapshot *s, uint64_t block_bytes, FILE *text)
 {
+	fprintf(text,
+		"%10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 " %11" PRIu64
+		" %11" PRIu64,
+		s->id, s->nr_mapped, s->nr_exclusive, s->nr_mapped - s->nr_exclusive, s->created,
+		s->snapshotted, s->transaction_id);
+	print_damage(s, block_bytes, text);
+}
+
+static bool is_damaged(const struct cow_snapshot *s)
+{
+	return s->is_damaged || s->nr_lost;
+}
+
+static size_t nr_damaged(const struct check *check)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < check->nr_snapshots; i++)
+		nr += is_damaged(&check->snapshots[i]);
+	return nr;
+}
+
+/* What the list leaves out. */
+static void print_rest(const struct check *check, size_t nr_shown, FILE *text)
+{
+	size_t nr = nr_damaged(check);
+
+	if (nr_shown == check->nr_snapshots)
+		return;
+	fprintf(text, "%s%zu %sdevice%s", nr_shown ? "  and " : "", check->nr_snapshots - nr_shown,
+		nr_shown ? "more " : "", check->nr_snapshots - nr_shown == 1 ? "" : "s");
+	if (nr > nr_shown)
+		fprintf(text, ", %zu of them damaged", nr - nr_shown);
+	fputs(" (-v lists each)\n", text);
+}
+
+/* All in the order of their ids where they fit; else those that are damaged come first. */
+void check_pool_print_devices(const struct check *check, uint64_t nr_lines, FILE *text)
+{
+	bool is_cut = check->nr_snapshots + 1 > nr_lines;
+	size_t nr_shown = 0, room = check->nr_snapshots;
+
 	if (!check_pool_is(&check->verdict) || !check->nr_snapshots)
 		return;
-	fprintf(text, "%10s %12s %12s %12s %10s %11s %11s\n", "device", "mapped", "exclusive",
-		"shared", "created", "snapshotted", "transaction");
-	for (size_t i = 0; i < check->nr_snapshots; i++) {
-		const struct cow_snapshot *s = &check->snapshots[i];
-
-		fprintf(text,
-			"%10" PRIu64 " %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64
-			" %11" PRIu64 " %11" PRIu64,
-			s->id, s->nr_mapped, s->nr_exclusive, s->nr_mapped - s->nr_exclusive,
-			s->created, s->snapshotted, s->transaction_id);
-		print_damage(s, check->verdict.info.chunk_bytes, text);
+	if (is_cut) /* the head, and the line of what is left out */
+		room = nr_lines > 2 ? (size_t)nr_lines - 2 : 0;
+	if (room)
+		fprintf(text, "%10s %12s %12s %12s %10s %11s %11s\n", "device", "mapped",
+			"exclusive", "shared", "created", "snapshotted", "transaction");
+	for (int wants_damaged = 1; wants_damaged >= 0; wants_damaged--) {
+		for (size_t i = 0; i < check->nr_snapshots && nr_shown < room; i++) {
+			if (is_cut ? is_damaged(&check->snapshots[i]) != wants_damaged
+				   : !wants_damaged)
+				continue;
+			print_device(&check->snapshots[i], check->verdict.info.chunk_bytes, text);
+			nr_shown++;
+		}
 	}
+	print_rest(check, nr_shown, text);
 }
 
 void check_pool_put(const struct check *check, struct json_object *at)

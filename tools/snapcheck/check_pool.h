@@ -15,7 +15,7 @@ void check_pool_take(void *user, const struct cow_snapshot *snapshot);
 bool check_pool_is(const struct cow_verdict *verdict);
 /* Its numbers, and one line for each snapshot. */
 void check_pool_print(FILE *text, const char *name, const struct cow_store_info *info);
-void check_pool_print_devices(const struct check *check, FILE *text);
+void check_pool_print_devices(const struct check *check, uint64_t nr_lines, FILE *text);
 /* The same for programs. */
 void check_pool_put(const struct check *check, struct json_object *at);
 

@@ -59,7 +59,8 @@ static void metadata_next(const struct check *check, const struct check_next *ne
 		if (text)
 			cli_next("snapcheck", text, NULL);
 		free(text);
-	} else if (is_damaged && !next->repairs && !next->header_only) {
+	} else if (is_damaged && !next->repairs && !next->header_only &&
+		   check_is_repairable(check)) {
 		text = NULL;
 		if (next->table && asprintf(&text, "--table=%s", next->table) < 0)
 			return;

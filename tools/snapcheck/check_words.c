@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tools/common/cli.h"
 #include "tools/common/size_text.h"
@@ -34,6 +35,8 @@ bool check_is_unknown(const struct check *check)
 	return check->verdict.header_only && !check_has_damage(check);
 }
 
+/* Of a terminal, without those that follow the report: what the repair could not tell, "next". */
+#define SCREEN_LINES 23
 /* So many kinds before and after a repair fit a terminal with all that is known of them. */
 #define FEW_KINDS 3
 
@@ -363,12 +366,15 @@ static void print_count(uint64_t nr, const char *one, const char *several, FILE 
 /* Of a pool, for each device. */
 static void print_devices(struct check *check)
 {
+	bool are_two = check->lost.text && check->doubtful.text;
+
 	check_lost_print_found(&check->regained, &check->repaired, check->text);
 	check_lost_print_devices(&check->lost, "lost",
-				 "now zeros, or the external origin, are there", check->text);
+				 "now zeros, or the external origin, are there", are_two,
+				 check->text);
 	check_lost_print_devices(
 		&check->doubtful, "in doubt",
-		"the bytes there may be those of another device, or of an earlier commit",
+		"the bytes there may be those of another device, or of an earlier commit", are_two,
 		check->text);
 }
 
@@ -420,7 +426,7 @@ static void print_findings(const struct check *check, FILE *text)
 	check_found_print(&check->left, are_few ? FOUND_FEW : FOUND_AFTER, text);
 }
 
-static void print_report(const struct check *check, FILE *text)
+static void print_body(const struct check *check, FILE *text)
 {
 	char *name = text_escape(check_name(check));
 
@@ -437,7 +443,24 @@ static void print_report(const struct check *check, FILE *text)
 		(void)!fwrite(check->notes + check->notes_shown, 1,
 			      check->notes_len - check->notes_shown, text);
 	print_findings(check, text);
-	check_pool_print_devices(check, text);
+}
+
+/* The devices of a pool get what the rest leaves of the screen. */
+static void print_report(const struct check *check, FILE *text)
+{
+	uint64_t nr_lines = check->is_verbose ? UINT64_MAX : SCREEN_LINES;
+	char *body = NULL;
+	size_t len = 0;
+	FILE *to = check->is_verbose ? NULL : open_memstream(&body, &len);
+
+	print_body(check, to ? to : text);
+	if (to && !fclose(to) && body) {
+		fputs(body, text);
+		for (const char *at = body; (at = strchr(at, '\n')); at++)
+			nr_lines -= nr_lines > 0;
+	}
+	free(body);
+	check_pool_print_devices(check, nr_lines, text);
 	if (check->has_repair)
 		check_lost_print_end(&check->repaired, check_name(check), text);
 }

@@ -58,7 +58,7 @@ damaged() {
 
 @test "two devices on one tree, a mapping to a block of nobody: the ranges are in doubt, for each device" {
 	damaged two-ids-one-root
-	run -4 snapcheck --json -y -o new $POOL
+	run -4 --separate-stderr snapcheck --json -y -o new $POOL
 	[ "$(jq -c '[.verdict.state, .repair.regions_in_doubt, .in_doubt]' <<<"$output")" = '["doubtful",265,[{"device":7,"offset_bytes":0,"length_bytes":18350080}]]' ] || { echo "$output" && false; }
 	damaged map-free-block
 	run -4 snapcheck -y -o new $POOL

@@ -102,6 +102,37 @@ fits() {
 	[ "$nr" -ge 70 ]
 }
 
+# bats test_tags=slow
+@test "hundreds of faults in a clone, hundreds of devices in a pool, and faults in those" {
+	truncate -s 64G source dest
+	snapcreate -q -c 4K clone:metadata=meta,source=source,destination=dest
+	# 300 blocks of the bitset are noise, one here and one there
+	for block in $(seq 40 3 400); do
+		head -c 1000 /dev/urandom | dd of=meta bs=4096 seek="$block" conv=notrunc status=none
+	done
+	fits 4 snapcheck clone:metadata=meta,source=source,destination=dest
+	[[ $output == *" more in "*" places (-v lists each)"* ]]
+	fits 1 snapcheck -y -o new clone:metadata=meta,source=source,destination=dest
+	rm new
+	truncate -s 64M pool
+	awk 'BEGIN { print "<superblock uuid=\"\" time=\"0\" transaction=\"0\" data_block_size=\"128\" nr_data_blocks=\"1000\">"
+		for (d = 1; d <= 300; d++) printf "<device dev_id=\"%d\" mapped_blocks=\"1\" transaction=\"0\" creation_time=\"0\" snap_time=\"0\"><single_mapping origin_block=\"0\" data_block=\"%d\" time=\"0\"/></device>\n", d, d
+		print "</superblock>" }' >xml
+	thin_restore -i xml -o pool
+	truncate -s 64000K data
+	fits 0 snapcheck thin:metadata=pool,data=data
+	[[ $output == *" more devices (-v lists each)"* ]]
+	run -0 snapcheck -v thin:metadata=pool,data=data
+	[ "$(grep -cE '^ +[0-9]+ +1 +1 +0 ' <<<"$output")" = 300 ]
+	for block in $(seq 20 3 320); do
+		head -c 1000 /dev/urandom | dd of=pool bs=4096 seek="$block" conv=notrunc status=none
+	done
+	fits 4 snapcheck thin:metadata=pool,data=data
+	[[ $output == *", "*" of them damaged (-v lists each)"* || $output == *"damaged: some of it was not read"* ]]
+	fits 4 snapcheck -y -o new thin:metadata=pool,data=data
+	fits 0 snapcheck thin:metadata=new,data=data
+}
+
 # bats test_tags=long
 @test "the numbers of the kernel mean something where records name chunks beyond the end" {
 	store "size 4M\nheader\nauto 100 300\n"
