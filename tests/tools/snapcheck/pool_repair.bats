@@ -56,6 +56,16 @@ damaged() {
 	sha256sum --quiet -c sums
 }
 
+@test "a data block that is counted wrongly: the finding names the devices that have it, also in JSON" {
+	damaged data-bitmap-zero
+	run -4 --separate-stderr snapcheck -v $POOL
+	[[ $output == *"data block 49 of device 1: mapped 1 times, and counted as free"* ]]
+	[[ $output == *"data blocks 272 to 281 of devices 0, 2, 3 and 4: mapped 2 times, and counted as free"* ]]
+	damaged data-ref-2to1
+	run -4 --separate-stderr snapcheck --json $POOL
+	[[ "$(jq -r '.findings[].sentence' <<<"$output")" == *"data block 272 of devices 0 and 3: mapped 2 times, counted 1 times"* ]] || { echo "$output" && false; }
+}
+
 @test "two devices on one tree, a mapping to a block of nobody: the ranges are in doubt, for each device" {
 	damaged two-ids-one-root
 	run -4 --separate-stderr snapcheck --json -y -o new $POOL
@@ -102,6 +112,42 @@ damaged() {
 	run -4 --separate-stderr snapcheck --json -y --force=doubtful -o new $POOL
 	[ "$(jq -c '[.lost, [.in_doubt[].device], .repair.found_blocks]' <<<"$output")" = '[[],[2,3,4],1327]' ]
 	sha256sum --quiet -c sums
+}
+
+# bats test_tags=slow
+@test "a lost root above three levels of nodes: thin_dump reads the same out of the new metadata" {
+	cd "$BATS_TEST_TMPDIR"
+	python3 - >xml <<-'PY'
+		print('<superblock uuid="" time="1" transaction="5" version="2" data_block_size="128" nr_data_blocks="80000">')
+		for ident in 3, 8:
+		    print('<device dev_id="%d" mapped_blocks="40000" transaction="0" creation_time="0" snap_time="1">' % ident)
+		    for i in range(0, 40000):
+		        print('<single_mapping origin_block="%d" data_block="%d" time="0"/>' % (2 * i, 2 * (i ^ 5) + (ident == 8)))
+		    print('</device>')
+		print('</superblock>')
+	PY
+	truncate -s 8M meta new
+	truncate -s 5000M data
+	thin_restore -i xml -o meta
+	python3 - <<-'PY'
+		import struct
+		with open("meta", "r+b") as f:
+		    def at(block):
+		        f.seek(block * 4096)
+		        return f.read(4096)
+		    top = struct.unpack_from("<Q", at(0), 320)[0]
+		    root = struct.unpack_from("<Q", at(top), 32 + 8 * 252)[0]
+		    child = struct.unpack_from("<Q", at(root), 32 + 8 * 252)[0]
+		    assert struct.unpack_from("<I", at(child), 4)[0] == 1, "a node of the second level"
+		    f.seek(root * 4096)
+		    f.write(bytes(4096))
+	PY
+	rm new
+	run -1 snapcheck -y -o new $POOL
+	[[ $output == *"  device 3: 40000 blocks"* ]]
+	thin_dump new | grep -v superblock >got
+	thin_restore -i xml -o meta
+	thin_dump meta | grep -v superblock | cmp - got
 }
 
 @test "a lost superblock: the block size must be said; what it still says decides, else all is in doubt, by force alone" {

@@ -508,6 +508,7 @@ static void check_free(struct thin_check *check)
 	free(check->devices);
 	free(check->held_roots);
 	free(check->leaves);
+	free(check->runs);
 }
 
 static int all_check(const struct cow_store_args *args, const struct cow_check_params *params,

@@ -67,6 +67,8 @@ struct thin_check {
 	 * its own: it does not keep a block from being written in place. Else NULL. */
 	struct pdata_counts *live_counts;
 	struct cow_pages below; /* of each node: see thin_check_devices.c */
+	struct data_run *runs;	/* thin_check_owners.c: data blocks that are counted wrongly */
+	size_t nr_runs, runs_capacity;
 	struct thin_leaf *leaves;
 	size_t nr_leaves, leaves_capacity;
 	uint64_t nr_entries;	 /* mappings in distinct leaves */
@@ -100,6 +102,19 @@ __attribute__((format(printf, 4, 5))) void cow_thin_check_add_data(struct thin_c
 #define THIN_OWNER_BYTES 160
 void cow_thin_owner_text(struct thin_check *check, const struct pdata_edge *edge,
 			 char ret_text[THIN_OWNER_BYTES]);
+
+/* Keeps data blocks that are counted wrongly, and mapped, until their owners are known:
+ * found and counted as of cow_pdata_map_compare(). In ascending order. Errors: -ENOMEM. */
+int cow_thin_owners_keep(struct thin_check *check, enum thin_problem problem, uint64_t first,
+			 uint64_t nr, uint32_t found, uint32_t counted, struct cow_err *err);
+/* Looks for their owners, and adds a finding for each. Errors: -ENOMEM. */
+int cow_thin_owners_tell(struct thin_check *check, struct cow_err *err);
+/* thin_check_mappings.c: visits each leaf of all devices once more. Errors: -ENOMEM, those
+ * of leaf. */
+int cow_thin_check_each_leaf(struct thin_check *check,
+			     int (*leaf)(void *user, const struct pdata_node *node,
+					 const struct pdata_edge *edge, struct cow_err *err),
+			     struct cow_err *err);
 
 /* Does the way of a tree to the first key of an edge lead to its node? What cannot be
  * read ends the way. */

@@ -297,6 +297,23 @@ int cow_thin_check_mappings(struct thin_check *check, struct cow_err *err)
 	return ret ? ret : walk_devices(check, &params, true, err);
 }
 
+int cow_thin_check_each_leaf(struct thin_check *check,
+			     int (*leaf)(void *user, const struct pdata_node *node,
+					 const struct pdata_edge *edge, struct cow_err *err),
+			     struct cow_err *err)
+{
+	const struct pdata_walk_params params = {
+		.blocks = check->blocks,
+		.value_size = 8,
+		.is_shared = true,
+		.user = check,
+		.leaf = leaf,
+		.fault = fault_ignore,
+	};
+
+	return walk_devices(check, &params, true, err);
+}
+
 /* ---------------------------------------------------------------- exclusive */
 
 static int shared_leaf(void *user, size_t index, const uint8_t *raw,

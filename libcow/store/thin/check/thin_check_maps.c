@@ -136,25 +136,17 @@ static int data_count(void *user, uint64_t first, uint64_t nr, uint32_t found, u
 	struct thin_check *check = ((struct comparing *)user)->check;
 	char run[80];
 
-	(void)err;
-	run_text(first, nr, "data ", run, sizeof(run));
 	if (found > counted && check->has_hidden)
 		return 0;
-	if (!counted)
-		cow_thin_check_add_data(check, THIN_DATA_LEAKED, first,
-					"%s: counted as used, and no device maps it", run);
-	else if (found > counted)
-		cow_thin_check_add_data(check, THIN_DATA_COUNTED_HIGH, first,
-					"%s: counted %" PRIu32 " times, mapped %" PRIu32 " times",
-					run, found, counted);
-	else if (!found)
-		cow_thin_check_add_data(check, THIN_DATA_FREE, first,
-					"%s: mapped %" PRIu32 " times, and counted as free", run,
-					counted);
-	else
-		cow_thin_check_add_data(check, THIN_DATA_COUNTED_LOW, first,
-					"%s: mapped %" PRIu32 " times, counted %" PRIu32 " times",
-					run, counted, found);
+	if (counted)
+		return cow_thin_owners_keep(check,
+					    found > counted ? THIN_DATA_COUNTED_HIGH
+					    : found	    ? THIN_DATA_COUNTED_LOW
+							    : THIN_DATA_FREE,
+					    first, nr, found, counted, err);
+	run_text(first, nr, "data ", run, sizeof(run));
+	cow_thin_check_add_data(check, THIN_DATA_LEAKED, first,
+				"%s: counted as used, and no device maps it", run);
 	return 0;
 }
 
@@ -238,6 +230,8 @@ int cow_thin_check_maps(struct thin_check *check, struct cow_err *err)
 	if (!ret)
 		ret = cow_pdata_map_compare(data_map, check->data_counts, data_count,
 					    &check->nr_data_used, err);
+	if (!ret)
+		ret = cow_thin_owners_tell(check, err);
 	if (!ret)
 		ret = cow_pdata_map_compare(metadata_map, check->counts, metadata_count,
 					    &check->nr_used, err);
