@@ -76,11 +76,14 @@ int cow_pdata_blocks_new(struct cow_image *image, size_t cache_bytes,
 	if (!blocks)
 		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
 	nr_slots = (cache_bytes ? cache_bytes : CACHE_BYTES_USUAL) / PDATA_BLOCK_BYTES;
+	/* no more than twice what there is to be cached */
+	nr_slots = (size_t)min_u64(nr_slots, image->size_bytes / PDATA_BLOCK_BYTES * 2);
 	blocks->nr_sets = 1;
 	while (blocks->nr_sets * 2 * SLOTS_PER_SET <= nr_slots)
 		blocks->nr_sets *= 2;
 	blocks->slots = calloc(blocks->nr_sets, SLOTS_PER_SET * sizeof(*blocks->slots));
-	blocks->memory = calloc(blocks->nr_sets, SLOTS_PER_SET * PDATA_BLOCK_BYTES);
+	/* what a slot holds is read after it was filled */
+	blocks->memory = reallocarray(NULL, blocks->nr_sets, SLOTS_PER_SET * PDATA_BLOCK_BYTES);
 	if (!blocks->slots || !blocks->memory)
 		return cow_fail(err, -ENOMEM, "no memory for metadata blocks");
 	blocks->image = image;
