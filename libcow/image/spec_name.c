@@ -141,7 +141,7 @@ static int name_check(const struct cow_imageset *set, const char *text, struct c
 	AUTO_FREE char *spec = NULL;
 	int ret;
 
-	if (asprintf(&spec, "%s%s", cow_spec_prefix(COW_SPEC_NAME), text) < 0) {
+	if (asprintf(&spec, "image:%s", text) < 0) {
 		spec = NULL;
 		return cow_fail(err, -ENOMEM, "no memory for the name of an image");
 	}

@@ -152,7 +152,7 @@ static bool inner_print(FILE *out, const struct cow_spec_tree *tree, bool is_exp
 /* NOLINTNEXTLINE(misc-no-recursion): COW_SPEC_DEPTH_MAX deep */
 static bool form_print(FILE *out, const struct cow_spec_tree *tree, bool is_explicit)
 {
-	fputs(tree->form == COW_SPEC_NBD ? "" : cow_spec_prefix(tree->form), out);
+	fputs(tree->form == COW_SPEC_NBD ? "" : cow_spec_prefix(tree), out);
 	switch (tree->form) {
 	case COW_SPEC_PLAIN:
 		plain_print(out, &tree->plain, is_explicit);

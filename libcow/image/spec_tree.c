@@ -22,16 +22,10 @@ struct reader {
 	size_t nr_parts; /* of the whole tree */
 };
 
-struct spec_key {
-	const char *name;
-	bool is_image, is_needed, is_repeated;
-};
-
 struct spec_form {
 	const char *prefix;
 	int (*read)(struct reader *reader, struct cow_spec_tree *tree, const char *text,
 		    struct cow_err *err);
-	const struct spec_key *keys;
 };
 
 static int concat_read(struct reader *, struct cow_spec_tree *, const char *, struct cow_err *);
@@ -42,44 +36,12 @@ static int window_read(struct reader *, struct cow_spec_tree *, const char *, st
 static int name_read(struct reader *, struct cow_spec_tree *, const char *, struct cow_err *);
 static int nbd_read(struct reader *, struct cow_spec_tree *, const char *, struct cow_err *);
 
-static const struct spec_key thin_keys[] = {
-	{ .name = "metadata", .is_image = true, .is_needed = true },
-	{ .name = "data", .is_image = true, .is_needed = true },
-	{ .name = "id" },
-	{ .name = "size" },
-	{ .name = "origin", .is_image = true },
-	{ .name = "metadata-snapshot" },
-	{ .name = NULL },
-};
-
-static const struct spec_key clone_keys[] = {
-	{ .name = "metadata", .is_image = true, .is_needed = true },
-	{ .name = "source", .is_image = true, .is_needed = true },
-	{ .name = "destination", .is_image = true, .is_needed = true },
-	{ .name = NULL },
-};
-
-static const struct spec_key snaplog_keys[] = {
-	{ .name = "source", .is_image = true, .is_needed = true },
-	{ .name = "log", .is_image = true, .is_needed = true, .is_repeated = true },
-	{ .name = "block" },
-	{ .name = "word" },
-	{ .name = "endian" },
-	{ .name = "key" },
-	{ .name = "bitmap" },
-	{ .name = "map" },
-	{ .name = "count" },
-	{ .name = NULL },
-};
-
 static const struct spec_form forms[COW_SPEC_FORMS] = {
 	[COW_SPEC_PLAIN] = { .prefix = "" },
 	[COW_SPEC_CONCAT] = { .prefix = "concat:", .read = concat_read },
 	[COW_SPEC_PART] = { .prefix = "part:", .read = partition_read },
 	[COW_SPEC_LVM] = { .prefix = "lvm:", .read = lvm_read },
-	[COW_SPEC_THIN] = { .prefix = "thin:", .read = keys_read, .keys = thin_keys },
-	[COW_SPEC_CLONE] = { .prefix = "clone:", .read = keys_read, .keys = clone_keys },
-	[COW_SPEC_SNAPLOG] = { .prefix = "snaplog:", .read = keys_read, .keys = snaplog_keys },
+	[COW_SPEC_STORE] = { .read = keys_read },
 	[COW_SPEC_WINDOW] = { .prefix = "window:", .read = window_read },
 	[COW_SPEC_NAME] = { .prefix = "image:", .read = name_read },
 	[COW_SPEC_NBD] = { .prefix = "nbd", .read = nbd_read },
@@ -109,8 +71,10 @@ static enum cow_spec_form form_of(const char *text)
 {
 	if (is_nbd(text))
 		return COW_SPEC_NBD;
+	if (cow_spec_kind_of(text))
+		return COW_SPEC_STORE;
 	for (int form = COW_SPEC_CONCAT; form < COW_SPEC_NBD; form++)
-		if (has_prefix(text, forms[form].prefix))
+		if (form != COW_SPEC_STORE && has_prefix(text, forms[form].prefix))
 			return (enum cow_spec_form)form;
 	return COW_SPEC_PLAIN;
 }
@@ -121,9 +85,9 @@ bool cow_spec_has_prefix(const char *text)
 	       has_prefix(text, "zero:");
 }
 
-const char *cow_spec_prefix(enum cow_spec_form form)
+const char *cow_spec_prefix(const struct cow_spec_tree *tree)
 {
-	return forms[form].prefix;
+	return tree->kind ? tree->kind->prefix : forms[tree->form].prefix;
 }
 
 /* The tree of one specification; what is left of a failure is the caller's. */
@@ -188,7 +152,7 @@ static int list_image_read(struct reader *reader, struct cow_spec_tree *tree, co
 		return ret;
 	if (!*text)
 		return cow_fail(err, -EINVAL, "\"%s\" has an empty image in its list",
-				forms[tree->form].prefix);
+				cow_spec_prefix(tree));
 	return image_add(reader, tree, NULL, text, err);
 }
 
@@ -291,15 +255,15 @@ static int key_find(const struct cow_spec_tree *tree, const char *text, const ch
 {
 	const char *equals = strchr(text, '=');
 	size_t len = equals ? (size_t)(equals - text) : 0;
-	const struct spec_key *key = forms[tree->form].keys;
+	const struct spec_key *key = tree->kind->keys;
 
 	if (!len)
 		return cow_fail(err, -EINVAL, "\"%s\" in \"%s\" is not written KEY=VALUE", text,
-				forms[tree->form].prefix);
+				cow_spec_prefix(tree));
 	while (key->name && (strlen(key->name) != len || memcmp(key->name, text, len) != 0))
 		key++;
 	if (!key->name)
-		return cow_fail(err, -EINVAL, "\"%s\" knows no \"%.*s=\"", forms[tree->form].prefix,
+		return cow_fail(err, -EINVAL, "\"%s\" knows no \"%.*s=\"", cow_spec_prefix(tree),
 				(int)len, text);
 	if (!equals[1])
 		return cow_fail(err, -EINVAL, "nothing follows \"%s=\"", key->name);
@@ -320,7 +284,7 @@ static int key_read(struct reader *reader, struct cow_spec_tree *tree, const cha
 
 	if (ret)
 		return ret;
-	if (key->is_image)
+	if (key->role)
 		return image_add(reader, tree, key->name, value, err);
 	ret = part_add(reader, tree, key->name, err);
 	if (ret)
@@ -342,10 +306,10 @@ static int keys_read(struct reader *reader, struct cow_spec_tree *tree, const ch
 		if (!ret)
 			ret = key_read(reader, tree, text, err);
 	}
-	for (const struct spec_key *key = forms[tree->form].keys; !ret && key->name; key++)
+	for (const struct spec_key *key = tree->kind->keys; !ret && key->name; key++)
 		if (key->is_needed && !cow_spec_part_find(tree, key->name, 0))
 			ret = cow_fail(err, -EINVAL, "\"%s=\" is missing in \"%s\"", key->name,
-				       forms[tree->form].prefix);
+				       cow_spec_prefix(tree));
 	return ret;
 }
 
@@ -432,12 +396,11 @@ static int refuse_file(const struct cow_spec_tree *tree, const char *text, struc
 static int form_read(struct reader *reader, const char *text, struct cow_spec_tree *tree,
 		     struct cow_err *err)
 {
-	const struct spec_form *form = &forms[tree->form];
 	int ret;
 
 	if (tree->form == COW_SPEC_PLAIN)
 		return cow_spec_parse(text, false, &tree->plain, err);
-	ret = form->read(reader, tree, text + strlen(form->prefix), err);
+	ret = forms[tree->form].read(reader, tree, text + strlen(cow_spec_prefix(tree)), err);
 	return ret ? ret : refuse_file(tree, text, err);
 }
 
@@ -455,6 +418,7 @@ static int tree_read(struct reader *reader, const char *text, struct cow_spec_tr
 	if (!tree)
 		return no_memory(err);
 	tree->form = form_of(text);
+	tree->kind = tree->form == COW_SPEC_STORE ? cow_spec_kind_of(text) : NULL;
 	reader->depth++;
 	ret = form_read(reader, text, tree, err);
 	reader->depth--;

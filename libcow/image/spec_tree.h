@@ -5,7 +5,7 @@
  *
  *   IMAGE = PATH | PATH@SEGMENTS | file:PATH | zero:SIZE
  *         | concat:IMAGE,... | part:IMAGE:N | lvm:IMAGE,...:VG/LV
- *         | thin:KEY=VALUE,... | clone:KEY=VALUE,... | snaplog:KEY=VALUE,...
+ *         | KIND:KEY=VALUE,... (spec_kinds.c)
  *         | window:SEGMENTS:IMAGE | image:NAME | nbd://... | nbd+unix://...
  *
  * It is read from the outside in. A prefix counts at the very start only. "part:"
@@ -18,6 +18,7 @@
 
 #include "libcow/base/cleanup.h"
 #include "libcow/image/spec.h"
+#include "libcow/image/spec_kinds.h"
 
 /* Specifications inside each other, and parts in all of them together. */
 #define COW_SPEC_DEPTH_MAX 8
@@ -26,11 +27,9 @@
 enum cow_spec_form {
 	COW_SPEC_PLAIN, /* plain */
 	COW_SPEC_CONCAT,
-	COW_SPEC_PART, /* number */
-	COW_SPEC_LVM,  /* text: VG/LV */
-	COW_SPEC_THIN,
-	COW_SPEC_CLONE,
-	COW_SPEC_SNAPLOG,
+	COW_SPEC_PART,	 /* number */
+	COW_SPEC_LVM,	 /* text: VG/LV */
+	COW_SPEC_STORE,	 /* kind */
 	COW_SPEC_WINDOW, /* plain.segments */
 	COW_SPEC_NAME,	 /* text: NAME */
 	COW_SPEC_NBD,	 /* text: all of it */
@@ -48,6 +47,7 @@ struct cow_spec_part {
 
 struct cow_spec_tree {
 	enum cow_spec_form form;
+	const struct spec_kind *kind; /* NULL: no store */
 	struct cow_spec plain;
 	char *text;
 	uint64_t number;
@@ -71,8 +71,8 @@ void cow_spec_tree_free(struct cow_spec_tree *tree);
  */
 char *cow_spec_tree_print(const struct cow_spec_tree *tree, bool is_explicit);
 
-/* The prefix of a form, "part:"; "" for COW_SPEC_PLAIN. Cannot fail. */
-const char *cow_spec_prefix(enum cow_spec_form form);
+/* The prefix of its form or kind, "part:"; "" for COW_SPEC_PLAIN. Cannot fail. */
+const char *cow_spec_prefix(const struct cow_spec_tree *tree);
 /* Does text begin with a prefix, "file:" and "zero:" among them? */
 bool cow_spec_has_prefix(const char *text);
 

@@ -32,9 +32,7 @@ static cow_spec_opener *const openers[COW_SPEC_FORMS] = {
 	[COW_SPEC_PART] = cow_spec_part_open,
 	[COW_SPEC_LVM] = cow_spec_lvm_open,
 	[COW_SPEC_WINDOW] = window_open,
-	[COW_SPEC_THIN] = cow_spec_store_open,
-	[COW_SPEC_CLONE] = cow_spec_store_open,
-	[COW_SPEC_SNAPLOG] = cow_spec_store_open,
+	[COW_SPEC_STORE] = cow_spec_store_open,
 	[COW_SPEC_NBD] = uri_open,
 };
 
@@ -62,7 +60,7 @@ int cow_spec_unsupported(const struct cow_spec_tree *tree, struct cow_err *err)
 	return cow_fail(err, -EOPNOTSUPP,
 			"images of the form \"%s\" are not supported by this version; for a "
 			"file of that name write file: in front of it",
-			tree->form == COW_SPEC_NBD ? "nbd://" : cow_spec_prefix(tree->form));
+			tree->form == COW_SPEC_NBD ? "nbd://" : cow_spec_prefix(tree));
 }
 
 /* Unknown forms never get here: the parser has made the tree. */

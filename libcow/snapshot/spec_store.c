@@ -16,24 +16,6 @@
 #include "libcow/image/spec_name.h"
 #include "libcow/store/store.h"
 
-static const struct {
-	const char *key;
-	int role;
-} roles[] = {
-	{ "metadata", COW_ROLE_METADATA },	 { "source", COW_ROLE_SOURCE },
-	{ "destination", COW_ROLE_DESTINATION }, { "log", COW_ROLE_LOG },
-	{ "origin", COW_ROLE_ORIGIN },		 { "data", COW_ROLE_DATA },
-};
-
-/* 0: the key is not one of an image. */
-static int role_of(const char *key)
-{
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
-		if (!strcmp(roles[i].key, key))
-			return roles[i].role;
-	return 0;
-}
-
 static int no_memory(struct cow_err *err)
 {
 	return cow_fail(err, -ENOMEM, "no memory for the names of images");
@@ -79,7 +61,7 @@ void cow_store_spec_free(struct cow_store_spec *spec)
 int cow_store_spec_add(struct cow_store_spec *spec, const char *key, char *text,
 		       struct cow_err *err)
 {
-	int role = role_of(key);
+	int role = cow_spec_key_role(spec->kind, key);
 	uint32_t index = 0;
 
 	if (!text)
@@ -111,34 +93,12 @@ static int spec_add_image(struct cow_store_spec *spec, const char *key,
 	return cow_store_spec_add(spec, key, cow_spec_tree_print(tree, false), err);
 }
 
-/* The kind whose specifications begin with its name and a colon; NULL: none. */
-static const char *kind_of_form(enum cow_spec_form form)
-{
-	const char *prefix = cow_spec_prefix(form), *kind = NULL;
-
-	for (size_t i = 0; (kind = cow_store_kind(i)); i++)
-		if (!strncmp(prefix, kind, strlen(kind)) && !strcmp(prefix + strlen(kind), ":"))
-			break;
-	return kind;
-}
-
-/* Does it name the images of a store, by keys? */
-static bool is_store(const struct cow_spec_tree *tree)
-{
-	return tree->form == COW_SPEC_THIN || tree->form == COW_SPEC_CLONE ||
-	       tree->form == COW_SPEC_SNAPLOG;
-}
-
 static int tree_read(const struct cow_spec_tree *tree, struct cow_store_spec **ret_spec,
 		     struct cow_err *err)
 {
 	struct cow_store_spec *spec = NULL;
-	const char *kind = kind_of_form(tree->form);
-	int ret;
+	int ret = cow_store_spec_new(tree->kind->name, tree->nr_parts, &spec, err);
 
-	if (!kind)
-		return cow_failed(cow_spec_unsupported(tree, err));
-	ret = cow_store_spec_new(kind, tree->nr_parts, &spec, err);
 	for (size_t i = 0; !ret && i < tree->nr_parts; i++) {
 		const struct cow_spec_part *part = &tree->parts[i];
 
@@ -158,7 +118,7 @@ int cow_store_spec_parse(const struct cow_imageset *set, const char *text,
 	AUTO_HANDLE(spec_tree) struct cow_spec_tree *tree = NULL;
 	int ret = cow_spec_tree_parse_in(set, text, &tree, err);
 
-	if (!ret && is_store(tree))
+	if (!ret && tree->kind)
 		ret = tree_read(tree, ret_spec, err);
 	else if (!ret)
 		*ret_spec = NULL;
@@ -243,7 +203,7 @@ int cow_store_spec_table(const char *line, struct cow_store_spec **ret_spec, str
 		if (!word_next(&at, word, sizeof(word)))
 			ret = table_refuse(line, err);
 		else
-			ret = role_of(ops->table[i])
+			ret = cow_spec_key_role(ops->name, ops->table[i])
 				      ? device_add(spec, ops->table[i], word, err)
 				      : spec_add_number(spec, ops->table[i], word, err);
 	}

@@ -155,3 +155,15 @@ kind() {
 	printf 'int cow_pool_open(void)\n{\n\treturn 0;\n}\n' >>libcow/store/thin/thin_store.c
 	breaks 8 libcow/store/thin/thin_store.c
 }
+
+# bats test_tags=long
+@test "rule 9: a kind of store is named in three files outside of its folder" {
+	echo 'static const char *const kind = "snaplog";' >>libcow/image/spec_tree.c
+	breaks 9 libcow/image/spec_tree.c
+}
+
+# bats test_tags=long
+@test "rule 9: and its symbols are" {
+	echo 'static const void *f(void) { return &cow_store_clone_ops; }' >>libcow/store/dispatch.c
+	breaks 9 libcow/store/dispatch.c
+}

@@ -14,6 +14,8 @@
 7  The nbdkit plugin includes libcow.h alone (of the project).
 8  A file name says whose it is: unique in libcow/ and tools/ together (an archive keeps one object of a name), and in a
    kind of store, in pdata/ and in volume/ it begins with the prefix that the symbols have.
+9  A kind of store is named in its folder and in at most three files outside of it: store.h (what it exports), registry.c
+   (its rows) and image/spec_kinds.c (the keys of its specification). What LVM calls thin is LVM's (volume/).
 Prints what breaks a rule, with its number, and ends with 1.
 """
 import os
@@ -33,6 +35,8 @@ WRITERS = {
     "snap_repair.c",  # the header
     "snap_repair_apply.c",  # copies
 }
+
+NAMING = {"libcow/store/store.h", "libcow/store/registry.c", "libcow/image/spec_kinds.c"}
 
 bad = []
 
@@ -133,6 +137,19 @@ def persistent_writes(path, parts, text):
             breaks(5, path, "writes to an image")
 
 
+def kinds_check(path, parts, text, kinds):
+    """Rule 9."""
+    if path in NAMING or parts[1] == "volume":
+        return
+    if path in ("libcow/image/image.c", "libcow/image/image_file.c"):
+        text = text.replace('"clone"', "")  # the sharing of extents
+    for kind in kinds:
+        prefix = PREFIXES.get(kind, (kind,))[0]
+        code = rf'\bcow_(store_)?({prefix}|{kind})_\w|\bCOW_SPEC_{kind.upper()}\b|"{kind}[":]'
+        if kind_of(parts) != kind and re.search(code, text):
+            breaks(9, path, f"names the kind {kind}")
+
+
 def names_check(paths):
     """Rule 8."""
     seen = {}
@@ -173,6 +190,7 @@ def main():
         ids_check(path, parts, text, kinds, seen)
         if parts[0] == "libcow":
             formats_check(path, parts, re.sub(r"^#include.*", "", text, flags=re.M), kinds)
+            kinds_check(path, parts, text, kinds)
             persistent_writes(path, parts, text)
             prefix_check(path, parts, text)
     for name, where in seen.items():

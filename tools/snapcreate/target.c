@@ -190,11 +190,18 @@ int target_check(struct target *target, struct cow_err *err)
  * none, and the library has the sentence. */
 static bool is_no_path(const char *path)
 {
-	static const char *const prefixes[] = {
-		"concat:",  "part:",   "lvm:",	 "thin:",   "clone:",	   "image:",
-		"snaplog:", "window:", "nbd://", "nbds://", "nbd+unix://", "nbds+unix://"
-	};
+	static const char *const prefixes[] = { "concat:", "part:",	  "lvm:",
+						"image:",  "window:",	  "nbd://",
+						"nbds://", "nbd+unix://", "nbds+unix://" };
+	struct cow_store_spec *spec = NULL;
+	const char *kind;
 
+	for (size_t i = 0; (kind = cow_store_kind(i)); i++)
+		if (!strncmp(path, kind, strlen(kind)) && path[strlen(kind)] == ':' &&
+		    (cow_store_spec_parse(NULL, path, &spec, NULL) || spec)) {
+			cow_store_spec_free(spec);
+			return true;
+		}
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (!strncmp(path, prefixes[i], strlen(prefixes[i])))
 			return true;
