@@ -90,8 +90,8 @@ tool_names := $(notdir $(wildcard tools/snap*))
 tool_src   := $(foreach t,$(tool_names),tools/$(t)/$(t).c)
 # NBD exports as images: where libnbd's header is. The rest has weak references to it,
 # so that it is not in the static tools, which cannot load a library.
-remote_src := $(if $(has_libnbd),$(wildcard tools/images/remote*.c))
-cli_src    := $(filter-out $(tool_src) tools/nbdkit/% tools/images/remote%,$(wildcard tools/*/*.c)) $(remote_src)
+remote_src := $(if $(has_libnbd),$(wildcard tools/remote/*.c))
+cli_src    := $(filter-out $(tool_src) tools/nbdkit/% tools/remote/%,$(wildcard tools/*/*.c)) $(remote_src)
 # The plugin for nbdkit is built where nbdkit's header is.
 plugin_src := $(wildcard tools/nbdkit/*.c)
 cli_hdr    := $(wildcard tools/*/*.h)

@@ -9,7 +9,7 @@
    name of a format.
 4  An id of a finding ("KIND.what") is written once in the product, in the table of its kind.
 5  The persistent store writes to its image in a few files only.
-6  tools: common <- tar <- formats, ext4 <- images <- a tool; no tool includes another's folder; of libcow tools
+6  tools: common <- tar <- formats, ext4, remote <- images <- a tool; no tool includes another's folder; of libcow tools
    include libcow.h and base/ alone.
 7  The nbdkit plugin includes libcow.h alone (of the project).
 8  A file name says whose it is: unique in libcow/ and tools/ together (an archive keeps one object of a name), and in a
@@ -23,7 +23,7 @@ import re
 import sys
 
 FLOORS = {"base": 1, "image": 2, "core": 3, "volume": 4, "pdata": 4, "store": 5, "snapshot": 6, "engine": 7}
-SHELVES = {"common": 1, "tar": 2, "formats": 3, "ext4": 3, "images": 4}
+SHELVES = {"common": 1, "tar": 2, "formats": 3, "ext4": 3, "remote": 3, "images": 4}
 # Where it is not the name of the folder.
 PREFIXES = {"persistent": ("snap",), "volume": ("volume", "part", "lvm", "lv")}
 WRITERS = {

@@ -3,7 +3,7 @@
 /*
  * filter_export.c - writes the filter of sandbox_filter.c, as it would be made on another
  * processor, to standard output, and the numbers of calls there to standard error.
- * usage: filter_export FILTER NAME... where FILTER is begin or enter; built with
+ * usage: filter_export FILTER NAME... where FILTER is begin, enter or courier; built with
  * -DFOR=SCMP_ARCH_... and, where sandbox_filter.c asks for a processor, -DFOR_I386 or
  * -DFOR_S390X. filter.bats runs the calls through it.
  */
@@ -46,11 +46,15 @@ static int export_it(scmp_filter_ctx filter)
 
 int main(int argc, char **argv)
 {
-	sandbox_filter_keep_socket(5);
+	const int socket_fd = 5;
+
 	for (int i = 2; i < argc; i++)
 		fprintf(stderr, "%s %d\n", argv[i],
 			seccomp_syscall_resolve_name_arch(FOR, argv[i]));
 	fprintf(stderr, "arch %u\npid %d\n", (unsigned int)FOR, getpid());
-	return argc > 1 && strcmp(argv[1], "begin") ? !!sandbox_filter_enter()
-						    : !!sandbox_filter_begin();
+	if (argc > 1 && !strcmp(argv[1], "begin"))
+		return !!sandbox_filter_begin();
+	if (argc > 1 && !strcmp(argv[1], "courier"))
+		return !!sandbox_filter_courier(&socket_fd, 1);
+	return !!sandbox_filter_enter();
 }

@@ -56,10 +56,22 @@ def calls(arch, pid):
     yield "clone3", (), NO, NO
     yield "tgkill", (pid, pid, 6), None, ALLOW
     yield "tgkill", (1, 1, 9), None, NO
+    yield "recvfrom", (5, 0, 0, 0, 0), None, NO
+    yield "sendto", (5, 0, 0, 0, 0), None, NO
+
+
+def courier_calls(arch, pid):
+    """(call, arguments, what a process that speaks with a server on descriptor 5 may)"""
+    yield from ((name, (), ALLOW) for name in ("poll" if arch != "arm64" else "ppoll", "close", "munmap", "exit_group"))
+    yield from ((name, (), NO) for name in
+                ("read", "write", "openat", "execve", "socket", "connect", "kill", "fstat", "linkat", "clone3", "sendmsg",
+                 "recvmsg"))
     # libseccomp 2.5 knows it there as a part of socketcall(2) only, whose arguments lie in memory.
-    yield "recvfrom", (5, 0, 0, 0, 0), None, ALLOW if arch not in ("i386", "s390x") else None
-    yield "recvfrom", (6, 0, 0, 0, 0), None, NO
-    yield "sendto", (5, 0, 0, 0, 4096), None, NO
+    yield "recvfrom", (5, 0, 0, 0, 0), ALLOW if arch not in ("i386", "s390x") else None
+    yield "recvfrom", (6, 0, 0, 0, 0), NO
+    yield "sendto", (5, 0, 0, 0, 4096), NO
+    yield "tgkill", (1, 1, 9), NO
+    yield "mprotect", (0, 4096, PROT_READ | PROT_EXEC), NO
 
 
 class Filter:
@@ -112,16 +124,16 @@ def what(answer, is_big):
 
 def main():
     arch, program = sys.argv[1:]
-    names = sorted({call[0] for call in calls(arch, 0)})
+    names = sorted({call[0] for call in [*calls(arch, 0), *courier_calls(arch, 0)]})
     filters, numbers, nr_tried, nr_wrong = {}, {}, 0, 0
-    for phase in ("begin", "enter"):
+    for phase in ("begin", "enter", "courier"):
         done = subprocess.run([program, phase] + names, capture_output=True, check=True)
         numbers[phase] = {line.split()[0]: int(line.split()[1])
                           for line in done.stderr.decode().splitlines()}
         filters[phase] = Filter(done.stdout, arch == "s390x")
-    for phase, column in (("begin", 2), ("enter", 3)):
+    for phase, column, asked in (("begin", 2, calls), ("enter", 3, calls), ("courier", 2, courier_calls)):
         known = numbers[phase]
-        for call in calls(arch, known["pid"]):
+        for call in asked(arch, known["pid"]):
             name, args, wanted = call[0], call[1], call[column]
             if known[name] < 0:  # a processor without it; what must work has to be there
                 if wanted == ALLOW and name != "openat":

@@ -5,6 +5,7 @@
  * and what it must not prevent. A line for each: when, what, the answer.
  * usage: probe [-v] DIRECTORY OTHER PROCESS   as a tool that writes to DIRECTORY only;
  *          PROCESS, of the same user, is what it tries to kill
+ *        probe courier DIRECTORY OTHER PROCESS   as a process that speaks with a server
  *        probe without landlock|seccomp|both COMMAND ARG...
  *          runs a tool on a kernel that lacks them, as far as it can see
  */
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <sched.h>
 #include <scsi/sg.h>
 #include <signal.h>
@@ -26,6 +28,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <seccomp.h>
@@ -34,8 +37,9 @@
 #include "tools/common/opts.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sandbox_filter.h"
+#include "tools/remote/remote_courier.h"
 
-/* What a server is connected by, and what is not. */
+/* What a server is connected by, where there is one, and what is not. */
 static int kept[2], other[2];
 
 static int make_sockets(int argc, char *const *argv, struct cow_err *err)
@@ -43,7 +47,6 @@ static int make_sockets(int argc, char *const *argv, struct cow_err *err)
 	(void)argc, (void)argv, (void)err;
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, kept) || socketpair(AF_UNIX, SOCK_STREAM, 0, other))
 		return -errno;
-	sandbox_keep_socket(kept[0]);
 	return 0;
 }
 
@@ -62,11 +65,30 @@ static const struct opts_spec spec = {
 };
 
 static const char *when;
+static bool is_courier;
+
+/* A courier cannot write: what it says lies in memory that it shares. */
+#define SAID_BYTES 65536
+static char *said;
+
+__attribute__((format(printf, 1, 2))) static void line(const char *format, ...)
+{
+	size_t len = strlen(said);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(said + len, SAID_BYTES - len, format, args);
+	va_end(args);
+	if (is_courier)
+		return;
+	fputs(said, stdout);
+	fflush(stdout);
+	*said = '\0';
+}
 
 static void say(const char *what, long answer)
 {
-	printf("%s %s: %s\n", when, what, answer < 0 ? strerrorname_np(errno) : "ok");
-	fflush(stdout);
+	line("%s %s: %s\n", when, what, answer < 0 ? strerrorname_np(errno) : "ok");
 }
 
 static void *in_thread(void *user)
@@ -176,8 +198,7 @@ static void try_sockets(void)
 	char byte = 'x';
 
 	say("send", send(kept[0], &byte, 1, MSG_NOSIGNAL));
-	if (write(kept[1], &byte, 1) == 1)
-		say("receive", recv(kept[0], &byte, 1, MSG_DONTWAIT));
+	say("receive", recv(kept[0], &byte, 1, MSG_DONTWAIT));
 	say("send-other", send(other[0], &byte, 1, MSG_NOSIGNAL));
 	say("receive-other", recv(other[0], &byte, 1, MSG_DONTWAIT));
 	say("send-elsewhere",
@@ -196,8 +217,8 @@ static bool is_allowed(const char *name)
 	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
 		if (!strcmp(some[i], name))
 			return true;
-	for (size_t i = 0; sandbox_filter_allowed(i); i++)
-		if (!strcmp(sandbox_filter_allowed(i), name))
+	for (size_t i = 0; sandbox_filter_allowed(is_courier, i); i++)
+		if (!strcmp(sandbox_filter_allowed(is_courier, i), name))
 			return true;
 	return false;
 }
@@ -219,10 +240,45 @@ static void try_all_others(void)
 		else if (syscall(nr, 0, 0, 0, 0, 0, 0) < 0 && (errno == EPERM || errno == ENOSYS))
 			nr_denied++;
 		else
-			printf("%s gets through: %s\n", when, name);
+			line("%s gets through: %s\n", when, name);
 		free(name);
 	}
-	printf("%s others: %u\n", when, nr_denied);
+	line("%s others: %u\n", when, nr_denied);
+}
+
+static void try_all(int fd, int directory, pid_t victim)
+{
+	try_ways_out();
+	try_files();
+	try_open_files(fd, victim);
+	try_process(victim);
+	try_sockets();
+	try_names(fd, directory);
+	try_all_others();
+}
+
+/* Of a courier everything but its sockets is closed, so what is tried here is worse. */
+static int probe_courier(char **names)
+{
+	int directory = open(names[0], O_RDONLY | O_DIRECTORY), status;
+	int fd = openat(directory, ".", O_TMPFILE | O_RDWR, 0600);
+	struct cow_err err = COW_ERR_INIT;
+	pid_t pid;
+
+	is_courier = true;
+	if (make_sockets(0, NULL, &err) || write(kept[1], "x", 1) != 1 || chdir(names[1]))
+		return 2;
+	pid = fork();
+	if (!pid) {
+		when = "jailed";
+		remote_jail_enter(kept, 1);
+		try_all(fd, directory, (pid_t)strtol(names[2], NULL, 10));
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return 2;
+	fputs(said, stdout);
+	return WEXITSTATUS(status);
 }
 
 static int probe(void)
@@ -240,13 +296,7 @@ static int probe(void)
 	say("open", open("/etc/passwd", O_RDONLY));
 	sandbox_enter();
 	when = "entered";
-	try_ways_out();
-	try_files();
-	try_open_files(fd, victim);
-	try_process(victim);
-	try_sockets();
-	try_names(fd, directory);
-	try_all_others();
+	try_all(fd, directory, victim);
 	raise(SIGUSR1);
 	say("raise", cli_wants_line() ? 0 : -1);
 	return CLI_DONE;
@@ -276,8 +326,11 @@ int main(int argc, char **argv)
 	bool is_ended;
 	int status;
 
+	said = mmap(NULL, SAID_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (argc > 3 && !strcmp(argv[1], "without"))
 		return run_without(argv[2], argv + 3);
+	if (argc > 4 && !strcmp(argv[1], "courier"))
+		return probe_courier(argv + 2);
 	status = cli_start(&spec, argc, argv, &is_ended);
 	return cli_finish(is_ended ? status : probe());
 }

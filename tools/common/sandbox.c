@@ -2,60 +2,22 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * sandbox.c - enters the sandbox: no new files, no new programs, few system calls.
- *
- * Landlock by raw system calls, which no libc wraps (source: Linux,
- * include/uapi/linux/landlock.h; the ABI grew from 1 in 5.13 to 7 in 6.15, and
- * what a kernel does not know must not be asked for).
  */
 #include "tools/common/sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "tools/common/cli.h"
 #include "tools/common/sandbox_filter.h"
-
-/* The same numbers on every architecture. */
-#define NR_LANDLOCK_CREATE_RULESET 444
-#define NR_LANDLOCK_ADD_RULE 445
-#define NR_LANDLOCK_RESTRICT_SELF 446
-#define LANDLOCK_VERSION 1u
-#define LANDLOCK_PATH_BENEATH 1
-#define LANDLOCK_REMOVE_FILE (UINT64_C(1) << 5)
-#define LANDLOCK_MAKE_REG (UINT64_C(1) << 8)
-#define LANDLOCK_MAKE_SYM (UINT64_C(1) << 12)
-/* bind and connect; sockets outside, signals to processes outside */
-#define LANDLOCK_NET_ALL UINT64_C(3)
-#define LANDLOCK_SCOPE_ALL UINT64_C(3)
-
-/* Output directories have numbers below this; a tool opens few files. */
-#define DESCRIPTORS_MAX 1024
-
-struct ruleset {
-	uint64_t handled_access_fs, handled_access_net, scoped;
-};
-
-struct path_beneath {
-	uint64_t allowed_access;
-	int32_t parent_fd;
-} __attribute__((packed));
+#include "tools/common/sandbox_landlock.h"
 
 static struct sandbox {
 	bool is_off, has_begun, has_entered;
 } sandbox;
-
-void sandbox_keep_socket(int fd)
-{
-	sandbox_filter_keep_socket(fd);
-}
 
 static bool is_wanted(void)
 {
@@ -97,68 +59,14 @@ void sandbox_begin(void)
 		say_without("seccomp", ret);
 }
 
-/* Rights that this ABI of Landlock knows, all of them to be asked for. */
-static struct ruleset ruleset_of(long abi, size_t *ret_size)
-{
-	/* 13 at first; then REFER, TRUNCATE, IOCTL_DEV */
-	unsigned int nr_rights = abi < 2 ? 13 : abi < 3 ? 14 : abi < 5 ? 15 : 16;
-	struct ruleset rules = { .handled_access_fs = (UINT64_C(1) << nr_rights) - 1 };
-
-	*ret_size = sizeof(rules.handled_access_fs);
-	if (abi >= 4) {
-		rules.handled_access_net = LANDLOCK_NET_ALL;
-		*ret_size += sizeof(rules.handled_access_net);
-	}
-	if (abi >= 6) {
-		rules.scoped = LANDLOCK_SCOPE_ALL;
-		*ret_size += sizeof(rules.scoped);
-	}
-	return rules;
-}
-
-/* Directories that are open: what is in them may be named and removed. A symbolic link may
- * change its name with an output that replaces it; the filter lets none be made. */
-static int allow_directories(int ruleset_fd)
-{
-	struct path_beneath rule = { .allowed_access = LANDLOCK_MAKE_REG | LANDLOCK_MAKE_SYM |
-						       LANDLOCK_REMOVE_FILE };
-	struct stat st;
-
-	for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS_MAX; fd++) {
-		if (fstat(fd, &st) || !S_ISDIR(st.st_mode))
-			continue;
-		rule.parent_fd = fd;
-		if (syscall(NR_LANDLOCK_ADD_RULE, ruleset_fd, LANDLOCK_PATH_BENEATH, &rule, 0))
-			return -errno;
-	}
-	return 0;
-}
-
-static int landlock_enter(long abi)
-{
-	size_t size;
-	const struct ruleset rules = ruleset_of(abi, &size);
-	int fd = (int)syscall(NR_LANDLOCK_CREATE_RULESET, &rules, size, 0), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = allow_directories(fd);
-	if (!ret && syscall(NR_LANDLOCK_RESTRICT_SELF, fd, 0))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
 void sandbox_enter(void)
 {
-	long abi;
 	int ret;
 
 	if (sandbox.is_off || sandbox.has_entered)
 		return;
 	sandbox.has_entered = true;
-	abi = syscall(NR_LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION);
-	ret = abi < 0 ? -errno : landlock_enter(abi);
+	ret = sandbox_landlock_enter();
 	if (ret)
 		say_without("Landlock", ret);
 	ret = sandbox_filter_enter();

@@ -15,10 +15,6 @@
  * all the same fails with EPERM: a sentence, not a death. */
 void sandbox_begin(void);
 
-/* A socket that is connected stays usable inside: what comes and goes on it, and
- * nothing else of the network. Before sandbox_begin(). */
-void sandbox_keep_socket(int fd);
-
 /*
  * Once everything is open, and before there are threads: no file can be opened
  * or made any more, and one can be given a name or be removed only below the

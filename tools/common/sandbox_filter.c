@@ -150,6 +150,31 @@ static const char *const allowed[] = {
 	"getegid",		  /* the same */
 };
 
+/* What a process may do that speaks with a server; besides, what comes and goes on its
+ * sockets. It has no file. */
+static const char *const allowed_courier[] = {
+	"poll",		   /* is there something on a socket? */
+	"ppoll",	   /* the same */
+	"ppoll_time64",	   /* the same on 32 bit */
+	"close",	   /* the end of what was open */
+	"munmap",	   /* memory of this process; mmap and mprotect are below */
+	"mremap",	   /* the same: realloc(3); it keeps the protection */
+	"madvise",	   /* advice about memory of this process */
+	"brk",		   /* malloc(3) */
+	"futex",	   /* locks of libnbd, in memory of this process */
+	"futex_time64",	   /* the same on 32 bit */
+	"gettid",	   /* the thread's own number */
+	"getpid",	   /* the process's own number */
+	"getrandom",	   /* bytes that nobody guesses */
+	"clock_gettime",   /* what time it is */
+	"clock_gettime64", /* the same on 32 bit */
+	"rt_sigprocmask",  /* what this thread blocks: abort(3) */
+	"rt_sigreturn",	   /* the end of a handler */
+	"sigreturn",	   /* the same on 32 bit */
+	"restart_syscall", /* what a stopped wait goes on with */
+	"exit_group",	   /* the end of the program */
+};
+
 /* What newer libcs ask isatty(3) with; its header and termios.h exclude each
  * other (source: Linux, include/uapi/asm-generic/ioctls.h). */
 #define TCGETS_2 0x802c542aUL
@@ -281,39 +306,6 @@ static int add_memory(scmp_filter_ctx filter)
 	return ret;
 }
 
-/* Sockets that were connected before. What is received and sent has no address and,
- * unlike with recvmsg(2), brings no descriptors along. */
-#define SOCKETS_MAX 64
-static int sockets[SOCKETS_MAX];
-static size_t nr_sockets;
-
-void sandbox_filter_keep_socket(int fd)
-{
-	if (nr_sockets < SOCKETS_MAX)
-		sockets[nr_sockets++] = fd;
-}
-
-static int add_sockets(scmp_filter_ctx filter)
-{
-	int ret = 0;
-
-	for (size_t i = 0; i < nr_sockets && !ret; i++) {
-		const struct scmp_arg_cmp args[] = {
-			SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)sockets[i], 0),
-			SCMP_CMP(4, SCMP_CMP_EQ, 0, 0),
-		};
-
-		ret = add_one(filter, "recvfrom", args, 2);
-		if (!ret)
-			ret = add_one(filter, "sendto", args, 2);
-		if (!ret)
-			ret = add_one(filter, "recv", args, 1);
-		if (!ret)
-			ret = add_one(filter, "send", args, 1);
-	}
-	return ret;
-}
-
 /* Calls that are allowed with some arguments only. */
 static int add_with_arguments(scmp_filter_ctx filter)
 {
@@ -338,8 +330,6 @@ static int add_with_arguments(scmp_filter_ctx filter)
 		ret = add_fcntl(filter, "fcntl64");
 	if (!ret)
 		ret = add_memory(filter);
-	if (!ret)
-		ret = add_sockets(filter);
 	return ret ? ret : add_one(filter, "prlimit64", ask_self, 2);
 }
 
@@ -399,7 +389,55 @@ int sandbox_filter_enter(void)
 	return ret;
 }
 
-const char *sandbox_filter_allowed(size_t i)
+/* What comes and goes on a socket has no address and, unlike with recvmsg(2), brings no
+ * descriptors along. */
+static int add_socket(scmp_filter_ctx filter, int fd)
 {
+	const struct scmp_arg_cmp args[] = {
+		SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)fd, 0),
+		SCMP_CMP(4, SCMP_CMP_EQ, 0, 0),
+	};
+	int ret = add_one(filter, "recvfrom", args, 2);
+
+	if (!ret)
+		ret = add_one(filter, "sendto", args, 2);
+	if (!ret)
+		ret = add_one(filter, "recv", args, 1);
+	return ret ? ret : add_one(filter, "send", args, 1);
+}
+
+int sandbox_filter_courier(const int *fds, size_t nr_fds)
+{
+	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
+	scmp_filter_ctx filter = filter_new(SCMP_ACT_ERRNO(ENOSYS));
+	int ret;
+
+	if (!filter)
+		return -ENOSYS;
+	ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied, NR(denied));
+	if (!ret)
+		ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied_later, NR(denied_later));
+	if (!ret)
+		ret = add(filter, SCMP_ACT_ALLOW, allowed_courier, NR(allowed_courier));
+	if (!ret)
+		ret = add_one(filter, "tgkill", &to_self, 1);
+	if (!ret)
+		ret = add_fcntl(filter, "fcntl");
+	if (!ret)
+		ret = add_fcntl(filter, "fcntl64");
+	if (!ret)
+		ret = add_memory(filter);
+	for (size_t i = 0; i < nr_fds && !ret; i++)
+		ret = add_socket(filter, fds[i]);
+	if (!ret)
+		ret = seccomp_load(filter);
+	seccomp_release(filter);
+	return ret;
+}
+
+const char *sandbox_filter_allowed(bool is_courier, size_t i)
+{
+	if (is_courier)
+		return i < NR(allowed_courier) ? allowed_courier[i] : NULL;
 	return i < NR(allowed) ? allowed[i] : NULL;
 }

@@ -6,16 +6,18 @@
 #ifndef TOOLS_SANDBOX_FILTER_H
 #define TOOLS_SANDBOX_FILTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Inside, bytes may be received from and sent on this socket. */
-void sandbox_filter_keep_socket(int fd);
 /* All but those that no tool needs at any time. */
 int sandbox_filter_begin(void);
 /* Only those that work on what is open. */
 int sandbox_filter_enter(void);
-/* The names of what the second filter lets through whatever the arguments are;
- * NULL: there are no more. For its test. */
-const char *sandbox_filter_allowed(size_t i);
+/* For a process that speaks with a server: only memory, and bytes that come and go on
+ * these sockets. */
+int sandbox_filter_courier(const int *fds, size_t nr_fds);
+/* The names of what the second filter, or that of couriers, lets through whatever the
+ * arguments are; NULL: there are no more. For its test. */
+const char *sandbox_filter_allowed(bool is_courier, size_t i);
 
 #endif

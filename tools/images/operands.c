@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "tools/images/bad.h"
-#include "tools/images/remote.h"
+#include "tools/images/servers.h"
 #include "tools/images/window_check.h"
 #include "tools/images/container.h"
 #include "tools/images/fit.h"
@@ -55,8 +55,7 @@ int operands_set_new(struct cow_imageset **ret_set, struct cow_err *err)
 
 	if (ret)
 		return ret;
-	if (remote_open)
-		cow_imageset_set_opener(set, remote_open, NULL);
+	servers_let(set);
 	ret = set_rate(set, err);
 	for (size_t i = 0; i < names->nr_words && !ret; i++) {
 		const char *equals = strchr(names->words[i], '=');

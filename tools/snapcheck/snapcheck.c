@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/images/remote.h"
+#include "tools/images/servers.h"
 #include "tools/snapcheck/check.h"
 #include "tools/snapcheck/check_empty.h"
 #include "tools/snapcheck/check_list.h"
@@ -75,7 +75,7 @@ static const struct opts_spec spec = {
 	.common = &options.common,
 	.min_operands = 0, /* --table names a store, too */
 	.max_operands = 0,
-	.connect = remote_connect_all,
+	.connect = servers_connect,
 };
 
 static int on_progress(void *user, const struct cow_progress *now)

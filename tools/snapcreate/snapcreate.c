@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "tools/images/images_json.h"
-#include "tools/images/remote.h"
+#include "tools/images/servers.h"
 #include "tools/images/roles.h"
 #include "tools/common/cli.h"
 #include "tools/snapcreate/create_device.h"
@@ -77,7 +77,7 @@ static const struct opts_spec spec = {
 	.common = &options.common,
 	.min_operands = 0, /* --table names a clone, too */
 	.max_operands = 2,
-	.connect = remote_connect_all,
+	.connect = servers_connect,
 };
 
 /* ORIGIN and the layers of --from-view, which are cut apart at the commas. */

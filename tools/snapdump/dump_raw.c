@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "tools/images/blkid.h"
-#include "tools/images/remote.h"
+#include "tools/images/servers.h"
 #include "tools/common/outputs.h"
 #include "tools/common/sandbox.h"
 #include "tools/common/sink.h"
@@ -139,7 +139,7 @@ static int copy_range(struct dump *dump, struct target *target, uint8_t *buf, ui
 		      uint64_t len_bytes, struct cow_err *err)
 {
 	struct cow_image *view = dump->operands.view;
-	bool is_far = remote_has_servers && remote_has_servers();
+	bool is_far = servers_are_named();
 	uint64_t most = is_far ? FAR_BYTES : DUMP_PIECE_BYTES;
 	int ret;
 

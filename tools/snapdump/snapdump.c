@@ -12,7 +12,7 @@
 
 #include "tools/images/images_json.h"
 #include "tools/common/outputs.h"
-#include "tools/images/remote.h"
+#include "tools/images/servers.h"
 #include "tools/images/bad.h"
 #include "tools/common/cli.h"
 #include "tools/snapdump/dump.h"
@@ -114,7 +114,7 @@ static const struct opts_spec spec = {
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 0, /* --table names a store, too */
-	.connect = remote_connect_all,
+	.connect = servers_connect,
 };
 
 static int parse_mtime(int64_t *ret_seconds)

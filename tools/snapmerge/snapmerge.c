@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "tools/images/remote.h"
+#include "tools/images/servers.h"
 #include "tools/snapmerge/snapmerge.h"
 
 /* What reads only may go on where what writes may not. */
@@ -72,7 +72,7 @@ static struct opts_spec spec = {
 	.common = &options.common,
 	.min_operands = 0, /* an LV or a clone is one operand; or there is --table */
 	.max_operands = 0,
-	.connect = remote_connect_all,
+	.connect = servers_connect,
 };
 
 static int check_options(void)

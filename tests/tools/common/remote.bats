@@ -331,14 +331,55 @@ cut_after() {
 }
 
 # bats test_tags=limit,long
-@test "inside there is no way to a new connection, and hands are shaken inside" {
+@test "libnbd runs in processes of their own, which are in their sandbox before a server's first byte" {
 	images
 	serve base file base.img
 	serve cow file cow.img
-	strace -f -o calls -e trace=seccomp,socket,connect,sendto,recvfrom,sendmsg,recvmsg snapdump -q --raw -o view.img "$(at base)" "$(at cow)"
+	strace -ff -o calls -e trace=seccomp,landlock_restrict_self,socket,connect,sendto,recvfrom,sendmsg,recvmsg,read,openat snapdump -q --raw -o view.img "$(at base)" "$(at cow)"
 	cmp view.img new.img
-	# Connected, four times to each, then the first filter, then the greeting, then the second one, then reads.
-	awk '/connect\(.*sock/ { connects++ } / seccomp\(SECCOMP_SET_MODE_FILTER.* = 0/ { filters++ }
-		/connect\(.*sock/ && filters { bad = 1 } /(recvfrom|sendto)\(/ { talks[filters + 0]++ } /(sendmsg|recvmsg)\(/ { bad = 1 }
-		END { print connects, filters, talks[0] + 0, talks[1], talks[2]; exit bad || connects != 8 || filters != 2 || talks[0] || !talks[1] || !talks[2] }' calls
+	[ "$(find . -name 'calls.*' | wc -l)" -eq 3 ]
+	# One for each server. A filter, then bytes; after it nothing is opened.
+	for trace in $(grep -l '^recvfrom' calls.*); do
+		awk '/^seccomp\(SECCOMP_SET_MODE_FILTER.* = 0/ { filters++ } /^landlock_restrict_self.* = 0/ { rules++ }
+			/^(recvfrom|sendto)\(/ { talks[filters + 0]++ }
+			filters && /^(connect|socket|openat|read|sendmsg|recvmsg)\(/ { bad = 1 }
+			END { print FILENAME, filters, rules, talks[0] + 0, talks[1]; exit bad || filters != 1 || rules != 1 || talks[0] || talks[1] < 20 }' "$trace"
+		echo "$trace" >>couriers
+	done
+	[ "$(wc -l <couriers)" -eq 2 ]
+	# The tool itself connects, four times to each, before its first filter, and never gets a byte of them.
+	tool=$(grep -l 'connect(' calls.*)
+	awk '/^connect\(.*sock/ { connects++ } /^seccomp\(SECCOMP_SET_MODE_FILTER.* = 0/ { filters++ }
+		/^connect\(.*sock/ && filters { bad = 1 } /^(recvfrom|sendto|sendmsg|recvmsg)\(/ { bad = 1 }
+		END { print connects, filters; exit bad || connects != 8 || filters != 2 }' "$tool"
+}
+
+# bats test_tags=long
+@test "the process that speaks with a server ends with the tool, however that ends" {
+	images
+	serve base file base.img
+	# a server that never greets
+	python3 -c 'import os, socket, time
+s = socket.socket(socket.AF_UNIX); s.bind("mute.sock"); s.listen()
+if os.fork() == 0:
+    os.setsid(); open("mute.pid", "w").write(str(os.getpid())); time.sleep(600)' 3>&- >/dev/null 2>&1
+	until [ -s mute.pid ]; do sleep 0.02; done
+	mkfifo pipe
+	for server in base mute; do
+		sleep 600 <>pipe 3>&- & # nobody reads the pipe, and it is open
+		local reader=$! tool courier=''
+		snapdump -q --raw "$(at $server)" >pipe 2>/dev/null 3>&- &
+		tool=$!
+		until [ -n "$courier" ]; do
+			courier=$(cat "/proc/$tool/task/$tool/children")
+			sleep 0.02
+		done
+		kill -KILL "$tool"
+		for _ in {1..250}; do
+			grep -q '^State:.[^Z]' "/proc/${courier% }/status" 2>/dev/null || break
+			sleep 0.02
+		done
+		! grep '^State:.[^Z]' "/proc/${courier% }/status" 2>/dev/null || false
+		kill "$reader"
+	done
 }

@@ -4,14 +4,14 @@
  * remote_uri.c - takes the URI of an NBD export apart. What it does not know it
  * refuses: a part that is passed over might have meant another disk.
  */
-#include "tools/images/remote_uri.h"
+#include "tools/remote/remote_uri.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/common/cli.h"
+#include "libcow/base/err.h"
 
 #define TCP_PREFIX "nbd://"
 #define UNIX_PREFIX "nbd+unix://"
@@ -42,14 +42,14 @@ static int part_decode(const char *from, const char *to, char **ret_part, struct
 	char *part = strndup(from, (size_t)(to - from)), *out = part;
 
 	if (!part)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+		return cow_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 	for (const char *in = part; *in; in++) {
 		int high = *in == '%' ? hex_of(in[1]) : 0;
 		int low = *in == '%' && high >= 0 ? hex_of(in[2]) : 0;
 
 		if (*in == '%' && (high < 0 || low < 0 || !(high + low))) {
 			free(part);
-			return cli_refuse(err, -EINVAL, "usage", NULL,
+			return cow_refuse(err, -EINVAL, "usage", NULL,
 					  "\"%%\" in the URI is not followed by two hexadecimal "
 					  "digits");
 		}
@@ -76,14 +76,14 @@ static int authority_parse(const char *from, const char *to, struct remote_uri *
 	int ret;
 
 	if (memchr(from, '@', (size_t)(to - from)))
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+		return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "a user in the URI needs TLS, which is not supported");
 	if (has_brackets && !bracket)
-		return cli_refuse(err, -EINVAL, "usage", NULL, "\"]\" is missing in the URI");
+		return cow_refuse(err, -EINVAL, "usage", NULL, "\"]\" is missing in the URI");
 	end = end ? end : to;
 	port = end + (has_brackets ? 1 : 0);
 	if (end == from || (port < to && *port != ':') || port + 1 == to)
-		return cli_refuse(err, -EINVAL, "usage", NULL,
+		return cow_refuse(err, -EINVAL, "usage", NULL,
 				  "the URI is not of the form nbd://HOST[:PORT]/EXPORT");
 	ret = part_decode(from + (has_brackets ? 1 : 0), end, &uri->host, err);
 	if (!ret && port < to)
@@ -91,7 +91,7 @@ static int authority_parse(const char *from, const char *to, struct remote_uri *
 	if (!ret && !uri->port) {
 		uri->port = strdup(PORT_DEFAULT);
 		if (!uri->port)
-			ret = cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+			ret = cow_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 	}
 	return ret;
 }
@@ -109,7 +109,7 @@ static int rest_parse(const char *rest, bool is_unix, struct remote_uri *uri, st
 		return 0;
 	if (!is_unix || !query || strncmp(query + 1, SOCKET_KEY, strlen(SOCKET_KEY)) ||
 	    strchr(query, '&') || query + 1 + strlen(SOCKET_KEY) == end)
-		return cli_refuse(err, -EINVAL, "usage", NULL, "the URI is not of the form %s",
+		return cow_refuse(err, -EINVAL, "usage", NULL, "the URI is not of the form %s",
 				  is_unix ? "nbd+unix:///EXPORT?socket=PATH"
 					  : "nbd://HOST[:PORT]/EXPORT");
 	return part_decode(query + 1 + strlen(SOCKET_KEY), end, &uri->socket, err);
@@ -123,15 +123,15 @@ int remote_uri_parse(const char *text, struct remote_uri *ret_uri, struct cow_er
 
 	memset(ret_uri, 0, sizeof(*ret_uri));
 	if (!is_unix && strncmp(text, TCP_PREFIX, strlen(TCP_PREFIX)) != 0)
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+		return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "encrypted connections (nbds://, nbds+unix://) are not supported "
 				  "by this version; a tunnel (ssh -L, stunnel) gives nbd://");
 	if (strchr(text, '#'))
-		return cli_refuse(err, -EINVAL, "usage", NULL, "\"#\" in the URI has no meaning");
+		return cow_refuse(err, -EINVAL, "usage", NULL, "\"#\" in the URI has no meaning");
 	from = text + strlen(is_unix ? UNIX_PREFIX : TCP_PREFIX);
 	to = from + strcspn(from, "/?");
 	if (is_unix && to != from)
-		return cli_refuse(err, -EINVAL, "usage", NULL,
+		return cow_refuse(err, -EINVAL, "usage", NULL,
 				  "the URI is not of the form nbd+unix:///EXPORT?socket=PATH");
 	if (!is_unix)
 		ret = authority_parse(from, to, ret_uri, err);

@@ -14,7 +14,7 @@
  * A write or a flush that failed, and a connection that was lost, end it for good
  * (I8): after that nothing is written, and nothing is sent again.
  */
-#include "tools/images/remote_image.h"
+#include "tools/remote/remote_image.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,9 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/common/cli.h"
-#include "tools/images/remote_pump.h"
-#include "tools/images/remote_slots.h"
+#include "libcow/base/err.h"
 
 #define NR_AHEAD 40		       /* pieces that are asked for before they are read */
 #define SMALL_BYTES ((size_t)16 << 10) /* what a read here and there asks for */
@@ -34,7 +32,8 @@
 /* A server that gives no larger requests than this is not used well. */
 #define ZERO_BYTES (UINT64_C(64) << 20)
 #define STATUS_BYTES (UINT64_C(1) << 30)
-#define NR_EXTENTS 1024
+/* libnbd's LIBNBD_STATE_ZERO, which the protocol says. */
+#define STATE_ZERO 2u
 
 struct extent {
 	uint64_t end_bytes;
@@ -42,10 +41,10 @@ struct extent {
 };
 
 struct remote_image {
-	struct remote_slots slots;
+	struct remote_slots *slots;
 	bool *is_used;
 	uint64_t size_bytes;
-	bool can_trim, can_zero, has_status;
+	bool has_status;
 	uint64_t next_read_bytes; /* where the last read ended */
 	/* Reads here and there: the last one, and how often the way to it was as long. */
 	uint64_t apart_bytes, stride_bytes;
@@ -54,7 +53,7 @@ struct remote_image {
 	/* What the server said last of the bytes from status_bytes on. */
 	uint64_t status_bytes;
 	size_t nr_extents;
-	struct extent extents[NR_EXTENTS];
+	struct extent extents[REMOTE_NR_EXTENTS];
 };
 
 /* --------------------------------------------------------------- reading */
@@ -66,12 +65,12 @@ static int read_start(struct remote_image *image, uint64_t offset_bytes, uint64_
 	uint64_t from = offset_bytes / ALIGN_BYTES * ALIGN_BYTES;
 	uint64_t end = offset_bytes + len_bytes + ALIGN_BYTES - 1;
 
-	*ret_slot = remote_slots_find(&image->slots, offset_bytes);
+	*ret_slot = remote_slots_find(image->slots, offset_bytes);
 	if (*ret_slot)
 		return 0;
 	end = end / ALIGN_BYTES * ALIGN_BYTES;
 	end = end < image->size_bytes ? end : image->size_bytes;
-	return remote_slots_read(&image->slots, from, end - from, ret_slot, err);
+	return remote_slots_read(image->slots, from, end - from, ret_slot, err);
 }
 
 /* Waits for what read_start() gave. A bad sector beside the wanted bytes is no
@@ -80,12 +79,12 @@ static int read_wait(struct remote_image *image, uint64_t offset_bytes, uint64_t
 		     struct remote_slot **slot, struct cow_err *err)
 {
 	bool is_exact = (*slot)->offset_bytes == offset_bytes && (*slot)->len_bytes <= len_bytes;
-	int ret = remote_slots_wait(&image->slots, *slot, err);
+	int ret = remote_slots_wait(image->slots, *slot, err);
 
-	if (!ret || is_exact || image->slots.is_broken)
+	if (!ret || is_exact || image->slots->is_broken)
 		return ret;
-	ret = remote_slots_read(&image->slots, offset_bytes, len_bytes, slot, err);
-	return ret ? ret : remote_slots_wait(&image->slots, *slot, err);
+	ret = remote_slots_read(image->slots, offset_bytes, len_bytes, slot, err);
+	return ret ? ret : remote_slots_wait(image->slots, *slot, err);
 }
 
 /* Asks for pieces up to an end, but no more of them than there are slots for. */
@@ -140,7 +139,7 @@ static int strides_ahead(struct remote_image *image, uint64_t offset_bytes, uint
 		if (image->size_bytes - at <= stride)
 			break;
 		at += stride;
-		ret = remote_slots_settle(&image->slots, at, len_bytes, false, err);
+		ret = remote_slots_settle(image->slots, at, len_bytes, false, err);
 		if (!ret)
 			ret = read_start(image, at, len_bytes, &slot, err);
 	}
@@ -152,13 +151,13 @@ static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset
 {
 	struct remote_image *image = user;
 	uint64_t end = offset_bytes + len_bytes;
-	struct remote_slot *slot = remote_slots_find(&image->slots, offset_bytes);
+	struct remote_slot *slot = remote_slots_find(image->slots, offset_bytes);
 	/* who announces reads leaves nothing to guess */
 	bool is_announced = slot && slot->is_announced;
 	uint64_t likely = is_announced ? end : likely_end(image, offset_bytes, len_bytes);
 	uint8_t *to = buf;
 	int ret =
-		remote_slots_settle(&image->slots, offset_bytes, likely - offset_bytes, false, err);
+		remote_slots_settle(image->slots, offset_bytes, likely - offset_bytes, false, err);
 
 	if (!ret)
 		ret = read_ahead(image, offset_bytes, likely, err);
@@ -177,7 +176,7 @@ static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset
 
 		len = len < end - at ? len : (size_t)(end - at);
 		memcpy(to, slot->buf + skip, len);
-		slot->used_at = ++image->slots.clock;
+		slot->used_at = ++image->slots->clock;
 		to += len;
 		at += len;
 		/* Who reads on does not come back. */
@@ -193,26 +192,30 @@ static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset
 
 /* Only a hint: what fails here fails again when it is read. More than fits is passed
  * over, so that nothing is thrown away before it was read. */
-static void remote_read_ahead(void *user, uint64_t offset_bytes, uint64_t len_bytes)
+static int remote_read_ahead(void *user, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct remote_image *image = user;
-	size_t nr_announced = remote_slots_announced(&image->slots);
+	size_t nr_announced = remote_slots_announced(image->slots);
 	uint64_t end = offset_bytes + len_bytes;
 	struct cow_err err = COW_ERR_INIT;
 	struct remote_slot *slot;
 
-	if (remote_slots_settle(&image->slots, offset_bytes, len_bytes, false, &err))
-		return;
+	int ret = remote_slots_settle(image->slots, offset_bytes, len_bytes, false, &err);
+
+	if (ret)
+		return ret;
 	while (offset_bytes < end && nr_announced < NR_AHEAD) {
-		slot = remote_slots_find(&image->slots, offset_bytes);
+		slot = remote_slots_find(image->slots, offset_bytes);
 		if (!slot) {
-			if (read_start(image, offset_bytes, end - offset_bytes, &slot, &err))
-				return;
+			ret = read_start(image, offset_bytes, end - offset_bytes, &slot, &err);
+			if (ret)
+				return ret;
 			slot->is_announced = true;
 			nr_announced++;
 		}
 		offset_bytes = slot->offset_bytes + slot->len_bytes;
 	}
+	return 0;
 }
 
 /* --------------------------------------------------------------- writing */
@@ -223,7 +226,7 @@ static int write_begin(struct remote_image *image, uint64_t offset_bytes, uint64
 {
 	image->nr_extents = 0;
 	image->data_end_bytes = 0;
-	return remote_slots_settle(&image->slots, offset_bytes, len_bytes, true, err);
+	return remote_slots_settle(image->slots, offset_bytes, len_bytes, true, err);
 }
 
 static int remote_pwrite(void *user, const void *buf, size_t len_bytes, uint64_t offset_bytes,
@@ -234,14 +237,12 @@ static int remote_pwrite(void *user, const void *buf, size_t len_bytes, uint64_t
 	int ret = write_begin(image, offset_bytes, len_bytes, err);
 
 	for (size_t len = 0; len_bytes && !ret; len_bytes -= len) {
-		ret = remote_slots_write(&image->slots, from, offset_bytes, len_bytes, &len, err);
+		ret = remote_slots_write(image->slots, from, offset_bytes, len_bytes, &len, err);
 		if (ret)
 			break;
 		from += len;
 		offset_bytes += len;
 	}
-	if (!ret)
-		(void)remote_pump(image->slots.lib, 0);
 	return ret;
 }
 
@@ -253,70 +254,54 @@ static int in_pieces(struct remote_image *image, bool is_trim, uint64_t offset_b
 
 	while (len_bytes && !ret) {
 		uint64_t len = len_bytes < ZERO_BYTES ? len_bytes : ZERO_BYTES;
-		int code = is_trim ? image->slots.lib->nbd_trim(image->slots.nbds[0], len,
-								offset_bytes, 0)
-				   : image->slots.lib->nbd_zero(image->slots.nbds[0], len,
-								offset_bytes, 0);
+		int code = remote_slots_call(image->slots, is_trim ? REMOTE_TRIM : REMOTE_ZERO,
+					     offset_bytes, len, NULL);
 
-		image->slots.is_broken |= code && !is_trim;
+		image->slots->is_broken |= code && !is_trim;
 		if (code)
-			ret = remote_slots_failed(&image->slots,
+			ret = remote_slots_failed(image->slots,
 						  is_trim ? "discarding" : "writing zeros",
-						  offset_bytes, err);
+						  offset_bytes, code, err);
 		offset_bytes += len;
 		len_bytes -= len;
 	}
 	return ret;
 }
 
-static int remote_write_zeroes(void *user, uint64_t offset_bytes, uint64_t len_bytes,
-			       struct cow_err *err)
-{
-	return in_pieces(user, false, offset_bytes, len_bytes, err);
-}
-
-static int remote_discard(void *user, uint64_t offset_bytes, uint64_t len_bytes,
-			  struct cow_err *err)
-{
-	return in_pieces(user, true, offset_bytes, len_bytes, err);
-}
-
 static int remote_flush(void *user, struct cow_err *err)
 {
 	struct remote_image *image = user;
-	int ret = remote_slots_wait_writes(&image->slots, err);
+	int ret = remote_slots_wait_writes(image->slots, err), code;
 
 	if (ret)
 		return ret;
-	if (!image->slots.lib->nbd_flush(image->slots.nbds[0], 0))
+	code = remote_slots_call(image->slots, REMOTE_FLUSH, 0, 0, NULL);
+	if (!code)
 		return 0;
-	image->slots.is_broken = true;
-	return remote_slots_failed(&image->slots, "flushing", 0, err);
+	image->slots->is_broken = true;
+	return remote_slots_failed(image->slots, "flushing", 0, code, err);
 }
 
 /* ----------------------------------------------------------------- holes */
 
-/* nbd_extent_callback: pairs of length and flags. A server that says too much is
- * heard up to where there is room. */
-static int on_extents(void *user, const char *context, uint64_t offset_bytes, uint32_t *entries,
-		      size_t nr_entries, int *error)
+/* Takes over what the courier has of the bytes from here on: each extent ends behind the
+ * one before it, and none behind the image, whatever was answered. */
+static void extents_take(struct remote_image *image, uint64_t offset_bytes, size_t nr_extents)
 {
-	struct remote_image *image = user;
+	const struct remote_extent *from = remote_courier_extents(image->slots->courier);
 	uint64_t at = offset_bytes;
 
-	(void)error;
-	if (strcmp(context, LIBNBD_CONTEXT_BASE_ALLOCATION) != 0)
-		return 0;
 	image->status_bytes = offset_bytes;
-	image->nr_extents = 0;
-	for (size_t i = 0; i + 1 < nr_entries && image->nr_extents < NR_EXTENTS; i += 2) {
-		at += entries[i];
-		image->extents[image->nr_extents++] = (struct extent){
+	image->nr_extents = nr_extents < REMOTE_NR_EXTENTS ? nr_extents : REMOTE_NR_EXTENTS;
+	for (size_t i = 0; i < image->nr_extents; i++) {
+		struct remote_extent extent = from[i];
+
+		at += extent.len_bytes;
+		image->extents[i] = (struct extent){
 			.end_bytes = at < image->size_bytes ? at : image->size_bytes,
-			.is_zero = entries[i + 1] & LIBNBD_STATE_ZERO,
+			.is_zero = extent.flags & STATE_ZERO,
 		};
 	}
-	return 0;
 }
 
 /* The extent that holds a byte. */
@@ -324,11 +309,9 @@ static int extent_get(struct remote_image *image, uint64_t offset_bytes, struct 
 		      struct cow_err *err)
 {
 	uint64_t left = image->size_bytes - offset_bytes;
-	nbd_extent_callback callback;
+	size_t nr_extents = 0;
+	int code;
 
-	memset(&callback, 0, sizeof(callback));
-	callback.callback = on_extents;
-	callback.user_data = image;
 	for (int try = 0; try < 2; try++) {
 		for (size_t i = 0; i < image->nr_extents; i++) {
 			if (offset_bytes < image->status_bytes ||
@@ -338,13 +321,16 @@ static int extent_get(struct remote_image *image, uint64_t offset_bytes, struct 
 			return 0;
 		}
 		image->nr_extents = 0;
-		if (!try && image->slots.lib->nbd_block_status(
-				    image->slots.nbds[0], left < STATUS_BYTES ? left : STATUS_BYTES,
-				    offset_bytes, callback, 0))
-			return remote_slots_failed(&image->slots, "asking for holes", offset_bytes,
-						   err);
+		if (try)
+			break;
+		code = remote_slots_call(image->slots, REMOTE_STATUS, offset_bytes,
+					 left < STATUS_BYTES ? left : STATUS_BYTES, &nr_extents);
+		if (code)
+			return remote_slots_failed(image->slots, "asking for holes", offset_bytes,
+						   code, err);
+		extents_take(image, offset_bytes, nr_extents);
 	}
-	return cli_refuse(err, -EIO, "io", NULL,
+	return cow_refuse(err, -EIO, "io", NULL,
 			  "asked for holes at byte %" PRIu64 ", the server answered of other bytes",
 			  offset_bytes);
 }
@@ -355,7 +341,7 @@ static int remote_next_data(void *user, uint64_t offset_bytes, uint64_t *ret_off
 	struct remote_image *image = user;
 	struct extent extent = { .end_bytes = offset_bytes, .is_zero = true };
 	uint64_t begin = offset_bytes;
-	int ret = remote_slots_settle(&image->slots, 0, image->size_bytes, false, err);
+	int ret = remote_slots_settle(image->slots, 0, image->size_bytes, false, err);
 
 	while (!ret && extent.is_zero && extent.end_bytes < image->size_bytes) {
 		begin = extent.end_bytes;
@@ -374,59 +360,100 @@ static int remote_next_data(void *user, uint64_t offset_bytes, uint64_t *ret_off
 
 /* ------------------------------------------------------------ new, close */
 
-static void remote_close(void *user)
+/* Each operation has the export alone, also from images beside this one. */
+#define LOCKED(call)                                                                               \
+	({                                                                                         \
+		pthread_mutex_t *lock = &((struct remote_image *)user)->slots->lock;               \
+		int answer;                                                                        \
+		pthread_mutex_lock(lock);                                                          \
+		answer = call;                                                                     \
+		pthread_mutex_unlock(lock);                                                        \
+		answer;                                                                            \
+	})
+
+static int on_pread(void *user, void *buf, size_t len_bytes, uint64_t offset_bytes,
+		    struct cow_err *err)
+{
+	return LOCKED(remote_pread(user, buf, len_bytes, offset_bytes, err));
+}
+
+static int on_pwrite(void *user, const void *buf, size_t len_bytes, uint64_t offset_bytes,
+		     struct cow_err *err)
+{
+	return LOCKED(remote_pwrite(user, buf, len_bytes, offset_bytes, err));
+}
+
+static int on_write_zeroes(void *user, uint64_t offset_bytes, uint64_t len_bytes,
+			   struct cow_err *err)
+{
+	return LOCKED(in_pieces(user, false, offset_bytes, len_bytes, err));
+}
+
+static int on_discard(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err)
+{
+	return LOCKED(in_pieces(user, true, offset_bytes, len_bytes, err));
+}
+
+static int on_flush(void *user, struct cow_err *err)
+{
+	return LOCKED(remote_flush(user, err));
+}
+
+static int on_next_data(void *user, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
+			uint64_t *ret_len_bytes, struct cow_err *err)
+{
+	return LOCKED(remote_next_data(user, offset_bytes, ret_offset_bytes, ret_len_bytes, err));
+}
+
+static void on_read_ahead(void *user, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	(void)LOCKED(remote_read_ahead(user, offset_bytes, len_bytes));
+}
+
+/* What was written and not flushed gets on its way all the same. */
+static void on_close(void *user)
 {
 	struct remote_image *image = user;
+	struct cow_err err = COW_ERR_INIT;
 
-	remote_slots_end(&image->slots);
+	(void)LOCKED(remote_slots_wait_writes(image->slots, &err));
 	if (image->is_used)
 		*image->is_used = false;
 	free(image);
 }
 
-static struct cow_custom_ops ops_of(const struct remote_image *image)
+static struct cow_custom_ops ops_of(const struct remote_export *export)
 {
 	struct cow_custom_ops ops = COW_CUSTOM_OPS_INIT;
 
-	ops.pread = remote_pread;
-	ops.pwrite = remote_pwrite;
-	ops.write_zeroes = image->can_zero ? remote_write_zeroes : NULL;
-	ops.discard = image->can_trim ? remote_discard : NULL;
-	ops.next_data = image->has_status ? remote_next_data : NULL;
-	ops.flush = remote_flush;
-	ops.read_ahead = remote_read_ahead;
-	ops.close = remote_close;
+	ops.pread = on_pread;
+	ops.pwrite = on_pwrite;
+	ops.write_zeroes = export->can_zero ? on_write_zeroes : NULL;
+	ops.discard = export->can_trim ? on_discard : NULL;
+	ops.next_data = export->has_status ? on_next_data : NULL;
+	ops.flush = on_flush;
+	ops.read_ahead = on_read_ahead;
+	ops.close = on_close;
 	return ops;
 }
 
 int remote_image_new(const struct remote_image_params *params, struct cow_image **ret_image,
 		     struct cow_err *err)
 {
-	const struct remote_lib *lib = params->lib;
-	struct nbd_handle *nbd = params->nbds[0];
-	int64_t largest = lib->nbd_get_block_size(nbd, LIBNBD_SIZE_MAXIMUM);
+	const struct cow_custom_ops ops = ops_of(params->export);
 	struct cow_custom_args args = COW_CUSTOM_ARGS_INIT;
 	struct remote_image *image = calloc(1, sizeof(*image));
-	struct cow_custom_ops ops;
 	int ret;
 
 	if (!image)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an image");
-	image->slots.lib = lib;
-	for (size_t i = 0; i < params->nr_nbds; i++)
-		image->slots.nbds[image->slots.nr_nbds++] = params->nbds[i];
+		return cow_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an image");
+	image->slots = params->slots;
 	image->is_used = params->is_used;
 	image->size_bytes = params->size_bytes;
-	image->slots.piece_bytes = largest >= 512 && largest < (int64_t)REMOTE_PIECE_BYTES
-					   ? (size_t)largest / 512 * 512
-					   : REMOTE_PIECE_BYTES;
-	image->can_trim = lib->nbd_can_trim(nbd) == 1;
-	image->can_zero = lib->nbd_can_zero(nbd) == 1;
-	image->has_status = lib->nbd_can_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1;
+	image->has_status = params->export->has_status;
 	args.name = params->name;
 	args.size_bytes = params->size_bytes;
 	args.is_writable = params->is_writable;
-	ops = ops_of(image);
 	ret = cow_image_custom_new(&args, &ops, image, ret_image, err);
 	if (ret)
 		free(image);

@@ -19,7 +19,6 @@
 	X(nbd_set_export_name)                                                                     \
 	X(nbd_set_tls)                                                                             \
 	X(nbd_add_meta_context)                                                                    \
-	X(nbd_connect_socket)                                                                      \
 	X(nbd_get_size)                                                                            \
 	X(nbd_get_block_size)                                                                      \
 	X(nbd_is_read_only)                                                                        \
@@ -28,18 +27,20 @@
 	X(nbd_can_zero)                                                                            \
 	X(nbd_can_meta_context)                                                                    \
 	X(nbd_can_multi_conn)                                                                      \
+	X(nbd_aio_connect_socket)                                                                  \
+	X(nbd_aio_is_connecting)                                                                   \
+	X(nbd_aio_is_ready)                                                                        \
+	X(nbd_aio_flush)                                                                           \
+	X(nbd_aio_zero)                                                                            \
+	X(nbd_aio_trim)                                                                            \
+	X(nbd_aio_block_status)                                                                    \
 	X(nbd_aio_pread)                                                                           \
 	X(nbd_aio_pwrite)                                                                          \
-	X(nbd_aio_command_completed)                                                               \
 	X(nbd_aio_is_dead)                                                                         \
 	X(nbd_aio_get_fd)                                                                          \
 	X(nbd_aio_get_direction)                                                                   \
 	X(nbd_aio_notify_read)                                                                     \
-	X(nbd_aio_notify_write)                                                                    \
-	X(nbd_flush)                                                                               \
-	X(nbd_zero)                                                                                \
-	X(nbd_trim)                                                                                \
-	X(nbd_block_status)
+	X(nbd_aio_notify_write)
 
 /* The functions, each under its own name. */
 struct remote_lib {

@@ -4,14 +4,14 @@
  * remote_lib.c - loads libnbd. Its header is needed to build this, the library only to
  * run it.
  */
-#include "tools/images/remote_lib.h"
+#include "tools/remote/remote_lib.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tools/common/cli.h"
+#include "libcow/base/err.h"
 
 #define LIBNBD_NAME "libnbd.so.0"
 
@@ -23,7 +23,7 @@ int remote_lib_load(const struct remote_lib **ret_lib, struct cow_err *err)
 	void *handle = is_loaded ? NULL : dlopen(LIBNBD_NAME, RTLD_NOW | RTLD_LOCAL);
 
 	if (!is_loaded && !handle)
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+		return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "an export of an NBD server needs libnbd, which is not installed "
 				  "(%s; Debian: libnbd0)",
 				  LIBNBD_NAME);
@@ -35,7 +35,7 @@ int remote_lib_load(const struct remote_lib **ret_lib, struct cow_err *err)
 #undef REMOTE_LIB_GET
 	}
 	if (missing)
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+		return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "%s lacks %s: it is too old", LIBNBD_NAME, missing);
 	is_loaded = true;
 	*ret_lib = &lib;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * remote.c - NBD servers: finds the exports that a command line names, connects to
- * them before the sandbox begins, and makes images of them later.
+ * remote.c - NBD servers: connects to the exports that specifications name, starts a courier
+ * for each (remote_courier.h), and makes images of them later.
  *
  * Nobody can find out who else uses an export, or what lies below it. So an export
  * is opened once; only a look that will not be written may share it.
  */
-#include "tools/images/remote.h"
+#include "tools/remote/remote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,31 +22,27 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tools/common/cli.h"
-#include "tools/common/sandbox.h"
-#include "tools/images/remote_image.h"
-#include "tools/images/remote_pump.h"
-#include "tools/images/remote_uri.h"
+#include "libcow/base/err.h"
+#include "tools/remote/remote_image.h"
+#include "tools/remote/remote_lib.h"
+#include "tools/remote/remote_uri.h"
 
 /* Exports at a time; a command line names few images. */
 #define SERVERS_MAX 32
-/* So many of them get several connections; together with those of the others they are
- * below REMOTE_CONNECTIONS_MAX. */
+/* So many of them get several connections. */
 #define SERVERS_MANY 8
-/* How long a server may take to greet on its other connections, at most. */
-#define GREETING_ROUNDS 4
-#define GREETING_MS 25
 
 struct server {
 	char *text; /* the URI, as typed */
 	struct remote_uri uri;
-	/* The first one is connected, the others are on their way. -1: libnbd's, or closed.
-	 * A server may take one client at a time, and not in the order of their coming. */
+	/* The first one is connected, the others are on their way; then the courier's. A server
+	 * may take one client at a time, and not in the order of their coming. */
 	int fds[REMOTE_PER_EXPORT];
 	size_t nr_fds;
-	/* Once hands were shaken. */
-	struct nbd_handle *nbds[REMOTE_PER_EXPORT];
-	size_t nr_nbds;
+	struct remote_courier *courier;
+	/* Once it has greeted. */
+	struct remote_export export;
+	struct remote_slots *slots;
 	bool is_used; /* by an image, other than one to have a look */
 };
 
@@ -97,7 +92,7 @@ static int unix_connect(const struct remote_uri *uri, int *ret_fd, struct cow_er
 	int fd, code;
 
 	if (strlen(uri->socket) >= sizeof(address.sun_path))
-		return cli_refuse(err, -ENAMETOOLONG, "connection", NULL,
+		return cow_refuse(err, -ENAMETOOLONG, "connection", NULL,
 				  "the path of a socket has at most %zu bytes",
 				  sizeof(address.sun_path) - 1);
 	address = unix_address(uri);
@@ -109,7 +104,7 @@ static int unix_connect(const struct remote_uri *uri, int *ret_fd, struct cow_er
 	code = errno;
 	if (fd >= 0)
 		close(fd);
-	return cli_refuse(err, -code, "connection", NULL, "cannot connect to %s: %s", uri->socket,
+	return cow_refuse(err, -code, "connection", NULL, "cannot connect to %s: %s", uri->socket,
 			  strerror(code));
 }
 
@@ -144,14 +139,14 @@ static int tcp_connect(const struct remote_uri *uri, int *ret_fd, struct cow_err
 	int code = getaddrinfo(uri->host, uri->port, &hints, &list), fd = -EHOSTUNREACH;
 
 	if (code)
-		return cli_refuse(err, -EHOSTUNREACH, "connection", NULL,
+		return cow_refuse(err, -EHOSTUNREACH, "connection", NULL,
 				  "the host \"%s\" is not found: %s", uri->host,
 				  gai_strerror(code));
 	for (const struct addrinfo *at = list; at && fd < 0; at = at->ai_next)
 		fd = address_connect(at);
 	freeaddrinfo(list);
 	if (fd < 0)
-		return cli_refuse(err, fd, "connection", NULL, "cannot connect to %s, port %s: %s",
+		return cow_refuse(err, fd, "connection", NULL, "cannot connect to %s, port %s: %s",
 				  uri->host, uri->port, strerror(-fd));
 	*ret_fd = fd;
 	return 0;
@@ -183,17 +178,20 @@ static int another_connect(const struct server *server)
 	return fd;
 }
 
-static void server_connected(struct server *server)
+/* The name of the export is the courier's copy of ours. */
+static int server_connected(struct server *server, struct cow_err *err)
 {
 	size_t wanted = remote.nr_servers < SERVERS_MANY ? REMOTE_PER_EXPORT : 1;
-	int fd = server->fds[0];
+	int fd = server->fds[0], ret;
 
 	while (fd >= 0) {
-		sandbox_keep_socket(fd);
 		server->fds[server->nr_fds++] = fd;
 		fd = server->nr_fds < wanted ? another_connect(server) : -1;
 	}
-	remote.nr_servers++;
+	ret = remote_courier_start(remote.lib, server->uri.export, server->fds, server->nr_fds,
+				   &server->courier, err);
+	remote.nr_servers += !ret;
+	return ret;
 }
 
 static int server_add(const char *text, struct cow_err *err)
@@ -208,16 +206,14 @@ static int server_add(const char *text, struct cow_err *err)
 		return ret;
 	}
 	if (remote.nr_servers == SERVERS_MAX - 1)
-		return cli_refuse(err, -E2BIG, "connection", NULL,
+		return cow_refuse(err, -E2BIG, "connection", NULL,
 				  "more than %d exports of NBD servers", SERVERS_MAX - 1);
 	server->text = strdup(text);
 	if (!server->text)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
+		return cow_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a name");
 	ret = server->uri.socket ? unix_connect(&server->uri, &server->fds[0], err)
 				 : tcp_connect(&server->uri, &server->fds[0], err);
-	if (!ret)
-		server_connected(server);
-	return ret;
+	return ret ? ret : server_connected(server, err);
 }
 
 /* For cow_spec_uris(). */
@@ -231,183 +227,44 @@ static int on_uri(void *user, const char *uri)
 	return ret;
 }
 
-/* What follows "--option=" or "NAME=" in a word; NULL: nothing does. */
-static const char *value_of(const char *word)
+int remote_connect(const char *spec, struct cow_err *err)
 {
-	size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				  "0123456789_.+-");
-
-	return word[len] == '=' ? word + len + 1 : NULL;
-}
-
-/* "SPEC", "--option=SPEC", "NAME=SPEC", "--image=NAME=SPEC". */
-static int word_connect(const char *word, struct cow_err *err)
-{
-	int ret = 0;
-
-	for (const char *spec = word; spec && !ret; spec = value_of(spec))
-		if (strstr(spec, "nbd"))
-			ret = cow_spec_uris(spec, on_uri, err, err);
-	return ret;
-}
-
-int remote_connect_all(int argc, char *const *argv, struct cow_err *err)
-{
-	int ret = 0;
-
-	for (int i = 1; i < argc && !ret; i++)
-		ret = word_connect(argv[i], err);
-	return ret;
+	return strstr(spec, "nbd") ? cow_spec_uris(spec, on_uri, err, err) : 0;
 }
 
 /* --------------------------------------------------------------- opening */
 
-static int server_fail(struct cow_err *err)
-{
-	const char *why = remote.lib->nbd_get_error();
-
-	return cli_refuse(err, -EIO, "connection", NULL, "the server does not give the export: %s",
-			  why ? why : "no reason is known");
-}
-
-/* Shakes hands on a connection, which is libnbd's then, after a failure too. What the
- * server says is believed as far as it does no harm. NULL: see nbd_get_error(3). */
-static struct nbd_handle *hands_shake(const struct server *server, int fd)
-{
-	const struct remote_lib *lib = remote.lib;
-	struct nbd_handle *nbd = lib->nbd_create();
-
-	if (!nbd) {
-		close(fd);
-		return NULL;
-	}
-	if (lib->nbd_set_tls(nbd, LIBNBD_TLS_DISABLE) ||
-	    lib->nbd_set_export_name(nbd, server->uri.export) ||
-	    lib->nbd_add_meta_context(nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
-	    lib->nbd_connect_socket(nbd, fd)) {
-		lib->nbd_close(nbd);
-		return NULL;
-	}
-	return nbd;
-}
-
-static void handle_add(struct server *server, struct nbd_handle *nbd)
-{
-	server->nbds[server->nr_nbds++] = nbd;
-	remote_pump_add(nbd);
-}
-
-/* Which further connections the server has greeted on; waits for up to timeout_ms, -1: for
- * one. Returns their number. */
-static size_t greeted(const struct server *server, int timeout_ms, bool is_greeted[])
-{
-	struct pollfd fds[REMOTE_PER_EXPORT];
-	size_t nr = 0;
-
-	for (size_t i = 0; i < server->nr_fds; i++)
-		fds[i] = (struct pollfd){ .fd = is_greeted[i] ? -1 : server->fds[i],
-					  .events = POLLIN };
-	while (poll(fds, server->nr_fds, timeout_ms) < 0 && errno == EINTR)
-		;
-	for (size_t i = 0; i < server->nr_fds; i++)
-		if (fds[i].fd >= 0 && fds[i].revents & POLLIN) {
-			is_greeted[i] = true;
-			nr++;
-		}
-	return nr;
-}
-
-/* The connection to begin with: one that the server has greeted on. If it goes away
- * without, the first one tells why. */
-static size_t first_greeted(const struct server *server)
-{
-	bool is_greeted[REMOTE_PER_EXPORT] = { false };
-	size_t first = 0;
-
-	if (!greeted(server, -1, is_greeted))
-		return 0;
-	while (!is_greeted[first])
-		first++;
-	return first;
-}
-
-/* A server that has many clients greets all of them at once, one that takes them one by
- * one never: the wait is for the way there and back, and for a busy machine. */
-static void others_wait(const struct server *server, bool is_greeted[])
-{
-	size_t nr = 0;
-
-	for (size_t i = 0; i < server->nr_fds; i++)
-		nr += server->fds[i] >= 0;
-	for (int round = 0; nr && round < GREETING_ROUNDS; round++)
-		nr -= greeted(server, GREETING_MS, is_greeted);
-}
-
-/* The other connections, where a flush on one counts for all, and where the server has
- * greeted. The rest is closed. */
-static void others_begin(struct server *server)
-{
-	const struct remote_lib *lib = remote.lib;
-	bool is_wanted = server->nr_nbds && lib->nbd_can_multi_conn(server->nbds[0]) == 1;
-	bool is_greeted[REMOTE_PER_EXPORT] = { false };
-
-	if (is_wanted)
-		others_wait(server, is_greeted);
-	for (size_t i = 0; i < server->nr_fds; i++) {
-		struct nbd_handle *nbd = NULL;
-
-		if (server->fds[i] < 0)
-			continue;
-		if (is_greeted[i])
-			nbd = hands_shake(server, server->fds[i]);
-		else
-			close(server->fds[i]);
-		server->fds[i] = -1;
-		if (nbd && lib->nbd_get_size(nbd) == lib->nbd_get_size(server->nbds[0]))
-			handle_add(server, nbd);
-		else if (nbd)
-			lib->nbd_close(nbd);
-	}
-}
-
 static int server_begin(struct server *server, struct cow_err *err)
 {
-	struct nbd_handle *nbd;
-	size_t first;
-	int ret = 0;
+	int ret;
 
-	if (server->nr_nbds)
+	if (server->slots)
 		return 0;
-	if (!server->nr_fds)
-		return cli_refuse(err, -EIO, "connection", NULL,
+	if (!server->courier)
+		return cow_refuse(err, -EIO, "connection", NULL,
 				  "the connection to the server was lost");
-	first = first_greeted(server);
-	nbd = hands_shake(server, server->fds[first]);
-	server->fds[first] = -1;
-	if (nbd)
-		handle_add(server, nbd);
-	else
-		ret = server_fail(err);
-	others_begin(server);
-	server->nr_fds = 0;
-	return ret;
+	ret = remote_courier_export(server->courier, &server->export, err);
+	if (ret)
+		server->courier = NULL;
+	return ret ? ret
+		   : remote_slots_new(server->courier, server->export.block_max_bytes,
+				      &server->slots, err);
 }
 
 /* Can this export be written as a job must write? */
 static int check_writable(const struct server *server, struct cow_err *err)
 {
-	const struct remote_lib *lib = remote.lib;
-	int64_t block = lib->nbd_get_block_size(server->nbds[0], LIBNBD_SIZE_MINIMUM);
+	int64_t block = server->export.block_min_bytes;
 
-	if (lib->nbd_is_read_only(server->nbds[0]) != 0)
-		return cli_refuse(err, -EROFS, "read-only", NULL,
+	if (server->export.is_read_only)
+		return cow_refuse(err, -EROFS, "read-only", NULL,
 				  "the server gives the export for reading only");
-	if (lib->nbd_can_flush(server->nbds[0]) != 1)
-		return cli_refuse(err, -EOPNOTSUPP, "no-flush", NULL,
+	if (!server->export.can_flush)
+		return cow_refuse(err, -EOPNOTSUPP, "no-flush", NULL,
 				  "the server cannot flush: what is written would not be durable, "
 				  "and a power cut could lose both copies");
 	if (block > 512)
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+		return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "the server wants writes of whole blocks of %" PRId64
 				  " bytes; 512 are supported",
 				  block);
@@ -418,8 +275,8 @@ static int image_open(struct server *server, uint32_t flags, struct cow_image **
 		      struct cow_err *err)
 {
 	struct remote_image_params params = {
-		.lib = remote.lib,
 		.name = server->text,
+		.export = &server->export,
 		.is_writable = flags & COW_OPEN_WRITE,
 	};
 	int64_t size;
@@ -429,16 +286,15 @@ static int image_open(struct server *server, uint32_t flags, struct cow_image **
 		ret = check_writable(server, err);
 	if (ret)
 		return ret;
-	params.nbds = server->nbds;
-	params.nr_nbds = server->nr_nbds;
-	if (remote.lib->nbd_get_block_size(server->nbds[0], LIBNBD_SIZE_MINIMUM) > 4096)
-		return cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+	params.slots = server->slots;
+	if (server->export.block_min_bytes > 4096)
+		return cow_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
 				  "the server gives whole blocks of more than 4096 bytes only");
+	size = server->export.size_bytes;
 	params.is_used = flags & COW_OPEN_BUSY ? NULL : &server->is_used;
-	size = remote.lib->nbd_get_size(server->nbds[0]);
 	params.size_bytes = size > 0 ? (uint64_t)size / 512 * 512 : 0;
 	if (!params.size_bytes)
-		return cli_refuse(err, -ERANGE, "bounds", NULL,
+		return cow_refuse(err, -ERANGE, "bounds", NULL,
 				  "the export is empty, or shorter than a sector of 512 bytes");
 	return remote_image_new(&params, ret_image, err);
 }
@@ -456,16 +312,13 @@ int remote_open(void *user, const char *uri, uint32_t flags, struct cow_image **
 	if (ret)
 		return ret;
 	if (!server)
-		return cli_refuse(err, -EPERM, "unsupported", NULL,
-				  "exports of NBD servers are connected to when the tool starts; "
-				  "this one was not on the command line as an image");
+		return cow_refuse(
+			err, -EPERM, "unsupported", NULL,
+			"exports of NBD servers are connected to when the program starts; "
+			"this one was not on the command line as an image");
 	if (server->is_used && !(flags & COW_OPEN_BUSY))
-		return cli_refuse(err, -EPERM, "overlap", NULL,
+		return cow_refuse(err, -EPERM, "overlap", NULL,
 				  "this export is named twice; what is written to one image of "
 				  "a job must not be another one");
-	if (flags & COW_OPEN_WRITE)
-		cli_note("%s: a server does not tell who else uses an export, or what it lies on: "
-			 "be sure that nobody does",
-			 uri);
 	return image_open(server, flags, ret_image, err);
 }

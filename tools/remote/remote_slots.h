@@ -8,14 +8,11 @@
 #ifndef TOOLS_REMOTE_SLOTS_H
 #define TOOLS_REMOTE_SLOTS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tools/images/remote_image.h"
-
-#define REMOTE_NR_SLOTS 64
-/* What a slot holds at most. */
-#define REMOTE_PIECE_BYTES ((size_t)256 << 10)
+#include "tools/remote/remote_courier.h"
 
 enum remote_slot_state { SLOT_FREE, SLOT_READING, SLOT_READ, SLOT_WRITING };
 
@@ -23,27 +20,37 @@ struct remote_slot {
 	enum remote_slot_state state;
 	uint64_t offset_bytes;
 	size_t len_bytes;
-	struct nbd_handle *nbd; /* the request's */
-	int64_t cookie;
+	int code;	   /* of the last answer */
 	uint64_t used_at;  /* of the clock; 0: will not be used again */
 	bool is_announced; /* asked for by one who will read all of it, and has not yet */
-	uint8_t *buf;
+	uint8_t *buf;	   /* shared: copied, and then looked at */
 };
 
 struct remote_slots {
-	const struct remote_lib *lib;
-	struct nbd_handle *nbds[REMOTE_PER_EXPORT];
-	size_t nr_nbds;
-	uint64_t nr_requests; /* they take the connections in turns */
+	struct remote_courier *courier;
+	pthread_mutex_t lock; /* of all below, and of the courier */
 	size_t piece_bytes;   /* the largest request */
+	bool is_lost;	      /* a connection, or the courier */
 	bool is_broken;	      /* nothing more is read or written (I8) */
+	int write_code;	      /* why, if a write was answered so */
+	uint64_t write_bytes; /* where */
 	uint64_t clock;
+	/* What is waited for at once, one request at a time. */
+	bool is_calling;
+	struct remote_answer called;
 	struct remote_slot slots[REMOTE_NR_SLOTS];
 };
 
-/* The sentence for a request that libnbd says has failed. */
+/* For a courier that has given the export. Errors: -ENOMEM. */
+int remote_slots_new(struct remote_courier *courier, int64_t block_max_bytes,
+		     struct remote_slots **ret_slots, struct cow_err *err);
+/* The sentence for a request that was answered with an errno. */
 int remote_slots_failed(struct remote_slots *slots, const char *what, uint64_t offset_bytes,
-			struct cow_err *err);
+			int code, struct cow_err *err);
+/* Sends a request without data, and waits for its answer: 0 or an errno. *ret_nr_extents:
+ * how many the courier has. */
+int remote_slots_call(struct remote_slots *slots, enum remote_kind kind, uint64_t offset_bytes,
+		      uint64_t len_bytes, size_t *ret_nr_extents);
 /* Waits for the answer. What could not be written is never tried again. */
 int remote_slots_wait(struct remote_slots *slots, struct remote_slot *slot, struct cow_err *err);
 /* Waits for all writes; the first step of a flush. */
@@ -62,8 +69,4 @@ int remote_slots_read(struct remote_slots *slots, uint64_t offset_bytes, uint64_
 /* Sends up to a piece of what is in buf; ret_len_bytes: so much of it. */
 int remote_slots_write(struct remote_slots *slots, const uint8_t *buf, uint64_t offset_bytes,
 		       size_t len_bytes, size_t *ret_len_bytes, struct cow_err *err);
-/* What is under way writes into our memory, or reads from it: waits for all of it, and
- * frees the memory. */
-void remote_slots_end(struct remote_slots *slots);
-
 #endif

@@ -1,90 +1,151 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /* remote_slots.c - requests to a server that are under way, and their memory. */
-#include "tools/images/remote_slots.h"
+#include "tools/remote/remote_slots.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/common/cli.h"
-#include "tools/images/remote_pump.h"
+#include "libcow/base/err.h"
 
 /* Of the clock: requests and reads. */
 #define OLD_TICKS 512
 
 /* -------------------------------------------------------------- failures */
 
-static int broken(struct cow_err *err)
+int remote_slots_failed(struct remote_slots *slots, const char *what, uint64_t offset_bytes,
+			int code, struct cow_err *err)
 {
-	return cli_refuse(err, -EIO, "io", NULL,
+	int ret;
+
+	if (slots->is_lost)
+		ret = cow_refuse(err, -EIO, "io", NULL,
+				 "%s at byte %" PRIu64 ": the connection to the server was lost",
+				 what, offset_bytes);
+	else
+		ret = cow_refuse(err, code == ENOSPC ? -ENOSPC : -EIO,
+				 code == ENOSPC ? "no-space" : "io", NULL,
+				 "%s at byte %" PRIu64 ": the server says: %s", what, offset_bytes,
+				 strerror(code ? code : EIO));
+	if (err)
+		err->offset_bytes = offset_bytes;
+	slots->is_broken |= slots->is_lost;
+	return ret;
+}
+
+static int broken(struct remote_slots *slots, struct cow_err *err)
+{
+	if (slots->write_code)
+		return remote_slots_failed(slots, "writing", slots->write_bytes, slots->write_code,
+					   err);
+	return cow_refuse(err, -EIO, "io", NULL,
 			  "the connection to the server was lost, or a write to it has failed: "
 			  "nothing more is read or written");
 }
 
-/* One lost connection of several may have taken writes with it. */
-static bool is_any_dead(const struct remote_slots *slots)
-{
-	for (size_t i = 0; i < slots->nr_nbds; i++)
-		if (slots->lib->nbd_aio_is_dead(slots->nbds[i]) != 0)
-			return true;
-	return false;
-}
-
-static struct nbd_handle *next_connection(struct remote_slots *slots)
-{
-	return slots->nbds[slots->nr_requests++ % slots->nr_nbds];
-}
-
-int remote_slots_failed(struct remote_slots *slots, const char *what, uint64_t offset_bytes,
-			struct cow_err *err)
-{
-	int code = slots->lib->nbd_get_errno(), ret;
-	bool is_dead = is_any_dead(slots);
-
-	if (is_dead)
-		ret = cli_refuse(err, -EIO, "io", NULL,
-				 "%s at byte %" PRIu64 ": the connection to the server was lost",
-				 what, offset_bytes);
-	else
-		ret = cli_refuse(err, code == ENOSPC ? -ENOSPC : -EIO,
-				 code == ENOSPC ? "no-space" : "io", NULL,
-				 "%s at byte %" PRIu64 ": the server says: %s", what, offset_bytes,
-				 strerror(code ? code : EIO));
-	err->offset_bytes = offset_bytes;
-	slots->is_broken |= is_dead;
-	return ret;
-}
-
-/* ----------------------------------------------------------------- slots */
+/* --------------------------------------------------------------- messages */
 
 static bool is_busy(const struct remote_slot *slot)
 {
 	return slot->state == SLOT_READING || slot->state == SLOT_WRITING;
 }
 
+/* What is said of a request that was not made counts for nothing. */
+static void answer_take(struct remote_slots *slots, const struct remote_answer *answer)
+{
+	struct remote_slot *slot;
+
+	/* one lost connection of several may have taken writes with it */
+	slots->is_lost |= answer->is_lost;
+	if (answer->tag == REMOTE_TAG_CALL) {
+		slots->called = *answer;
+		slots->is_calling = false;
+		return;
+	}
+	if (answer->tag >= REMOTE_NR_SLOTS)
+		return;
+	slot = &slots->slots[answer->tag];
+	if (!is_busy(slot))
+		return;
+	slot->code = answer->code < 0 || answer->code > 4095 ? EIO : answer->code;
+	if (slot->code && slot->state == SLOT_WRITING) {
+		slots->is_broken = true;
+		slots->write_code = slot->code;
+		slots->write_bytes = slot->offset_bytes;
+	}
+	slot->state = slot->state == SLOT_READING ? SLOT_READ : SLOT_FREE;
+}
+
+/* Takes the answers that are there; waits for one if there is none. */
+static void answers_take(struct remote_slots *slots, bool may_wait)
+{
+	struct remote_answer answer;
+	int ret = 1;
+
+	while (ret > 0 && !slots->is_lost) {
+		ret = remote_courier_receive(slots->courier, may_wait, &answer);
+		may_wait = false;
+		if (ret > 0)
+			answer_take(slots, &answer);
+		slots->is_lost |= ret < 0;
+	}
+}
+
+int remote_slots_call(struct remote_slots *slots, enum remote_kind kind, uint64_t offset_bytes,
+		      uint64_t len_bytes, size_t *ret_nr_extents)
+{
+	const struct remote_request request = { kind, REMOTE_TAG_CALL, offset_bytes, len_bytes };
+
+	slots->is_calling = true;
+	if (!remote_courier_send(slots->courier, &request))
+		slots->is_lost = true;
+	while (slots->is_calling && !slots->is_lost)
+		answers_take(slots, true);
+	if (slots->is_calling)
+		return ENOTCONN;
+	if (ret_nr_extents)
+		*ret_nr_extents = slots->called.nr_extents;
+	return slots->called.code;
+}
+
+/* Sends what a slot says. */
+static int slot_send(struct remote_slots *slots, struct remote_slot *slot, enum remote_kind kind,
+		     struct cow_err *err)
+{
+	const struct remote_request request = { kind, (uint32_t)(slot - slots->slots),
+						slot->offset_bytes, slot->len_bytes };
+
+	slot->code = 0;
+	slot->state = kind == REMOTE_READ ? SLOT_READING : SLOT_WRITING;
+	if (remote_courier_send(slots->courier, &request))
+		return 0;
+	slot->state = SLOT_FREE;
+	slots->is_lost = true;
+	return remote_slots_failed(slots, kind == REMOTE_READ ? "reading" : "writing",
+				   slot->offset_bytes, ENOTCONN, err);
+}
+
+/* ----------------------------------------------------------------- slots */
+
 int remote_slots_wait(struct remote_slots *slots, struct remote_slot *slot, struct cow_err *err)
 {
 	bool is_write = slot->state == SLOT_WRITING;
-	int ret = 0;
+	int code = 0;
 
-	while (is_busy(slot) && !ret) {
-		ret = slots->lib->nbd_aio_command_completed(slot->nbd, (uint64_t)slot->cookie);
-		if (ret > 0) {
-			slot->state = is_write ? SLOT_FREE : SLOT_READ;
-			return 0;
-		}
-		if (!ret &&
-		    (slots->lib->nbd_aio_is_dead(slot->nbd) != 0 || remote_pump(slots->lib, -1)))
-			ret = -1;
-	}
-	if (!ret)
+	while (is_busy(slot) && !slots->is_lost)
+		answers_take(slots, true);
+	if (!is_busy(slot))
+		code = slot->code;
+	else
+		code = ENOTCONN;
+	if (!code)
 		return 0;
 	slot->state = SLOT_FREE;
 	slots->is_broken |= is_write;
 	return remote_slots_failed(slots, is_write ? "writing" : "reading", slot->offset_bytes,
-				   err);
+				   code, err);
 }
 
 /* The same for one that is needed for something else: a read that nobody waits for
@@ -107,7 +168,7 @@ static bool is_touched(const struct remote_slot *slot, uint64_t offset_bytes, ui
 int remote_slots_settle(struct remote_slots *slots, uint64_t offset_bytes, uint64_t len_bytes,
 			bool will_write, struct cow_err *err)
 {
-	int ret = slots->is_broken ? broken(err) : 0;
+	int ret = slots->is_broken ? broken(slots, err) : 0;
 
 	for (size_t i = 0; i < REMOTE_NR_SLOTS && !ret; i++) {
 		struct remote_slot *slot = &slots->slots[i];
@@ -150,15 +211,16 @@ static int slot_get(struct remote_slots *slots, struct remote_slot **ret_slot, s
 	struct remote_slot *best = &slots->slots[slot_choose(slots)];
 	int ret = 0;
 
+	if (is_busy(best)) {
+		answers_take(slots, false);
+		best = &slots->slots[slot_choose(slots)];
+	}
 	if (is_busy(best))
 		ret = slot_clear(slots, best, err);
 	if (ret)
 		return ret;
 	best->state = SLOT_FREE;
-	if (!best->buf)
-		best->buf = malloc(REMOTE_PIECE_BYTES);
-	if (!best->buf)
-		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a buffer");
+	best->code = 0;
 	best->used_at = ++slots->clock;
 	best->is_announced = false;
 	*ret_slot = best;
@@ -203,12 +265,9 @@ int remote_slots_read(struct remote_slots *slots, uint64_t offset_bytes, uint64_
 		return ret;
 	slot->offset_bytes = offset_bytes;
 	slot->len_bytes = len_bytes < slots->piece_bytes ? (size_t)len_bytes : slots->piece_bytes;
-	slot->nbd = next_connection(slots);
-	slot->cookie = slots->lib->nbd_aio_pread(slot->nbd, slot->buf, slot->len_bytes,
-						 offset_bytes, NBD_NULL_COMPLETION, 0);
-	if (slot->cookie < 0)
-		return remote_slots_failed(slots, "reading", offset_bytes, err);
-	slot->state = SLOT_READING;
+	ret = slot_send(slots, slot, REMOTE_READ, err);
+	if (ret)
+		return ret;
 	*ret_slot = slot;
 	return 0;
 }
@@ -224,34 +283,39 @@ int remote_slots_write(struct remote_slots *slots, const uint8_t *buf, uint64_t 
 	slot->offset_bytes = offset_bytes;
 	slot->len_bytes = len_bytes < slots->piece_bytes ? len_bytes : slots->piece_bytes;
 	memcpy(slot->buf, buf, slot->len_bytes);
-	slot->nbd = next_connection(slots);
-	slot->cookie = slots->lib->nbd_aio_pwrite(slot->nbd, slot->buf, slot->len_bytes,
-						  offset_bytes, NBD_NULL_COMPLETION, 0);
-	slots->is_broken |= slot->cookie < 0;
-	if (slot->cookie < 0)
-		return remote_slots_failed(slots, "writing", offset_bytes, err);
-	slot->state = SLOT_WRITING;
+	ret = slot_send(slots, slot, REMOTE_WRITE, err);
+	slots->is_broken |= ret;
+	if (ret)
+		return ret;
 	*ret_len_bytes = slot->len_bytes;
 	return 0;
 }
 
 int remote_slots_wait_writes(struct remote_slots *slots, struct cow_err *err)
 {
-	int ret = slots->is_broken ? broken(err) : 0;
+	int ret = slots->is_broken ? broken(slots, err) : 0;
 
 	for (size_t i = 0; i < REMOTE_NR_SLOTS && !ret; i++)
 		if (slots->slots[i].state == SLOT_WRITING)
 			ret = remote_slots_wait(slots, &slots->slots[i], err);
-	return ret;
+	/* the answer to another write may have come in the meantime */
+	return !ret && slots->is_broken ? broken(slots, err) : ret;
 }
 
-void remote_slots_end(struct remote_slots *slots)
+int remote_slots_new(struct remote_courier *courier, int64_t block_max_bytes,
+		     struct remote_slots **ret_slots, struct cow_err *err)
 {
-	struct cow_err err = COW_ERR_INIT;
+	struct remote_slots *slots = calloc(1, sizeof(*slots));
 
-	for (size_t i = 0; i < REMOTE_NR_SLOTS; i++) {
-		if (is_busy(&slots->slots[i]))
-			(void)remote_slots_wait(slots, &slots->slots[i], &err);
-		free(slots->slots[i].buf);
-	}
+	if (!slots)
+		return cow_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an export");
+	slots->courier = courier;
+	pthread_mutex_init(&slots->lock, NULL);
+	slots->piece_bytes = block_max_bytes >= 512 && block_max_bytes < (int64_t)REMOTE_PIECE_BYTES
+				     ? (size_t)block_max_bytes / 512 * 512
+				     : REMOTE_PIECE_BYTES;
+	for (uint32_t i = 0; i < REMOTE_NR_SLOTS; i++)
+		slots->slots[i].buf = remote_courier_piece(courier, i);
+	*ret_slots = slots;
+	return 0;
 }
