@@ -282,6 +282,8 @@ clone-faults: all $(unpacked)  ## random faults in a clone's metadata, judged by
 	@$(test_env) tests/aids/clone_model.py --count $(or $(N),5000) --seed $(or $(COW_SEED),1)
 thin-faults: all $(unpacked)  ## single faults in a pool's metadata, judged by snapcheck and by a naive reader (N=5000)
 	@$(test_env) tests/aids/thin_faults.py --count $(or $(N),5000)
+thin-soak: all tests-bin  ## kernel and tools take turns in the same pools (N=100)
+	@$(test_env) tests/kernel/proofs.py --seed $(or $(COW_SEED),1) pools $(or $(N),100)
 fio-soak: all  ## fio writes, reads and checks over the plugin with mode=rw (N=180 seconds)
 	@dir=$$(mktemp -d) && $(test_env) tests/aids/fio_verify.sh "$$dir" $(or $(N),180) && rm -r "$$dir"
 clone-relay-soak: all tests-bin  ## kernel and library hydrate the same clones in turns, killed in between, and load repaired ones (N=100)

@@ -179,7 +179,8 @@ class Pool:
         if own & set(seen):
             self.say("a node of two trees")
         self.check_data(details, devices, seen)
-        self.check_map(self.dsm, self.data, True, self.nr_data_device)
+        # the device is so long for blocks of 64 KiB
+        self.check_map(self.dsm, self.data, True, self.nr_data_device * 128 // self.block_sectors)
         self.check_map(self.msm, self.counts, False, len(self.blocks))
         return self.wrong
 
@@ -209,7 +210,7 @@ class Pool:
         nr = -(-root[0] // PER_BITMAP)
         if is_disk:
             entries = self.tree(root[2], 16)[1]
-            if [k for k, _ in entries] != list(range(nr)):
+            if len(entries) != nr or any(k != i for i, (k, _) in enumerate(entries)):
                 self.say("index")
             return [struct.unpack("<QII", v) for _, v in entries]
         self.counts[root[2]] = self.counts.get(root[2], 0) + 1

@@ -91,6 +91,10 @@ def pool_cases(source, work):
     superblock = thin_naive.seal(files["m.img"][:4] + flags + files["m.img"][8:4096], thin_naive.SUPER)
     damaged = dict(files, **{"m.img": superblock + files["m.img"][4096:]})
     yield Case("thin-repair", ["snapcheck", "-y", "-o", "x.img", POOL], damaged, ("x.img",), good=(1,))
+    # A root that cannot be read: what is below is found by its counts.
+    folder = os.path.join(os.environ["COW_UNPACKED"], "thin", "damaged")
+    rootless = {"m.img": read(os.path.join(folder, "sub-root-csum.meta.img")), "d.img": read(os.path.join(folder, "data.img"))}
+    yield Case("thin-repair-root", ["snapcheck", "-y", "-o", "x.img", POOL], rootless, ("x.img",), good=(1,))
     lost = dict(files, **{"m.img": bytes(4096) + files["m.img"][4096:]})
     yield Case("thin-repair-lost", ["snapcheck", "-y", "-c", "64K", "--force=doubtful", "-o", "x.img", POOL], lost,
                ("x.img",), good=(1, 4, 5))

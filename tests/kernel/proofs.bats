@@ -36,7 +36,7 @@ setup() {
 }
 
 @test "thin pools in which the tools and the kernel take turns: every device shows what it should" {
-	"$lab/proofs.py" --seed 1 pools 5
+	"$lab/proofs.py" --seed 1 pools 15
 }
 
 @test "snapcheck -y -o NEW of damaged pools: the kernel shows what was kept, and goes on writing, snapshotting and deleting" {
