@@ -108,6 +108,27 @@ static int compare_table_block(struct fs_compare *c, const uint64_t blocks[2], e
 	return ret;
 }
 
+/* Does the inode table of a group begin inside of the image? */
+static bool is_there(const struct fs_ext *fs, dgrp_t group)
+{
+	return group < fs->fs->group_desc_count &&
+	       ext2fs_inode_table_loc(fs->fs, group) < fs->nr_blocks;
+}
+
+/* Tables that lie one over the other are no tables; they could have 2^32 inodes. */
+static int check_tables(struct fs_compare *c, const struct fs_ext *fs)
+{
+	uint64_t nr = 0, each = fs->fs->inode_blocks_per_group;
+
+	for (dgrp_t group = 0; group < fs->fs->group_desc_count; group++)
+		nr += is_there(fs, group) ? each : 0;
+	if (nr <= fs->nr_blocks + each) /* the last one may be cut */
+		return 0;
+	return cli_refuse(c->err, -EBADMSG, "damaged", NULL,
+			  "%s: the inode tables of the file system have more blocks than it has",
+			  cow_image_name(fs->image));
+}
+
 static int compare_group(struct fs_compare *c, dgrp_t group)
 {
 	ext2_filsys old_fs = c->old_side.fs->fs, new_fs = c->new_side.fs->fs;
@@ -117,6 +138,8 @@ static int compare_group(struct fs_compare *c, dgrp_t group)
 	bool is_moved;
 	int ret = 0;
 
+	if (!is_there(c->old_side.fs, group) && !is_there(c->new_side.fs, group))
+		return 0;
 	if (group < old_fs->group_desc_count)
 		blocks[0] = ext2fs_inode_table_loc(old_fs, group);
 	if (group < new_fs->group_desc_count)
@@ -134,8 +157,8 @@ static int compare_group(struct fs_compare *c, dgrp_t group)
 /* ---- touched blocks that nobody explains */
 
 struct explain {
+	struct fs_compare *c;
 	struct fs_runs *runs;
-	uint64_t nr_left;
 	int ret;
 };
 
@@ -145,17 +168,19 @@ static int on_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, blk64_t r
 	struct explain *e = user;
 
 	(void)fs, (void)count, (void)ref_block, (void)ref_offset;
-	if (!e->nr_left--)
+	if (!e->c->owned_left)
 		return BLOCK_ABORT;
+	e->c->owned_left--;
 	e->ret = fs_runs_add(e->runs, *block, 1);
 	return e->ret ? BLOCK_ABORT : 0;
 }
 
 /* All blocks of an inode, those of its tree and of its attributes too. What is damaged
  * explains nothing, and is told where its file is read. */
-static int explain_inode(struct fs_ext *fs, ext2_ino_t ino, struct fs_runs *runs)
+static int explain_inode(struct fs_compare *c, struct fs_ext *fs, ext2_ino_t ino,
+			 struct fs_runs *runs)
 {
-	struct explain e = { .runs = runs, .nr_left = fs->nr_blocks };
+	struct explain e = { .c = c, .runs = runs };
 	struct ext2_inode inode;
 	uint64_t xattrs;
 
@@ -166,11 +191,22 @@ static int explain_inode(struct fs_ext *fs, ext2_ino_t ino, struct fs_runs *runs
 		return -ENOMEM;
 	if (ext2fs_inode_has_valid_blocks2(fs->fs, &inode))
 		(void)ext2fs_block_iterate3(fs->fs, ino, BLOCK_FLAG_READ_ONLY, NULL, on_block, &e);
+	if (!c->owned_left && !c->is_tired)
+		c->params->problem(c->params->user, true,
+				   "blocks belong to several files; which of these have changed is "
+				   "not known for all of them");
+	c->is_tired |= !c->owned_left;
 	return e.ret;
 }
 
+/* Each block has one owner, in what is looked through next. */
+static void rest(struct fs_compare *c, const struct fs_ext *fs)
+{
+	c->owned_left = fs->blocks_left + 1;
+}
+
 /* Superblocks, descriptors, bitmaps, inode tables, and what belongs to no file. */
-static int explain_fixed(struct fs_ext *fs, struct fs_runs *runs)
+static int explain_fixed(struct fs_compare *c, struct fs_ext *fs, struct fs_runs *runs)
 {
 	blk64_t super, old_desc, new_desc;
 	blk_t used;
@@ -194,20 +230,23 @@ static int explain_fixed(struct fs_ext *fs, struct fs_runs *runs)
 			ret = fs_runs_add(runs, ext2fs_inode_table_loc(fs->fs, group),
 					  fs->fs->inode_blocks_per_group);
 	}
-	for (ext2_ino_t ino = 1; !ret && ino < EXT2_FIRST_INO(fs->fs->super); ino++)
+	/* The superblock may call more of them reserved; no kernel uses those. */
+	for (ext2_ino_t ino = 1; !ret && ino < EXT2_GOOD_OLD_FIRST_INO; ino++)
 		if (ino != EXT2_ROOT_INO)
-			ret = explain_inode(fs, ino, runs);
+			ret = explain_inode(c, fs, ino, runs);
 	return ret;
 }
 
 static int explain_side(struct fs_compare *c, struct fs_side *side, bool is_new,
 			struct fs_runs *runs)
 {
-	int ret = explain_fixed(side->fs, runs);
+	int ret;
 
+	rest(c, side->fs);
+	ret = explain_fixed(c, side->fs, runs);
 	for (size_t i = 0; !ret && i < c->nr_changed; i++)
 		if (is_new ? c->changed[i].is : c->changed[i].was)
-			ret = explain_inode(side->fs, c->changed[i].ino, runs);
+			ret = explain_inode(c, side->fs, c->changed[i].ino, runs);
 	return ret;
 }
 
@@ -275,18 +314,25 @@ static int find_owners(struct fs_compare *c, const struct fs_runs *runs)
 	size_t nr_before = c->nr_changed;
 	struct fs_runs own = { 0 };
 	struct ext2_inode inode;
+	uint32_t per_group = fs->fs->super->s_inodes_per_group;
 	int ret = 0;
 
-	for (ext2_ino_t ino = EXT2_ROOT_INO; !ret && ino <= fs->fs->super->s_inodes_count; ino++) {
+	rest(c, fs);
+	for (uint64_t n = EXT2_ROOT_INO; !ret && n <= fs->fs->super->s_inodes_count; n++) {
+		ext2_ino_t ino = (ext2_ino_t)n;
 		bool is_owner = false;
 
 		if (cli_interrupted())
 			return cli_refuse(c->err, -ECANCELED, "interrupted", NULL, "interrupted");
+		if (!is_there(fs, (dgrp_t)((n - 1) / per_group))) {
+			n += per_group - 1 - (n - 1) % per_group;
+			continue;
+		}
 		if (ext2fs_read_inode(fs->fs, ino, &inode) ||
 		    !is_file(fs, ino, (const uint8_t *)&inode))
 			continue;
 		own.nr = 0;
-		ret = explain_inode(fs, ino, &own);
+		ret = explain_inode(c, fs, ino, &own);
 		for (size_t i = 0; !ret && !is_owner && i < own.nr; i++)
 			is_owner = fs_runs_touch(runs, own.runs[i].block, own.runs[i].nr_blocks);
 		changed.ino = ino;
@@ -331,8 +377,10 @@ int fs_changes_find_inodes(struct fs_compare *c)
 {
 	dgrp_t nr_groups = c->new_side.fs->fs->group_desc_count;
 	size_t nr_compared;
-	int ret = 0;
+	int ret = check_tables(c, c->old_side.fs);
 
+	if (!ret)
+		ret = check_tables(c, c->new_side.fs);
 	if (nr_groups < c->old_side.fs->fs->group_desc_count)
 		nr_groups = c->old_side.fs->fs->group_desc_count;
 	for (dgrp_t group = 0; !ret && group < nr_groups; group++)

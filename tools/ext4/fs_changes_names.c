@@ -15,11 +15,12 @@
 #include "tools/common/analyzer.h"
 #include "tools/common/cli.h"
 #include "libcow/base/array.h"
+#include "libcow/base/bytes.h"
 #include "tools/ext4/fs_changes_priv.h"
 
-/* Deeper than the longest path that walks give out. */
-#define LEVELS_MAX 16384
 #define SLOTS_MIN 1024
+/* A hostile tree can make many long paths out of few bytes. */
+#define PATHS_BYTES_MAX (UINT64_C(4) << 30)
 
 /* ---- lists of names */
 
@@ -122,10 +123,10 @@ static void on_problem(void *user, const char *sentence)
 	c->params->problem(c->params->user, true, sentence);
 }
 
-/* Loads a directory into an empty dir; what is none is empty. */
+/* Loads a directory into an empty dir; what is none is empty. In one pass all directories
+ * together have no more blocks than the file system. */
 static int load_dir(struct fs_compare *c, struct fs_side *side, ext2_ino_t ino, struct fs_dir *dir)
 {
-	uint64_t blocks_left = side->fs->blocks_left;
 	int ret;
 
 	fs_file_clear(side->file);
@@ -137,7 +138,6 @@ static int load_dir(struct fs_compare *c, struct fs_side *side, ext2_ino_t ino, 
 	if (!ret && !(side->file->inode.raw.i_flags & EXT4_ENCRYPT_FL))
 		ret = fs_dir_load(side->fs, &side->file->inode, &side->file->xattrs, on_problem, c,
 				  dir, c->err);
-	side->fs->blocks_left = blocks_left;
 	return fs_changes_left_out(c, ret);
 }
 
@@ -180,6 +180,7 @@ static int compare_dirs(struct fs_compare *c, ext2_ino_t ino, const struct fs_di
 
 int fs_changes_find_names(struct fs_compare *c)
 {
+	uint64_t blocks_left[2] = { c->old_side.fs->blocks_left, c->new_side.fs->blocks_left };
 	struct fs_dir was, is;
 	int ret = 0;
 
@@ -205,83 +206,137 @@ int fs_changes_find_names(struct fs_compare *c)
 		fs_dir_free(&was);
 		fs_dir_free(&is);
 	}
+	c->old_side.fs->blocks_left = blocks_left[0];
+	c->new_side.fs->blocks_left = blocks_left[1];
 	return ret;
 }
 
 /* ---- paths */
 
-/* The number behind "..": of a directory in blocks the second entry of the first one, of
- * one inside its inode the first four bytes. */
+/* The second entry of the first block, which must be "..". */
+static int parent_in_block(struct fs_compare *c, struct fs_side *side, ext2_ino_t ino, char *buf,
+			   ext2_ino_t *ret_parent)
+{
+	const struct fs_map *map = &side->file->map;
+	ext2_filsys fs = side->fs->fs;
+	struct ext2_dir_entry *e = (struct ext2_dir_entry *)buf;
+	unsigned int first;
+	errcode_t code;
+	int ret =
+		fs_map_load(side->fs, &side->file->inode, fs->blocksize, &side->file->map, c->err);
+
+	if (ret)
+		return ret;
+	if (!map->nr_extents || map->extents[0].block)
+		return fs_ext_damage(c->err, "directory inode %u has no first block", ino);
+	code = ext2fs_read_dir_block4(fs, map->extents[0].at, buf, 0, ino);
+	if (code)
+		return fs_ext_fail(side->fs, c->err, code,
+				   "directory inode %u: its first block cannot be used", ino);
+	if (!ext2fs_get_rec_len(fs, e, &first) && first >= 12 && first <= fs->blocksize - 12) {
+		e = (struct ext2_dir_entry *)(buf + first);
+		if (ext2fs_dirent_name_len(e) == 2 && !memcmp(e->name, "..", 2)) {
+			*ret_parent = e->inode;
+			return 0;
+		}
+	}
+	return fs_ext_damage(c->err, "directory inode %u has no parent", ino);
+}
+
+/* The number behind "..": of a directory in blocks in the first one, of one inside its inode
+ * the first four bytes. */
 static int parent_of(struct fs_compare *c, struct fs_side *side, ext2_ino_t ino,
 		     ext2_ino_t *ret_parent)
 {
 	const struct ext2_inode *raw = &side->file->inode.raw;
-	errcode_t code;
 
 	fs_file_clear(side->file);
 	if (fs_inode_read(side->fs, ino, &side->file->inode, c->err))
 		return -EBADMSG;
 	if (!LINUX_S_ISDIR(raw->i_mode))
 		return fs_ext_damage(c->err, "inode %u is no directory", ino);
-	if (raw->i_flags & EXT4_INLINE_DATA_FL) {
-		*ret_parent = raw->i_block[0];
-		return 0;
-	}
-	code = ext2fs_lookup(side->fs->fs, ino, "..", 2, NULL, ret_parent);
-	return code ? fs_ext_fail(side->fs, c->err, code, "directory inode %u has no parent", ino)
-		    : 0;
+	if (!(raw->i_flags & EXT4_INLINE_DATA_FL))
+		return parent_in_block(c, side, ino, (char *)c->bufs[0], ret_parent);
+	*ret_parent = raw->i_block[0];
+	return 0;
+}
+
+/* Where all directories of this one stand: brothers are often asked for next. */
+static int add_children(struct fs_compare *c, struct fs_side *side, ext2_ino_t parent)
+{
+	struct fs_dir dir = { 0 };
+	int ret = load_dir(c, side, parent, &dir);
+
+	for (size_t i = 0; !ret && i < dir.nr; i++)
+		if (dir.entries[i].may_be_dir)
+			ret = parents_add(c, &side->parents, dir.entries[i].ino, parent,
+					  dir.entries[i].name);
+	fs_dir_free(&dir);
+	return ret;
 }
 
 /* Finds out where a directory stands, by what is in its parent. */
 static int find_parent(struct fs_compare *c, struct fs_side *side, ext2_ino_t ino)
 {
-	struct fs_dir dir = { 0 };
+	uint64_t blocks_left = side->fs->blocks_left;
 	ext2_ino_t parent = 0;
 	int ret = parent_of(c, side, ino, &parent);
 
 	if (!ret && (!parent || parent > side->fs->fs->super->s_inodes_count))
 		ret = fs_ext_damage(c->err, "directory inode %u has no parent", ino);
 	if (!ret)
-		ret = load_dir(c, side, parent, &dir);
-	for (size_t i = 0; !ret && i < dir.nr; i++)
-		if (dir.entries[i].ino == ino)
-			ret = parents_add(c, &side->parents, ino, parent, dir.entries[i].name);
-	fs_dir_free(&dir);
+		ret = add_children(c, side, parent);
+	side->fs->blocks_left = blocks_left;
 	if (!ret && !parents_find(&side->parents, ino))
 		ret = fs_ext_damage(c->err, "directory inode %u is not in its parent, inode %u",
 				    ino, parent);
 	return ret;
 }
 
+/* A path is composed from its end. */
+static int put_before(struct fs_compare *c, size_t *at, const char *text, ext2_ino_t dir)
+{
+	size_t len = strlen(text);
+
+	if (len > *at)
+		return fs_ext_damage(c->err,
+				     "directory inode %u is inside of itself, or a path through it "
+				     "is longer than %u bytes",
+				     dir, FS_PATH_BYTES_MAX);
+	*at -= len;
+	memcpy(c->path + *at, text, len);
+	return 0;
+}
+
+static int keep_path(struct fs_compare *c, size_t at, char **ret_path)
+{
+	c->paths_bytes += FS_PATH_BYTES_MAX - at;
+	if (c->paths_bytes > PATHS_BYTES_MAX)
+		return cli_refuse(c->err, -ENOMEM, "no-memory", NULL,
+				  "the paths of what has changed take more than 4 GiB");
+	*ret_path = strdup(c->path + at);
+	return *ret_path ? 0 : fs_changes_no_memory(c);
+}
+
 int fs_changes_path(struct fs_compare *c, struct fs_side *side, ext2_ino_t dir, const char *name,
 		    char **ret_path)
 {
 	const struct fs_parent *parent;
-	size_t levels = 0;
-	char *path = strdup(name), *longer;
-	int ret = path ? 0 : fs_changes_no_memory(c);
+	size_t at = FS_PATH_BYTES_MAX;
+	int ret = put_before(c, &at, name, dir);
 
 	while (!ret && dir != EXT2_ROOT_INO) {
-		if (++levels > LEVELS_MAX)
-			ret = fs_ext_damage(c->err, "directory inode %u is inside of itself", dir);
-		else if (!parents_find(&side->parents, dir))
+		if (!parents_find(&side->parents, dir))
 			ret = find_parent(c, side, dir);
 		if (ret)
 			break;
 		parent = parents_find(&side->parents, dir);
-		if (asprintf(&longer, "%s/%s", parent->name, path) < 0) {
-			ret = fs_changes_no_memory(c);
-			break;
-		}
-		free(path);
-		path = longer;
+		ret = put_before(c, &at, "/", dir);
+		if (!ret)
+			ret = put_before(c, &at, parent->name, dir);
 		dir = parent->parent;
 	}
-	if (ret)
-		free(path);
-	else
-		*ret_path = path;
-	return ret;
+	return ret ? ret : keep_path(c, at, ret_path);
 }
 
 /* ---- the other names of what changed */
@@ -313,14 +368,15 @@ static struct fs_changed *wanted(struct fs_compare *c, ext2_ino_t ino)
 	return changed && changed->nr_left ? changed : NULL;
 }
 
-static int on_first_block(ext2_filsys fs, blk64_t *block, e2_blkcnt_t count, blk64_t ref_block,
-			  int ref_offset, void *user)
+/* About where its blocks begin, by the inode alone; the order of reading is all that
+ * depends on it. source: struct ext4_extent, struct ext4_extent_idx in fs/ext4/ext4_extents.h */
+static uint64_t place_of(const struct ext2_inode *inode)
 {
-	uint64_t *first = user;
+	const uint8_t *raw = (const uint8_t *)inode->i_block;
 
-	(void)fs, (void)count, (void)ref_block, (void)ref_offset;
-	*first = *block;
-	return BLOCK_ABORT;
+	if (!(inode->i_flags & EXT4_EXTENTS_FL))
+		return inode->i_block[0];
+	return get_le16(raw + 6) ? get_le32(raw + 16) : get_le32(raw + 20);
 }
 
 static int level_add(struct fs_compare *c, struct level *next, ext2_ino_t ino, bool *ret_is_dir)
@@ -328,20 +384,15 @@ static int level_add(struct fs_compare *c, struct level *next, ext2_ino_t ino, b
 	struct fs_ext *fs = c->new_side.fs;
 	struct level_dir *grown;
 	struct ext2_inode inode;
-	uint64_t block = 0;
 
 	*ret_is_dir = !ext2fs_read_inode(fs->fs, ino, &inode) && LINUX_S_ISDIR(inode.i_mode);
 	if (!*ret_is_dir)
 		return 0;
-	if (ext2fs_inode_has_valid_blocks2(fs->fs, &inode))
-		(void)ext2fs_block_iterate3(fs->fs, ino,
-					    BLOCK_FLAG_READ_ONLY | BLOCK_FLAG_DATA_ONLY, NULL,
-					    on_first_block, &block);
 	grown = cow_array_grow(next->dirs, next->nr, &next->room, sizeof(*grown));
 	if (!grown)
 		return fs_changes_no_memory(c);
 	next->dirs = grown;
-	grown[next->nr++] = (struct level_dir){ block, ino };
+	grown[next->nr++] = (struct level_dir){ place_of(&inode), ino };
 	return 0;
 }
 
@@ -376,7 +427,7 @@ static int read_one(struct fs_compare *c, ext2_ino_t ino, struct level *next, ui
 int fs_changes_find_others(struct fs_compare *c)
 {
 	struct level level = { 0 }, next = { 0 };
-	uint64_t nr_left = 0;
+	uint64_t nr_left = 0, blocks_left = c->new_side.fs->blocks_left;
 	uint8_t *seen;
 	bool is_dir;
 	int ret;
@@ -400,6 +451,7 @@ int fs_changes_find_others(struct fs_compare *c)
 		level = next;
 		next = (struct level){ 0 };
 	}
+	c->new_side.fs->blocks_left = blocks_left;
 	free(level.dirs);
 	free(next.dirs);
 	free(seen);

@@ -70,7 +70,11 @@ struct fs_compare {
 	struct fs_names found; /* names in the new state of what changed there */
 	struct fs_line *lines;
 	size_t nr_lines, lines_room;
-	uint8_t *bufs[2]; /* FS_COMPARE_BYTES each */
+	uint8_t *bufs[2];     /* FS_COMPARE_BYTES each */
+	uint64_t paths_bytes; /* of all that were composed */
+	uint64_t owned_left;  /* blocks that inodes may still be looked through for */
+	bool is_tired;	      /* none are left, and that was told */
+	char path[FS_PATH_BYTES_MAX + 1];
 	struct cow_err *err;
 };
 

@@ -95,6 +95,8 @@ static void bound_blocks(struct fs_ext *fs)
 	fs->truncated = blocks > there;
 	fs->nr_blocks = fs->truncated ? there : blocks;
 	fs->blocks_left = fs->nr_blocks;
+	/* Maps are read again, by a comparison or for each name of a file; so often is enough. */
+	fs->steps_left = 64 * fs->nr_blocks + (UINT64_C(1) << 16);
 	if (ext2fs_has_feature_shared_blocks(fs->fs->super))
 		fs->blocks_left *= 16;
 }

@@ -38,6 +38,12 @@ struct load {
 
 static int claim(struct load *load, uint64_t nr_blocks)
 {
+	if (!load->fs->steps_left)
+		return fs_ext_damage(load->err,
+				     "inode %u is left out: the maps of its and other files were "
+				     "looked at 64 times as often as the file system has blocks",
+				     load->ino);
+	load->fs->steps_left--;
 	load->claimed += nr_blocks;
 	if (load->claimed <= load->fs->blocks_left)
 		return 0;

@@ -40,6 +40,7 @@ struct fs_ext {
 	bool truncated;		/* larger than the image */
 	uint64_t nr_blocks;	/* of the file system, as far as the image goes */
 	uint64_t blocks_left;	/* what files may still claim */
+	uint64_t steps_left;	/* runs and blocks of maps that may still be looked at */
 	uint64_t blocks_wasted; /* claimed by damaged maps */
 };
 
@@ -128,6 +129,10 @@ const struct fs_dir_entry *fs_dir_find(const struct fs_dir *dir, const char *nam
 void fs_dir_free(struct fs_dir *dir);
 
 /* ---- fs_ext_links.c: the first name of files that have several */
+
+/* Longer paths are told and left out: each name below a directory costs its
+ * whole path in an archive, and a hostile tree can be made of little else. */
+#define FS_PATH_BYTES_MAX 32768
 
 /* A directory on the way down; shared, counted, so that the names of many
  * links below one directory cost no more than their own length. */

@@ -17,10 +17,6 @@
 #include "tools/ext4/fs_ext_priv.h"
 #include "libcow/base/array.h"
 
-/* Longer paths are told and left out: each name below a directory costs its
- * whole path in the archive, and a hostile tree can be made of little else. */
-#define PATH_BYTES_MAX 32768
-
 /* A directory on the way down. */
 struct frame {
 	struct fs_dir dir;
@@ -40,7 +36,7 @@ struct walk {
 	struct fs_file *file;
 	enum fs_ext_choice choice; /* of the path */
 	size_t path_len;	   /* of the directory at the top */
-	char path[PATH_BYTES_MAX + 1];
+	char path[FS_PATH_BYTES_MAX + 1];
 };
 
 __attribute__((format(printf, 3, 4))) static void tell(struct walk *w, bool is_damage,
@@ -270,7 +266,7 @@ static bool set_path(struct walk *w, const char *name)
 {
 	size_t len = w->path_len, name_len = strlen(name);
 
-	if (len + 1 + name_len > PATH_BYTES_MAX)
+	if (len + 1 + name_len > FS_PATH_BYTES_MAX)
 		return false;
 	if (len)
 		w->path[len++] = '/';
@@ -298,7 +294,7 @@ static int step(struct walk *w)
 	if (!set_path(w, entry->name)) {
 		w->path[w->path_len] = 0;
 		tell(w, true, "/%s: inode %u below it has a path longer than %u bytes; left out",
-		     w->path, entry->ino, PATH_BYTES_MAX);
+		     w->path, entry->ino, FS_PATH_BYTES_MAX);
 		return 0;
 	}
 	w->choice = is_excluded(w) ? FS_EXT_LEAVE : choose(w, frame->gives_all);
