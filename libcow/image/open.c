@@ -3,7 +3,9 @@
 /*
  * open.c - opening a file or a device without surprises: looked at first, so
  * that no FIFO hangs, no tape rewinds and no watchdog starts; opened
- * O_NONBLOCK in case it was changed in between, and looked at again.
+ * O_NONBLOCK in case it was changed in between, and looked at again. A device
+ * that is written to must be opened with O_EXCL, so one that took the place of a
+ * file in between is refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +96,10 @@ int cow_file_open(const char *path, bool for_write, int *ret_fd, struct stat *re
 	if (fstat(fd, ret_st))
 		return cow_fail(err, -EIO, "fstat: %s", strerrordesc_np(errno));
 	ret = check_kind(ret_st, err);
+	if (!ret && for_write && S_ISBLK(ret_st->st_mode) && !(flags & O_EXCL))
+		ret = cow_refuse(err, -EBUSY, "changed", NULL,
+				 "it was a file when it was looked at, and a block device when it "
+				 "was opened: somebody else exchanges it");
 	if (!ret && for_write)
 		ret = check_writable(fd, ret_st, err);
 	if (ret)

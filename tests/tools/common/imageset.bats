@@ -217,3 +217,20 @@ elsewhere() {
 	run -1 image_open o "$device" 9M
 	[[ $output == "ENOSPC no-space -: "* ]]
 }
+
+@test "a device that takes the name of a file between look and opening is not opened without O_EXCL" {
+	attach disk.img
+	found=0
+	for at in 1 2 3 4 5 6 7 8; do
+		rm -f x.img done
+		truncate -s 8M x.img
+		ln -sf "$device" with
+		run env LD_PRELOAD="$COW_BUILD/tests/sandbox/swap.so" SWAP_NAME=x.img SWAP_WITH=with SWAP_DONE=done SWAP_AT=$at \
+			"$COW_BUILD/tests/kernel/image_open" w x.img
+		[ -e done ] || break
+		[[ $output == "EBUSY changed -: "*"a block device when it was opened"* ]] || continue
+		[ "$status" -eq 1 ]
+		found=$at
+	done
+	[ "$found" -gt 0 ]
+}
