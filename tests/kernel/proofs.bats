@@ -18,6 +18,10 @@ setup() {
 	"$lab/proofs.py" origin 24
 }
 
+@test "the kernel finishes a merge that we began, and the store is used again: nothing of it is under way" {
+	"$lab/proofs.py" --seed 1 reused 6
+}
+
 @test "where a list ends: 132 stores of the kernel, one over the other; none is cut, and damaged ones are not sound" {
 	run -0 "$lab/list_end.py"
 	[[ $output == *"132 stores of the kernel"* ]]

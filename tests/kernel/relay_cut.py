@@ -31,10 +31,13 @@ def take_back_options(snapshot):
 
 def is_continued(snapshot):
     """Does our next merge go on with one that was cut off? None: who knows.
-    With more exceptions than then somebody has certainly used the store."""
+    With more exceptions than then somebody has certainly used the store. Where it
+    was emptied and used again, that shows unless the list begins as it did."""
     job = snapshot.job
     if not job or len(snapshot.chunks) > job.most_left:
         return False
+    if job.is_over and snapshot.chunks:
+        return None
     return True if job.is_moving and len(snapshot.chunks) <= job.least_left else None
 
 
@@ -50,7 +53,7 @@ def is_left_out(world, snapshot):
     for sibling in world.others(snapshot):
         ratio = max(1, snapshot.chunk_sectors // sibling.chunk_sectors)
         lacking = len(world.covering(snapshot, snapshot.chunks, sibling) - sibling.chunks)
-        if lacking > most_grown * ratio and job.is_moving:
+        if lacking > most_grown * ratio and job.is_moving and not job.is_over:
             return True
         if lacking > least_grown * ratio:
             verdict = None

@@ -63,6 +63,7 @@ class Job:
         self.most_left = self.least_left = nr_chunks  # what the label says is in between
         self.nr_siblings, self.undo = nr_siblings, undo
         self.is_moving = False  # the origin was certainly written to
+        self.is_over = False  # another one, or the kernel, finished it: what comes is new
 
 
 class World:
@@ -114,6 +115,8 @@ class World:
         self.origin[:] = snapshot.view
         snapshot.chunks = set()
         snapshot.is_mixed = False
+        if snapshot.job:
+            snapshot.job.is_over = True
 
     def fits_merge(self, snapshot, sector, count):
         """Would its siblings have room for this write, and for the merge?"""

@@ -77,8 +77,10 @@ int cow_snap_doubt(struct cow_store *store, struct cow_err *err)
 	struct snap_end end;
 	int ret;
 
-	if (cow_label_decode(p->header + SNAP_LABEL_OFFSET, &label) && cow_label_is_mixture(&label))
-		return 0;
+	ret = cow_snap_label_find(store->metadata, &p->layout, p->header + SNAP_LABEL_OFFSET,
+				  &label, err);
+	if (ret || cow_label_is_mixture(&label))
+		return ret;
 	/* Where the list does not reach the other area, its records were moved. */
 	if (p->copy_index != UINT64_MAX && p->nr_records > p->copy_of * p->layout.records_per_area)
 		return refuse(p, p->copy_index, "a metadata area holds a copy of another one", err);

@@ -64,9 +64,10 @@ static void fields_check(struct snap_check *check)
 	}
 }
 
-static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_BYTES])
+static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_BYTES],
+			bool reads_list)
 {
-	struct cow_label label;
+	struct cow_label label, current;
 
 	if (is_all_zero(raw + SNAP_LABEL_OFFSET, LABEL_BYTES))
 		return;
@@ -76,6 +77,10 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 				   LABEL_BYTES);
 		return;
 	}
+	/* An unreadable list is the business of others. */
+	if (reads_list && cow_snap_label_find(check->cow, &check->layout, raw + SNAP_LABEL_OFFSET,
+					      &current, NULL) == 0)
+		label = current;
 	check->is_merging = cow_label_is_mixture(&label);
 	check->was_merged = cow_label_is_finished(&label);
 	if (label.job == LABEL_JOB_MERGE && label.phase != LABEL_PHASE_DONE)
@@ -356,7 +361,7 @@ static int check_run(struct snap_check *check, uint32_t flags, struct cow_verdic
 	} else {
 		magic_check(check);
 		fields_check(check);
-		label_check(check, raw);
+		label_check(check, raw, chunk_bytes && !(flags & COW_CHECK_HEADER_ONLY));
 	}
 	/* of a header that is lost nobody knows it */
 	verdict->valid = check->header.valid || (check->header.magic != SNAP_MAGIC &&

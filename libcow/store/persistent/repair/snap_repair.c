@@ -296,6 +296,17 @@ static uint64_t count_left(const struct snap_mends *mends)
 	return nr;
 }
 
+/* In the header that is there, and in the one that will be. */
+static int marks_forget(struct repair *repair)
+{
+	int ret = cow_snap_marks_forget(repair->cow, repair->found, repair->err);
+
+	if (!ret && !is_all_zero(repair->header + SNAP_LABEL_OFFSET, LABEL_BYTES))
+		memcpy(repair->header + SNAP_LABEL_OFFSET, repair->found + SNAP_LABEL_OFFSET,
+		       LABEL_BYTES);
+	return ret;
+}
+
 /* over: the COW image with the header that it will have. */
 static int list_mend(struct repair *repair, struct cow_image *over, struct snap_mends *mends,
 		     const struct cow_verdict *verdict, bool *ret_changed)
@@ -325,6 +336,8 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 		ret = cow_snap_header_unchanged(repair->cow, repair->found, repair->err);
 		if (!ret)
 			ret = cow_snap_losses_note(&repair->losses, &plan, repair->err);
+		if (!ret)
+			ret = marks_forget(repair);
 		if (!ret)
 			ret = cow_snap_plan_apply(&plan, repair->err);
 		*ret_changed = true;
