@@ -130,6 +130,10 @@ COW_EXPORT void cow_imageset_free(struct cow_imageset *set);
 /* Opened for reading, but refused where COW_OPEN_WRITE would be because somebody
  * else uses it: a dry run, which works without permission to write. */
 #define COW_OPEN_REHEARSE (1u << 3)
+/* With COW_OPEN_WRITE or COW_OPEN_REHEARSE, for the origin of a merge alone: a raid1 of LVM
+ * may be written, all its legs alike. Only for a job that writes the same bytes again when
+ * it is repeated after a cut, which may fall between two legs. */
+#define COW_OPEN_COPIES (1u << 4)
 
 /*
  * Opens an image by its specification:
@@ -413,6 +417,10 @@ COW_EXPORT uint32_t cow_image_logical_block_size(const struct cow_image *image);
 COW_EXPORT bool cow_image_is_writable(const struct cow_image *image);
 /* Tells whether the bytes lie on a block device. */
 COW_EXPORT bool cow_image_is_block_device(const struct cow_image *image);
+
+/* Tells how many copies of its bytes are written: the legs of a raid1 that was opened with
+ * COW_OPEN_COPIES (the most that one byte has); else 1. */
+COW_EXPORT uint32_t cow_image_nr_copies(const struct cow_image *image);
 
 /* Names what could not be found out when it was opened: whether a loop device
  * stands on it; the text is static. NULL: everything was looked at. */
@@ -1430,6 +1438,10 @@ COW_EXPORT int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err);
 #define COW_MERGE_UNDO_EXISTED (1u << 6)
 /* Of the undo store of a repair: its target may have changed since the repair. */
 #define COW_MERGE_CHANGED (1u << 7)
+/* The copies of an origin that has several (cow_image_nr_copies()) need not be alike where
+ * the merge does not write; they are not compared. Without it they are, before the first
+ * write and in a dry run: what is not alike is refused (id "lv-legs", force "legs"). */
+#define COW_MERGE_COPIES_MAY_DIFFER (1u << 8)
 
 struct cow_merge_params {
 	size_t size;

@@ -53,6 +53,7 @@
 #include "libcow/base/units.h"
 #include "libcow/core/report.h"
 #include "libcow/engine/batch.h"
+#include "libcow/engine/copies.h"
 #include "libcow/engine/merge.h"
 #include "libcow/engine/preserve.h"
 #include "libcow/engine/skip.h"
@@ -376,7 +377,8 @@ static int merge_check_params(const struct cow_merge_params *params,
 {
 	const uint32_t known = COW_MERGE_DRY_RUN | COW_MERGE_KEEP | COW_MERGE_SPARSE |
 			       COW_MERGE_DISCARD | COW_MERGE_SCRUB | COW_MERGE_SKIP_UNREADABLE |
-			       COW_MERGE_UNDO_EXISTED | COW_MERGE_CHANGED;
+			       COW_MERGE_UNDO_EXISTED | COW_MERGE_CHANGED |
+			       COW_MERGE_COPIES_MAY_DIFFER;
 	int ret = cow_params_check(params->size, sizeof(*params), params->flags, known,
 				   "struct cow_merge_params", err);
 
@@ -495,6 +497,8 @@ int cow_merge_with_job(struct cow_store *store, const struct cow_merge_params *p
 			err);
 	if (!ret)
 		ret = cow_preserve_check(store, params, job, err);
+	if (!ret && merge.nr_unmoved)
+		ret = cow_copies_check(store, params, err);
 	if (job->is_continued)
 		merge.result.nr_begun = job->label.nr_chunks;
 	if (!ret && will_write)

@@ -525,6 +525,28 @@ int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_
 			    image->ops->drop_cache(image, offset_bytes, len_bytes, err), err);
 }
 
+uint32_t cow_image_nr_copies(const struct cow_image *image)
+{
+	return image->nr_copies ? image->nr_copies : 1;
+}
+
+int cow_image_copies_check(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			   struct cow_err *err)
+{
+	int ret = image_check_range(image, "comparison", len_bytes, offset_bytes, err);
+
+	while (image->nr_copies && len_bytes && !ret) {
+		uint64_t piece = len_bytes, low_bytes;
+		struct cow_image *low = cow_image_resolve(image, offset_bytes, &piece, &low_bytes);
+
+		if (low->ops->copies_check)
+			ret = low->ops->copies_check(low, low_bytes, piece, err);
+		offset_bytes += piece;
+		len_bytes -= piece;
+	}
+	return ret;
+}
+
 bool cow_image_next_bad(struct cow_image *image, uint64_t offset_bytes,
 			struct cow_segment *ret_range)
 {

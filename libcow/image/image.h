@@ -94,6 +94,10 @@ struct image_ops {
 	 * unreadable, without reading; false: none is known. NULL: the same. */
 	bool (*next_bad)(struct cow_image *image, uint64_t offset_bytes,
 			 struct cow_segment *ret_range);
+	/* Are all copies of a range alike? NULL: there is one. Errors: -EPERM (id "lv-legs",
+	 * force "legs") they are not; -EIO, -ENOMEM. */
+	int (*copies_check)(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			    struct cow_err *err);
 	/* Releases what is behind the image; the wrapper frees the struct. */
 	void (*close)(struct cow_image *image);
 };
@@ -107,6 +111,7 @@ struct cow_image {
 	bool is_block_device;
 	bool has_failed_flush; /* I8: set once, never cleared */
 	const char *unchecked; /* what could not be found out about its users; or NULL */
+	uint32_t nr_copies;    /* of its bytes, where that is most; 0: one */
 	bool is_patched;       /* next_bad names what can be read, but is not what it was */
 	struct cow_rate *rate; /* of a lowest image: that of its set; or NULL */
 	struct cow_image_stats stats;
@@ -145,6 +150,11 @@ void cow_image_read_ahead(struct cow_image *image, uint64_t offset_bytes, uint64
 /* See image_ops.drop_cache. Errors: -EIO, -ERANGE. */
 int cow_image_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 			 struct cow_err *err);
+
+/* Are all copies of a range alike, where there are several? Errors: as
+ * image_ops.copies_check. */
+int cow_image_copies_check(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
+			   struct cow_err *err);
 
 /* Follows resolve down to an image of a kind; NULL: there is none. May shorten
  * *len_bytes. */
@@ -187,6 +197,11 @@ enum image_parity_layout {
 int cow_image_parity_new(struct cow_image *const *images, size_t nr_images, uint64_t unit_bytes,
 			 enum image_parity_layout layout, struct cow_image **ret_image,
 			 struct cow_err *err);
+
+/* image_mirror.c: images of one size that hold the same bytes: each is written, the first is
+ * read. They must outlive it. Errors: -EINVAL, -ENOMEM. */
+int cow_image_mirror_new(struct cow_image *const *images, size_t nr_images,
+			 struct cow_image **ret_image, struct cow_err *err);
 
 /*
  * Creates an image that shows top and owns what top is made of: what is in owned

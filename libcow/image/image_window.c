@@ -185,6 +185,7 @@ int cow_image_window_of(const struct cow_window_args *args, struct cow_image **r
 	window->image.logical_block_bytes = args->base->logical_block_bytes;
 	window->image.is_writable = args->base->is_writable && !args->is_read_only;
 	window->image.is_block_device = args->base->is_block_device;
+	window->image.nr_copies = args->base->nr_copies;
 	*ret_image = &window->image;
 	return 0;
 }

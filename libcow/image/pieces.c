@@ -176,6 +176,8 @@ void cow_pieces_inherit(struct cow_image *image, struct cow_image *const *images
 	for (size_t i = 0; i < nr_images; i++) {
 		image->is_writable &= images[i]->is_writable;
 		image->is_block_device |= images[i]->is_block_device;
+		if (images[i]->nr_copies > image->nr_copies)
+			image->nr_copies = images[i]->nr_copies;
 		if (images[i]->logical_block_bytes > image->logical_block_bytes)
 			image->logical_block_bytes = images[i]->logical_block_bytes;
 	}

@@ -36,7 +36,7 @@ int cow_pieces_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_
 int cow_pieces_adopt(struct cow_image *const *images, size_t nr_images,
 		     struct cow_image ***ret_copy, struct cow_err *err);
 /* Sets what an image takes from those that it is made of: writable if all are, on
- * a device if one is, the largest logical block. */
+ * a device if one is, the largest logical block and number of copies. */
 void cow_pieces_inherit(struct cow_image *image, struct cow_image *const *images, size_t nr_images);
 /* Flushes each of them, once; ends with the first failure. */
 int cow_pieces_flush(struct cow_image *const *images, size_t nr_images, struct cow_err *err);

@@ -238,7 +238,8 @@ int cow_imageset_open(struct cow_imageset *set, const char *text, uint32_t flags
 {
 	int ret;
 
-	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY | COW_OPEN_REHEARSE))
+	if (flags & ~(COW_OPEN_WRITE | COW_OPEN_LITERAL | COW_OPEN_BUSY | COW_OPEN_REHEARSE |
+		      COW_OPEN_COPIES))
 		return cow_fail(err, -EINVAL, "unknown flags 0x%" PRIx32, flags);
 	if (flags & COW_OPEN_LITERAL)
 		ret = literal_open(set, text, flags, ret_image, err);

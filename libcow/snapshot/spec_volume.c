@@ -212,6 +212,13 @@ int cow_store_spec_volume(struct cow_imageset *set, const char *text,
 	return cow_spec_look(set, text, thin_look, ret_spec, err);
 }
 
+/* A rehearsal is refused where writing would be. */
+static uint32_t lv_flags(uint32_t open_flags)
+{
+	return (open_flags & (COW_OPEN_WRITE | COW_OPEN_REHEARSE) ? COW_LV_WRITE : 0) |
+	       (open_flags & COW_OPEN_COPIES ? COW_LV_COPIES : 0);
+}
+
 int cow_spec_lvm_open(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
 		      struct cow_image **ret_image, struct cow_err *err)
 {
@@ -224,7 +231,7 @@ int cow_spec_lvm_open(struct cow_spec_opening *opening, const struct cow_spec_tr
 	if (!ret && cow_lv_thin(lv, &thin))
 		return thin_open(opening, tree, lv, &thin, ret_image, err);
 	if (!ret)
-		ret = cow_lv_open(lv, cow_spec_flags(opening) & COW_OPEN_WRITE, &image, err);
+		ret = cow_lv_open(lv, lv_flags(cow_spec_flags(opening)), &image, err);
 	if (!ret)
 		ret = cow_spec_keep(opening, image, err);
 	if (!ret)

@@ -104,11 +104,12 @@ static int check_order(const struct cow_stack *stack, struct cow_err *err)
 static int images_open(struct cow_stack *stack, const struct cow_stack_params *params,
 		       struct cow_err *err)
 {
-	uint32_t flags = params->open_flags;
+	uint32_t flags = params->open_flags & ~COW_OPEN_COPIES;
 	int ret = 0;
 
 	if (params->origin)
-		ret = image_open(stack, params, params->origin, flags, &stack->origin, err);
+		ret = image_open(stack, params, params->origin, params->open_flags, &stack->origin,
+				 err);
 	for (size_t i = 0; i < stack->nr_layers && !ret; i++) {
 		if (is_written(stack, params, i))
 			flags = (flags & ~COW_OPEN_BUSY) | COW_OPEN_WRITE;
@@ -236,7 +237,9 @@ static int volume_open(struct cow_image *disk, const struct cow_stack_params *pa
 	for (size_t i = 0; cow_lvm_note(lvm, i); i++)
 		note(params, "%s", cow_lvm_note(lvm, i));
 	ret = cow_lvm_find(lvm, params->volume, &lv, err);
-	return ret ? ret : cow_lv_open(lv, params->flags & COW_STACK_WRITE, ret_image, err);
+	return ret ? ret
+		   : cow_lv_open(lv, params->flags & COW_STACK_WRITE ? COW_LV_WRITE : 0, ret_image,
+				 err);
 }
 
 /* What is inside the view: the partition first, a volume in it. */

@@ -11,8 +11,9 @@
 struct lvm_build {
 	const struct cow_lv *lv; /* the one that was asked for */
 	bool for_write;
-	bool writes_below; /* of raid0: the LVs that it lies on are written, too */
-	size_t nr_pieces;  /* of LVs that it lies on */
+	bool writes_copies; /* of raid1: all of them */
+	bool writes_below;  /* of raid0 and raid1: the LVs that it lies on are written, too */
+	size_t nr_pieces;   /* of LVs that it lies on */
 	struct cow_image_list owned;
 };
 
@@ -31,9 +32,9 @@ int cow_lvm_leg_image(struct lvm_build *build, const struct lvm_segment *segment
 		      struct cow_err *err);
 
 /*
- * Are the legs of a raid with parity all complete, in their places, and laid out as the
- * text says? Errors: -EBADMSG (id "lv-legs") they are not; -EOPNOTSUPP (id "lv-type") too
- * many; -ENOMEM.
+ * Are the legs of a raid1, or of a raid with parity, all complete, in their places, and laid
+ * out as the text says? Those of a raid1 must have been synchronised to their end. Errors:
+ * -EBADMSG (id "lv-legs") they are not; -EOPNOTSUPP (id "lv-type") too many; -ENOMEM.
  */
 int cow_lvm_legs_check(struct lvm_build *build, const struct lvm_segment *segment,
 		       unsigned int level, struct cow_err *err);

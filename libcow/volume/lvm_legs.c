@@ -7,6 +7,11 @@
  * old mirror has no such thing: its first leg is the one that the others are
  * copied from.
  *
+ * A raid1 is written only if each leg counts, and then all of them are (image_mirror.c).
+ * Its superblocks and the bitmaps behind them stay as they are. They say which legs have
+ * seen the last change, which all have still, and which regions may differ between the
+ * legs: none does that did not before.
+ *
  * Source: Linux, drivers/md/dm-raid.c, struct dm_raid_superblock.
  */
 #include <errno.h>
@@ -21,10 +26,11 @@
 #define LEGS_MAX 64
 /* Of md: raid4 of the device-mapper, too, by its layout. */
 #define PARITY_LEVEL 5
+#define MIRROR_LEVEL 1
 
 struct super {
 	bool is_there;
-	uint64_t events, failed_legs, recovered_sectors;
+	uint64_t events, failed_legs, recovered_sectors, synced_sectors;
 	uint32_t nr_legs, position, level, layout, stripe_sectors, reshaping;
 };
 
@@ -34,6 +40,7 @@ static void super_decode(const uint8_t *raw, struct super *super)
 	super->events = get_le64(raw + 16);
 	super->failed_legs = get_le64(raw + 24);
 	super->recovered_sectors = get_le64(raw + 32);
+	super->synced_sectors = get_le64(raw + 40);
 	super->nr_legs = get_le32(raw + 8);
 	super->position = get_le32(raw + 12);
 	super->level = get_le32(raw + 48);
@@ -52,6 +59,8 @@ static int super_read(struct lvm_build *build, const struct lvm_area *meta, unsi
 	int ret = cow_lvm_area_image(build, meta, 1, level, &image, NULL);
 
 	super->is_there = false;
+	if (!ret && build->for_write) /* I12 */
+		ret = cow_image_drop_cache(image, 0, sizeof(raw), NULL);
 	if (!ret)
 		ret = cow_image_pread(image, raw, sizeof(raw), 0, NULL);
 	if (!ret)
@@ -107,9 +116,36 @@ static int legs_count_check(const struct lvm_build *build, const struct lvm_segm
 static bool is_laid_out(const struct lvm_segment *segment, const struct super *super,
 			size_t position)
 {
+	bool is_mirror = segment->kind == LVM_SEGMENT_LEGS;
+
 	return super->nr_legs == segment->nr_areas && super->position == position &&
-	       super->level == PARITY_LEVEL && super->layout == segment->layout &&
+	       super->level == (is_mirror ? MIRROR_LEVEL : PARITY_LEVEL) &&
+	       super->layout == segment->layout &&
 	       super->stripe_sectors == segment->stripe_sectors && !super->reshaping;
+}
+
+static int leg_check(const struct lvm_build *build, const struct lvm_segment *segment,
+		     const struct super *super, size_t leg, bool is_whole, struct cow_err *err)
+{
+	bool is_mirror = segment->kind == LVM_SEGMENT_LEGS;
+
+	if (!is_whole)
+		return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
+				  "leg %zu of %s is missing, has failed, or was not "
+				  "rebuilt to its end, by the superblocks of the array: it "
+				  "is %s only if all legs are complete",
+				  leg, build->lv->full_name, is_mirror ? "written" : "read");
+	if (!is_laid_out(segment, super, leg))
+		return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
+				  "leg %zu of %s is laid out in another way than the "
+				  "metadata of the VG say, or is being laid out anew",
+				  leg, build->lv->full_name);
+	if (is_mirror && super->synced_sectors != UINT64_MAX)
+		return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
+				  "the legs of %s were not synchronised to their end: it is read, "
+				  "but not written; LVM goes on with that when the VG is activated",
+				  build->lv->full_name);
+	return 0;
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() in lvm_lv.c */
@@ -120,21 +156,14 @@ int cow_lvm_legs_check(struct lvm_build *build, const struct lvm_segment *segmen
 	bool is_whole[LEGS_MAX];
 	int ret = legs_count_check(build, segment, err);
 
+	if (!ret && !segment->has_metas)
+		return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
+				  "%s has no superblocks, so nobody knows which legs are complete",
+				  build->lv->full_name);
 	if (!ret)
 		ret = legs_look(build, segment, level, supers, is_whole, err);
-	for (size_t i = 0; i < segment->nr_areas && !ret; i++) {
-		if (!is_whole[i])
-			return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
-					  "leg %zu of %s is missing, has failed, or was not "
-					  "rebuilt to its end, by the superblocks of the array: it "
-					  "is read only if all legs are complete",
-					  i, build->lv->full_name);
-		if (!is_laid_out(segment, &supers[i], i))
-			return cow_refuse(err, -EBADMSG, "lv-legs", NULL,
-					  "leg %zu of %s is laid out in another way than the "
-					  "metadata of the VG say, or is being laid out anew",
-					  i, build->lv->full_name);
-	}
+	for (size_t i = 0; i < segment->nr_areas && !ret; i++)
+		ret = leg_check(build, segment, &supers[i], i, is_whole[i], err);
 	return ret;
 }
 

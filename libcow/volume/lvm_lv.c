@@ -161,7 +161,7 @@ static int stripe_image(struct lvm_build *build, const struct lvm_segment *segme
 {
 	const struct lvm_area *areas = build->lv->vg->areas + segment->first_area;
 
-	if (segment->kind == LVM_SEGMENT_LEGS)
+	if (segment->kind == LVM_SEGMENT_LEGS && !build->for_write)
 		return cow_lvm_leg_image(build, segment, index * segment->nr_copies,
 					 segment->nr_copies, level, ret_image, err);
 	return cow_lvm_area_image(build, &areas[index], segment->area_extents, level, ret_image,
@@ -172,11 +172,13 @@ static int stripe_image(struct lvm_build *build, const struct lvm_segment *segme
 static int stripes_image(struct lvm_build *build, const struct lvm_segment *segment,
 			 unsigned int level, struct cow_image **ret_image, struct cow_err *err)
 {
-	size_t nr_stripes = segment->nr_areas / segment->nr_copies;
+	/* written: a raid1, see segment_image() */
+	bool is_mirror = segment->kind == LVM_SEGMENT_LEGS && build->for_write;
+	size_t nr_stripes = segment->nr_areas / (is_mirror ? 1 : segment->nr_copies);
 	AUTO_FREE struct cow_image **stripes = NULL;
 	int ret = 0;
 
-	if (segment->kind == LVM_SEGMENT_PARITY)
+	if (segment->kind == LVM_SEGMENT_PARITY || is_mirror)
 		ret = cow_lvm_legs_check(build, segment, level, err);
 	else if (nr_stripes == 1)
 		return stripe_image(build, segment, 0, level, ret_image, err);
@@ -187,7 +189,9 @@ static int stripes_image(struct lvm_build *build, const struct lvm_segment *segm
 		return cow_fail(err, -ENOMEM, "no memory for a logical volume");
 	for (size_t i = 0; i < nr_stripes && !ret; i++)
 		ret = stripe_image(build, segment, i, level, &stripes[i], err);
-	if (!ret && segment->kind == LVM_SEGMENT_PARITY)
+	if (!ret && is_mirror)
+		ret = cow_image_mirror_new(stripes, nr_stripes, ret_image, err);
+	else if (!ret && segment->kind == LVM_SEGMENT_PARITY)
 		ret = cow_image_parity_new(
 			stripes, nr_stripes, sectors_to_bytes(segment->stripe_sectors),
 			(enum image_parity_layout)segment->layout, ret_image, err);
@@ -222,23 +226,40 @@ static int nothing_image(struct lvm_build *build, const struct lvm_segment *segm
 	return ret ? ret : build_own(build, *ret_image, err);
 }
 
+/* May this segment be written, by its type? */
+static int write_check(const struct lvm_build *build, const struct cow_lv *lv,
+		       const struct lvm_segment *segment, struct cow_err *err)
+{
+	bool is_raid1 = !strcmp(segment->type, "raid1");
+
+	if (!build->for_write ||
+	    (segment->kind != LVM_SEGMENT_LEGS && segment->kind != LVM_SEGMENT_PARITY) ||
+	    (is_raid1 && build->writes_copies))
+		return 0;
+	return cow_refuse(err, -EPERM, "lv-write", NULL,
+			  "%s has a segment of the type \"%s\": it is read, but %s", lv->full_name,
+			  segment->type,
+			  is_raid1 ? "written only as the origin of a merge" : "not written");
+}
+
 /* NOLINTNEXTLINE(misc-no-recursion): LEVELS_MAX deep, see lv_check() */
 static int segment_image(struct lvm_build *build, const struct cow_lv *lv,
 			 const struct lvm_segment *segment, unsigned int level,
 			 struct cow_image **ret_image, struct cow_err *err)
 {
-	bool is_error = !strcmp(segment->type, "error");
+	bool is_error = !strcmp(segment->type, "error"), writes_below = build->writes_below;
+	int ret = write_check(build, lv, segment, err);
 
-	if ((segment->kind == LVM_SEGMENT_LEGS || segment->kind == LVM_SEGMENT_PARITY) &&
-	    build->for_write)
-		return cow_refuse(
-			err, -EPERM, "lv-write", NULL,
-			"%s has a segment of the type \"%s\": it is read, but not written",
-			lv->full_name, segment->type);
-	build->writes_below =
-		!strcmp(segment->type, "raid0") || !strcmp(segment->type, "raid0_meta");
-	if (segment->nr_areas)
-		return stripes_image(build, segment, level, ret_image, err);
+	if (ret)
+		return ret;
+	if (segment->nr_areas) {
+		build->writes_below = !strcmp(segment->type, "raid0") ||
+				      !strcmp(segment->type, "raid0_meta") ||
+				      !strcmp(segment->type, "raid1");
+		ret = stripes_image(build, segment, level, ret_image, err);
+		build->writes_below = writes_below;
+		return ret;
+	}
 	if (is_error || !strcmp(segment->type, "zero"))
 		return nothing_image(build, segment, is_error, ret_image, err);
 	return cow_refuse(err, -EOPNOTSUPP, "lv-type", NULL,
@@ -352,10 +373,15 @@ static int lv_build(struct lvm_build *build, const struct cow_lv *lv, unsigned i
 	return ret;
 }
 
-int cow_lv_open(const struct cow_lv *lv, bool for_write, struct cow_image **ret_image,
+int cow_lv_open(const struct cow_lv *lv, uint32_t flags, struct cow_image **ret_image,
 		struct cow_err *err)
 {
-	struct lvm_build build = { .lv = lv, .for_write = for_write };
+	bool for_write = flags & COW_LV_WRITE;
+	struct lvm_build build = {
+		.lv = lv,
+		.for_write = for_write,
+		.writes_copies = flags & COW_LV_COPIES,
+	};
 	struct cow_image *top = NULL;
 	int ret = lv_build(&build, lv, 0, &top, err);
 

@@ -88,16 +88,22 @@ bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin);
 /* The thin devices of a pool, as cow_lv_next_snapshot(). */
 const struct cow_lv *cow_lv_next_thin(const struct cow_lv *pool, const struct cow_lv *before);
 
+/* Refuses what must not be written through this map. */
+#define COW_LV_WRITE (1u << 0)
+/* Written by a job that, cut off, writes the same bytes again when it is repeated: a raid1
+ * of which all legs are complete is written, too, each leg. */
+#define COW_LV_COPIES (1u << 1)
+
 /*
  * Opens the bare volume: of a COW volume the store, of an origin the origin, also
- * while LVM merges it. for_write: refuses what must not be written through this
- * map. Errors: -EOPNOTSUPP its type is not supported, named in the sentence (id
- * "lv-type"); -EPERM written, but it has more than one copy or a cache (id
+ * while LVM merges it. flags: COW_LV_*. Errors: -EOPNOTSUPP its type is not supported, named in the
+ * sentence (id "lv-type"); -EPERM written, but it has more than one copy or a cache (id
  * "lv-write"); -ENODEV a PV is missing or flagged as missing (id "pv-missing");
- * -EBADMSG the metadata contradict themselves; -ERANGE beyond the end of a PV;
+ * -EBADMSG the metadata contradict themselves, or a leg is not complete (id "lv-legs");
+ * -ERANGE beyond the end of a PV;
  * -ENOMEM, -EIO.
  */
-int cow_lv_open(const struct cow_lv *lv, bool for_write, struct cow_image **ret_image,
+int cow_lv_open(const struct cow_lv *lv, uint32_t flags, struct cow_image **ret_image,
 		struct cow_err *err);
 
 #endif

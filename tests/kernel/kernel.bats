@@ -93,6 +93,13 @@ for v in json.load(sys.stdin)["volumes"]:
 	[[ $output == *"read only if all legs are complete"* ]]
 }
 
+@test "LVM: a merge into a raid1, killed or not: the kernel finds its legs alike, and the snapshot in them" {
+	mkdir "$TMPDIR/job"
+	echo "$COW_BUILD" >"$TMPDIR/job/path"
+	truncate -s 32M "$TMPDIR/disk0" "$TMPDIR/disk1"
+	"$lab/lab.py" "$TMPDIR/boot" "$lab/lvm_raid1.sh" "$TMPDIR/job" "$TMPDIR"/disk[01]
+}
+
 @test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {
 	make -s --no-print-directory -C "$COW_SOURCE" static
 	for tool in snapmerge snapcheck; do

@@ -192,6 +192,14 @@ static uint32_t open_flags(const struct operands_params *params)
 				    : 0;
 }
 
+/* What a merge writes it writes again in its next run, so an origin may be a raid1. */
+static uint32_t stack_open_flags(const struct operands_params *params)
+{
+	uint32_t flags = open_flags(params);
+
+	return flags & (COW_OPEN_WRITE | COW_OPEN_REHEARSE) ? flags | COW_OPEN_COPIES : flags;
+}
+
 static int open_stack(struct operands *operands, const struct operands_params *params,
 		      struct cow_err *err)
 {
@@ -199,7 +207,7 @@ static int open_stack(struct operands *operands, const struct operands_params *p
 	int ret;
 
 	stack.flags = stack_flags(params);
-	stack.open_flags = open_flags(params);
+	stack.open_flags = stack_open_flags(params);
 	stack.set = operands->set;
 	stack.origin = params->specs[0];
 	stack.cows = (const char *const *)params->specs + 1;

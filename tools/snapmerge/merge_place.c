@@ -56,6 +56,9 @@ static int run_library(struct merge_job *job, uint32_t flags, struct cow_merge_r
 		       (options->bad.skips ? COW_MERGE_SKIP_UNREADABLE : 0) |
 		       (job->undo.existed ? COW_MERGE_UNDO_EXISTED : 0) |
 		       (cli_forced("changed") ? COW_MERGE_CHANGED : 0);
+	/* the dry run before it has compared them */
+	if (!(flags & COW_MERGE_DRY_RUN) || cli_forced("legs"))
+		params.flags |= COW_MERGE_COPIES_MAY_DIFFER;
 	params.reflink = merge_reflink(options);
 	params.siblings = job->kept.stores;
 	params.nr_siblings = job->kept.nr_stores;

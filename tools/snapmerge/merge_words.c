@@ -48,6 +48,7 @@ static void put_plan(const struct merge_job *job)
 	json_put_u64(at, "chunk_bytes", job->info.chunk_bytes);
 	json_put_u64(at, "chunks", job->info.nr_exceptions);
 	json_put_u64(at, "begun_chunks", job->planned.nr_begun);
+	json_put_u64(at, "legs", cow_image_nr_copies(job->operands.origin));
 	put_names(at, "siblings", &job->kept);
 	put_names(at, "dropped", &job->dropped);
 	json_put_text(at, "undo", job->undo.path);
@@ -82,6 +83,17 @@ static void say_siblings(const struct merge_job *job)
 			 cow_image_name(job->dropped.images[i]));
 }
 
+static void say_legs(const struct merge_job *job)
+{
+	uint32_t nr_legs = cow_image_nr_copies(job->operands.origin);
+
+	if (nr_legs == 1 || !job->info.nr_exceptions)
+		return;
+	cli_note("%s is a raid1: all %" PRIu32 " legs are written alike; elsewhere they %s",
+		 origin_name(job), nr_legs,
+		 cli_forced("legs") ? "were not compared" : "hold the same bytes");
+}
+
 void merge_say_plan(const struct merge_job *job)
 {
 	uint64_t bytes = job->info.nr_exceptions * job->info.chunk_bytes;
@@ -103,6 +115,7 @@ void merge_say_plan(const struct merge_job *job)
 			"where %s cannot be read, %s keeps its bytes; until all else is safe %s is "
 			"only read, so a run that is cut off begins again",
 			cow_name(job), origin_name(job), cow_name(job));
+	say_legs(job);
 	say_siblings(job);
 	if (job->undo.store)
 		cli_note("undo: %s is complete already", job->undo.path);

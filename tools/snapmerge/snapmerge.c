@@ -11,8 +11,8 @@
 
 /* What reads only may go on where what writes may not. */
 #define FORCE_OUTPUT "overwrite,invalid,damaged,doubtful,busy,origin,content"
-#define FORCE_TAKE_BACK "changed"
-#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin,content,no-space"
+#define FORCE_TAKE_BACK "changed,legs"
+#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin,content,no-space,legs"
 /* A clone whose trees contradict each other: only a person can know which is right. */
 #define FORCE_CLONE FORCE_IN_PLACE ",doubtful"
 /* Devices of a pool, whose sizes are not in it. */
@@ -67,7 +67,7 @@ static struct opts_spec spec = {
 		"snaplog:source=S,log=L,...: S is rolled back. DEVICE is\n"
 		"thin:metadata=M,data=D,id=N, twice in one pool: the two exchange what they show,\n"
 		"and the same command takes it back.",
-	.force_ids = FORCE_OUTPUT "," FORCE_TAKE_BACK "," FORCE_IN_PLACE FORCE_POOL,
+	.force_ids = FORCE_OUTPUT ",changed," FORCE_IN_PLACE FORCE_POOL,
 	.options = option_table,
 	.common = &options.common,
 	.min_operands = 0, /* an LV or a clone is one operand; or there is --table */

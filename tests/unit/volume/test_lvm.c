@@ -102,9 +102,9 @@ static int shown_sha256(struct cow_lvm *lvm, const char *name, char ret_hex[SHA2
 		snapshot = lv;
 	else
 		cow_lv_is_merging(lv, &snapshot);
-	ret = cow_lv_open(snapshot ? cow_lv_origin(snapshot) : lv, false, &image, err);
+	ret = cow_lv_open(snapshot ? cow_lv_origin(snapshot) : lv, 0, &image, err);
 	if (!ret && snapshot)
-		ret = cow_lv_open(snapshot, false, &cow, err);
+		ret = cow_lv_open(snapshot, 0, &cow, err);
 	if (!ret && snapshot)
 		ret = view_sha256(image, cow, cow_lv_view_bytes(snapshot), ret_hex, err);
 	else if (!ret)
@@ -220,8 +220,8 @@ static const char *leg_read(unsigned int given)
 		OK(cow_imageset_open(disk_set, "disk1.img", 0, &images[nr++], err));
 	OK(cow_lvm_open(images, nr, &lvm, err));
 	OK(cow_lvm_find(lvm, "vg0/base", &lv, err));
-	ret = cow_lv_open(lv, false, &image, &why);
-	CHECK(cow_lv_open(lv, true, &image, NULL) == -EPERM);
+	ret = cow_lv_open(lv, 0, &image, &why);
+	CHECK(cow_lv_open(lv, COW_LV_WRITE, &image, NULL) == -EPERM);
 	if (!ret)
 		OK(cow_image_pread(image, first, 1, 0, err));
 	cow_image_close(image);
@@ -353,7 +353,7 @@ static void names_that_are_not_there_are_answered_with_those_that_are(void)
 	FAILS(-EINVAL, cow_lvm_find(lvm, "vg0/base/x", &lv, err));
 	/* The hidden note is no volume. */
 	OK(cow_lvm_find(lvm, "vg0/snapshot0", &lv, err));
-	CHECK(cow_lv_open(lv, false, &disks.images[1], &why) == -EOPNOTSUPP);
+	CHECK(cow_lv_open(lv, 0, &disks.images[1], &why) == -EOPNOTSUPP);
 	CHECK(!strcmp(why.id, "lv-type"));
 	cow_lvm_close(lvm);
 	disks_close(&disks);
@@ -405,7 +405,7 @@ static void an_image_outlives_the_metadata_and_writes_through(void)
 	OK(cow_image_overlay_new(disks.images[0], &overlay, err));
 	OK(cow_lvm_open(&overlay, 1, &lvm, err));
 	OK(cow_lvm_find(lvm, "vg0/snap", &lv, err));
-	OK(cow_lv_open(lv, true, &image, err));
+	OK(cow_lv_open(lv, COW_LV_WRITE, &image, err));
 	cow_lvm_close(lvm);
 	CHECK(cow_image_is_writable(image) && cow_image_size(image) == 3145728);
 	OK(cow_image_pread(image, before, 512, 0, err));
@@ -525,7 +525,7 @@ static void use_all(struct lvm_vg *vg)
 		struct cow_image *image = NULL;
 		uint8_t buf[512];
 
-		if (cow_lv_open(&vg->lvs[i], false, &image, NULL))
+		if (cow_lv_open(&vg->lvs[i], 0, &image, NULL))
 			continue;
 		(void)cow_image_pread(image, buf, 512, cow_image_size(image) - 512, NULL);
 		cow_image_close(image);

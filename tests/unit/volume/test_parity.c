@@ -159,9 +159,9 @@ static const char *lv_open_id(const char *name, int without)
 	}
 	OK(cow_lvm_open(images, nr, &lvm, err));
 	OK(cow_lvm_find(lvm, name, &lv, err));
-	CHECK(cow_lv_open(lv, true, &image, &why) == -EPERM && !strcmp(why.id, "lv-write"));
+	CHECK(cow_lv_open(lv, COW_LV_WRITE, &image, &why) == -EPERM && !strcmp(why.id, "lv-write"));
 	why = (struct cow_err)COW_ERR_INIT;
-	cow_lv_open(lv, false, &image, &why);
+	cow_lv_open(lv, 0, &image, &why);
 	cow_image_close(image);
 	cow_lvm_close(lvm);
 	while (nr)
