@@ -384,7 +384,7 @@ int operands_check_size(const struct operands *operands, struct cow_err *err)
 
 /* Each layer is asked whether it belongs to what it stands on: to ORIGIN, or to the view
  * through the layers below. */
-static int fit_check_layers(const struct operands *operands, struct cow_err *err)
+static int fit_check_layers(const struct operands *operands, bool wants_volume, struct cow_err *err)
 {
 	struct cow_image *below = operands->origin;
 	int ret = 0;
@@ -392,7 +392,8 @@ static int fit_check_layers(const struct operands *operands, struct cow_err *err
 	for (size_t i = 0; i < operands->nr_layers && below && !ret; i++) {
 		const struct cow_stack_layer *layer = &operands->layers[i];
 
-		ret = fit_check(below, layer->store, i, err);
+		/* who names a volume in it knows what ORIGIN is */
+		ret = fit_check(below, layer->store, i || wants_volume, err);
 		below = layer->skip ? layer->skip : layer->view;
 	}
 	return ret;
@@ -424,7 +425,7 @@ static int open_all(struct operands *operands, const struct operands_params *par
 		ret = window_check(operands->origin, operands->layers[0].cow,
 				   operands->layers[0].store, err);
 	if (!ret && !params->may_be_mixture)
-		ret = fit_check_layers(operands, err);
+		ret = fit_check_layers(operands, params->volume, err);
 	return ret;
 }
 

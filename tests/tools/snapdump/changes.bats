@@ -290,6 +290,57 @@ extract() { # DIRECTORY IMAGE...
 	[ "$(snapdump -q --changes lvm:disk0.img:vg0/snap | grep -c '^[-+MR]')" -eq "$(diff -rq a b | wc -l)" ]
 }
 
+# in_volume DISK LV: LV in the place of vg0/base on DISK, which holds all of that in a row.
+in_volume() {
+	python3 - "$1" "$2" <<-'END'
+		import sys
+		disk, new, old = (open(name, "rb").read() for name in (sys.argv[1], sys.argv[2], "lv"))
+		at = disk.index(old)
+		open("now.disk", "wb").write(disk[:at] + new + disk[at + len(new):])
+	END
+}
+
+# bats test_tags=slow
+@test "a volume inside the view of a whole disk, also in a partition: --ls, --cat, --changes, --only-changed" {
+	local fixture part
+	for fixture in whole mbr-logical; do
+		rm -f disk*.img disk.cow lv* wanted.cow x.tar y.tar
+		disks $fixture
+		part=()
+		[ $fixture = whole ] || part=(--partition=5)
+		snapdump -q --raw -o lv lvm:disk0.img:vg0/base
+		cp lv lv.now
+		printf 'write new told\nrm big1\nset_inode_field d mode 040700\n' | debugfs -w -f - lv.now >/dev/null 2>&1
+		in_volume disk0.img lv.now
+		snapcreate -q --from=now.disk disk0.img disk.cow
+		snapcreate -q --from=lv.now lv wanted.cow
+		run -0 --separate-stderr snapdump --changes "${part[@]}" --volume=vg0/base disk0.img disk.cow
+		[ -z "$stderr" ]
+		[ "$output" = "$(snapdump --changes lv wanted.cow)" ]
+		[[ $output == *"- big1"*"T d"*"+ told"* ]]
+		snapdump --changes --against=disk0.img "${part[@]}" --volume=vg0/base now.disk | diff - <(echo "$output")
+		snapdump --ls "${part[@]}" --volume=vg0/base disk0.img disk.cow | diff - <(snapdump --ls lv wanted.cow)
+		snapdump --cat=told "${part[@]}" --volume=vg0/base disk0.img disk.cow | cmp - new
+		snapdump -q --files --only-changed "${part[@]}" --volume=vg0/base -o x.tar disk0.img disk.cow
+		snapdump -q --files --only-changed -o y.tar lv wanted.cow
+		cmp x.tar y.tar
+		for mode in --ls --cat=told --changes "--files --only-changed -o z.tar"; do
+			run -8 --separate-stderr snapdump $mode "${part[@]}" --volume=vg0/none disk0.img disk.cow
+			[[ $stderr == *'there is no logical volume "none" in VG vg0; it has base, '* ]]
+			# 64: no table at all
+			run -$([ $fixture = whole ] && echo 64 || echo 8) --separate-stderr snapdump $mode --partition=9 disk0.img disk.cow
+			[[ $stderr == *"no partition"* ]]
+			run -16 --separate-stderr snapdump $mode --volume=base disk0.img disk.cow
+			[ ! -e z.tar ]
+		done
+	done
+	snapcreate -q -y -t clone -c 4K --force=overwrite,content clone:metadata=meta,source=lv,destination=lv.now
+	for mode in --ls --cat=told; do
+		run -64 --separate-stderr snapdump $mode --volume=vg0/base clone:metadata=meta,source=lv,destination=lv.now
+		[[ $stderr == *"no LVM physical volume"* ]]
+	done
+}
+
 # thin_pair: base.img and now.img as devices 1 and 2 of a pool that share what is equal.
 thin_pair() {
 	python3 - <<-'END'
