@@ -131,6 +131,7 @@ def changes(bench):
     with open(image, 'wb') as f:
         f.truncate(nr * 6144 + 64 * MIB)
     quietly(['mke2fs', '-q', '-F', '-t', 'ext4', '-b', '4096', '-N', str(nr + nr // 500 + 1000), '-d', tree, image])
+    shutil.rmtree(tree)  # a million files take 4 GiB, each time
     quietly(['cp', '--sparse=always', image, after])
     with open(bench.path('new'), 'wb') as f:
         f.write(draw.randbytes(4096))
@@ -140,15 +141,15 @@ def changes(bench):
             f.write(f'rm {name}\nwrite {bench.path("new")} {name}\n')
     quietly(['debugfs', '-w', '-f', bench.path('commands'), after])
     quietly(['snapcreate', '-c', '4K', '--from=' + after, image, store])
+    os.unlink(after)
     said = subprocess.run(['snapdump', '-q', '--changes', image, store], check=True, stdout=subprocess.PIPE).stdout
     if said.count(b'\n') != len(changed):
         bench.failed.append(f'changes: {said.count(bytes([10]))} lines, not {len(changed)}')
     bench.race(f'say which 100 of {nr} files of 4 KiB have changed', [
         Runner('snapdump --changes', ['snapdump', '-q', '--changes', image, store]),
         Runner('snapdump --files, to /dev/null', ['snapdump', '-q', '--files', image, store], 0.3)])
-    for path in image, after, store, bench.path('new'), bench.path('commands'):
+    for path in image, store, bench.path('new'), bench.path('commands'):
         os.unlink(path)
-    shutil.rmtree(tree)
 
 
 def huge(bench):
