@@ -92,11 +92,14 @@ tool_src   := $(foreach t,$(tool_names),tools/$(t)/$(t).c)
 # so that it is not in the static tools, which cannot load a library.
 remote_src := $(if $(has_libnbd),$(wildcard tools/remote/*.c))
 cli_src    := $(filter-out $(tool_src) tools/nbdkit/% tools/remote/%,$(wildcard tools/*/*.c)) $(remote_src)
-# The plugin for nbdkit is built where nbdkit's header is.
+# The plugin for nbdkit is built where nbdkit's header is. What it has of the tools are
+# exports of NBD servers, and for these a floor of libcow that the shared library hides.
 plugin_src := $(wildcard tools/nbdkit/*.c)
+plugin_remote := $(if $(has_libnbd),$(remote_src) tools/common/sandbox_filter.c tools/common/sandbox_landlock.c)
 cli_hdr    := $(wildcard tools/*/*.h)
 # The longest first, so that the last one does not run alone.
-unit_src   := $(wildcard tests/unit/store/test_clone*.c tests/unit/volume/test_*.c) $(filter-out tests/unit/store/test_clone% tests/unit/volume/%,$(wildcard tests/unit/*/test_*.c))
+plugin_test := tests/unit/nbdkit/test_plugin_threads
+unit_src   := $(if $(has_nbdkit),$(plugin_test).c) $(wildcard tests/unit/store/test_clone*.c tests/unit/volume/test_*.c) $(filter-out tests/unit/store/test_clone% tests/unit/volume/% $(plugin_test).c,$(wildcard tests/unit/*/test_*.c))
 # Helpers shared by C tests (fault and recording images, store maker, ...).
 aid_src    := $(wildcard tests/aids/*.c)
 # Programs that tests start: one source each, linked with the aids.
@@ -170,11 +173,16 @@ $(tools): $(cli_lib) $(if $(SHARED_TOOLS),$(shared_lib),$(static_lib))
 $(statics): $(cli_lib) $(static_lib)
 	$(call quiet,LD)mkdir -p $(@D); $(link) $(if $(pie),-static-pie,-static) -s -Wl,--gc-sections -o $@ $(own_main) $(cli_lib) $(static_lib) \
 		$$($(PKG_CONFIG) --static --libs $(LIB_PKGS) blkid json-c libseccomp) $(LDLIBS)
-$(plugin): $(plugin_src:%.c=$(B)/%.pic.o) tools/nbdkit/nbdkit_snapshot.map $(if $(SHARED_TOOLS),$(shared_lib),$(pic_obj))
+plugin_more := $(plugin_remote:%.c=$(B)/%.pic.o) $(if $(SHARED_TOOLS),$(filter $(B)/libcow/base/%,$(pic_obj)))
+$(plugin): $(plugin_src:%.c=$(B)/%.pic.o) $(plugin_more) tools/nbdkit/nbdkit_snapshot.map $(if $(SHARED_TOOLS),$(shared_lib),$(pic_obj))
 	$(call quiet,LD)$(link) -shared $(if $(SANITIZE),,-Wl$(comma)--version-script=tools/nbdkit/nbdkit_snapshot.map) -o $@ \
-		$(filter %.pic.o,$^) $(if $(SHARED_TOOLS),-L$(B) -lcow) $(lib_libs) $(LDLIBS)
+		$(filter %.pic.o,$^) $(if $(SHARED_TOOLS),-L$(B) -lcow) $(lib_libs) \
+		$(if $(plugin_remote),$$($(PKG_CONFIG) --libs libseccomp)) $(LDLIBS)
 $(units) $(progs): $(B)/%: $(B)/%.o $(aid_obj) $(static_lib)
-	$(call quiet,LD)$(link) -o $@ $^ $(lib_libs) $(LDLIBS)
+	$(call quiet,LD)$(link) -o $@ $(filter %.o,$^) $(static_lib) $(lib_libs) $(LDLIBS)
+# The plugin is part of it, and calls it as its nbdkit.
+$(B)/$(plugin_test): LDLIBS += $(if $(plugin_remote),$(shell $(PKG_CONFIG) --libs libseccomp))
+$(B)/$(plugin_test): $(plugin_src:%.c=$(B)/%.o) $(plugin_remote:%.c=$(B)/%.o)
 # For LD_PRELOAD: what goes wrong below a tool; when it calls a library.
 $(preloads): $(B)/%.so: %.c $(B)/flags
 	$(call quiet,LD)mkdir -p $(@D); $(CC) -D_GNU_SOURCE -O1 -g $(warnings) -Wno-missing-prototypes $(if $(WERROR),-Werror) -fPIC -shared -o $@ $<
@@ -210,7 +218,7 @@ check-unit: $(unit_runs)  ## C tests of the library
 $(unit_runs): run-%: % | $(unpacked)
 	@$(test_env) $(CHECK_WRAPPER) $<
 check-threads:  ## the thread rule of libcow.h, under TSan
-	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/base/test_threads $$(B)/tests/unit/snapshot/test_stack_threads' check-unit
+	@$(MAKE) --no-print-directory -s SANITIZE=thread units='$$(B)/tests/unit/base/test_threads $$(B)/tests/unit/snapshot/test_stack_threads $(if $(has_nbdkit),$$(B)/$(plugin_test))' check-unit
 replay_runs := $(replays:%=run-%)
 check-replay: $(replay_runs)  ## fuzz targets over their kept corpus
 $(replay_runs): run-%: %

@@ -44,7 +44,7 @@ programs() {
 	else
 		for source in tests/unit/*/test_*.c tests/crash/crash_*.c; do
 			# handles in two threads: valgrind and TSan look at those
-			case $source in */test_threads.c) ;; *) echo "${source%.c}" ;; esac
+			case $source in */test_threads.c | */test_plugin_threads.c) ;; *) echo "${source%.c}" ;; esac
 		done
 	fi
 }

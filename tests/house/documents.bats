@@ -21,6 +21,7 @@ setup_file() {
 	upgrade origin.img mid.img 2
 	upgrade mid.img changed.img 3
 	snapcreate -q origin.img cow.img --from changed.img
+	qemu-img convert -f raw -O qcow2 cow.img cow.qcow2
 	snapcreate -q base.img layer1.img --from mid.img
 	snapcreate -q mid.img layer2.img --from changed.img
 	snapcreate -q origin.img weekly.img

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "tools/nbdkit/plugin.h"
+#include "tools/remote/remote.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -36,6 +37,44 @@ void plugin_error(const struct cow_err *err)
 		     *err->force ? "; to serve it all the same: force=" : "", err->force);
 }
 
+static void snapshot_note(void *user, const char *sentence)
+{
+	(void)user;
+	fprintf(stderr, "nbdkit: snapshot: note: %s\n", sentence);
+}
+
+/* cow_imageset_set_opener(). */
+static int server_open(void *user, const char *uri, uint32_t flags, struct cow_image **ret_image,
+		       struct cow_err *err)
+{
+	int ret = remote_open(user, uri, flags, ret_image, err);
+
+	if (!ret && flags & COW_OPEN_WRITE)
+		fprintf(stderr, "nbdkit: snapshot: note: %s: %s\n", uri, REMOTE_WRITE_NOTE);
+	return ret;
+}
+
+static int set_begin(struct cow_err *err)
+{
+	int ret = plugin.set ? 0 : cow_imageset_new(&plugin.set, err);
+
+	if (!ret && remote_open)
+		cow_imageset_set_opener(plugin.set, server_open, NULL);
+	return ret;
+}
+
+/* What speaks with an NBD server is a process of its own, which is started while nbdkit
+ * has one thread. */
+static int servers_connect(const char *spec)
+{
+	struct cow_err err = COW_ERR_INIT;
+
+	if (!remote_connect || !remote_connect(spec, &err))
+		return 0;
+	plugin_error(&err);
+	return -1;
+}
+
 static int cow_add(const char *value)
 {
 	/* bounded: by the number of parameters */
@@ -47,7 +86,7 @@ static int cow_add(const char *value)
 	}
 	plugin.cows = cows;
 	cows[plugin.nr_cows++] = value;
-	return 0;
+	return servers_connect(value);
 }
 
 /* NAME=IMAGE. */
@@ -62,15 +101,14 @@ static int image_define(const char *value)
 		nbdkit_error("image=%s: \"=IMAGE\" is missing", value);
 		return -1;
 	}
-	if (!plugin.set)
-		ret = cow_imageset_new(&plugin.set, &err);
+	ret = set_begin(&err);
 	if (!ret && name)
 		ret = cow_imageset_define(plugin.set, name, equals + 1, &err);
 	if (ret)
 		plugin_error(&err);
 	else if (!name)
 		nbdkit_error("no memory for the name of an image");
-	ret = ret || !name ? -1 : 0;
+	ret = ret || !name ? -1 : servers_connect(equals + 1);
 	free(name);
 	return ret;
 }
@@ -119,7 +157,7 @@ static int snapshot_config(const char *key, const char *value)
 	if (!strcmp(key, "image"))
 		return image_define(value);
 	if (!strcmp(key, "origin"))
-		return text_set(&plugin.origin, key, value);
+		return text_set(&plugin.origin, key, value) ? -1 : servers_connect(value);
 	if (!strcmp(key, "partition"))
 		return partition_set(value);
 	if (!strcmp(key, "volume"))
@@ -161,12 +199,6 @@ static bool is_forced(const char *id)
 	return false;
 }
 
-static void snapshot_note(void *user, const char *sentence)
-{
-	(void)user;
-	fprintf(stderr, "nbdkit: snapshot: note: %s\n", sentence);
-}
-
 static int snapshot_question(void *user, const struct cow_err *refusal)
 {
 	(void)user;
@@ -183,6 +215,10 @@ static int snapshot_get_ready(void)
 	struct cow_stack_params params = COW_STACK_PARAMS_INIT;
 	struct cow_err err = COW_ERR_INIT;
 
+	if (set_begin(&err)) {
+		plugin_error(&err);
+		return -1;
+	}
 	params.set = plugin.set;
 	params.origin = plugin.origin;
 	params.cows = plugin.cows;

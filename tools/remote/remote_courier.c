@@ -160,8 +160,10 @@ int remote_courier_export(struct remote_courier *courier, struct remote_export *
 	struct remote_answer answer = { .tag = 0 };
 	int ret = 0;
 
-	while (!ret)
-		ret = remote_courier_receive(courier, true, &answer);
+	while (!ret) {
+		remote_courier_wait(courier);
+		ret = remote_courier_receive(courier, &answer);
+	}
 	if (ret < 0 || answer.tag != REMOTE_TAG_EXPORT)
 		return cow_refuse(err, -EIO, "connection", NULL,
 				  "the process that speaks with the server has ended");
@@ -194,11 +196,17 @@ bool remote_courier_send(const struct remote_courier *courier, const struct remo
 	return ret == sizeof(*request);
 }
 
-int remote_courier_receive(const struct remote_courier *courier, bool may_wait,
-			   struct remote_answer *ret_answer)
+void remote_courier_wait(const struct remote_courier *courier)
 {
 	struct pollfd wanted = { .fd = courier->fd, .events = POLLIN };
-	int nr = poll(&wanted, 1, may_wait ? -1 : 0);
+
+	(void)poll(&wanted, 1, -1);
+}
+
+int remote_courier_receive(const struct remote_courier *courier, struct remote_answer *ret_answer)
+{
+	struct pollfd wanted = { .fd = courier->fd, .events = POLLIN };
+	int nr = poll(&wanted, 1, 0);
 
 	if (!nr || (nr < 0 && errno == EINTR))
 		return 0;

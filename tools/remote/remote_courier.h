@@ -89,10 +89,10 @@ const struct remote_extent *remote_courier_extents(const struct remote_courier *
 /* false: the courier is gone. */
 bool remote_courier_send(const struct remote_courier *courier,
 			 const struct remote_request *request);
-/* Gives an answer and 1; 0: there is none, or with may_wait a signal came first; -1: the
- * courier is gone. */
-int remote_courier_receive(const struct remote_courier *courier, bool may_wait,
-			   struct remote_answer *ret_answer);
+/* Waits until there is an answer, the courier is gone, or a signal came. */
+void remote_courier_wait(const struct remote_courier *courier);
+/* Gives an answer and 1; 0: there is none; -1: the courier is gone. */
+int remote_courier_receive(const struct remote_courier *courier, struct remote_answer *ret_answer);
 
 /* remote_child.c: what a courier does until we are gone. */
 struct remote_child {

@@ -172,6 +172,10 @@ static int remote_pread(void *user, void *buf, size_t len_bytes, uint64_t offset
 			ret = read_wait(image, at, end - at, &slot, err);
 		if (ret)
 			break;
+		/* others had the lock, and may have taken it for something else */
+		if (slot->state != SLOT_READ || slot->code || at < slot->offset_bytes ||
+		    at - slot->offset_bytes >= slot->len_bytes)
+			continue;
 		size_t skip = (size_t)(at - slot->offset_bytes), len = slot->len_bytes - skip;
 
 		len = len < end - at ? len : (size_t)(end - at);
@@ -360,7 +364,8 @@ static int remote_next_data(void *user, uint64_t offset_bytes, uint64_t *ret_off
 
 /* ------------------------------------------------------------ new, close */
 
-/* Each operation has the export alone, also from images beside this one. */
+/* Each operation has the export alone, also from images beside this one, but for the time
+ * in which it waits. */
 #define LOCKED(call)                                                                               \
 	({                                                                                         \
 		pthread_mutex_t *lock = &((struct remote_image *)user)->slots->lock;               \

@@ -61,7 +61,7 @@ static void answer_take(struct remote_slots *slots, const struct remote_answer *
 	slots->is_lost |= answer->is_lost;
 	if (answer->tag == REMOTE_TAG_CALL) {
 		slots->called = *answer;
-		slots->is_calling = false;
+		slots->is_called = true;
 		return;
 	}
 	if (answer->tag >= REMOTE_NR_SLOTS)
@@ -78,19 +78,34 @@ static void answer_take(struct remote_slots *slots, const struct remote_answer *
 	slot->state = slot->state == SLOT_READING ? SLOT_READ : SLOT_FREE;
 }
 
-/* Takes the answers that are there; waits for one if there is none. */
-static void answers_take(struct remote_slots *slots, bool may_wait)
+/* Takes the answers that are there. */
+static void answers_take(struct remote_slots *slots)
 {
 	struct remote_answer answer;
 	int ret = 1;
 
 	while (ret > 0 && !slots->is_lost) {
-		ret = remote_courier_receive(slots->courier, may_wait, &answer);
-		may_wait = false;
+		ret = remote_courier_receive(slots->courier, &answer);
 		if (ret > 0)
 			answer_take(slots, &answer);
 		slots->is_lost |= ret < 0;
 	}
+}
+
+/* Waits for answers, without the lock. */
+static void answers_wait(struct remote_slots *slots)
+{
+	if (slots->is_receiving) {
+		pthread_cond_wait(&slots->came, &slots->lock);
+		return;
+	}
+	slots->is_receiving = true;
+	pthread_mutex_unlock(&slots->lock);
+	remote_courier_wait(slots->courier);
+	pthread_mutex_lock(&slots->lock);
+	slots->is_receiving = false;
+	answers_take(slots);
+	pthread_cond_broadcast(&slots->came);
 }
 
 int remote_slots_call(struct remote_slots *slots, enum remote_kind kind, uint64_t offset_bytes,
@@ -98,16 +113,27 @@ int remote_slots_call(struct remote_slots *slots, enum remote_kind kind, uint64_
 {
 	const struct remote_request request = { kind, REMOTE_TAG_CALL, offset_bytes, len_bytes };
 
+	int code = ENOTCONN;
+
+	/* the one who calls wakes us */
+	while (slots->is_calling)
+		pthread_cond_wait(&slots->came, &slots->lock);
+	if (slots->is_lost)
+		return ENOTCONN;
 	slots->is_calling = true;
+	slots->is_called = false;
 	if (!remote_courier_send(slots->courier, &request))
 		slots->is_lost = true;
-	while (slots->is_calling && !slots->is_lost)
-		answers_take(slots, true);
-	if (slots->is_calling)
-		return ENOTCONN;
+	while (!slots->is_called && !slots->is_lost)
+		answers_wait(slots);
+	/* the lock is held until what came with it is copied */
+	slots->is_calling = false;
+	pthread_cond_broadcast(&slots->came);
+	if (slots->is_called)
+		code = slots->called.code;
 	if (ret_nr_extents)
-		*ret_nr_extents = slots->called.nr_extents;
-	return slots->called.code;
+		*ret_nr_extents = slots->is_called ? slots->called.nr_extents : 0;
+	return code;
 }
 
 /* Sends what a slot says. */
@@ -132,14 +158,14 @@ static int slot_send(struct remote_slots *slots, struct remote_slot *slot, enum 
 int remote_slots_wait(struct remote_slots *slots, struct remote_slot *slot, struct cow_err *err)
 {
 	bool is_write = slot->state == SLOT_WRITING;
-	int code = 0;
+	uint64_t serial = slot->serial;
+	int code;
 
-	while (is_busy(slot) && !slots->is_lost)
-		answers_take(slots, true);
-	if (!is_busy(slot))
-		code = slot->code;
-	else
-		code = ENOTCONN;
+	while (slot->serial == serial && is_busy(slot) && !slots->is_lost)
+		answers_wait(slots);
+	if (slot->serial != serial)
+		return 0;
+	code = is_busy(slot) ? ENOTCONN : slot->code;
 	if (!code)
 		return 0;
 	slot->state = SLOT_FREE;
@@ -153,9 +179,11 @@ int remote_slots_wait(struct remote_slots *slots, struct remote_slot *slot, stru
 static int slot_clear(struct remote_slots *slots, struct remote_slot *slot, struct cow_err *err)
 {
 	bool is_write = slot->state == SLOT_WRITING;
+	uint64_t serial = slot->serial;
 	int ret = remote_slots_wait(slots, slot, err);
 
-	slot->state = SLOT_FREE;
+	if (slot->serial == serial)
+		slot->state = SLOT_FREE;
 	return ret && !is_write && !slots->is_broken ? 0 : ret;
 }
 
@@ -176,9 +204,13 @@ int remote_slots_settle(struct remote_slots *slots, uint64_t offset_bytes, uint6
 		if (!is_touched(slot, offset_bytes, len_bytes) ||
 		    (!will_write && slot->state != SLOT_WRITING))
 			continue;
-		if (is_busy(slot))
-			ret = slot_clear(slots, slot, err);
-		slot->state = SLOT_FREE;
+		if (!is_busy(slot)) {
+			slot->state = SLOT_FREE;
+			continue;
+		}
+		/* others had the lock: from the beginning */
+		ret = slot_clear(slots, slot, err);
+		i = SIZE_MAX;
 	}
 	return ret;
 }
@@ -211,14 +243,15 @@ static int slot_get(struct remote_slots *slots, struct remote_slot **ret_slot, s
 	struct remote_slot *best = &slots->slots[slot_choose(slots)];
 	int ret = 0;
 
-	if (is_busy(best)) {
-		answers_take(slots, false);
-		best = &slots->slots[slot_choose(slots)];
-	}
-	if (is_busy(best))
+	/* who waits for the courier takes the answers himself, or would wait for ever */
+	if (is_busy(best) && !slots->is_receiving)
+		answers_take(slots);
+	for (best = &slots->slots[slot_choose(slots)]; !ret && is_busy(best);
+	     best = &slots->slots[slot_choose(slots)])
 		ret = slot_clear(slots, best, err);
 	if (ret)
 		return ret;
+	best->serial++;
 	best->state = SLOT_FREE;
 	best->code = 0;
 	best->used_at = ++slots->clock;
@@ -311,6 +344,7 @@ int remote_slots_new(struct remote_courier *courier, int64_t block_max_bytes,
 		return cow_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for an export");
 	slots->courier = courier;
 	pthread_mutex_init(&slots->lock, NULL);
+	pthread_cond_init(&slots->came, NULL);
 	slots->piece_bytes = block_max_bytes >= 512 && block_max_bytes < (int64_t)REMOTE_PIECE_BYTES
 				     ? (size_t)block_max_bytes / 512 * 512
 				     : REMOTE_PIECE_BYTES;

@@ -18,6 +18,7 @@ enum remote_slot_state { SLOT_FREE, SLOT_READING, SLOT_READ, SLOT_WRITING };
 
 struct remote_slot {
 	enum remote_slot_state state;
+	uint64_t serial; /* another one for each use of the slot */
 	uint64_t offset_bytes;
 	size_t len_bytes;
 	int code;	   /* of the last answer */
@@ -28,7 +29,11 @@ struct remote_slot {
 
 struct remote_slots {
 	struct remote_courier *courier;
-	pthread_mutex_t lock; /* of all below, and of the courier */
+	/* Of all below, and of the courier. Who waits for an answer lets go of it, and looks
+	 * again afterwards: any slot may be another one's then. */
+	pthread_mutex_t lock;
+	pthread_cond_t came;  /* answers did */
+	bool is_receiving;    /* one waits for the courier, the others for that one */
 	size_t piece_bytes;   /* the largest request */
 	bool is_lost;	      /* a connection, or the courier */
 	bool is_broken;	      /* nothing more is read or written (I8) */
@@ -36,7 +41,7 @@ struct remote_slots {
 	uint64_t write_bytes; /* where */
 	uint64_t clock;
 	/* What is waited for at once, one request at a time. */
-	bool is_calling;
+	bool is_calling, is_called;
 	struct remote_answer called;
 	struct remote_slot slots[REMOTE_NR_SLOTS];
 };
@@ -51,7 +56,8 @@ int remote_slots_failed(struct remote_slots *slots, const char *what, uint64_t o
  * how many the courier has. */
 int remote_slots_call(struct remote_slots *slots, enum remote_kind kind, uint64_t offset_bytes,
 		      uint64_t len_bytes, size_t *ret_nr_extents);
-/* Waits for the answer. What could not be written is never tried again. */
+/* Waits for the answer, or until the slot is used for something else. What could not be
+ * written is never tried again. */
 int remote_slots_wait(struct remote_slots *slots, struct remote_slot *slot, struct cow_err *err);
 /* Waits for all writes; the first step of a flush. */
 int remote_slots_wait_writes(struct remote_slots *slots, struct cow_err *err);

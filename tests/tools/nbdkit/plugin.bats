@@ -189,8 +189,6 @@ stack() {
 	[[ $output == *'image=pv: "=IMAGE" is missing'* ]]
 	run -1 serve origin=image:pv true
 	[[ $output == *'"image:pv" is not defined'* ]]
-	run -1 serve origin=nbd://localhost/x true
-	[[ $output == *'"nbd://" are not supported'* ]]
 }
 
 # bats test_tags=long
