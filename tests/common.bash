@@ -23,6 +23,12 @@ content_bytes() {
 	python3 -c 'import sys; print(len(open(sys.argv[1], "rb").read().rstrip(b"\0")))' "$1"
 }
 
+# store TEXT: cow.img, of what tests/aids/mkstore.h describes; \n is a new line.
+store() {
+	rm -f cow.img
+	printf '%b' "$1" | "$COW_BUILD/tests/examples/mkstore" cow.img
+}
+
 # sum FILE: its SHA-256.
 sum() {
 	sha256sum <"$1" | cut -d' ' -f1

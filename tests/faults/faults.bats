@@ -44,3 +44,9 @@ every_fault() {
 	every_fault libarchive 'dump-zstd'
 	every_fault libarchive 'import-tar 0'
 }
+
+# bats test_tags=slow,limit
+@test "a library that finds no memory neither crashes nor finds damage" {
+	every_fault libarchive 'files-xz'
+	every_fault libarchive 'import-delta 0'
+}

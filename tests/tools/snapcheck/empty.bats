@@ -32,10 +32,6 @@ no() {
 	[ -n "$output" ]
 }
 
-store() { # TEXT
-	printf '%b' "$1" | "$COW_BUILD/tests/examples/mkstore" cow.img
-}
-
 # bats test_tags=long
 @test "a new store is empty; one with exceptions says how many" {
 	pair both-c32

@@ -12,13 +12,6 @@ teardown() {
 	[ -z "${loop:-}" ] || losetup -d "$loop"
 }
 
-# store TEXT: cow.img out of text.
-store() {
-	printf '%b' "$1" >store.txt
-	rm -f cow.img
-	"$COW_BUILD/tests/examples/mkstore" cow.img <store.txt
-}
-
 # The image has two damages: a duplicate, and stale records behind the end.
 twice_and_stale="size 4M\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\nat 0 64\nrecord 7 66\n"
 

@@ -8,13 +8,6 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-# store TEXT: makes cow.img.
-store() {
-	rm -f cow.img
-	# shellcheck disable=SC2059
-	printf "$1" | "$COW_BUILD/tests/examples/mkstore" cow.img
-}
-
 @test "a list that was overwritten from its beginning is lost, and said to be" {
 	store "size 1M\nheader\nauto 5 20\ndata 2 22\n"
 	yes "words that are no records " | head -c 4096 | dd of=cow.img bs=4096 seek=1 conv=notrunc status=none

@@ -9,13 +9,6 @@ setup() {
 	cd "$BATS_TEST_TMPDIR"
 }
 
-# store TEXT: makes cow.img.
-store() {
-	rm -f cow.img
-	# shellcheck disable=SC2059
-	printf "$1" | "$COW_BUILD/tests/examples/mkstore" cow.img
-}
-
 # fits STATUS COMMAND: all that it prints, on both streams.
 fits() {
 	local wanted=$1

@@ -41,6 +41,19 @@ drawn() {
 	[ ! -e out ]
 }
 
+# bats test_tags=long
+@test "in place nothing goes with it that writes to the COW image first or reads it twice" {
+	drawn both-c32 1
+	snapcreate -q origin.img sib.img
+	before="$(sum origin.img) $(sum cow.img) $(sum sib.img)"
+	for option in --sibling=sib.img --all-siblings --save-undo=u --discard --scrub; do
+		run -16 --separate-stderr snapmerge -y "${place[@]}" $option origin.img cow.img
+		[[ $stderr == *"--skip-unreadable only reads COW until the end"* ]]
+	done
+	[ "$(sum origin.img) $(sum cow.img) $(sum sib.img)" = "$before" ]
+	[ ! -e u ]
+}
+
 # bats test_tags=slow
 @test "in place: readable sectors are merged, bad exceptions stay, the list says which" {
 	for folder in both-c32 multiarea-c8 partial-last-chunk-c32 half-merged-c8-60pct; do
