@@ -412,6 +412,37 @@ static void what_cannot_be_done_changes_nothing(void)
 	copy_close(&copy);
 }
 
+/* Whatever fails in a deletion, these handles change nothing more: what they have in memory
+ * may be half of it. */
+static void a_change_that_failed_is_the_last_one(void)
+{
+	struct fault_plan plan = { .kinds = FAULT_ANY, .nr_faults = 1 };
+	unsigned int nr_failed = 0;
+
+	for (plan.nth = 1; plan.nr_faults; plan.nth++) {
+		struct copy copy;
+		struct cow_image *faulty;
+
+		fixture_copy("snaps-128k", &copy);
+		cow_store_close(copy.store);
+		plan.nr_ops = 0;
+		plan.nr_faults = 0;
+		OK(fault_new(copy.metadata, &plan, &faulty, err));
+		copy.roles[0].image = faulty;
+		if (!cow_store_open_shared(&copy.args, &copy.store, NULL)) {
+			if (cow_store_snapshot_delete(copy.store, 1, NULL)) {
+				nr_failed++;
+				FAILS(-EIO, cow_store_snapshot_delete(copy.store, 2, err));
+			}
+			cow_store_close(copy.store);
+		}
+		copy_open(&copy);
+		cow_image_close(faulty);
+		copy_close(&copy);
+	}
+	CHECK(nr_failed > 5);
+}
+
 /* ---------------------------------------------------------------- exchange */
 
 /* All that a device maps, in one number for each run; and its details. */
@@ -593,6 +624,7 @@ int main(void)
 	RUN(devices_come_and_go);
 	RUN(shared_nodes_are_counted);
 	RUN(what_cannot_be_done_changes_nothing);
+	RUN(a_change_that_failed_is_the_last_one);
 	RUN(a_new_pool_is_the_kernels);
 	RUN(pools_of_every_size_are_sound);
 	RUN(a_pool_is_made_whole_or_not);
