@@ -140,9 +140,9 @@ static int undo_state(struct cow_store *undo, const struct job *job, enum undo_s
 }
 
 /*
- * An earlier run had completed it, and had not begun to move or (one that keeps
- * the exceptions) was through and no more than its last flush failed. Since then
- * anybody may have written to origin and store, as to any others.
+ * An earlier run had completed it, and either had not begun to move, or keeps the
+ * exceptions and was at its end, where only the last flush failed. Since then other
+ * programs may have written to origin and store.
  */
 static int check_early_undo(struct cow_store *store, struct cow_store *undo, enum undo_state state,
 			    const struct cow_label *label, const struct cow_callbacks *callbacks,

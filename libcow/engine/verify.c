@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * verify.c - compares an image with what a manifest says of it: damage that
- * leaves a legal store, or lies in the data, is seen by nothing else. One pass
- * over the image; neighbouring ranges that differ are one finding.
+ * verify.c - compares an image with what a manifest says of it. Only this finds
+ * damage that leaves a legal store, or that lies in the data. One pass over the
+ * image; neighbouring ranges that differ are one finding.
  */
 #include <errno.h>
 #include <inttypes.h>

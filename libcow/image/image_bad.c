@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * image_bad.c - an image of which some ranges count as unreadable: on a copy
- * that ddrescue made they hold zeros, which nobody should take for data. A
+ * image_bad.c - an image in which some ranges count as unreadable. On a copy
+ * that ddrescue made they hold zeros, which must not be taken for data. A
  * read that touches one fails with -EIO and names the first such byte. All
  * else goes to the image below; what is written to a bad range gets there and
  * cannot be read back.
@@ -48,7 +48,7 @@ static int bad_pread(struct cow_image *image, void *buf, size_t len_bytes, uint6
 	return ret;
 }
 
-/* Whole sectors that were written are what somebody wanted them to be. */
+/* A whole sector that was written holds data again, and counts as readable. */
 static int mend(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
 		struct cow_err *err)
 {
@@ -127,7 +127,7 @@ static int bad_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64
 	return cow_image_drop_cache(lower_of(image), offset_bytes, len_bytes, err);
 }
 
-/* Bad ranges are nobody's: what is there must not be shared either. */
+/* A bad range resolves to no image: its extents must not be shared either. */
 static struct cow_image *bad_resolve(struct cow_image *image, uint64_t offset_bytes,
 				     uint64_t *len_bytes, uint64_t *ret_offset_bytes)
 {

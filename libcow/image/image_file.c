@@ -26,8 +26,8 @@
  * sticks out of the range is not dropped. */
 #define FOLIO_BYTES (UINT64_C(2) << 20)
 #define PAGE_BYTES 4096
-/* Of one hint to read ahead Linux takes as much as it reads ahead by itself,
- * 128 KiB unless somebody has set it. */
+/* Linux reads no more for one hint than it reads ahead by itself: 128 KiB, if
+ * the administrator has not set another value. */
 #define READ_AHEAD_BYTES (UINT64_C(128) << 10)
 /* Of one question whether pages are cached: 1 MiB, wherever it begins. */
 #define MINCORE_PAGES ((size_t)257)
@@ -94,8 +94,8 @@ static int file_pread_cached(struct cow_image *image, void *buf, size_t len_byte
 	return 0;
 }
 
-/* Of a device with bad sectors less than a page is read past the cache, which
- * would want the whole page: somebody looks for the sector. */
+/* Less than a page of a device with bad sectors is read past the cache: the cache
+ * would read the whole page, and the caller wants to know which sector is bad. */
 static int file_pread(struct cow_image *image, void *buf, size_t len_bytes, uint64_t offset_bytes,
 		      struct cow_err *err)
 {

@@ -2,14 +2,14 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * patch.c - writing to the snapshot, in ascending order. A chunk without an
- * exception gets one; what of it is not written comes from the origin. A chunk
- * that has one is overwritten where it lies. Whole chunks go through as they
- * come; of a chunk that is written in part no more than a piece of 1 MiB is in
- * memory, whatever the size of the chunk.
+ * exception gets one; the part that is not written comes from the origin. A chunk
+ * that has one is overwritten where it lies. Whole chunks are written as they
+ * come; a chunk that is written in part needs 1 MiB of memory at most, whatever
+ * its size.
  *
  * I3: a record becomes visible after its data is durable; the store's publish
  * sees to that. NOTE: overwriting in place is not atomic, so a patch belongs on
- * a store that nobody can see yet, or whose loss is accepted.
+ * a store that is not visible yet, or whose loss is accepted.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -154,7 +154,7 @@ static uint64_t chunk_end(const struct cow_patch *patch, uint64_t start_bytes)
 	return start_bytes + min_u64(patch->chunk_bytes, patch->size_bytes - start_bytes);
 }
 
-/* Writes over an exception that is there, once it is nobody else's. */
+/* Writes over an exception that is there, once no other snapshot shares it. */
 static int patch_overwrite(struct cow_patch *patch, struct cow_extent extent, const uint8_t *buf,
 			   uint64_t len_bytes, uint64_t *ret_done_bytes, struct cow_err *err)
 {

@@ -2,14 +2,14 @@
 /* Copyright (C) 2026 the libcow authors */
 /*
  * snap_metadata.c - copies what a check reads, and no data: for a store
- * that is shown to somebody who may see the findings but not the disk.
+ * that is shown to a person who may see the findings but not the disk.
  *
  * In a damaged store data may stand where metadata belongs. So nothing is
- * copied because of its place alone: a sector of the list in which most
- * records are none gives way to placeholders of which a check says the same,
- * and behind the end of the list only what could be records remains. What is
- * left of such bytes is what a report prints, too: single bad records between
- * good ones, and the highest chunk number.
+ * copied because of its place alone: where most records of a sector of the
+ * list are not valid, placeholders replace them, for which a check says the
+ * same, and behind the end of the list only what could be records is copied.
+ * What remains of such bytes is printed by a report, too: single bad records
+ * between good ones, and the highest chunk number.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@
 
 /* Where the kernel sees a run length, of one. */
 #define TOP_BYTE (UINT64_C(1) << SNAP_RUN_SHIFT)
-/* No origin has it, so it is in nobody's way. */
+/* No origin has this chunk, so no other record can have it. */
 #define NO_OLD_CHUNK (UINT64_MAX / 2)
 
 struct metadata_copy {
