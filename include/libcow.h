@@ -774,9 +774,10 @@ COW_EXPORT int cow_store_spec_table(const char *line, struct cow_store_spec **re
 /*
  * Makes such a specification of a logical volume that is a thin device, or a pool of
  * them: the images that the volume group names, and what it says of size, external
- * origin and ids. Opens the images of text for reading and closes them again.
- * *ret_spec: as cow_store_spec_parse(); NULL where the volume is no such thing, or text
- * no volume. Errors: as cow_imageset_open().
+ * origin and ids. Where text names a pool by its parts, and its metadata are a logical
+ * volume, *ret_spec is the same with what the volume group says of that pool. Opens the
+ * images of text for reading and closes them again. *ret_spec: as cow_store_spec_parse();
+ * NULL where the volume is no such thing, or text no volume. Errors: as cow_imageset_open().
  */
 COW_EXPORT int cow_store_spec_volume(struct cow_imageset *set, const char *text,
 				     struct cow_store_spec **ret_spec, struct cow_err *err);

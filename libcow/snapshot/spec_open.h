@@ -54,6 +54,9 @@ int cow_spec_show(struct cow_spec_opening *opening, const struct cow_store_spec 
 /* An empty specification with room for nr parts of either sort. Errors: -ENOMEM. */
 int cow_store_spec_new(const char *kind, size_t nr, struct cow_store_spec **ret_spec,
 		       struct cow_err *err);
+/* The same with what a tree of a store has, and room for nr_more. */
+int cow_store_spec_of_tree(const struct cow_spec_tree *tree, size_t nr_more,
+			   struct cow_store_spec **ret_spec, struct cow_err *err);
 /* Adds the image or the number of a key, which is static; takes over text (NULL: no
  * memory). Errors: -ENOMEM. */
 int cow_store_spec_add(struct cow_store_spec *spec, const char *key, char *text,

@@ -93,11 +93,11 @@ static int spec_add_image(struct cow_store_spec *spec, const char *key,
 	return cow_store_spec_add(spec, key, cow_spec_tree_print(tree, false), err);
 }
 
-static int tree_read(const struct cow_spec_tree *tree, struct cow_store_spec **ret_spec,
-		     struct cow_err *err)
+int cow_store_spec_of_tree(const struct cow_spec_tree *tree, size_t nr_more,
+			   struct cow_store_spec **ret_spec, struct cow_err *err)
 {
 	struct cow_store_spec *spec = NULL;
-	int ret = cow_store_spec_new(tree->kind->name, tree->nr_parts, &spec, err);
+	int ret = cow_store_spec_new(tree->kind->name, tree->nr_parts + nr_more, &spec, err);
 
 	for (size_t i = 0; !ret && i < tree->nr_parts; i++) {
 		const struct cow_spec_part *part = &tree->parts[i];
@@ -119,7 +119,7 @@ int cow_store_spec_parse(const struct cow_imageset *set, const char *text,
 	int ret = cow_spec_tree_parse_in(set, text, &tree, err);
 
 	if (!ret && tree->kind)
-		ret = tree_read(tree, ret_spec, err);
+		ret = cow_store_spec_of_tree(tree, 0, ret_spec, err);
 	else if (!ret)
 		*ret_spec = NULL;
 	if (ret)
@@ -447,7 +447,7 @@ int cow_spec_store_open(struct cow_spec_opening *opening, const struct cow_spec_
 		return no_memory(err);
 	if (cow_spec_flags(opening) & (COW_OPEN_WRITE | COW_OPEN_REHEARSE))
 		return cow_fail(err, -EROFS, "what the device of a store shows can only be read");
-	ret = tree_read(tree, &spec, err);
+	ret = cow_store_spec_of_tree(tree, 0, &spec, err);
 	if (ret)
 		return ret;
 	ret = cow_spec_show(opening, spec, name, &image, err);

@@ -127,6 +127,24 @@ static int device_add(struct cow_store_spec *spec, const struct cow_spec_tree *t
 	return ret;
 }
 
+/* What the VG says of a pool. */
+#define POOL_KEYS 5
+static int pool_add(struct cow_store_spec *spec, const struct cow_lv_thin *thin,
+		    struct cow_err *err)
+{
+	int ret = number_add(spec, "block", thin->block_sectors, err);
+
+	if (!ret)
+		ret = number_add(spec, "transaction", thin->transaction_id, err);
+	if (!ret)
+		ret = cow_store_spec_add(spec, "volumes", ids_text(thin->pool), err);
+	if (!ret && thin->has_message)
+		ret = cow_store_spec_add(spec, "pending", strdup("yes"), err);
+	if (!ret && pool_merges(thin->pool))
+		ret = cow_store_spec_add(spec, "merging", strdup("yes"), err);
+	return ret;
+}
+
 /* The images that a pool or a thin device consists of, and what the VG says of it. */
 static int thin_spec(const struct cow_spec_tree *tree, const struct cow_lv_thin *thin,
 		     struct cow_store_spec **ret_spec, struct cow_err *err)
@@ -140,15 +158,7 @@ static int thin_spec(const struct cow_spec_tree *tree, const struct cow_lv_thin 
 	if (!ret)
 		ret = cow_store_spec_add(spec, "data", lv_spec(tree, thin->data), err);
 	if (!ret)
-		ret = number_add(spec, "block", thin->block_sectors, err);
-	if (!ret)
-		ret = number_add(spec, "transaction", thin->transaction_id, err);
-	if (!ret)
-		ret = cow_store_spec_add(spec, "volumes", ids_text(thin->pool), err);
-	if (!ret && thin->has_message)
-		ret = cow_store_spec_add(spec, "pending", strdup("yes"), err);
-	if (!ret && pool_merges(thin->pool))
-		ret = cow_store_spec_add(spec, "merging", strdup("yes"), err);
+		ret = pool_add(spec, thin, err);
 	if (!ret && !thin->is_pool)
 		ret = device_add(spec, tree, thin, err);
 	if (ret)
@@ -188,6 +198,43 @@ static int thin_open(struct cow_spec_opening *opening, const struct cow_spec_tre
 	return ret;
 }
 
+/* The metadata that a specification of a pool names, if they are an LV; else NULL. */
+static const struct cow_spec_tree *metadata_of(const struct cow_spec_tree *tree)
+{
+	if (!tree->kind || strcmp(tree->kind->name, cow_store_pool_kind()) != 0)
+		return NULL;
+	for (size_t i = 0; i < tree->nr_parts; i++) {
+		const struct cow_spec_part *part = &tree->parts[i];
+
+		if (part->image && !strcmp(part->key, "metadata"))
+			return part->image->form == COW_SPEC_LVM ? part->image : NULL;
+	}
+	return NULL;
+}
+
+/* A pool that is named by its parts: LVM has the same to say of it. */
+static int parts_look(struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
+		      struct cow_store_spec **ret_spec, struct cow_err *err)
+{
+	const struct cow_spec_tree *metadata = metadata_of(tree);
+	AUTO_HANDLE(lvm) struct cow_lvm *lvm = NULL;
+	struct cow_store_spec *spec = NULL;
+	const struct cow_lv *lv = NULL;
+	struct cow_lv_thin thin;
+	int ret = metadata ? lvm_look(opening, metadata, &lvm, &lv, err) : 0;
+
+	if (ret || !metadata || !cow_lv_pool_of_metadata(lv, &thin))
+		return ret;
+	ret = cow_store_spec_of_tree(tree, POOL_KEYS, &spec, err);
+	if (!ret)
+		ret = pool_add(spec, &thin, err);
+	if (ret)
+		cow_store_spec_free(spec);
+	else
+		*ret_spec = spec;
+	return ret;
+}
+
 /* cow_spec_look_fn. */
 static int thin_look(void *user, struct cow_spec_opening *opening, const struct cow_spec_tree *tree,
 		     struct cow_err *err)
@@ -198,7 +245,7 @@ static int thin_look(void *user, struct cow_spec_opening *opening, const struct 
 	int ret;
 
 	if (tree->form != COW_SPEC_LVM)
-		return 0;
+		return parts_look(opening, tree, (struct cow_store_spec **)user, err);
 	ret = lvm_look(opening, tree, &lvm, &lv, err);
 	if (ret || !cow_lv_thin(lv, &thin))
 		return ret;

@@ -382,6 +382,17 @@ bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin)
 	return true;
 }
 
+bool cow_lv_pool_of_metadata(const struct cow_lv *metadata, struct cow_lv_thin *ret_thin)
+{
+	const struct lvm_vg *vg = metadata->vg;
+
+	for (size_t i = 0; i < vg->nr_lvs; i++)
+		if (cow_lv_thin(&vg->lvs[i], ret_thin) && ret_thin->is_pool &&
+		    ret_thin->metadata == metadata)
+			return true;
+	return false;
+}
+
 const struct cow_lv *cow_lv_next_thin(const struct cow_lv *pool, const struct cow_lv *before)
 {
 	const struct lvm_vg *vg = pool->vg;

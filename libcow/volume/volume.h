@@ -85,6 +85,8 @@ struct cow_lv_thin {
 };
 /* false: it is neither. */
 bool cow_lv_thin(const struct cow_lv *lv, struct cow_lv_thin *ret_thin);
+/* The pool that has this LV as its metadata; false: none. */
+bool cow_lv_pool_of_metadata(const struct cow_lv *metadata, struct cow_lv_thin *ret_thin);
 /* The thin devices of a pool, as cow_lv_next_snapshot(). */
 const struct cow_lv *cow_lv_next_thin(const struct cow_lv *pool, const struct cow_lv *before);
 

@@ -42,6 +42,20 @@ static int check_words(const struct roles *roles, const char *operand, const cha
 	return 0;
 }
 
+/* A volume may be a thin one, and the parts of a pool volumes of LVM. */
+static int volume_ask(struct roles *roles, struct cow_imageset *set, const char *operand,
+		      struct cow_err *err)
+{
+	struct cow_store_spec *spec = NULL;
+	int ret = cow_store_spec_volume(set, operand, &spec, err);
+
+	if (ret || !spec)
+		return ret;
+	cow_store_spec_free(roles->spec);
+	roles->spec = spec;
+	return 0;
+}
+
 int roles_read(struct roles *roles, struct cow_imageset *set, const char *operand, const char *line,
 	       const char *type, struct cow_err *err)
 {
@@ -52,9 +66,8 @@ int roles_read(struct roles *roles, struct cow_imageset *set, const char *operan
 		ret = cow_store_spec_table(line, &roles->table, err);
 	if (!ret && operand)
 		ret = cow_store_spec_parse(set, operand, &roles->spec, err);
-	/* a volume may be a thin one */
-	if (!ret && operand && !roles->spec && volumes_is_lv(operand))
-		ret = cow_store_spec_volume(set, operand, &roles->spec, err);
+	if (!ret && operand && (roles->spec || volumes_is_lv(operand)))
+		ret = volume_ask(roles, set, operand, err);
 	if (!ret)
 		ret = check_words(roles, operand, type, err);
 	if (!ret && asprintf(&roles->name, "%s%s", operand || !line ? "" : "--table=",

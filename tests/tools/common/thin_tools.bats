@@ -516,9 +516,11 @@ edit() {
 	[[ $output == *"thin pool, blocks of 64 KiB, 8 devices"* ]]
 	run -0 snapcheck lvm:pv:vg0/snap1
 	edit 'device_id = 4' 'device_id = 9'
-	run -4 snapcheck lvm:pv:vg0/pool
-	[[ $output == *"thin.device-missing: LVM has a volume with device 9"* ]]
-	[[ $output == *"thin.device-unlisted: no volume of LVM has device 4"* ]]
+	for name in lvm:pv:vg0/pool thin:metadata=lvm:pv:vg0/pool_tmeta,data=lvm:pv:vg0/pool_tdata; do
+		run -4 snapcheck $name
+		[[ $output == *"thin.device-missing: LVM has a volume with device 9"* ]]
+		[[ $output == *"thin.device-unlisted: no volume of LVM has device 4"* ]]
+	done
 	unpack_pv
 	edit 'transaction_id = 10' 'transaction_id = 11'
 	run -4 snapcheck lvm:pv:vg0/pool
