@@ -38,7 +38,7 @@ struct nbdkit_extents {
 	bool is_wrong;
 };
 
-void nbdkit_error(const char *format, ...)
+__attribute__((format(printf, 1, 2))) void nbdkit_error(const char *format, ...)
 {
 	va_list args;
 
