@@ -118,10 +118,33 @@ def files(bench):
         os.unlink(path)
 
 
+def store_after(bench, image, commands, name):
+    """A store of what debugfs does to a copy of the image."""
+    after, store = bench.path('after'), bench.path(name)
+    quietly(['cp', '--sparse=always', image, after])
+    with open(bench.path('commands'), 'w') as f:
+        f.write(commands)
+    quietly(['debugfs', '-w', '-f', bench.path('commands'), after])
+    quietly(['snapcreate', '-c', '4K', '--from=' + after, image, store])
+    os.unlink(after)
+    os.unlink(bench.path('commands'))
+    return store
+
+
+def changes_race(bench, title, pair, nr, target):
+    said = subprocess.run(['snapdump', '-q', '--changes', *pair], check=True, stdout=subprocess.PIPE).stdout
+    if said.count(b'\n') != nr:
+        bench.failed.append(f'changes: {said.count(bytes([10]))} lines, not {nr}')
+    bench.race(title, [
+        Runner('snapdump --changes', ['snapdump', '-q', '--changes', *pair]),
+        Runner('snapdump --files, to /dev/null', ['snapdump', '-q', '--files', *pair], target)])
+
+
 def changes(bench):
-    """Many files of 4 KiB, 100 of them with other bytes; BENCH_FILES=1000000 is the long form."""
+    """Many files of 4 KiB, 100 of them with other bytes, or one in each tenth directory with
+    another name; BENCH_FILES=1000000 is the long form."""
     nr = 2000 if bench.small else int(os.environ.get('BENCH_FILES') or 100000)
-    image, after, store, tree = (bench.path(name) for name in ('fs', 'after', 'cow', 'tree'))
+    image, tree = bench.path('fs'), bench.path('tree')
     draw, changed = random.Random(7), range(0, nr, nr // 100)
     for i in range(nr):
         folder = f'{tree}/{i // 1000:04}'
@@ -132,23 +155,17 @@ def changes(bench):
         f.truncate(nr * 6144 + 64 * MIB)
     quietly(['mke2fs', '-q', '-F', '-t', 'ext4', '-b', '4096', '-N', str(nr + nr // 500 + 1000), '-d', tree, image])
     shutil.rmtree(tree)  # a million files take 4 GiB, each time
-    quietly(['cp', '--sparse=always', image, after])
     with open(bench.path('new'), 'wb') as f:
         f.write(draw.randbytes(4096))
-    with open(bench.path('commands'), 'w') as f:
-        for i in changed:
-            name = f'/{i // 1000:04}/file{i}'
-            f.write(f'rm {name}\nwrite {bench.path("new")} {name}\n')
-    quietly(['debugfs', '-w', '-f', bench.path('commands'), after])
-    quietly(['snapcreate', '-c', '4K', '--from=' + after, image, store])
-    os.unlink(after)
-    said = subprocess.run(['snapdump', '-q', '--changes', image, store], check=True, stdout=subprocess.PIPE).stdout
-    if said.count(b'\n') != len(changed):
-        bench.failed.append(f'changes: {said.count(bytes([10]))} lines, not {len(changed)}')
-    bench.race(f'say which 100 of {nr} files of 4 KiB have changed', [
-        Runner('snapdump --changes', ['snapdump', '-q', '--changes', image, store]),
-        Runner('snapdump --files, to /dev/null', ['snapdump', '-q', '--files', image, store], 0.3)])
-    for path in image, store, bench.path('new'), bench.path('commands'):
+    names, moved = ([f'/{i // 1000:04}/file{i}' for i in which] for which in (changed, range(0, nr, 10000)))
+    written = ''.join(f'rm {name}\nwrite {bench.path("new")} {name}\n' for name in names)
+    # debugfs leaves the time of a directory alone; a kernel does not
+    renamed = ''.join(f'ln {name} {name}.new\nunlink {name}\nset_inode_field {os.path.dirname(name)} mtime 20261127\n'
+                      for name in moved)
+    stores = store_after(bench, image, written, 'cow'), store_after(bench, image, renamed, 'names')
+    changes_race(bench, f'say which 100 of {nr} files of 4 KiB have changed', (image, stores[0]), len(names), 0.3)
+    changes_race(bench, f'say which {len(moved)} of {nr} files have another name', (image, stores[1]), len(moved), 0.05)
+    for path in image, *stores, bench.path('new'):
         os.unlink(path)
 
 
