@@ -280,6 +280,9 @@ kernel-next: all tests-bin  ## all kernel tests over Linux 6.12, which is built 
 relay-soak: all tests-bin  ## kernel and tools take turns on the same images, killed in between (N=400)
 	@$(test_env) tests/kernel/relay.py --count $(or $(N),400)
 
+looks-soak: all tests-bin  ## file systems that a kernel changes and images of it cut at random: 36 journals and 25 pairs of states in each round (N=8)
+	@$(test_env) tests/kernel/looks.py $(B)/looks both --cuts 6 --rounds $(or $(N),8) --seed $(or $(COW_SEED),1)
+
 faults: all tests-bin  ## each system call and allocation of the tools fails in turn (N=20000, 0: all)
 	@$(test_env) tests/faults/run.py --count $(or $(N),20000)
 
@@ -407,6 +410,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) $(crash_runs) \
-	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak faults fault-states mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak looks-soak faults fault-states mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

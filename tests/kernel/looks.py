@@ -3,7 +3,7 @@
 # Copyright (C) 2026 the libcow authors
 """What snapdump says of file systems, with the real kernel as judge.
 
-usage: looks.py WORK journals|changes [--cuts N] [--seed S]
+usage: looks.py WORK journals|changes|both [--cuts N] [--seed S] [--rounds N]
 
 looks_guest.py changes file systems of several kinds at random and cuts their images, N
 times each. journals: of each cut image --ls and --files must be what the kernel shows
@@ -176,6 +176,15 @@ def came_from(path, renamed):
     return path
 
 
+def has_moved(path, renamed):
+    """Was it, or a directory above, renamed, so that another file can be there now?"""
+    while path:
+        if path in renamed.values():
+            return True
+        path = path.rpartition("/")[0]
+    return False
+
+
 def identity(facts, path):
     kind = stat.S_IFMT(facts[path]["mode"])
     if kind == stat.S_IFDIR or kind == stat.S_IFREG and facts[path]["links"] == 1:
@@ -192,13 +201,16 @@ def check_changes(name, lines, old, new):
     for path in new:
         if path in by["+"]:
             if path in old and compare_facts(old[path], new[path]) != "type" and path not in by["-"] and \
-                    path not in by["R"].values():
+                    not has_moved(path, by["R"]):
                 raise Wrong("%s: %s was there before" % (name, path))
             same = first_names.get(identity(new, path))
             if same and new[path]["generation"] and same != path:
                 raise Wrong("%s: %s is new, and was %s" % (name, path, same))
             continue
         where_from[path] = came_from(path, by["R"])
+        # in a directory that has the path of one that was renamed: compared under the path
+        if where_from[path] not in old and path in old:
+            where_from[path] = path
         if where_from[path] not in old:
             raise Wrong("%s: %s is new, and is not told" % (name, path))
         told = "M" if path in by["M"] else "T" if path in by["T"] else None
@@ -270,9 +282,18 @@ def changes(work, plan):
                 raise Wrong(names[0] + ": differs from itself")
             jobs.append(archive_of(images, work, pairs))
             pairs += 1
-    print("%d pairs of states, both ways, none wrong: %s" % (pairs, totals))
+    print("%d pairs of states, both ways, none wrong: %s" % (pairs, totals), flush=True)
     apply_archives(work, jobs)
     return min(totals.values())
+
+
+def one_round(work, args, seed):
+    os.makedirs(work, exist_ok=True)
+    plan = make_states(work, args.cuts, seed, KINDS)
+    if args.what != "changes" and journals(work, plan) < sum(one["cuts"] for one in plan) // 2:
+        raise Wrong("too few journals needed a replay")
+    if args.what != "journals" and changes(work, plan) < 3:
+        raise Wrong("too few changes of a kind")
 
 
 def main():
@@ -281,18 +302,17 @@ def main():
     parser.add_argument("what", choices=("journals", "changes", "both"))
     parser.add_argument("--cuts", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=1, help="with one seed after the other")
     args = parser.parse_args()
     work = os.path.abspath(args.work)
-    os.makedirs(work, exist_ok=True)
-    try:
-        plan = make_states(work, args.cuts, args.seed, KINDS)
-        if args.what != "changes" and journals(work, plan) < sum(one["cuts"] for one in plan) // 2:
-            raise Wrong("too few journals needed a replay")
-        if args.what != "journals" and changes(work, plan) < 3:
-            raise Wrong("too few changes of a kind")
-    except Wrong as e:
-        print("seed %d: %s" % (args.seed, e))
-        return 1
+    for seed in range(args.seed, args.seed + args.rounds):
+        folder = os.path.join(work, "seed-%d" % seed)
+        try:
+            one_round(folder, args, seed)
+        except Wrong as e:
+            print("seed %d: %s" % (seed, e))
+            return 1
+        shutil.rmtree(folder)
     return 0
 
 

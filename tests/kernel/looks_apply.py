@@ -8,9 +8,10 @@ images and of an archive of snapdump --files --only-changed. Each old image is c
 mounted (which replays its journal), the archive is applied as snapdump(8) says, and all of
 it must then be what this kernel shows of the new image: names, types, content, owners,
 modes, times, attributes, and which names are one file. Sockets are in no archive; the time
-of a directory is looked at where the archive has it."""
+of a directory is looked at where the archive has it. diff and getfattr are asked besides."""
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -26,6 +27,26 @@ tar -xOf "$2" .snapdump-gone | xargs -0r rm -df --
 tar -xOf "$2" .snapdump-gone-attributes | xargs -0r -n 2 setfattr -h -x
 tar --xattrs --xattrs-include='*' --acls --numeric-owner --exclude='.snapdump-gone*' -xpf "$2"
 """
+
+
+def output_of(script, *words):
+    return subprocess.run(["sh", "-c", script, "sh", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False).stdout.decode(errors="replace")
+
+
+def ask_others():
+    """The same question, to programs that share nothing with list_tree()."""
+    sockets = {os.path.basename(path) for folder in ("old", "new") for path, one in list_tree("/run/" + folder).items()
+               if stat.S_ISSOCK(one["mode"])}
+    # Of two special files it says that they are such; list_tree() compares their numbers.
+    differs = [line for line in output_of("diff -r --no-dereference /run/old /run/new").splitlines()
+               if not re.fullmatch("File .* is a (fifo|socket|(?:character|block) special file) while .* is a \\1", line)
+               and not (line.startswith("Only in") and line.rpartition(": ")[2] in sockets)]
+    sides = [output_of('cd "$1" && find . ! -type s -print0 | sort -z | xargs -0 getfattr -h -d -m - -e hex --',
+                       "/run/" + folder) for folder in ("old", "new")]
+    if sides[0] != sides[1]:
+        differs += ["getfattr: %s, not %s" % tuple(sides)]
+    return differs
 
 
 def mount(image, folder):
@@ -63,6 +84,9 @@ def check(one):
     for path in sorted(set(applied) | set(wanted)):
         if applied.get(path) != wanted.get(path):
             raise SystemExit("%s: %s: %s, not %s" % (one["archive"], path, applied.get(path), wanted.get(path)))
+    differs = ask_others()
+    if differs:
+        raise SystemExit("%s: %s" % (one["archive"], differs))
     unmount(loops[0], "old")
     unmount(loops[1], "new")
     return len(members)
