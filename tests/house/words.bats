@@ -30,8 +30,11 @@ everywhere() {
 # In what people read.
 in_documents() {
 	cat <<-'END'
-		, of which
-		nobody's
+		\bof which\b
+		\bnobody('s|\b.* (knows|has to|else|can))
+		\bsomebody else\b
+		\ball the same\b
+		a moment ago
 		becomes? wrong
 		by nothing
 	END
