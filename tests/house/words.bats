@@ -24,6 +24,14 @@ everywhere() {
 		overwritten, by nothing
 		will the kernel load this store
 		would a merge be right
+		to go on all the same
+		is short for more than one
+		holds what a repair has saved
+		goes on with the repair
+		is judged without it
+		not judged with
+		of it data
+		applies where the old state is
 	END
 }
 

@@ -27,11 +27,11 @@ static struct {
 	const struct opts_spec *spec;
 	int argc, first_operand;
 	char **argv;
-	char **operands; /* instead of those in argv; NULL: those */
+	char **operands; /* used instead of those in argv; NULL: use argv */
 	int nr_operands;
-	bool is_finished;  /* the end of the program is ours */
+	bool is_finished;  /* cli_finish() was called: an exit from here on is expected */
 	bool has_written;  /* see cli_wrote() */
-	bool line_is_open; /* a status line stands on the terminal */
+	bool line_is_open; /* the terminal shows a status line */
 } cli;
 
 const char *cli_tool(void)
@@ -64,7 +64,7 @@ __attribute__((format(printf, 1, 0))) static void print_line(const char *format,
 		line = NULL;
 	if (line)
 		escaped = text_escape(line);
-	/* Without memory: what fits, and no byte that a terminal obeys. */
+	/* Without memory: print what fits, with control bytes replaced. */
 	if (!escaped) {
 		vsnprintf(brief, sizeof(brief), format, again);
 		for (char *at = brief; *at; at++)
@@ -134,7 +134,7 @@ static int exit_bit(const struct cow_err *err)
 	}
 }
 
-/* Is id one of the words of a list with commas? */
+/* Is id in a comma-separated list? */
 static bool is_in_list(const char *list, const char *id)
 {
 	size_t len = strlen(id);
@@ -177,13 +177,14 @@ static bool begins_with_name(const struct cow_err *err)
 	return !strncmp(text, err->image, len) && text[len] && strchr(" \":,", text[len]);
 }
 
-/* A question that got no yes: it ends with its own way on. */
+/* A question that was not answered with yes: its sentence says how to go on. */
 static bool is_unanswered(const struct cow_err *err)
 {
 	return !strcmp(err->id, "unanswered") || !strcmp(err->id, "declined");
 }
 
-/* What is not there, or is nothing of the kind that was asked for: nobody would try to force it. */
+/* A path that does not exist or has the wrong type: forcing makes no sense, so the sentence does
+ * not mention it. */
 static bool is_plain(const struct cow_err *err)
 {
 	return is_in_list("no-path,not-a-file,not-an-image", err->id);
@@ -199,12 +200,12 @@ int cli_fail(const struct cow_err *err)
 	put_error(err);
 	if (err->code == -EPIPE)
 		return bit; /* the reader knows */
-	/* The library ends some sentences with the way out already. */
+	/* Some sentences of the library already say how to go on. */
 	if (bit != CLI_REFUSED || is_unanswered(err) || is_plain(err) ||
 	    strstr(err->message, "--force=") || strstr(err->message, "(cannot be forced)"))
 		cli_warn("%s%s%s", name, colon, err->message);
 	else if (can_force(err->force))
-		cli_warn("%s%s%s; to go on all the same: --force=%s", name, colon, err->message,
+		cli_warn("%s%s%s; to do it anyway: --force=%s", name, colon, err->message,
 			 err->force);
 	else
 		cli_warn("%s%s%s (cannot be forced)", name, colon, err->message);
@@ -251,8 +252,8 @@ int cli_usage(const char *format, ...)
 	return CLI_USAGE;
 }
 
-/* Where the JSON object goes; NULL: nowhere. A wrong call ends in one, too, so
- * it is looked for before the options are understood. */
+/* Where the JSON object goes; NULL: nowhere. A wrong call writes one too, so this looks for the
+ * option before the options are parsed. */
 static const char *find_json(void)
 {
 	for (int i = 1; i < cli.argc && strcmp(cli.argv[i], "--"); i++) {
@@ -306,8 +307,8 @@ static int check_force_ids(const char *ids)
 	return CLI_DONE;
 }
 
-/* An image must never land on a number that prints are sent to. What was closed
- * stays unusable: writing to it fails. */
+/* If stdin, stdout or stderr is closed, an image could be opened under that number and messages
+ * would be written into it. Fills these numbers with descriptors that fail. */
 static void fill_standard_files(void)
 {
 	static const int flags[] = { O_WRONLY, O_RDONLY, O_RDONLY };
@@ -317,7 +318,8 @@ static void fill_standard_files(void)
 			_exit(CLI_FAILED);
 }
 
-/* "--" made "-x" an operand; it stays one in every command that is printed. */
+/* After "--", "-x" is an operand. Written as "./-x" it is one in every command that is printed,
+ * too. */
 static int mend_operands(void)
 {
 	for (int i = cli.first_operand; i < cli.argc; i++) {
@@ -425,7 +427,7 @@ static void operands_free(char **operands, int nr_operands)
 	free(operands);
 }
 
-/* What is copied lies in the list then. */
+/* The list owns the copies. */
 ANALYZER_KEPT_BEGIN
 static bool operands_copy(char **copies, const char *const *words, int nr_words)
 {
@@ -478,7 +480,7 @@ bool cli_forced(const char *id)
 	return can_force(id) && is_in_list(cli.spec->common->force, id);
 }
 
-/* Turns a failure of stdout into the exit status; EPIPE quietly. */
+/* Turns a failure of stdout into the exit status; prints nothing for EPIPE. */
 static int close_stdout(int status, int code)
 {
 	if (close(STDOUT_FILENO) && !code)
@@ -513,7 +515,7 @@ int cli_finish(int status)
 
 	cli.is_finished = true;
 	cli_status_line(NULL);
-	/* first the report, then what to do about it: also where both go to one pipe */
+	/* flush the report first, so that it precedes "next" also where both go to one pipe */
 	stdout_code = fflush(stdout) ? errno : 0;
 	cli_next_say();
 	if (stdout_code)

@@ -22,7 +22,7 @@
 #define EXIT_COLUMN 6
 #define HELP_WIDTH 80
 #define NAME_MAX_LETTERS 40
-/* Images are read in pieces of up to 1 MiB: with less than this one piece takes minutes. */
+/* Images are read in pieces of up to 1 MiB: below this limit one piece would take minutes. */
 #define RATE_BYTES_MIN 4096
 
 static bool is_optional(const struct opt *opt)
@@ -41,7 +41,7 @@ static size_t build_tables(const struct opt *options, char *ret_short, struct op
 {
 	size_t nr = 0;
 
-	*ret_short++ = ':'; /* a missing argument is told from an unknown option */
+	*ret_short++ = ':'; /* tells a missing argument from an unknown option */
 	for (; nr < MAX_OPTIONS && options[nr].long_name; nr++) {
 		ret_long[nr] = (struct option){ options[nr].long_name, argument_kind(&options[nr]),
 						NULL, LONG_BASE + (int)nr };
@@ -175,8 +175,8 @@ static const struct opt *find(const struct opts_spec *spec, int answer)
 	return NULL;
 }
 
-/* How many letters two words differ by: those to be added, taken away, changed or
- * exchanged with their neighbour. Above limit it is some number above limit. */
+/* The edit distance of two words: letters added, removed, changed or swapped with their
+ * neighbour. Any number above limit means "more than limit". */
 static size_t distance(const char *from, const char *to, size_t limit)
 {
 	size_t from_len = strlen(from), to_len = strlen(to);
@@ -203,7 +203,7 @@ static size_t distance(const char *from, const char *to, size_t limit)
 	return above[to_len];
 }
 
-/* The option that somebody who wrote name may have meant; NULL: none is like it. */
+/* The option that was probably meant by name; NULL: no option is similar. */
 static const struct opt *nearest(const struct opts_spec *spec, const char *name)
 {
 	const struct opt *best = NULL;
@@ -238,7 +238,7 @@ static int refuse_long(const struct opts_spec *spec, const char *word)
 			used += (size_t)snprintf(names + used, sizeof(names) - used, "%s--%s",
 						 used ? ", " : "", opt->long_name);
 	if (used)
-		return cli_usage("option --%s is short for more than one: %s", name, names);
+		return cli_usage("option --%s is ambiguous: %s", name, names);
 	meant = nearest(spec, name);
 	if (meant)
 		return cli_usage("unknown option --%s; did you mean --%s?", name, meant->long_name);
@@ -347,8 +347,7 @@ void opts_print_help(const struct opts_spec *spec)
 	}
 }
 
-/* Placeholders of arguments that name a file; any other is a word that nobody
- * can guess. */
+/* Placeholders of arguments that name a file; a completion has no proposal for any other. */
 static const char *const file_arguments[] = { "FILE",	"NEW",	"IMAGE",    "TAR",
 					      "ORIGIN", "COW2", "MANIFEST", "MAPFILE" };
 

@@ -46,7 +46,7 @@ static void print_fit(const struct check *check, const struct fit *fit)
 static void doubt(struct check *check, const char *sentence, const char *force)
 {
 	check->is_foreign = true;
-	cli_warn("%s; %s is judged without it (--force=%s: it is the right one)", sentence,
+	cli_warn("%s; %s is checked without it (--force=%s if it is the right one)", sentence,
 		 cow_image_name(check->cow), force);
 }
 
@@ -93,6 +93,6 @@ void check_origin_warn(const struct check *check)
 	/* else it was said before the look */
 	if (check->verdict.doubts_origin && !check->container && !check->is_foreign)
 		cli_warn("%s is too short for this snapshot, or is not its origin; no exception is "
-			 "given up because of that",
+			 "dropped because of that",
 			 cow_image_name(check->origin));
 }

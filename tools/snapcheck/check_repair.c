@@ -22,7 +22,7 @@
 #define UNDO_CHUNK_BYTES 4096
 /* In a sector; one for each chunk of the image, see cow_repair_undo_end(). */
 #define UNDO_DIGESTS 16
-/* Of an output whose size is not known yet. */
+/* Size of an output while its real size is not known. */
 #define SIZE_BYTES_MIN 512
 
 bool check_repair_is_due(const struct check_repair *repair, const struct cow_report *report,
@@ -43,7 +43,7 @@ bool check_repair_is_due(const struct check_repair *repair, const struct cow_rep
 	return false;
 }
 
-/* How much it is to hold is known after the look: check_repair_output(). */
+/* Its size is known only after the check: check_repair_output(). */
 static int prepare_output(struct check_repair *repair, struct cow_imageset *set,
 			  struct cow_err *err)
 {
@@ -124,7 +124,7 @@ static int open_existing(struct check_repair *repair, struct cow_imageset *set,
 	if (ret == -EMEDIUMTYPE)
 		return -ENOENT;
 	return cli_refuse(err, -EPERM, "undo-exists", NULL,
-			  "%s is a store already, and no undo file of %s: %s; name another file",
+			  "%s holds a store that is not an undo file of %s: %s; name another file",
 			  repair->save_undo, cow_image_name(cow), why.message);
 }
 
@@ -202,7 +202,7 @@ int check_repair_prepare(struct check_repair *repair, struct cow_imageset *set,
 	return 0;
 }
 
-/* Made, and given its name: from now on a crash must not take away what is saved. */
+/* Makes the undo file and publishes it: from now on a crash must not lose what is saved. */
 static int create_undo(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_create_params create = undo_params(cow);
@@ -231,12 +231,12 @@ static int open_undo(struct check_repair *repair, struct cow_image *cow, struct 
 	if (repair->is_undo_full) {
 		cli_next("snapmerge", cow_image_name(cow), repair->save_undo, NULL);
 		return cli_refuse(err, -EPERM, "undo-exists", NULL,
-				  "%s holds what a repair has saved: take that back with "
-				  "snapmerge and begin again, or name another file",
+				  "%s is the undo file of an earlier repair: take that repair back "
+				  "with snapmerge, or name another file",
 				  repair->save_undo);
 	}
 	if (repair->is_continued)
-		cli_note("goes on with the repair that was cut off: %s has what %s was",
+		cli_note("continuing the repair that was cut off; %s holds the old content of %s",
 			 repair->save_undo, cow_image_name(cow));
 	else
 		ret = create_undo(repair, cow, err);
@@ -274,12 +274,12 @@ int check_repair_settle(struct check_repair *repair, const struct cow_image *cow
 {
 	int ret;
 
-	/* A file of something else harms nothing here. */
+	/* Nothing was repaired, so a file that is no undo file does no harm. */
 	if (!repair->is_continued)
 		return 0;
 	ret = cow_repair_undo_end(repair->undo_store, err);
 	if (!ret)
-		cli_note("the repair that was cut off was through: %s has what %s was",
+		cli_note("the repair that was cut off had finished; %s holds the old content of %s",
 			 repair->save_undo, cow_image_name(cow));
 	return ret;
 }
@@ -307,8 +307,7 @@ static int grow(struct check_repair *repair, struct cow_err *err)
 	return ret;
 }
 
-/* What was zeros in the copy because it could not be read, the repair must not
- * take for data. */
+/* Unreadable ranges are zeros in the copy; the repair must not take these zeros for data. */
 static int open_patched(struct check_repair *repair, struct cow_image *cow, struct cow_err *err)
 {
 	struct cow_segment *ranges = NULL, range;
@@ -359,7 +358,7 @@ static bool is_gap(const struct check_repair *repair, const char *word)
 	return repair->gap && !strcmp(repair->gap, word);
 }
 
-/* Once, in front of the first question. */
+/* Printed once, before the first question. */
 static void explain_letters(struct check_repair *repair)
 {
 	if (!repair->has_asked)
@@ -409,7 +408,7 @@ static bool ask(struct check_repair *repair, const struct cow_finding *finding,
 	return false;
 }
 
-/* What was shown as one is asked about once. */
+/* A run of findings that is shown as one is asked about once. */
 static bool approve(void *user, const struct cow_finding *finding)
 {
 	struct check_repair *repair = user;

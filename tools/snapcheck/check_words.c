@@ -194,7 +194,7 @@ static void print_verdict(const struct check *check, const char *name, FILE *tex
 	} else if (check_lost_is_doubtful(&check->repaired)) {
 		print_doubt(check, text);
 	} else if (is_foreign(check)) {
-		fprintf(text, "not judged with %s, which does not seem to be its origin",
+		fprintf(text, "not checked against %s, which does not seem to be its origin",
 			cow_image_name(check->origin));
 	} else if (now == STATE_UNKNOWN) {
 		fputs("the header is sound; the rest was not checked", text);
@@ -402,7 +402,7 @@ void check_print_repair(struct check *check, const char *where, bool revalidates
 	print_devices(check);
 	if (revalidates && result->nr_mended)
 		fprintf(text, "the store is taken as valid: every write to the origin since it was "
-			      "invalidated is missing from it, and nobody can tell how many\n");
+			      "invalidated is missing from it, and it is not known how many\n");
 }
 
 /* ---------------------------------------------------------------- the whole */

@@ -184,7 +184,7 @@ static int repair_and_look(struct check *check, struct check_repair *repair, str
 			 cow_image_name(check->cow));
 	check->findings = json_put_array(json_root(), "findings_left");
 	ret = look(check, target, err);
-	/* sound now, but not what it was */
+	/* the store is sound now, but its data is not complete */
 	if (check_lost_is_doubtful(&check->repaired) || check->has_grown)
 		check->verdict.view_right = check->verdict.merge_right = false;
 	if (!ret && repair->is_stopped)
@@ -250,8 +250,7 @@ static int repair(struct check *check, struct check_repair *job, struct cow_err 
 	if (!job->is_wanted || check->only_looks)
 		return 0;
 	if (options.output && check->verdict.needs_chunk_bytes) {
-		cli_note("%s is not made: as long as the chunk size is not known nothing can be "
-			 "repaired",
+		cli_note("%s is not made: nothing can be repaired before the chunk size is known",
 			 options.output);
 		return 0;
 	}
@@ -324,8 +323,8 @@ static int run(struct check *check)
 		ret = check_open_pack(check, &err);
 	check_put_images(check);
 	if (!ret && check->container)
-		cli_warn("%s looks like %s: %s; %s is judged without it, and nothing in it is "
-			 "given up because of it",
+		cli_warn("%s looks like %s: %s; %s is checked without it, and no exception is "
+			 "dropped because of it",
 			 cow_image_name(check->origin), check->container,
 			 container_advice(check->container), cow_image_name(check->cow));
 	if (!ret && options.verify)
@@ -364,7 +363,7 @@ static int list_check(void)
 	    options.save_undo || options.revalidate || options.chunk_bytes || options.verify ||
 	    options.header_only || options.is_empty || options.table ||
 	    check_has_bad_options(&options))
-		return cli_usage("--list only lists: no other option of a check or repair with it");
+		return cli_usage("--list cannot be combined with options of a check or a repair");
 	return CLI_DONE;
 }
 
@@ -377,13 +376,13 @@ static int options_check(void)
 	if (cli_nr_operands() > 2)
 		return cli_usage("one operand too many: %s", cli_operands()[2]);
 	if (options.origin && cli_nr_operands() == 2)
-		return cli_usage("--origin and two operands: which one is the origin?");
+		return cli_usage("--origin and two operands: give the origin once");
 	if (options.preen && options.common.yes)
-		return cli_usage("-p repairs what is safe, -y all: which one?");
+		return cli_usage("-p repairs what is safe, -y repairs all: give one of them");
 	if (options.gap && (!options.output || options.preen))
-		return cli_usage("--gap: what a repair with -o, without -p, does about one");
+		return cli_usage("--gap goes with -o, and not with -p");
 	if (options.output && options.save_undo)
-		return cli_usage("-o leaves COW alone, --save-undo has nothing to save then");
+		return cli_usage("--save-undo is for a repair in place: -o does not change COW");
 	if (options.revalidate && !options.output && !options.save_undo)
 		return cli_usage("--revalidate: only with -o or --save-undo");
 	if (options.verify && options.header_only)
@@ -398,7 +397,7 @@ static int options_check(void)
 		return cli_usage("--is-empty answers one question: no repair, --header-only, "
 				 "--verify, --skip-unreadable or --bad-blocks with it");
 	if (options.save_undo && !check_wants_repair(&options))
-		return cli_usage("--save-undo: nothing is repaired without -p or -y");
+		return cli_usage("--save-undo goes with -p or -y");
 	return bad_check_usage(&options.bad, 1);
 }
 

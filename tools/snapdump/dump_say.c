@@ -48,13 +48,13 @@ void dump_say_view(const struct dump *dump)
 	if (dump->is_dry_run)
 		say_dry(dump);
 	else if (dump->output)
-		cli_note("%s written: view of %s, %s of it data", dump->output,
+		cli_note("%s written: a view of %s, with %s of data", dump->output,
 			 size_text(cow_image_size(dump->operands.view), size),
 			 size_round(dump->data_bytes, data));
 	say_doubts(dump);
 }
 
-/* Forward it is the view that is given out, though not all of it. */
+/* A forward delta is a part of the view, so doubts about the view apply to it. */
 void dump_say_delta(const struct dump *dump)
 {
 	const char *origin = cow_image_name(dump_origin(dump));
@@ -68,12 +68,12 @@ void dump_say_delta(const struct dump *dump)
 	say_facts(dump);
 	size_round(dump->data_bytes, data);
 	if (dump->is_dry_run)
-		cli_note("would write what leads from the view to %s, %s of data; nothing was "
+		cli_note("would write a reverse delta from the view to %s, %s of data; nothing was "
 			 "written",
 			 origin, data);
 	else if (dump->output)
-		cli_note("%s written: leads from the view to %s, %s of data; it applies where the "
-			 "old state is",
+		cli_note("%s written: a reverse delta from the view to %s, %s of data; apply it to "
+			 "a copy of the old state",
 			 dump->output, origin, data);
 	say_doubts(dump);
 }
@@ -117,7 +117,7 @@ void dump_say_cat(const struct dump *dump)
 	if (dump->is_dry_run)
 		cli_note("would write a file of %s; nothing was written", size);
 	else if (dump->output)
-		cli_note("%s written: %s, %s of it data", dump->output, size,
+		cli_note("%s written: %s, with %s of data", dump->output, size,
 			 size_round(dump->data_bytes, data));
 	say_doubts(dump);
 }

@@ -93,7 +93,7 @@ nth_read() {
 	run -4 --separate-stderr "${fail[@]}" snapdump --json=j --raw --skip-unreadable --fill=zero -o new origin.img cow.img
 	[[ $stderr == *"origin.img: "*" bytes at byte "*" of it is shown as zeros"* ]]
 	[ "$(member j 'len(j["skipped"])')" = 1 ]
-	read -r at len <<<"$(member j '"%(offset)d %(length)d" % j["skipped"][0]')"
+	read -r at len <<<"$(member j '"%(offset_bytes)d %(length_bytes)d" % j["skipped"][0]')"
 	[ "$len" -le 1024 ]
 	head -c "$len" /dev/zero | dd of=expected bs=512 seek=$((at / 512)) conv=notrunc status=none
 	cmp new expected

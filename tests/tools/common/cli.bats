@@ -78,7 +78,7 @@ setup() {
 	run -16 snapmerge --syblings=s a b
 	[[ $output == *"unknown option --syblings; did you mean --sibling?"* ]]
 	run -16 snapcheck --he c
-	[[ $output == *"option --he is short for more than one: --header-only, --help"* ]]
+	[[ $output == *"option --he is ambiguous: --header-only, --help"* ]]
 	# Hidden ones are not offered, and what is like none gets no guess.
 	run -16 snapcheck --lng-options c
 	[[ $output != *"did you mean"* ]] || return 1

@@ -326,7 +326,7 @@ refused() {
 	snapmerge -q -y --force=grow "$a,size=12M" "$b,size=11M"
 	snapcreate -q --force=lvm --thin "$POOL,id=9"
 	sha256sum meta data >sums
-	refused origin "devices 1 and 9 of meta have no data block in common: the one may be no snapshot of the other; to go on all the same: --force=origin" 64 \
+	refused origin "devices 1 and 9 of meta have no data block in common: the one may be no snapshot of the other; to do it anyway: --force=origin" 64 \
 		snapmerge -y "$a" "$POOL,id=9"
 	snapmerge -q -y --force=origin "$a" "$POOL,id=9"
 	thin_check -q meta

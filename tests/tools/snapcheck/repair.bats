@@ -443,13 +443,13 @@ cut_off() {
 	[ "$(member j 'j["error"]["id"], j["error"]["force"]')" = "('other-image', None)" ]
 	[ "$(sum undo.img)" = "$saved" ]
 	run -1 --separate-stderr snapcheck -y --save-undo=undo.img cow.img
-	[[ $stderr == *"goes on with the repair that was cut off"* ]]
+	[[ $stderr == *"continuing the repair that was cut off"* ]]
 	run -0 snapcheck -q cow.img
 	# once it is through it is not continued
 	cp cow.img now.img
 	cp good.img cow.img
 	run -64 snapcheck -y --save-undo=undo.img cow.img
-	[[ $output == *"holds what a repair has saved"* ]]
+	[[ $output == *"is the undo file of an earlier repair"* ]]
 	cp now.img cow.img
 	run -0 snapmerge -y cow.img undo.img
 	cmp cow.img good.img
@@ -533,7 +533,7 @@ cut_off() {
 	cut_off "w:$writes:kill:0" # before it says that it is through
 	[ "$status" = 137 ]
 	run -0 --separate-stderr snapcheck -y --save-undo=undo.img cow.img
-	[[ $stderr == *"the repair that was cut off was through"* ]]
+	[[ $stderr == *"the repair that was cut off had finished"* ]]
 	run -0 --separate-stderr snapcheck -y --save-undo=undo.img cow.img
 	[[ $stderr != *"cut off"* ]]
 	run -0 snapmerge -y cow.img undo.img

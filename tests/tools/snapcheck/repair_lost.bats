@@ -85,7 +85,7 @@ given_up() {
 		rm -f new.img
 		run -4 --separate-stderr snapcheck -y -o new.img --json=j "$origin" cow.img
 		[[ $stderr == *"$words"* ]]
-		[[ $output == *"not judged with $origin, which does not seem to be its origin"*"snapshot data: not complete"*"repair: 0 problems repaired; "* ]]
+		[[ $output == *"not checked against $origin, which does not seem to be its origin"*"snapshot data: not complete"*"repair: 0 problems repaired; "* ]]
 		[ "$(member j 'j["verdict"]["origin_in_doubt"], j["repair"]["data_lost"]')" = "(True, False)" ]
 		cmp new.img cow.img
 	done

@@ -75,7 +75,7 @@ fits() {
 	truncate -s 64K short.img
 	fits 4 snapcheck short.img cow.img
 	[[ ${lines[0]} == *"short.img is too short for this snapshot, or is not its origin"* ]]
-	[[ $output == *"cow.img: not judged with short.img, which does not seem to be its origin"* ]]
+	[[ $output == *"cow.img: not checked against short.img, which does not seem to be its origin"* ]]
 	qemu-img create -q -f qcow2 disk.qcow2 16M
 	fits 4 snapcheck disk.qcow2 cow.img
 	truncate -s $(($(stat -c %s origin.img) / 2)) origin.img

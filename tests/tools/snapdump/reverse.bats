@@ -150,12 +150,12 @@ refused() {
 @test "what it says, and which calls are none" {
 	states
 	run -0 --separate-stderr snapdump --json=j --delta --reverse -o d new cow
-	[[ $stderr == "snapdump: d written: leads from the view to new, "*" of data; it applies where the old state is" ]]
+	[[ $stderr == "snapdump: d written: a reverse delta from the view to new, "*" of data; apply it to a copy of the old state" ]]
 	[ "$(member j 'j["direction"]')" = reverse ]
 	[ "$(member j 'j["data_bytes"]')" = "$(tar -xOf d delta.json | jq .data_bytes)" ]
 	cmp back d
 	run -0 --separate-stderr snapdump -n --json=j --delta --reverse -o none new cow
-	[[ $stderr == "snapdump: would write what leads from the view to new, "*"; nothing was written" ]]
+	[[ $stderr == "snapdump: would write a reverse delta from the view to new, "*"; nothing was written" ]]
 	[ ! -e none ]
 	run -0 snapdump -q --json=j --delta -o forth new cow
 	[ "$(member j 'j["direction"]')" = forward ]
