@@ -1034,6 +1034,14 @@ COW_EXPORT void cow_stack_close(struct cow_stack *stack);
  * ready for that. Cannot fail.
  */
 COW_EXPORT struct cow_image *cow_stack_view(const struct cow_stack *stack);
+/*
+ * Finds where in the view of all layers a byte of cow_stack_view() lies, which is below
+ * its size: elsewhere only inside a partition or a volume of the view. ret_place begins
+ * there, and is as long as what follows in one piece. false: nowhere (zeros of a volume);
+ * its length is set all the same. Cannot fail.
+ */
+COW_EXPORT bool cow_stack_locate(const struct cow_stack *stack, uint64_t offset_bytes,
+				 struct cow_segment *ret_place);
 /* The set of images. */
 COW_EXPORT struct cow_imageset *cow_stack_set(const struct cow_stack *stack);
 /* What the layers stand on: with what params.above put there, and with

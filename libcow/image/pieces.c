@@ -128,6 +128,21 @@ int cow_pieces_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_
 	return 0;
 }
 
+bool cow_pieces_find(struct cow_image *image, const struct cow_image *below, uint64_t offset_bytes,
+		     uint64_t *len_bytes, uint64_t *ret_offset_bytes)
+{
+	while (image != below && image->ops->resolve) {
+		struct cow_image *next =
+			image->ops->resolve(image, offset_bytes, len_bytes, &offset_bytes);
+
+		if (next == image)
+			break;
+		image = next;
+	}
+	*ret_offset_bytes = offset_bytes;
+	return image == below;
+}
+
 static int image_compare(const void *a, const void *b)
 {
 	uintptr_t left = (uintptr_t) * (struct cow_image *const *)a;

@@ -30,6 +30,11 @@ int cow_pieces_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64
 int cow_pieces_next_data(struct cow_image *image, uint64_t offset_bytes, uint64_t *ret_offset_bytes,
 			 uint64_t *ret_len_bytes, struct cow_err *err);
 
+/* Follows resolve from an image down to one that it stands on: where is its byte at
+ * offset_bytes there? May shorten *len_bytes. false: elsewhere. Cannot fail. */
+bool cow_pieces_find(struct cow_image *image, const struct cow_image *below, uint64_t offset_bytes,
+		     uint64_t *len_bytes, uint64_t *ret_offset_bytes);
+
 /* Copies the array of images that a concatenation or stripes are made of; the
  * copy is the caller's, free(). Errors: -EINVAL none, one that is named twice,
  * or an empty one; -ENOMEM. */

@@ -17,6 +17,7 @@
 #include "libcow/base/err.h"
 #include "libcow/core/report.h"
 #include "libcow/image/image.h"
+#include "libcow/image/pieces.h"
 #include "libcow/volume/volume.h"
 
 #define FLAGS_KNOWN (COW_STACK_VIEW | COW_STACK_SKIP | COW_STACK_SKIP_ZERO | COW_STACK_WRITE)
@@ -349,6 +350,25 @@ void cow_stack_close(struct cow_stack *stack)
 struct cow_image *cow_stack_view(const struct cow_stack *stack)
 {
 	return stack->view;
+}
+
+/* What the partition, or the volume, was looked for in. */
+static const struct cow_image *whole_of(const struct cow_stack *stack)
+{
+	const struct stack_layer *top =
+		stack->nr_layers ? &stack->layers[stack->nr_layers - 1] : NULL;
+
+	if (top && top->view)
+		return top->skip ? top->skip : top->view;
+	return cow_stack_origin(stack);
+}
+
+bool cow_stack_locate(const struct cow_stack *stack, uint64_t offset_bytes,
+		      struct cow_segment *ret_place)
+{
+	ret_place->len_bytes = stack->view->size_bytes - offset_bytes;
+	return cow_pieces_find(stack->view, whole_of(stack), offset_bytes, &ret_place->len_bytes,
+			       &ret_place->offset_bytes);
 }
 
 struct cow_imageset *cow_stack_set(const struct cow_stack *stack)

@@ -13,7 +13,8 @@
  *   65536 32768
  *   # complete: 2 ranges, 49152 bytes
  *
- * In a store that holds several snapshots a line ends with " shared" where another one
+ * Of a partition or a volume inside the view it lists what of that is held, in bytes of the
+ * part. In a store that holds several snapshots a line ends with " shared" where another one
  * of them has the same block now. Of two snapshots of one store the ranges are those in
  * which the second one differs from the first.
  */
@@ -35,29 +36,30 @@ struct map_range {
 	bool is_shared; /* with another snapshot of the store */
 };
 
-static bool layer_next(const struct operands *operands, const struct cow_stack_layer *layer,
-		       uint64_t at, struct map_range *ret_range)
+/* In front of end_bytes. */
+static bool layer_next(const struct cow_stack_layer *layer, uint64_t at, uint64_t end_bytes,
+		       struct map_range *ret_range)
 {
-	uint64_t size = cow_image_size(operands->view);
 	struct cow_extent extent;
 
-	if (at >= size || !cow_store_next_extent(layer->store, at, &extent) ||
-	    extent.old_bytes >= size)
+	if (at >= end_bytes || !cow_store_next_extent(layer->store, at, &extent) ||
+	    extent.old_bytes >= end_bytes)
 		return false;
 	*ret_range = (struct map_range){ extent.old_bytes, extent.len_bytes, extent.has_others };
 	/* The last chunk may be short (I11). */
-	if (ret_range->len_bytes > size - extent.old_bytes)
-		ret_range->len_bytes = size - extent.old_bytes;
+	if (ret_range->len_bytes > end_bytes - extent.old_bytes)
+		ret_range->len_bytes = end_bytes - extent.old_bytes;
 	return true;
 }
 
 /* Finds the first range at or behind "at", over all layers. */
-static bool piece_next(const struct operands *operands, uint64_t at, struct map_range *ret_range)
+static bool piece_next(const struct operands *operands, uint64_t at, uint64_t end_bytes,
+		       struct map_range *ret_range)
 {
 	struct map_range range, found = { UINT64_MAX, 0, false };
 
 	for (size_t i = 0; i < operands->nr_layers; i++)
-		if (layer_next(operands, &operands->layers[i], at, &range) &&
+		if (layer_next(&operands->layers[i], at, end_bytes, &range) &&
 		    range.offset_bytes < found.offset_bytes)
 			found = range;
 	*ret_range = found;
@@ -65,13 +67,14 @@ static bool piece_next(const struct operands *operands, uint64_t at, struct map_
 }
 
 /* The same, with the neighbours of which the same is true. */
-static bool next_range(const struct operands *operands, uint64_t at, struct map_range *ret_range)
+static bool next_range(const struct operands *operands, uint64_t at, uint64_t end_bytes,
+		       struct map_range *ret_range)
 {
 	struct map_range found, range;
 
-	if (!piece_next(operands, at, &found))
+	if (!piece_next(operands, at, end_bytes, &found))
 		return false;
-	while (piece_next(operands, found.offset_bytes + found.len_bytes, &range) &&
+	while (piece_next(operands, found.offset_bytes + found.len_bytes, end_bytes, &range) &&
 	       range.offset_bytes == found.offset_bytes + found.len_bytes &&
 	       range.is_shared == found.is_shared)
 		found.len_bytes += range.len_bytes;
@@ -111,9 +114,69 @@ static int each_map_range(const struct operands *operands,
 		return cow_store_difference(operands_pair_store(operands->pair),
 					    operands->layers[0].store, on_difference, &clipped,
 					    err);
-	for (; !ret && next_range(operands, at, &range); at = range.offset_bytes + range.len_bytes)
+	for (; !ret && next_range(operands, at, clipped.size_bytes, &range);
+	     at = range.offset_bytes + range.len_bytes)
 		ret = call(user, &range);
 	return ret;
+}
+
+/* Ranges that follow one another become one before they are given away. */
+struct joined {
+	struct map_range range;
+	int (*call)(void *user, const struct map_range *range);
+	void *user;
+};
+
+static int joined_put(struct joined *joined, const struct map_range *range)
+{
+	struct map_range *last = &joined->range;
+	int ret = 0;
+
+	if (last->len_bytes && range->len_bytes && last->is_shared == range->is_shared &&
+	    last->offset_bytes + last->len_bytes == range->offset_bytes) {
+		last->len_bytes += range->len_bytes;
+		return 0;
+	}
+	if (last->len_bytes)
+		ret = joined->call(joined->user, last);
+	*last = *range;
+	return ret;
+}
+
+/* What layers hold of one piece of the view, which is the part from part_bytes on. */
+static int each_in_place(const struct operands *operands, const struct cow_segment *place,
+			 uint64_t part_bytes, struct joined *joined)
+{
+	uint64_t at = place->offset_bytes, end_bytes = at + place->len_bytes;
+	struct map_range range;
+	int ret = 0;
+
+	while (!ret && next_range(operands, at, end_bytes, &range)) {
+		/* a chunk may begin in front of the piece */
+		uint64_t start = range.offset_bytes > at ? range.offset_bytes : at;
+
+		at = range.offset_bytes + range.len_bytes;
+		range.len_bytes = at - start;
+		range.offset_bytes = part_bytes + (start - place->offset_bytes);
+		ret = joined_put(joined, &range);
+	}
+	return ret;
+}
+
+/* The same for a part of the view, in bytes of that. */
+static int each_part_range(const struct operands *operands,
+			   int (*call)(void *user, const struct map_range *range), void *user)
+{
+	const struct map_range none = { 0, 0, false };
+	struct joined joined = { none, call, user };
+	struct cow_segment place;
+	uint64_t size_bytes = cow_image_size(operands->view);
+	int ret = 0;
+
+	for (uint64_t at = 0; at < size_bytes && !ret; at += place.len_bytes)
+		if (cow_stack_locate(operands->stack, at, &place))
+			ret = each_in_place(operands, &place, at, &joined);
+	return ret ? ret : joined_put(&joined, &none);
 }
 
 /* A callback with the sentence of its own error. */
@@ -193,7 +256,10 @@ static int write_map(struct dump *dump, struct printer *text, struct cow_err *er
 				  cow_image_size(dump->operands.view));
 	if (ret)
 		return ret;
-	ret = each_map_range(&dump->operands, put_range, &writer, err);
+	if (dump->partition || dump->volume)
+		ret = each_part_range(&dump->operands, put_range, &writer);
+	else
+		ret = each_map_range(&dump->operands, put_range, &writer, err);
 	if (ret && writer.err.code)
 		*err = writer.err;
 	if (!ret)

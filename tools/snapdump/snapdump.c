@@ -191,7 +191,7 @@ static const struct dump_mode modes[] = {
 	  .say = dump_say_delta,
 	  .needs_layer = NO_DIFFERENCE },
 	{ .name = "--map",
-	  .flags = MODE_IS_TEXT,
+	  .flags = MODE_IS_TEXT | MODE_OF_VIEW,
 	  .text = &options.map,
 	  .word = "text",
 	  .run = dump_map,
@@ -325,8 +325,8 @@ static int check_part(const struct dump_mode *mode)
 	if (!is_part())
 		return CLI_DONE;
 	if (!(mode->flags & MODE_OF_VIEW))
-		return cli_usage("--partition and --volume are of the view: not with --map and "
-				 "--metadata, which look at the COW images");
+		return cli_usage("--partition and --volume are of the view: not with "
+				 "--map=ddrescue and --metadata, which look at the COW images");
 	if (options.bad.skips)
 		return cli_usage(
 			"--skip-unreadable: what it skips is counted in the whole view; not "

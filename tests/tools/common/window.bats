@@ -149,9 +149,65 @@ refused() {
 	snapdump -q --raw -o - base.img layer2.cow | cmp - want.img
 	run -8 --separate-stderr snapdump --raw --partition=3 -o new disk.img disk.cow
 	one_sentence
-	run -16 snapdump --map --partition=1 disk.img disk.cow
+	run -16 snapdump --map=ddrescue --partition=1 disk.img disk.cow
 	run -16 snapdump --raw --partition=1 --skip-unreadable -o new disk.img disk.cow
 	[ ! -e new ]
+}
+
+# map_of_part WHOLE PLACES SIZE: the map of a part, out of that of the whole. PLACES: for each
+# sector of the part the number of that of the whole, 8 bytes.
+map_of_part() {
+	python3 - "$@" <<-'END'
+	import struct, sys
+	ranges = [tuple(map(int, line.split()[:2])) for line in open(sys.argv[1]) if line[0] != "#"]
+	held = {s for at, length in ranges for s in range(at // 512, (at + length) // 512)}
+	places = struct.unpack("<%dQ" % (int(sys.argv[3]) // 512), open(sys.argv[2], "rb").read())
+	out, total = [], 0
+	for sector, place in enumerate(places):
+	    if place in held:
+	        if out and sum(out[-1]) == sector * 512:
+	            out[-1][1] += 512
+	        else:
+	            out.append([sector * 512, 512])
+	        total += 512
+	print("# libcow map 1\n# view " + sys.argv[3])
+	for run in out:
+	    print(*run)
+	print("# complete: %d ranges, %d bytes" % (len(out), total))
+	assert out
+	END
+}
+
+# bats test_tags=long
+@test "--map of a partition or a volume inside the view: what of it the layers hold" {
+	snapdump -q --map disk.img disk.cow >whole
+	python3 -c 'import struct
+open("places", "wb").write(b"".join(struct.pack("<Q", 10240 + i) for i in range(24576)))'
+	snapdump -q --map --partition=1 disk.img disk.cow | diff <(map_of_part whole places 12582912) -
+	snapdump -q --map --partition=1 --json disk.img disk.cow >j
+	[ "$(member j 'len(j["ranges"])')" = "$(snapdump -q --map --partition=1 disk.img disk.cow | grep -vc '^#')" ]
+
+	# A volume in pieces, in the middle of chunks: its sectors say where they lie.
+	disks three-chunk-sizes
+	lvm_text edit $'segment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = 6\n\ntype = "striped"\nstripe_count = 1\n\nstripes = [\n"pv0", 20\n]\n}' \
+		$'segment_count = 2\n\nsegment1 {\nstart_extent = 0\nextent_count = 5\n\ntype = "striped"\nstripe_count = 1\n\nstripes = [\n"pv0", 21\n]\n}\n\nsegment2 {\nstart_extent = 5\nextent_count = 1\n\ntype = "striped"\nstripe_count = 1\n\nstripes = [\n"pv0", 20\n]\n}' disk0.img
+	python3 - <<-'END'
+	import struct
+	data = bytearray(open("disk0.img", "rb").read())
+	for at in range(1 << 20, len(data), 512):
+	    data[at:at + 512] = struct.pack("<Q", at // 512) + bytes(504)
+	open("stamped", "wb").write(data)
+	for at in range((1 << 20) + 5000, len(data), 333333):
+	    data[at] ^= 1
+	open("changed", "wb").write(data)
+	END
+	snapcreate -q -c 32k --from=changed stamped layer.cow
+	snapdump -q --raw --volume=vg0/snap1 -o - stamped | python3 -c 'import sys
+data = sys.stdin.buffer.read()
+open("places", "wb").write(b"".join(data[i:i + 8] for i in range(0, len(data), 512)))
+print(len(data))' >size
+	snapdump -q --map stamped layer.cow >whole
+	snapdump -q --map --volume=vg0/snap1 stamped layer.cow | diff <(map_of_part whole places "$(cat size)") -
 }
 
 # bats test_tags=long
