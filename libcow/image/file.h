@@ -81,5 +81,9 @@ bool cow_inuse_any_line(const char *path, bool (*match)(char *line, void *user),
 /* dm.c: refuses a device-mapper snapshot, snapshot-origin, snapshot-merge.
  * Errors: -EPERM (id "dm-snapshot"). */
 int cow_dm_check(const struct stat *st, struct cow_err *err);
+/* Lists the snapshots of an origin among the devices that stand on it, each with its COW
+ * device, for a sentence; "": none is known. holders: their directories in /sys. */
+void cow_dm_snapshots(dev_t origin, const char *const *holders, size_t nr_holders, char *ret_text,
+		      size_t size);
 
 #endif

@@ -88,7 +88,7 @@ static int check_mounted(dev_t device, const char *what, bool for_write, struct 
 
 static int check_holders(dev_t device, bool for_write, struct cow_err *err)
 {
-	char pattern[64];
+	char pattern[64], snapshots[256];
 	glob_t found;
 	int ret = 0;
 
@@ -96,12 +96,18 @@ static int check_holders(dev_t device, bool for_write, struct cow_err *err)
 		 minor(device));
 	if (glob(pattern, 0, NULL, &found))
 		return 0;
+	cow_dm_snapshots(device, (const char *const *)found.gl_pathv, found.gl_pathc, snapshots,
+			 sizeof(snapshots));
 	if (found.gl_pathc)
 		ret = cow_refuse(
 			err, -EBUSY, "held", force_id(for_write),
 			"/dev/%s stands on it; remove that first (dmsetup remove, vgchange "
-			"-an, mdadm --stop)",
-			strrchr(found.gl_pathv[0], '/') + 1);
+			"-an, mdadm --stop)%s%s%s",
+			strrchr(found.gl_pathv[0], '/') + 1,
+			*snapshots ? "; it is the origin of " : "", snapshots,
+			*snapshots ? ": a merge of any other snapshot corrupts those that are not "
+				     "named as siblings"
+				   : "");
 	globfree(&found);
 	return ret;
 }

@@ -78,6 +78,22 @@ roll_back() {
 	vgchange -q -an vg
 }
 
+# By their devices LVM's metadata are not asked, but the device-mapper knows which snapshots
+# are active. Takes the devices of the-root away.
+by_devices() {
+	dmsetup remove my--vg-snap--1 my--vg-the--root
+	status=0
+	snapmerge -y /dev/mapper/my--vg-the--root-real /dev/mapper/my--vg-snap--1-cow 2>"$dir/refused" || status=$?
+	[ "$status" = 64 ]
+	grep 'it is the origin of my--vg-snap--2 (COW image /dev/dm-[0-9]*): a merge of any other snapshot' "$dir/refused"
+	dmsetup remove my--vg-snap--2
+	snapmerge -n --sibling=/dev/mapper/my--vg-snap--2-cow /dev/mapper/my--vg-the--root-real \
+		/dev/mapper/my--vg-snap--1-cow
+	snapmerge -n /dev/mapper/my--vg-the--root-real /dev/mapper/my--vg-snap--1-cow 2>"$dir/words"
+	grep 'name each with --sibling (no active one stands on it; others are not looked for)' "$dir/words"
+	dmsetup remove my--vg-snap--1-cow my--vg-snap--2-cow my--vg-the--root-real
+}
+
 # Two disks, names with hyphens, two snapshots of different times, volumes in pieces.
 two_snapshots() {
 	disks=/dev/ubdc,/dev/ubdd
@@ -92,6 +108,7 @@ two_snapshots() {
 	lvextend -q -L 24M my-vg/snap-1 /dev/ubdd
 	change third
 	umount /mnt
+	by_devices
 	vgchange -q -an my-vg
 	lvextend -q -L 40M my-vg/the-root /dev/ubdc /dev/ubdd
 	status=0

@@ -76,8 +76,11 @@ static void say_siblings(const struct merge_job *job)
 			 names, origin_name(job));
 	else
 		cli_note("warning: this merge corrupts every other snapshot of %s; name each with "
-			 "--sibling",
-			 origin_name(job));
+			 "--sibling%s",
+			 origin_name(job),
+			 cow_image_is_block_device(job->operands.origin)
+				 ? " (no active one stands on it; others are not looked for)"
+				 : "");
 	for (size_t i = 0; i < job->dropped.nr_stores; i++)
 		cli_note("given up: %s is marked invalid first",
 			 cow_image_name(job->dropped.images[i]));

@@ -28,6 +28,8 @@ says() {
 	says merge-write '^EPERM dm-snapshot -: .*"merging" of type snapshot-merge;'
 	says linear-write '^ok 8388608 512 device'
 	says held-read '^EBUSY held busy: /dev/dm-[01] stands on it'
+	says held-read 'it is the origin of snap \(COW image /dev/loop1\): a merge of any other snapshot corrupts those that are not named as siblings'
+	! grep 'the origin of' held-write.out || return 1
 	says held-busy '^ok 8388608'
 	says held-write '^EBUSY held -: /dev/dm-[0-9] stands on it'
 	says backing-write '^EBUSY loop -: it is behind /dev/loop0'
