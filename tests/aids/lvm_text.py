@@ -6,6 +6,7 @@ makes both checksums of each metadata area right again.
 
   lvm_text.py show IMAGE[@OFFSET]              prints the text
   lvm_text.py edit OLD NEW IMAGE[@OFFSET]...   replaces OLD, which must be there
+  lvm_text.py cut OLD IMAGE[@OFFSET]...        leaves out all that stands behind OLD
   lvm_text.py many N IMAGE...                  makes PVs of 8 TiB each, sparse, with N LVs
 
 IMAGE is a PV, OFFSET where it begins. The ring of an area is respected: a text
@@ -77,7 +78,7 @@ class Pv:
         self.write(offset, bytes(header))
 
 
-def edit(old, new, specs):
+def edit(specs, old, change):
     for spec in specs:
         pv = Pv(spec)
         for area in pv.areas():
@@ -86,7 +87,7 @@ def edit(old, new, specs):
                 continue
             if old.encode() not in text:
                 sys.exit("%s: no %r in its text" % (spec, old))
-            pv.put(area, text.replace(old.encode(), new.encode()))
+            pv.put(area, change(text))
 
 
 def label(uuid, size, area):
@@ -161,7 +162,11 @@ def many(nr_lvs, paths):
 def main():
     what = sys.argv[1]
     if what == "edit":
-        edit(sys.argv[2], sys.argv[3], sys.argv[4:])
+        old, new = sys.argv[2].encode(), sys.argv[3].encode()
+        edit(sys.argv[4:], sys.argv[2], lambda text: text.replace(old, new))
+    elif what == "cut":
+        old = sys.argv[2].encode()
+        edit(sys.argv[3:], sys.argv[2], lambda text: text[:text.index(old) + len(old)] + b"\0")
     elif what == "many":
         many(int(sys.argv[2]), sys.argv[3:])
     else:
