@@ -33,7 +33,7 @@ void check_fs_look(struct check *check, struct cow_image *below, struct cow_stor
 			 err.message);
 	/* a view that cannot be read is one of a store with findings */
 	if (!cow_view_new(below, store, &view, NULL))
-		image_look(view, &check->view_fs, NULL);
+		image_look(view, &check->view_fs, &err);
 	cow_image_close(view);
 }
 
@@ -132,13 +132,14 @@ void check_fs_put_content(struct json_object *at, const struct blkid_content *co
 void check_fs_list(struct cow_image *image, struct json_object *at, char *ret_words,
 		   size_t capacity)
 {
+	struct cow_err err = COW_ERR_INIT;
 	struct blkid_content content;
 	char *words = NULL;
 	size_t len = 0;
 	FILE *text;
 
 	*ret_words = '\0';
-	if (blkid_look(image, &content, NULL) || content.is_member || content.is_table ||
+	if (blkid_look(image, &content, &err) || content.is_member || content.is_table ||
 	    !*content.type)
 		return;
 	check_fs_put_content(json_put_object(at, "file_system"), &content);
