@@ -55,7 +55,8 @@ int cow_spec_keep(struct cow_spec_opening *opening, struct cow_image *image, str
 	return ret;
 }
 
-int cow_spec_unsupported(const struct cow_spec_tree *tree, struct cow_err *err)
+/* Refuses a form that has no function, or no kind of store. */
+static int unsupported(const struct cow_spec_tree *tree, struct cow_err *err)
 {
 	return cow_fail(err, -EOPNOTSUPP,
 			"images of the form \"%s\" are not supported by this version; for a "
@@ -70,7 +71,7 @@ int cow_spec_open_inner(struct cow_spec_opening *opening, const struct cow_spec_
 	cow_spec_opener *opener = openers[tree->form];
 
 	if (!opener)
-		return cow_failed(cow_spec_unsupported(tree, err));
+		return cow_failed(unsupported(tree, err));
 	return opener(opening, tree, ret_image, err);
 }
 

@@ -38,8 +38,6 @@ int cow_spec_open_alone(struct cow_spec_opening *opening, const char *text,
 /* As cow_spec_open_inner(), by the text. */
 int cow_spec_open_part(struct cow_spec_opening *opening, const char *text,
 		       struct cow_image **ret_image, struct cow_err *err);
-/* Refuses a form that has no function, or no kind of store. Errors: -EOPNOTSUPP. */
-int cow_spec_unsupported(const struct cow_spec_tree *tree, struct cow_err *err);
 /* COW_OPEN_* of the call. */
 uint32_t cow_spec_flags(const struct cow_spec_opening *opening);
 struct cow_imageset *cow_spec_set(const struct cow_spec_opening *opening);

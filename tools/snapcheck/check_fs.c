@@ -71,7 +71,8 @@ static void label_print(const char *label, FILE *text)
 	free(safe);
 }
 
-void check_fs_words(const struct blkid_content *content, FILE *text)
+/* 'ext4 "root", UUID 1234-...'; in a label control bytes and quotes are escaped. */
+static void words_print(const struct blkid_content *content, FILE *text)
 {
 	fputs(*content->type ? content->type : "no known file system", text);
 	if (*content->label)
@@ -87,7 +88,7 @@ static void fs_print(const char *what, const struct check_fs *fs, FILE *text)
 	if (!fs->is_known)
 		return;
 	fprintf(text, "%s: ", what);
-	check_fs_words(&fs->content, text);
+	words_print(&fs->content, text);
 	fprintf(text, ", %s\n", size_round(fs->size_bytes, size));
 }
 
@@ -122,7 +123,8 @@ static void put_known(struct json_object *at, const char *key, const char *text)
 	json_put_text(at, key, *text ? text : NULL);
 }
 
-void check_fs_put_content(struct json_object *at, const struct blkid_content *content)
+/* The members type, label and uuid; what libblkid does not tell is null. */
+static void content_put(struct json_object *at, const struct blkid_content *content)
 {
 	put_known(at, "type", content->type);
 	put_known(at, "label", content->label);
@@ -142,11 +144,11 @@ void check_fs_list(struct cow_image *image, struct json_object *at, char *ret_wo
 	if (blkid_look(image, &content, &err) || content.is_member || content.is_table ||
 	    !*content.type)
 		return;
-	check_fs_put_content(json_put_object(at, "file_system"), &content);
+	content_put(json_put_object(at, "file_system"), &content);
 	text = open_memstream(&words, &len);
 	if (!text)
 		return;
-	check_fs_words(&content, text);
+	words_print(&content, text);
 	if (!fclose(text))
 		snprintf(ret_words, capacity, "%s", words);
 	free(words);
@@ -161,7 +163,7 @@ static void fs_put(struct json_object *all, const char *role, const struct check
 	at = json_put_object(all, NULL);
 	json_put_text(at, "role", role);
 	json_put_u64(at, "size_bytes", fs->size_bytes);
-	check_fs_put_content(at, &fs->content);
+	content_put(at, &fs->content);
 }
 
 void check_fs_put(const struct check *check)

@@ -29,13 +29,9 @@ void check_fs_look_args(struct check *check, const struct cow_store_args *args);
 void check_fs_print(const struct check *check, FILE *text);
 void check_fs_put(const struct check *check);
 
-/* 'ext4 "root", UUID 1234-...'; in a label control bytes and quotes are escaped. */
-void check_fs_words(const struct blkid_content *content, FILE *text);
 /* Of an image on a list: the words, and the member "file_system"; nothing where none is
  * known or it cannot be read. What is a member of an array or a volume group is none. */
 void check_fs_list(struct cow_image *image, struct json_object *at, char *ret_words,
 		   size_t capacity);
-/* The members type, label and uuid; what libblkid does not tell is null. */
-void check_fs_put_content(struct json_object *at, const struct blkid_content *content);
 
 #endif
