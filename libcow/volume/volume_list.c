@@ -85,9 +85,11 @@ static int partition_list(struct lister *lister, size_t image, const struct cow_
 	volume.name = number;
 	volume.type = item->type;
 	volume.size_bytes = item->len_bytes;
-	volume.is_damaged =
-		cow_volume_open_partition(lister->images[image], item->number, &window, &why);
-	if (volume.is_damaged)
+	ret = cow_volume_open_partition(lister->images[image], item->number, &window, &why);
+	if (ret == -ENOMEM)
+		return ret;
+	volume.is_damaged = ret;
+	if (ret)
 		volume.state = why.message;
 	volume.image = pv ? NULL : window;
 	ret = lister->call(lister->user, &volume);
@@ -106,6 +108,8 @@ static int disk_list(struct lister *lister, size_t image)
 	volume.spec = lister->specs[image];
 	volume.size_bytes = lister->images[image]->size_bytes;
 	ret = cow_partitions_read(lister->images[image], &lister->table, &why);
+	if (ret == -ENOMEM)
+		return ret;
 	if (ret) {
 		volume.state = why.message;
 		volume.is_damaged = true;
@@ -254,6 +258,8 @@ static int lv_list(struct lister *lister, const struct cow_lv *lv, const char *p
 			  &volume.size_bytes))
 		volume.size_bytes = 0;
 	ret = cow_lv_open(lv, false, &image, &why);
+	if (ret == -ENOMEM) /* no fault of the volume */
+		return ret;
 	volume.is_damaged = ret && ret != -EOPNOTSUPP;
 	volume.image = image;
 	lv_state(lv, &why, state, sizeof(state));
@@ -339,6 +345,7 @@ int cow_volume_list(struct cow_image *const *images, const char *const *specs, s
 	ret = all_list(lister);
 	cow_lvm_close(lister->lvm);
 	if (ret)
-		return cow_fail(err, ret, "the list was ended");
+		return cow_fail(err, ret, "%s",
+				ret == -ENOMEM ? "no memory for a list" : "the list was ended");
 	return 0;
 }

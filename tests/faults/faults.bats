@@ -50,3 +50,9 @@ every_fault() {
 	every_fault libarchive 'files-xz'
 	every_fault libarchive 'import-delta 0'
 }
+
+# bats test_tags=slow,limit
+@test "a list of volumes without memory is an error, and calls no volume damaged" {
+	run -0 "$COW_SOURCE/tests/faults/run.py" --pairs 0 --count 20 --seed 1 --kind malloc --only volume-list
+	[[ $output == *" 0 wrong"* ]]
+}
