@@ -26,8 +26,9 @@ static const char *const denied[] = {
 	/* other processes */
 	"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd",
 	"pidfd_send_signal", "kcmp", "kill", "tkill",
-	/* network */
-	"socket", "socketpair", "socketcall", "connect", "bind", "listen", "accept", "accept4",
+	/* network; where libc calls it by way of socketcall(2), as on i386 and s390x, each is
+	 * one part of that, which libseccomp knows */
+	"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4",
 	/* the tree of files, and files by number */
 	"mount", "umount", "umount2", "move_mount", "open_tree", "fsopen", "fsconfig", "fsmount",
 	"fspick", "mount_setattr", "pivot_root", "chroot", "open_by_handle_at", "mknod", "mknodat",
@@ -35,11 +36,16 @@ static const char *const denied[] = {
 	/* other credentials */
 	"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid", "setfsuid",
 	"setfsgid", "setgroups", "capset", "setns", "unshare", "keyctl", "add_key", "request_key",
+	/* the same where numbers of users had 16 bits */
+	"setuid32", "setgid32", "setreuid32", "setregid32", "setresuid32", "setresgid32",
+	"setfsuid32", "setfsgid32", "setgroups32",
 	/* the kernel */
 	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
 	"io_uring_register", "init_module", "finit_module", "delete_module", "kexec_load",
 	"kexec_file_load", "reboot", "syslog", "settimeofday", "clock_settime", "adjtimex",
-	"clock_adjtime", "sethostname", "setdomainname", "iopl", "ioperm", "modify_ldt"
+	"clock_adjtime", "sethostname", "setdomainname", "iopl", "ioperm", "modify_ldt",
+	/* of 32 bit */
+	"clock_settime64", "clock_adjtime64", "stime", "vm86", "vm86old", "uselib"
 };
 
 /* The second filter says EPERM here too: these are the calls that a fault
@@ -47,11 +53,11 @@ static const char *const denied[] = {
 static const char *const denied_later[] = {
 	/* other files, by name */
 	"open", "openat", "openat2", "creat", "mkdir", "mkdirat", "symlink", "symlinkat",
-	"truncate", "rmdir", "chdir", "fchdir",
+	"truncate", "truncate64", "rmdir", "chdir", "fchdir",
 	/* rights, owners and attributes: of names, and of the outputs that are open */
 	"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat",
-	"setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
-	"umask", "utimensat",
+	"chown32", "fchown32", "lchown32", "setxattr", "lsetxattr", "fsetxattr", "removexattr",
+	"lremovexattr", "fremovexattr", "umask", "utimensat", "utimensat_time64",
 	/* what is asked of this process by others, or of others by it */
 	"prctl", "setrlimit", "setpriority", "sched_setscheduler", "sched_setaffinity",
 	"ioprio_set", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "timer_create", "inotify_init",
@@ -390,7 +396,9 @@ int sandbox_filter_enter(void)
 }
 
 /* What comes and goes on a socket has no address and, unlike with recvmsg(2), brings no
- * descriptors along. */
+ * descriptors along. The arguments of socketcall(2) lie in memory, where no filter sees
+ * them: there recv(2) and send(2) work on each socket that is open. None can be made or
+ * connected any more. */
 static int add_socket(scmp_filter_ctx filter, int fd)
 {
 	const struct scmp_arg_cmp args[] = {

@@ -49,7 +49,10 @@ answers() {
 	run -0 --separate-stderr "$probe" courier mine other "$victim"
 	kill -0 "$victim"
 	kill "$victim"
-	[ "$(answers jailed ok)" = 'direct send receive' ]
+	# By way of socketcall(2), as libc calls them on i386, the filter sees no descriptor.
+	local other=' send-other'
+	[ "$(getconf LONG_BIT)" = 32 ] || other=
+	[ "$(answers jailed ok)" = "direct send receive$other" ]
 	! grep 'gets through' <<<"$output" || false
 	[ "$(sed -n 's/^jailed others: //p' <<<"$output")" -gt 250 ]
 	[ "$(ls mine other)" = "$(printf 'mine:\n\nother:\nvictim')" ]
