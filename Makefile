@@ -345,6 +345,8 @@ crash-soak: $(crashers)  ## N states of each job (1,000,000) from a new seed
 
 check-cross-short: $(unpacked)  ## the library on i386 and s390x, in part
 	@tests/cross/cross.sh short i386 s390x
+check-cross-tools:  ## whole tools on i386, in a Debian of its own below build-cross-tools/ (WHAT=bats files)
+	@tests/cross/tools.sh $(WHAT)
 check-cross: $(unpacked)  ## all of its C tests on i386, s390x, armhf and arm64 (installs the compilers)
 	@tests/cross/cross.sh all i386 s390x armhf arm64
 
@@ -410,6 +412,6 @@ help:  ## this list
 
 FORCE:
 .PHONY: all static needs deps tests-bin check-unit check-threads check-replay check-bats check-headers check-symbols check-layers $(unit_runs) $(replay_runs) $(crash_runs) \
-	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak looks-soak faults fault-states mutants check-cross check-cross-short quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
+	check-fast analyze lint quick check kernel kernel-next kernel-soak relay-soak looks-soak faults fault-states mutants check-cross check-cross-short check-cross-tools quickstart picture floors fuzz check-fuzz fuzz-soak coverage valgrind install uninstall clean dist deb help FORCE
 
 -include $(shell find $(B) -name '*.d' -type f 2>/dev/null)

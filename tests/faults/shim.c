@@ -27,6 +27,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <link.h>
 #include <linux/fs.h>
@@ -89,8 +90,8 @@ static void plan_read(const char *text)
 					     "shorts", "eintr", "torn", "kill" };
 	char classes[16], mode[8];
 
-	if (!text ||
-	    sscanf(text, "%15[a-z]:%lu:%7[a-z]:%d", classes, &shim.nth, mode, &shim.error) != 4)
+	if (!text || sscanf(text, "%15[a-z]:%" SCNu64 ":%7[a-z]:%d", classes, &shim.nth, mode,
+			    &shim.error) != 4)
 		return;
 	for (size_t i = 0; i < FAULT_CLASSES; i++)
 		shim.classes[i] = strchr(classes, letters[i]);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +31,14 @@ char *volatile_directory(const char *path)
 static bool is_memory(const char *directory, bool *ret_is_overlay)
 {
 	struct statfs fs;
+	uint32_t type;
 
 	*ret_is_overlay = false;
 	if (statfs(directory, &fs))
-		return false; /* opening it will say why */
-	*ret_is_overlay = fs.f_type == OVERLAYFS_SUPER_MAGIC;
-	return fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC;
+		return false;	    /* opening it will say why */
+	type = (uint32_t)fs.f_type; /* signed on 32 bit, with as many bits */
+	*ret_is_overlay = type == OVERLAYFS_SUPER_MAGIC;
+	return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
 }
 
 /* The upper directory of the overlay with this device number, where what is

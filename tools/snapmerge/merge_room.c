@@ -17,7 +17,7 @@
 #endif
 
 /* What shares extents needs no room. */
-static bool may_share(const struct merge_job *job, const struct stat *origin, long type)
+static bool may_share(const struct merge_job *job, const struct stat *origin, uint32_t type)
 {
 	int reflink = merge_reflink(job->options);
 	struct stat cow;
@@ -40,7 +40,7 @@ void merge_room_look(struct merge_job *job)
 	if (job->options->sparse || stat(path, &st) || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_blocks * 512 >= (uint64_t)st.st_size || statfs(path, &fs))
 		return;
-	if (!may_share(job, &st, fs.f_type))
+	if (!may_share(job, &st, (uint32_t)fs.f_type)) /* signed on 32 bit */
 		job->room_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
 }
 
