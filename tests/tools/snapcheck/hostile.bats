@@ -34,6 +34,33 @@ store() {
 	done
 }
 
+# bats test_tags=limit,slow
+@test "forged numbers in a clone's superblock and logs of 15 TiB cost neither time nor memory" {
+	cp "$COW_UNPACKED/clone/damaged/source-a.img" source
+	cp "$COW_UNPACKED/clone/damaged/dest-a.img" dest
+	clone=clone:metadata=meta,source=source,destination=dest
+	within() {
+		# shellcheck disable=SC2086
+		run bash -c 'ulimit -t 4 -v 400000; "$@"' - $1
+		[[ $status =~ ^(0|1|4|5|8|64)$ ]] || { echo "$2: $1: $status: $output"; false; }
+	}
+	# size of the metadata, its two roots; region and target; the root of the bits
+	for offset in 44 68 76 172 180 188; do
+		for value in 0xFFFFFFFFFFFFFFFF 0x10000000000 0; do
+			cp "$COW_UNPACKED/clone/damaged/00-clean.meta.img" meta
+			"$COW_SOURCE/tests/aids/clone_poke.py" meta "0:$offset:8:$value"
+			for command in "snapcheck -q $clone" "snapdump -q --map $clone" "snapcheck -q -y --force=overwrite -o new $clone"; do
+				within "$command" "$offset: $value"
+			done
+		done
+	done
+	"$COW_SOURCE/tests/aids/snaplog_text.py" . <"$COW_SOURCE/tests/cases/snaplog-two-logs/logs.txt"
+	truncate -s 15T log0.img log1.img
+	for command in "snapcheck -q $(cat bare)" "snapcheck -q $(cat spec)" "snapdump -q --map $(cat spec)" "snapcheck -q -y $(cat spec)"; do
+		within "$command" logs
+	done
+}
+
 # 2^52 + 5 chunks of 4 KiB are 2^64 bytes and 5 chunks.
 @test "a chunk so far out that its offset does not fit is nowhere, not somewhere else" {
 	store 'size 1M,chunk 8,header,record 0 4503599627370501,record 1 6,data 5 5,data 6 6' far.img
