@@ -18,10 +18,15 @@ class Case:
         self.answer = answer or {}  # name: bytes that it must hold in the end
         self.changes = ()       # operands that the job writes to
         self.loose = ()         # names whose bytes depend on where it was cut
+        self.finds = False      # a check that calls unreadable metadata damage
         self.meant = {}         # name: what its bytes say; a run leaves that as it was, or done
 
     def in_place(self, *names, loose=()):
         self.changes, self.loose = names + loose, loose
+        return self
+
+    def finding(self):
+        self.finds = True
         return self
 
     def at_once(self, name, meaning):

@@ -143,7 +143,7 @@ def clone_cases(source, work):
     leaked = dict(images, **{"m.img": read(os.path.join(folder, "m.img"))})
     lost = dict(images, **{"m.img": bytes(4096) + files["m.img"][4096:]})
     yield Case("clone-create", ["snapcreate", "-c", "4K", "-s", "80K", new], images, ("x.img",))
-    yield Case("clone-check", ["snapcheck", "--json=j", spec], files, ("j",))
+    yield Case("clone-check", ["snapcheck", "--json=j", spec], files, ("j",)).finding()
     yield Case("clone-repair", ["snapcheck", "-y", "-o", "x.img", spec], leaked, ("x.img",), good=(1,))
     yield Case("clone-repair-lost", ["snapcheck", "-y", "-o", "x.img", "--table=0 124 clone m.img d.img s.img 8", spec],
                lost, ("x.img",), good=(4,))

@@ -51,7 +51,7 @@ def look_cases(source, work):
     one, other = pool + ",id=1,size=24576s", pool + ",id=4,size=24576s"
     view = made(folder, ["snapdump", "--raw", "-o", "x.img", one], files, "x.img")
     assert hashlib.sha256(view).hexdigest() == wanted
-    yield Case("thin-check", ["snapcheck", "--json=j", pool], files, ("j",))
+    yield Case("thin-check", ["snapcheck", "--json=j", pool], files, ("j",)).finding()
     yield Case("thin-dump", ["snapdump", "--raw", "-o", "x.img", one], files, ("x.img",), answer={"x.img": view})
     yield Case("thin-map", ["snapdump", "--map", "-o", "x.txt", one], files, ("x.txt",))
     yield Case("thin-pair", ["snapdump", "--map", "-o", "x.txt", one, other], files, ("x.txt",))

@@ -49,7 +49,7 @@ int cow_snap_odd_new(const struct snap_layout *layout, struct snap_odd **ret_odd
 	struct snap_odd *odd = calloc(1, sizeof(*odd));
 
 	if (!odd)
-		return cow_fail(err, -ENOMEM, "no memory to read a damaged store");
+		return cow_fail(err, -ENOMEM, "no memory to read a store");
 	odd->layout = layout;
 	*ret_odd = odd;
 	return 0;
@@ -74,7 +74,7 @@ static int groups_add(struct snap_odd *odd, uint64_t group, struct cow_err *err)
 	groups =
 		cow_array_grow(odd->groups, odd->nr_groups, &odd->groups_capacity, sizeof(*groups));
 	if (!groups)
-		return cow_fail(err, -ENOMEM, "no memory to read a damaged store");
+		return cow_fail(err, -ENOMEM, "no memory to read a store");
 	odd->groups = groups;
 	groups[odd->nr_groups++] = group;
 	return 0;
@@ -101,7 +101,7 @@ static int records_add(struct snap_odd *odd, const struct snap_record *record, s
 	records = cow_array_grow(odd->records, odd->nr_records, &odd->records_capacity,
 				 sizeof(*records));
 	if (!records)
-		return cow_fail(err, -ENOMEM, "no memory to read a damaged store");
+		return cow_fail(err, -ENOMEM, "no memory to read a store");
 	odd->records = records;
 	records[odd->nr_records] =
 		(struct odd_record){ record->old_chunk, record->new_chunk, odd->nr_records };
@@ -248,7 +248,7 @@ int cow_snap_odd_resolve(struct snap_odd *odd, struct cow_exmap *map, struct cow
 	size_t i = 0;
 
 	if (!group)
-		return cow_fail(err, -ENOMEM, "no memory to read a damaged store");
+		return cow_fail(err, -ENOMEM, "no memory to read a store");
 	if (odd->nr_records)
 		qsort(odd->records, odd->nr_records, sizeof(*odd->records), compare_records);
 	while (i < odd->nr_records) {

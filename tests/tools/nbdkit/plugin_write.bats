@@ -113,6 +113,8 @@ sound() {
 	start origin=base.img cow=cow.img mode=rw
 	qemu-io -f raw -c "write -P 1 0 100k" -c "flush" -c "write -P 2 1M 100k" "$uri"
 	kill -KILL "$(cat pid)"
+	# its locks go with it
+	while grep -q '^State:.[^Z]' "/proc/$(cat pid)/status" 2>/dev/null; do sleep 0.02; done
 	rm pid
 	sound
 	snapdump -q --raw -o view.img base.img cow.img
