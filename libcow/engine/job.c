@@ -78,12 +78,11 @@ static int label_new(struct cow_store *store, uint64_t nr_exceptions, struct cow
 int cow_job_check_siblings(const struct cow_label *label, size_t nr_siblings, struct cow_err *err)
 {
 	if (label->phase == LABEL_PHASE_PRESERVE && label->nr_siblings > nr_siblings)
-		return cow_refuse(
-			err, -EPERM, "siblings", NULL,
-			"an earlier run was keeping %" PRIu32
-			" siblings true and had not finished with that; this one names %zu: "
-			"name them all again, or give one up with --drop-sibling",
-			label->nr_siblings, nr_siblings);
+		return cow_refuse(err, -EPERM, "siblings", NULL,
+				  "an earlier run was cut off while it kept %" PRIu32
+				  " siblings, and this one names %zu; name all of them again, or "
+				  "give one up with --drop-sibling",
+				  label->nr_siblings, nr_siblings);
 	return 0;
 }
 

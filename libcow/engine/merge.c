@@ -145,7 +145,7 @@ static int merge_check_sizes(const struct cow_store *store, struct cow_err *err)
 	return cow_refuse(err, -EPERM, "bounds", NULL,
 			  "the store has an exception for chunk %" PRIu64
 			  ", but %s ends after %" PRIu64 " chunks of %" PRIu64
-			  " bytes: it is not this store's origin, or was cut",
+			  " bytes: it is not this store's origin, or was cut short",
 			  run.old_chunk + run.nr_chunks - 1, store->target->name, nr_chunks,
 			  store->chunk_bytes);
 }
@@ -213,8 +213,8 @@ static int moves_check(const struct store_moves *moves, uint64_t nr_left, struct
 			   : moves->nr_chunks && moves->nr_chunks <= nr_left)
 		return 0;
 	return cow_refuse(err, -EBUSY, "changed", NULL,
-			  "the store names %" PRIu64 " exceptions where %" PRIu64
-			  " are left of those loaded: somebody else writes to it",
+			  "the store has %" PRIu64 " exceptions now, but %" PRIu64
+			  " are left of those that were read: another program writes to it",
 			  moves->nr_chunks, nr_left);
 }
 

@@ -47,10 +47,10 @@ static int check_sibling(const struct cow_store *store, struct cow_store *siblin
 				  "%s is named as COW image and as its own sibling",
 				  store->data->name);
 	if (sibling->is_damaged || !info.valid)
-		return cow_refuse(
-			err, -EPERM, sibling->is_damaged ? "damaged" : "invalid", NULL,
-			"the sibling %s is %s: its view cannot be kept true; leave it out",
-			sibling->data->name, sibling->is_damaged ? "damaged" : "marked invalid");
+		return cow_refuse(err, -EPERM, sibling->is_damaged ? "damaged" : "invalid", NULL,
+				  "the sibling %s is %s, so it cannot be kept; leave it out",
+				  sibling->data->name,
+				  sibling->is_damaged ? "damaged" : "marked invalid");
 	if (!will_write || sibling->data->is_writable)
 		return check_doubt(sibling, job, err);
 	ret = cow_fail(err, -EROFS, "the sibling %s is open for reading only", sibling->data->name);
@@ -86,14 +86,13 @@ static int check_room(struct cow_store *store, struct cow_store *sibling, const 
 	int ret;
 
 	if (cow_job_has_begun(job) && nr_chunks > nr_allowed(store, sibling, job))
-		return cow_refuse(
-			err, -EPERM, "siblings", NULL,
-			"%s lacks %" PRIu64
-			" chunks that the merge being continued overwrites: it was left out when "
-			"that began and is wrong (--drop-sibling gives it up), or the kernel "
-			"finished that merge and %s was used since (snapcreate --from-view makes "
-			"it anew)",
-			sibling->data->name, nr_chunks, store->data->name);
+		return cow_refuse(err, -EPERM, "siblings", NULL,
+				  "%s lacks %" PRIu64
+				  " chunks that this merge has begun to overwrite: either it was "
+				  "not named when the merge began, and is corrupt now (give it up "
+				  "with --drop-sibling), or the kernel has finished that merge and "
+				  "%s was used since (make it again with snapcreate --from-view)",
+				  sibling->data->name, nr_chunks, store->data->name);
 	ret = cow_store_reserve(sibling, nr_chunks, err);
 	if (ret == -ENOSPC)
 		cow_err_prefix(err, "nothing was written; enlarge the sibling, or give it up with "

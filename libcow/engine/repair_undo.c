@@ -114,7 +114,8 @@ static int go_on(struct cow_image *cow, struct cow_store *undo, struct cow_err *
 	int ret = label_of(undo, &label, err);
 
 	if (ret == -ENOENT)
-		return cow_fail(err, -ENOENT, "%s is of no repair that was cut off",
+		return cow_fail(err, -ENOENT,
+				"%s is not the undo file of a repair that was cut off",
 				undo->metadata->name);
 	if (!ret && label.target_bytes == cow_image_size(cow))
 		ret = identity(cow, undo, digest, err);
@@ -124,8 +125,8 @@ static int go_on(struct cow_image *cow, struct cow_store *undo, struct cow_err *
 	    !memcmp(digest, label.target_head, sizeof(digest)))
 		return 0;
 	return cow_refuse(err, -EPERM, "other-image", NULL,
-			  "%s holds what the repair of another image has saved, or %s was written "
-			  "to since that was cut off",
+			  "%s is the undo file of a repair of another image, or %s was written to "
+			  "after that repair was cut off",
 			  undo->metadata->name, cow_image_name(cow));
 }
 
@@ -176,7 +177,8 @@ int cow_repair_undo_end(struct cow_store *undo, struct cow_err *err)
 	int ret = label_of(undo, &label, err);
 
 	if (ret == -ENOENT)
-		return cow_fail(err, -EINVAL, "%s is of no repair under way", undo->metadata->name);
+		return cow_fail(err, -EINVAL, "%s is not the undo file of a repair under way",
+				undo->metadata->name);
 	if (!undo->target)
 		return cow_fail(err, -EINVAL, "the undo file was opened without its origin");
 	if (!ret)

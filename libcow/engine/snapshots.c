@@ -31,11 +31,10 @@ static int managed_refuse(const struct cow_store *store, uint32_t flags, struct 
 {
 	if (!store->shared->is_managed || flags & COW_SNAPSHOT_MANAGED)
 		return 0;
-	return cow_refuse(
-		err, -EPERM, "lvm", "lvm",
-		"LVM has a list of the devices in the pool of %s, and would not know of the "
-		"change: it would give the same id to a volume of its own",
-		store->metadata->name);
+	return cow_refuse(err, -EPERM, "lvm", "lvm",
+			  "LVM manages the pool of %s and would not see the change: it could give "
+			  "the same id to a volume of its own",
+			  store->metadata->name);
 }
 
 int cow_snapshot_create(const struct cow_store_args *args, const struct cow_snapshot_params *params,

@@ -371,7 +371,7 @@ static int image_clone_pieces(struct cow_image *image, uint64_t offset_bytes,
 
 		if (shares_nothing(source, source_offset_bytes))
 			return cow_fail(err, -EOPNOTSUPP,
-					"what may be unreadable shares no extents");
+					"an image with unreadable sectors cannot share extents");
 		ret = image->ops->clone_range(image, offset_bytes, low, low_bytes, piece, err);
 		offset_bytes += piece;
 		source_offset_bytes += piece;
@@ -390,7 +390,7 @@ int cow_image_clone_range(struct cow_image *image, uint64_t offset_bytes, struct
 	if (ret || !len_bytes)
 		return ret;
 	if (!image->ops->clone_range)
-		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) shares no extents",
+		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) cannot share extents",
 			       image->ops->name);
 	else
 		ret = image_clone_pieces(image, offset_bytes, source, source_offset_bytes,
@@ -413,7 +413,7 @@ int cow_image_clone_check(struct cow_image *image, struct cow_image *source, str
 	if (!image->is_writable)
 		return 0;
 	if (!image->ops->clone_range || shares_nothing(source, 0))
-		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) shares no extents",
+		ret = cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) cannot share extents",
 			       image->ops->name);
 	else if (to->ops->clone_check)
 		ret = to->ops->clone_check(to, from, err);

@@ -65,7 +65,7 @@ static int mirror_clone_check(struct cow_image *image, struct cow_image *source,
 			      struct cow_err *err)
 {
 	(void)source;
-	return cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) shares no extents",
+	return cow_fail(err, -EOPNOTSUPP, "this kind of image (%s) cannot share extents",
 			image->ops->name);
 }
 

@@ -117,8 +117,8 @@ int cow_file_settle(int fd, bool is_block_device, struct cow_err *err)
 	while (ret && errno == EINTR);
 	if (ret)
 		return cow_fail(err, -EIO,
-				"what others have written to it cannot be flushed: %s; what is "
-				"read could differ from what is on the disk",
+				"data that other programs wrote to it cannot be flushed: %s; what "
+				"is read could differ from what is on the disk",
 				strerrordesc_np(errno));
 	/* BLKFLSBUF is for root; the other drops what nobody uses. */
 	if (is_block_device && ioctl(fd, BLKFLSBUF, 0))

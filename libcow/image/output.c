@@ -139,7 +139,7 @@ static int directory_open(struct cow_output *output, struct cow_err *err)
 		return cow_fail(err, -ENOMEM, "no memory for the name of a directory");
 	output->name = slash ? slash + 1 : output->path;
 	if (!*output->name || !strcmp(output->name, ".") || !strcmp(output->name, ".."))
-		return cow_fail(err, -EINVAL, "it ends in no name of a file");
+		return cow_fail(err, -EINVAL, "it does not end with the name of a file");
 	output->directory = open(slash && slash == output->path ? "/" : directory,
 				 O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (output->directory < 0)

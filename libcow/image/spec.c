@@ -109,7 +109,7 @@ int cow_spec_segments_parse(const char *text, struct cow_spec *spec, struct cow_
 static int refuse_ambiguous(const char *text, size_t path_len, struct cow_err *err)
 {
 	return cow_refuse(err, -EPERM, "ambiguous-name", NULL,
-			  "a file of the name \"%s\" exists, too; write file:%s for that file, or "
+			  "a file named \"%s\" exists, too; write file:%s for that file, or "
 			  "%.*s0%s for what the specification means otherwise",
 			  text, text, (int)path_len, text, text + path_len);
 }

@@ -384,11 +384,11 @@ static int refuse_file(const struct cow_spec_tree *tree, const char *text, struc
 		return no_memory(err);
 	if (!strcmp(other, text))
 		return cow_refuse(err, -EPERM, "ambiguous-name", NULL,
-				  "a file of the name \"%s\" exists, too; write file:%s for that "
+				  "a file named \"%s\" exists, too; write file:%s for that "
 				  "file, or move it away",
 				  text, text);
 	return cow_refuse(err, -EPERM, "ambiguous-name", NULL,
-			  "a file of the name \"%s\" exists, too; write file:%s for that file, or "
+			  "a file named \"%s\" exists, too; write file:%s for that file, or "
 			  "%s for what the specification means otherwise",
 			  text, text, other);
 }

@@ -290,10 +290,11 @@ static int length_check(const struct cow_store *store, struct cow_err *err)
 
 	if (cow_store_get_info(store, &info) || !info.is_size_guessed)
 		return 0;
-	return cow_refuse(err, -EPERM, "size", NULL,
-			  "nobody said how long this device is, and its metadata do not know: add "
-			  "size=N, at least %" PRIu64 " for its highest mapping",
-			  info.view_bytes);
+	return cow_refuse(
+		err, -EPERM, "size", NULL,
+		"the length of this device is not in its metadata: add size=N, at least %" PRIu64
+		" (the end of its highest mapping)",
+		info.view_bytes);
 }
 
 static int shown_open(struct shown *shown, const struct cow_store_args *args, const char *name,

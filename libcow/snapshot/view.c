@@ -90,7 +90,7 @@ static int view_outside(const struct view *view, uint64_t offset_bytes,
 		run.new_chunk = 0;
 	ret = cow_fail(err, -EIO,
 		       "the exception of origin byte %" PRIu64 " (chunk %" PRIu64
-		       ") is to be found in chunk %" PRIu64 " of the COW image, which ends at byte "
+		       ") lies in chunk %" PRIu64 " of the COW image, which ends at byte "
 		       "%" PRIu64 " (%" PRIu64 " chunks)",
 		       offset_bytes, chunk, run.new_chunk, store->data->size_bytes,
 		       chunk_of(store->data->size_bytes, store->chunk_bytes));
@@ -299,7 +299,7 @@ static int view_bounds(const struct cow_image *origin, const struct cow_store *s
 	return cow_refuse(
 		err, -ERANGE, "bounds", "damaged",
 		"the store has an exception for chunk %" PRIu64 ", but %s ends after %" PRIu64
-		" chunks of %" PRIu64 " bytes: it is not this store's origin, or was cut",
+		" chunks of %" PRIu64 " bytes: it is not this store's origin, or was cut short",
 		run.old_chunk + run.nr_chunks - 1, origin->name, nr_chunks, store->chunk_bytes);
 }
 

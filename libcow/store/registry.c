@@ -112,25 +112,27 @@ static int probe_refuse(struct cow_image *image, struct cow_err *err)
 			       image->name);
 	else if (what && (!strcmp(what, "an LVM physical volume") ||
 			  !strcmp(what, "a disk with a partition table")))
-		ret = cow_fail(err, -EMEDIUMTYPE,
-			       "%s is no exception store: it looks like %s; where the store is a "
-			       "part of it, name that part, PATH@OFFSET+LENGTH",
-			       image->name, what);
+		ret = cow_fail(
+			err, -EMEDIUMTYPE,
+			"%s is not an exception store: it looks like %s; where the store is a "
+			"part of it, name that part, PATH@OFFSET+LENGTH",
+			image->name, what);
 	else if (what)
-		ret = cow_fail(err, -EMEDIUMTYPE, "%s is no exception store: it looks like %s",
+		ret = cow_fail(err, -EMEDIUMTYPE, "%s is not an exception store: it looks like %s",
 			       image->name, what);
 	else if (!cow_image_pread(image, head, sizeof(head), 0, NULL) &&
 		 is_all_zero(head, sizeof(head)))
 		ret = cow_fail(
 			err, -EMEDIUMTYPE,
-			"%s is no exception store: its first sector is all zeros; the kernel "
+			"%s is not an exception store: its first sector is all zeros; the kernel "
 			"would make a new store of it",
 			image->name);
 	else
-		ret = cow_fail(err, -EMEDIUMTYPE,
-			       "%s is no exception store: no known magic number at its beginning "
-			       "(a transient snapshot, type N in its table, leaves none)",
-			       image->name);
+		ret = cow_fail(
+			err, -EMEDIUMTYPE,
+			"%s is not an exception store: no known magic number at its beginning "
+			"(a transient snapshot, type N in its table, leaves none)",
+			image->name);
 	cow_err_place(err, image->name, 0);
 	return ret;
 }

@@ -24,6 +24,9 @@ everywhere() {
 		overwritten, by nothing
 		will the kernel load this store
 		would a merge be right
+		somebody else writes
+		is not what it was (a moment ago|when)
+		snapcheck tells more
 		to go on all the same
 		is short for more than one
 		holds what a repair has saved
@@ -32,6 +35,9 @@ everywhere() {
 		not judged with
 		of it data
 		applies where the old state is
+		is no good size
+		would lie in memory
+		shares no extents
 	END
 }
 

@@ -20,7 +20,7 @@ bool ask_is_possible(void)
 	return isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
 }
 
-/* The whole line is read: what is left of it would answer the next question. */
+/* Reads the whole line; the rest of it would be taken for the answer to the next question. */
 static bool read_line(char *ret_answer, size_t size)
 {
 	size_t len = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * byte_source.c - opens what is read from its beginning to its end.
+ * byte_source.c - opens files that are read once, from beginning to end.
  */
 #include "tools/common/byte_source.h"
 

@@ -48,7 +48,8 @@ int cli_finish(int status);
 /* The words after the options. */
 int cli_nr_operands(void);
 char *const *cli_operands(void);
-/* Others from now on: those that a word stands for. They are copied. Errors: -ENOMEM. */
+/* Replaces the operands, for example by the images that a volume name stands for. Copies the
+ * words. Errors: -ENOMEM. */
 int cli_replace_operands(const char *const *words, int nr_words, struct cow_err *err);
 
 /* What --image defined, NAME=IMAGE each. */
@@ -60,8 +61,8 @@ uint64_t cli_rate_limit_bytes(void);
 /* -n: nothing is opened for writing. */
 bool cli_is_dry_run(void);
 
-/* Bytes are about to be written where they stay, or a file has its name: from now
- * on what goes wrong is a failure and no refusal, which promises the opposite. */
+/* Something was written or a file was published. From now on a problem is a failure, not a
+ * refusal: a refusal promises that nothing was written. */
 void cli_wrote(void);
 
 /* Is this --force id given, and does it mean something to this tool? */

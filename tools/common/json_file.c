@@ -46,7 +46,7 @@ static bool may_replace(const char *path)
 	return !len || (len == sizeof(BEGINNING) - 1 && !memcmp(bytes, BEGINNING, (size_t)len));
 }
 
-/* What stands there already? All that follows is held against this one look. */
+/* What exists there already? Later checks compare with this one look. */
 static int look(const char *path)
 {
 	if (lstat(path, &file.replaced))
@@ -63,7 +63,8 @@ static int look(const char *path)
 	return S_ISREG(file.target.st_mode) && may_replace(path) ? 0 : -EEXIST;
 }
 
-/* The output replaces what it found itself: was that still the same? */
+/* The output replaces the file that it found when it was opened: is that the file that was
+ * looked at? */
 static bool is_unchanged(const char *path)
 {
 	struct stat st;
@@ -90,7 +91,7 @@ static int open_output(const char *path)
 	return ret;
 }
 
-/* Opens what look() has seen, and nothing that somebody has put there since. */
+/* Opens the file that look() has seen; fails if another one has taken its place. */
 static int open_special(const char *path)
 {
 	struct stat st;

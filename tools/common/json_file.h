@@ -12,12 +12,12 @@
 
 #include "libcow.h"
 
-/* Opens target, "-" is stdout. A file that exists must be empty or a report of
- * an earlier run, so that a slip of the hand (--json=COW) replaces no image.
- * Returns 0 or a negative errno: -EEXIST something else is there. */
+/* Opens target, "-" is stdout. A file that exists must be empty or a report of an earlier run,
+ * so that a typing error (--json=COW) does not replace an image. Returns 0 or a negative errno:
+ * -EEXIST something else is there. */
 int json_file_open(const char *target);
-/* Writes the text and closes; NULL: only closes, -ENOMEM. -EEXIST: somebody has made a file of that
- * name meanwhile, perhaps this job itself. */
+/* Writes the text and closes; NULL: only closes, -ENOMEM. -EEXIST: a file of that name was made
+ * in the meantime, perhaps by this job. */
 int json_file_write(const char *text, size_t len_bytes, struct cow_err *err);
 
 #endif

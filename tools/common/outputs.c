@@ -15,7 +15,7 @@
 #include "tools/common/cli.h"
 #include "tools/common/json.h"
 
-/* More than any command line can name. */
+/* More outputs than any command line can name. */
 #define OUTPUTS_MAX 16
 
 static struct {
@@ -23,7 +23,7 @@ static struct {
 	struct json_object *json; /* what --json says of it */
 } outputs[OUTPUTS_MAX];
 
-/* Puts new in the place of old; where there is none it is not remembered. */
+/* Replaces old by new; if old is not in the table, nothing is remembered. */
 static void replace(const struct cow_output *old, struct cow_output *new, struct json_object *json)
 {
 	for (size_t i = 0; i < OUTPUTS_MAX; i++) {
@@ -68,8 +68,8 @@ static bool is_directory(const char *path)
 static int refuse_stream(const char *path, struct cow_err *err)
 {
 	return cli_refuse(err, -EPERM, "not-an-image", NULL,
-			  "%s: a stream cannot hold this, which is written out of order; name a "
-			  "file or a block device, or send snapdump --raw -o %s",
+			  "%s: this is not written from beginning to end, so it cannot go to a "
+			  "stream; name a file or a block device, or use snapdump --raw -o %s",
 			  path, path);
 }
 
@@ -106,7 +106,7 @@ int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t fla
 	return ret;
 }
 
-/* What a name promises by its end. What no tool writes comes first. */
+/* Which format a suffix promises. Formats that no tool writes come first. */
 static const struct {
 	const char *suffix, *promise;
 	bool may_be_tar;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * outputs.h - the outputs of this run, remembered from opening to closing, so
- * that their temporary names go away however the program ends.
+ * outputs.h - the outputs of this run, remembered while they are open, so that their temporary
+ * names are removed however the program ends.
  */
 #ifndef TOOLS_OUTPUTS_H
 #define TOOLS_OUTPUTS_H
@@ -19,8 +19,8 @@ int outputs_open(struct cow_imageset *set, const char *role, const char *path, u
 int outputs_open_report(struct cow_imageset *set, const char *path, uint32_t flags,
 			struct cow_output **ret_output, struct cow_err *err);
 enum outputs_form { OUTPUTS_RAW, OUTPUTS_STORE, OUTPUTS_TAR };
-/* Notes a name that promises another format than what is written: disk.qcow2 of a
- * raw image. Not an error: a name is its owner's. */
+/* Notes a name that promises another format than the one that is written, such as disk.qcow2 for
+ * a raw image. Not an error: users choose their names. */
 void outputs_note_name(const char *path, enum outputs_form form);
 /* One more of the member "outputs", which is not complete yet; NULL without --json. */
 struct json_object *outputs_json_add(const char *role, const char *path);
@@ -30,7 +30,7 @@ void outputs_json_end(struct json_object *item, uint64_t size_bytes);
 int outputs_publish(struct cow_output *output, struct cow_err *err);
 /* As cow_output_close(). */
 void outputs_close(struct cow_output *output);
-/* Closes what is open. Images of devices among them are closed by nobody. */
+/* Closes the outputs that are open, so that their temporary names disappear. */
 void outputs_abandon(void);
 
 /* Does path name the standard output of this process ("/dev/stdout", ...)? */

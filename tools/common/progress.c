@@ -19,10 +19,10 @@
 
 #define FIRST_LINE_SECONDS 1.0
 #define BAR_SECONDS 0.5
-/* Lines stay on the screen, or in a log. */
+/* Between two lines: they stay on the screen, or in a log. */
 #define LINE_SECONDS 5.0
 #define SAMPLE_SECONDS 0.5
-/* Before this the rate says nothing yet. */
+/* Before this the rate is too uncertain for an estimate. */
 #define ESTIMATE_SECONDS 3.0
 #define BAR_CELLS_MIN 5
 #define BAR_CELLS_MAX 20
@@ -37,7 +37,7 @@ static double now_seconds(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Of a terminal that can go back in a line. */
+/* Can the terminal overwrite a line? */
 static bool can_draw(void)
 {
 	const char *term = getenv("TERM");
@@ -45,7 +45,7 @@ static bool can_draw(void)
 	return cli_stderr_is_terminal() && term && *term && strcmp(term, "dumb") != 0;
 }
 
-/* Of the terminal, asked anew for each line: a window changes its size. */
+/* Asked again for each line, because a window can change its size. */
 static size_t columns(void)
 {
 	const char *text = getenv("COLUMNS");
@@ -188,14 +188,14 @@ static void show(struct progress *progress, const struct cow_progress *now, doub
 	progress->next_line = time + (is_bar ? BAR_SECONDS : LINE_SECONDS);
 }
 
-/* The last line of what has lines: a log shows that a phase came to its end. */
+/* Is this the last line of a phase? A log then shows that the phase was completed. */
 static bool is_end(const struct progress *progress, const struct cow_progress *now)
 {
 	return progress->is_shown && !progress->is_complete && now->total_bytes &&
 	       now->done_bytes == now->total_bytes && (progress->is_always || progress->has_line);
 }
 
-/* The same name again: of another image. */
+/* The same phase can come again, for another image. */
 static bool is_new_phase(const struct progress *progress, const struct cow_progress *now)
 {
 	return !progress->phase || strcmp(progress->phase, now->phase) ||

@@ -16,7 +16,7 @@ struct progress {
 	bool is_shown, is_bar;
 	double next_line;
 	bool is_always;
-	const char *phase;	    /* what is below belongs to this one */
+	const char *phase;	    /* the members below are of this phase */
 	bool has_line, is_complete; /* a line stands there; it says 100 % */
 	double phase_start;
 	/* How far it was in the last seconds, oldest first: the rate is over them. */

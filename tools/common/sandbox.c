@@ -36,7 +36,7 @@ static bool is_wanted(void)
 
 static void say_without(const char *what, int code)
 {
-	cli_detail("sandbox: going on without %s: %s", what, strerror(-code));
+	cli_detail("sandbox: continuing without %s: %s", what, strerror(-code));
 }
 
 void sandbox_begin(void)

@@ -19,7 +19,7 @@ static volatile sig_atomic_t stop_wanted, line_wanted;
 static void on_stop(int number)
 {
 	stop_wanted = 1;
-	/* Takes effect for the next one only. */
+	/* The handler runs once: the second signal ends the process. */
 	(void)signal(number, SIG_DFL);
 }
 
@@ -35,7 +35,7 @@ void signals_install(void)
 	struct sigaction action = { .sa_handler = on_stop };
 	struct sigaction old;
 
-	/* No SA_RESTART: a question on the terminal must end. */
+	/* No SA_RESTART: a signal must end the wait for an answer. */
 	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++) {
 		/* nohup and shells that ignore SIGINT for background jobs. */
 		if (!sigaction(stops[i], NULL, &old) && old.sa_handler == SIG_IGN)

@@ -91,7 +91,7 @@ int sink_write(void *user, const void *buf, size_t len_bytes, struct cow_err *er
 
 		if (done < 0 && code == EINTR && !cli_interrupted())
 			continue;
-		/* a pipe that nobody empties */
+		/* the reader of the pipe has stopped reading */
 		if (done < 0 && code == EINTR)
 			return cli_refuse(err, -ECANCELED, "interrupted", NULL, "interrupted");
 		if (done < 0)

@@ -26,8 +26,8 @@ struct sink {
 		.fd = -1                                                                           \
 	}
 
-/* Does path name something that takes bytes in their order only? NULL, "-" and the names of
- * stdout, a FIFO, a character device: no file is made there. */
+/* Is path a stream? NULL, "-" and the names of stdout, a FIFO and a character device are: no
+ * file is made. */
 bool sink_is_stream(const char *path);
 /* path NULL or a name of stdout: that, refused if it is a terminal. role: as for
  * outputs_open(). */
@@ -41,7 +41,7 @@ int sink_hole(struct sink *sink, uint64_t len_bytes, struct cow_err *err);
 int sink_zeroes(struct sink *sink, uint64_t len_bytes, struct cow_err *err);
 /* Gives a file its name. */
 int sink_publish(struct sink *sink, struct cow_err *err);
-/* Takes the name away again, because what belongs to the file failed. */
+/* Removes a published file again, because the image that it describes failed. */
 void sink_withdraw(struct sink *sink);
 /* Frees; a file that was not published disappears. */
 void sink_close(struct sink *sink);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * volatile.c - finds out whether a file would lie in memory: on tmpfs, or on an
+ * volatile.c - finds out whether a file would be in memory: on tmpfs, or on an
  * overlay whose upper directory does. Looks at mounts: call it before
  * sandbox_enter().
  */
@@ -94,9 +94,8 @@ int volatile_check(const char *path, struct cow_err *err)
 	free(directory);
 	if (!is_volatile)
 		return 0;
-	return cli_refuse(
-		err, -EPERM, "volatile", "volatile",
-		"%s would lie in memory: a power cut takes it, with the only copy of what "
-		"was overwritten; name a file on a disk",
-		path);
+	return cli_refuse(err, -EPERM, "volatile", "volatile",
+			  "%s would be in memory: a power cut would lose it, and with it the only "
+			  "copy of what was overwritten; name a file on a disk",
+			  path);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * volatile.h - an undo file in memory is no way back after a power cut.
+ * volatile.h - refuses undo files on tmpfs: a power cut would lose them.
  */
 #ifndef TOOLS_VOLATILE_H
 #define TOOLS_VOLATILE_H
@@ -11,7 +11,7 @@
 /* The directory that path lies in; the caller's to free. NULL: no memory. */
 char *volatile_directory(const char *path);
 
-/* Refuses a file that would lie in memory. Errors: -EPERM (id "volatile", force
+/* Refuses a file that would be in memory. Errors: -EPERM (id "volatile", force
  * "volatile"), -ENOMEM. */
 int volatile_check(const char *path, struct cow_err *err);
 

@@ -80,8 +80,8 @@ static int refuse_open(struct fs_ext *fs, errcode_t code, struct cow_err *err)
 		return cli_refuse(err, -EOPNOTSUPP, "features", NULL, "%s: %s",
 				  cow_image_name(fs->image), error_message(code));
 	return fs_ext_fail(fs, err, code,
-			   "%s: the superblock or the group descriptors of the ext file system "
-			   "cannot be used; e2fsck on a copy may mend them",
+			   "%s: the superblock or the group descriptors of the ext file system are "
+			   "damaged; e2fsck on a copy may repair them",
 			   cow_image_name(fs->image));
 }
 
@@ -184,7 +184,7 @@ static void say_journal(const struct fs_ext *fs,
 	if (log->nr_damaged) {
 		snprintf(sentence, sizeof(sentence),
 			 "%s; the kernel does not mount such a file system, e2fsck on a copy may "
-			 "mend it",
+			 "repair it",
 			 log->damage);
 		problem(user, true, sentence);
 	}

@@ -111,7 +111,8 @@ static int walk_tree(struct load *load, ext2_extent_handle_t handle)
 			if (ret)
 				return ret;
 		} else if (++steps > MAX_STEPS) {
-			return fs_ext_damage(load->err, "inode %u: its extent tree leads nowhere",
+			return fs_ext_damage(load->err,
+					     "inode %u: its extent tree has a loop or a dead end",
 					     load->ino);
 		} else if (!(e.e_flags & EXT2_EXTENT_FLAGS_SECOND_VISIT)) {
 			ret = claim(load, 1);

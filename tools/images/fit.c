@@ -69,8 +69,9 @@ static void say_size(struct fit *fit, const struct known_fs *fs, const char *nam
 	snprintf(fit->sentence, sizeof(fit->sentence),
 		 "the snapshot shows %s of %" PRIu64 " bytes, and %s ends at byte %" PRIu64 ": %s",
 		 known_fs_name(fs), fs->size_bytes, name, size,
-		 fit->is_refused ? "it is not its origin, or was cut"
-				 : "so does it alone, so it was cut before");
+		 fit->is_refused
+			 ? "it is not its origin, or was cut short"
+			 : "so does it alone, so it was cut short before the snapshot was taken");
 }
 
 static void say_places(struct fit *fit, const struct known_fs *fs, const char *name,

@@ -131,7 +131,7 @@ static int on_question(void *user, const struct cow_err *refusal)
 	(void)user;
 	if (!cli_forced(refusal->force))
 		return 0;
-	cli_warn("%s; read all the same", refusal->message);
+	cli_warn("%s; reading it anyway", refusal->message);
 	return 1;
 }
 
@@ -376,10 +376,11 @@ int operands_check_size(const struct operands *operands, struct cow_err *err)
 	if (!roles_are_given(&operands->roles) ||
 	    cow_store_get_info(operands->layers[0].store, &info) || !info.is_size_guessed)
 		return 0;
-	return cli_refuse(err, -EPERM, "size", NULL,
-			  "nobody said how long this device is, and its metadata do not know: add "
-			  "size=N, at least %" PRIu64 " for its highest mapping",
-			  info.view_bytes);
+	return cli_refuse(
+		err, -EPERM, "size", NULL,
+		"the length of this device is not in its metadata: add size=N, at least %" PRIu64
+		" (the end of its highest mapping)",
+		info.view_bytes);
 }
 
 /* Each layer is asked whether it belongs to what it stands on: to ORIGIN, or to the view

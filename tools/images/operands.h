@@ -81,7 +81,7 @@ void operands_pair_close(struct operands_pair *pair);
 /* The store of the first one; NULL: there is none. */
 struct cow_store *operands_pair_store(const struct operands_pair *pair);
 
-/* Refuses a view of which nobody said how long it is. Errors: -EPERM (id "size"). */
+/* Refuses a view whose length is not known. Errors: -EPERM (id "size"). */
 int operands_check_size(const struct operands *operands, struct cow_err *err);
 
 /* A file that ends within a sector is, to the kernel as to us, that much

@@ -34,7 +34,7 @@ void plugin_error(const struct cow_err *err)
 	bool has_name = *err->image && !strstr(err->message, err->image);
 
 	nbdkit_error("%s%s%s%s%s", has_name ? err->image : "", has_name ? ": " : "", err->message,
-		     *err->force ? "; to serve it all the same: force=" : "", err->force);
+		     *err->force ? "; to serve it anyway: force=" : "", err->force);
 }
 
 static void snapshot_note(void *user, const char *sentence)
@@ -204,7 +204,7 @@ static int snapshot_question(void *user, const struct cow_err *refusal)
 	(void)user;
 	if (!is_forced(refusal->force))
 		return 0;
-	fprintf(stderr, "nbdkit: snapshot: warning: %s; served all the same\n", refusal->message);
+	fprintf(stderr, "nbdkit: snapshot: warning: %s; serving it anyway\n", refusal->message);
 	return 1;
 }
 

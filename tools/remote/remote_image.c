@@ -335,7 +335,8 @@ static int extent_get(struct remote_image *image, uint64_t offset_bytes, struct 
 		extents_take(image, offset_bytes, nr_extents);
 	}
 	return cow_refuse(err, -EIO, "io", NULL,
-			  "asked for holes at byte %" PRIu64 ", the server answered of other bytes",
+			  "the server was asked for holes at byte %" PRIu64
+			  " and answered for other bytes",
 			  offset_bytes);
 }
 

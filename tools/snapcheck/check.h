@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
-/* check.h - one run of snapcheck, and how it is told. */
+/*
+ * check.h - the state of one run of snapcheck, and the functions that report it.
+ */
 #ifndef TOOLS_CHECK_H
 #define TOOLS_CHECK_H
 
@@ -22,9 +24,9 @@ struct check {
 	struct cow_imageset *set;
 	struct cow_image *origin; /* NULL: not given */
 	struct roles roles;	  /* of a store of several images; cow is its metadata */
-	const char *container;	  /* the format of the origin, which therefore is none */
-	bool is_short;		  /* the origin was cut, but before the snapshot */
-	bool is_foreign;	  /* the origin is one of another snapshot */
+	const char *container;	  /* format of the origin: a container, which is not used */
+	bool is_short;	 /* the origin is short, but was so before the snapshot was taken */
+	bool is_foreign; /* the origin is one of another snapshot */
 	struct check_fs below_fs, view_fs;
 	struct cow_image *cow;	      /* what is looked at: through these, if there are any */
 	struct cow_image *file, *map; /* without skipping, and without --bad-blocks */
@@ -73,12 +75,12 @@ struct check_roles_wish {
 /* check_roles.c: opens the images. Errors: -EINVAL, -EPERM (id "swapped"), those of
  * opening. */
 int check_roles_open(struct check *check, const struct check_roles_wish *wish, struct cow_err *err);
-/* What it is called that is looked at. */
+/* The name of what is checked, for messages. */
 const char *check_name(const struct check *check);
 bool check_has_damage(const struct check *check);
-/* The header is sound, and nobody asked for more. */
+/* Only the header was checked (--header-only), and it is sound. */
 bool check_is_unknown(const struct check *check);
-/* One word for a monitor: libcow-json(5); NULL: nobody looked. */
+/* One word for a monitor: libcow-json(5); NULL: not checked. */
 const char *check_state(const struct check *check);
 /* check_words.c: what the report consists of. false: no memory. */
 bool check_report_open(struct check *check, bool is_verbose, uint64_t max_findings);
@@ -88,7 +90,7 @@ void check_report_close(struct check *check);
 void check_show(const struct check *check, bool is_quiet, bool is_well);
 /* The same, before the first question. */
 void check_show_overview(struct check *check);
-/* What a repair of where has done. */
+/* What the repair did to where. */
 void check_print_repair(struct check *check, const char *where, bool revalidates);
 
 /* check_json.c. Callback of a check: one finding. */

@@ -113,7 +113,7 @@ static bool metadata_look(struct list *list, struct content *content,
 	snprintf(content->type, sizeof(content->type), "metadata of a %s%s", kind,
 		 verdict->info.view_bytes ? "" : " pool");
 	if (content->is_damaged)
-		snprintf(content->state, sizeof(content->state), "damaged: snapcheck tells more");
+		snprintf(content->state, sizeof(content->state), "damaged: run snapcheck on it");
 	else
 		metadata_state(content, &verdict->info);
 	facts_put(content, kind, &verdict->info, at);

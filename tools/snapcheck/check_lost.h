@@ -49,7 +49,7 @@ void check_lost_print_doubtful(const struct check_lost *doubtful,
 			       const struct cow_repair_result *result, FILE *text);
 /* Is the result a sound store, but not what the snapshot was, or perhaps not? */
 bool check_lost_is_doubtful(const struct cow_repair_result *result);
-/* The last line of a report: nobody else will ever say it. */
+/* The last line of a report: a later check cannot find this out. */
 void check_lost_print_end(const struct cow_repair_result *result, const char *image, FILE *text);
 
 #endif

@@ -60,7 +60,7 @@ void check_lost_add_device(struct check_lost *lost, uint64_t id, uint64_t offset
 		fputs("end", lost->text);
 }
 
-/* How much of a text its first lines are. */
+/* Length in bytes of the first nr_lines lines. */
 static size_t lines_len(const char *text, uint64_t nr_lines)
 {
 	const char *end = text;

@@ -86,10 +86,10 @@ bool check_is_repairable(const struct check *check)
 void check_next_choose(const struct check *check, const struct check_next *next, bool is_damaged)
 {
 	const char *origin = check->origin ? cow_image_name(check->origin) : "ORIGIN";
-	/* what is packed is mended where it came from */
+	/* a metadata pack cannot be repaired: the image that it was made of can */
 	const char *cow = check->is_pack ? "COW" : cow_image_name(check->cow);
 
-	/* what consists of several images is not named by one */
+	/* the name of one image is not enough for a store of several */
 	if (roles_are_given(&check->roles)) {
 		check_roles_next(check, next, is_damaged);
 		return;
@@ -111,7 +111,7 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 	else if (check->verdict.needed_bytes && !next->output)
 		/* NOLINTNEXTLINE(bugprone-branch-clone): in the order of what matters more */
 		next_check(check, next, true, cow);
-	else if (check_lost_is_doubtful(&check->repaired)) /* sound now, but not what it was */
+	else if (check_lost_is_doubtful(&check->repaired)) /* sound, but perhaps not complete */
 		cli_next("snapdump", "--tar", "-o", "rescue.tar", origin,
 			 next->output && !next->is_dry_run ? next->output : cow, NULL);
 	else if (check->has_repaired && !next->is_dry_run && next->output)
@@ -123,7 +123,7 @@ void check_next_choose(const struct check *check, const struct check_next *next,
 	else if (is_damaged && next->has_bad_options && !next->repairs)
 		next_copy(check, next, cow);
 	else if (is_damaged && !check->verdict.known)
-		/* no repair and no export either: for somebody else to look at */
+		/* it can be neither repaired nor exported: pack the metadata for a bug report */
 		cli_next("snapdump", "--metadata", "-o", "report.tar.zst", cow, NULL);
 	else if (is_damaged && !next->repairs)
 		next_check(check, next, true, cow);

@@ -25,7 +25,7 @@ struct cow_store_args check_args(struct check *check, struct cow_role_image role
 		args.chunk_bytes = check->options->chunk_bytes;
 		return args;
 	}
-	/* nothing is judged by an origin that is none */
+	/* an origin that is a container file or another disk is not used for the check */
 	cow_store_args_pair(&args, roles, cow,
 			    check->container || check->is_foreign ? NULL : check->origin);
 	args.kind = check->options->common.type;
@@ -73,7 +73,7 @@ static int open_cow(struct check *check, struct cow_err *err)
 				: check->options->common.dry_run ? COW_OPEN_REHEARSE
 								 : COW_OPEN_WRITE,
 				&check->cow, err);
-	/* who can only look may look */
+	/* without permission to write, check without repairing */
 	check->only_looks = ret && check_is_asking(check->options);
 	if (check->only_looks)
 		ret = cow_imageset_open(check->set, cow, busy, &check->cow, err);

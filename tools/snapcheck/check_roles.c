@@ -40,7 +40,7 @@ int check_roles_open(struct check *check, const struct check_roles_wish *wish, s
 	if (wish->repairs && roles_have_logs(&check->roles))
 		flags = wish->is_dry_run ? COW_OPEN_REHEARSE : COW_OPEN_WRITE;
 	ret = roles_open(&check->roles, check->set, flags, err);
-	/* who can only look may look */
+	/* without permission to write, check without repairing */
 	check->only_looks = ret && flags == COW_OPEN_WRITE && wish->asks;
 	if (check->only_looks)
 		ret = roles_open(&check->roles, check->set, busy, err);

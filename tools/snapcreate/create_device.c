@@ -76,7 +76,7 @@ static int device_read(struct device *device, struct cow_err *err)
 				 "a metadata snapshot cannot be changed");
 	if (!ret && params->size_bytes && device->size_bytes)
 		ret = cli_refuse(err, -EINVAL, "usage", NULL,
-				 "--size and size= say the same: one of them");
+				 "--size and size= mean the same: give one of them");
 	if (!ret && params->parent)
 		ret = roles_device_id(params->parent, &device->parent, err);
 	if (!ret && params->is_delete && device->id == COW_SNAPSHOT_NONE)
@@ -112,10 +112,10 @@ static int lvm_check(const struct device *device, struct cow_err *err)
 {
 	if (!device->is_of_lvm || cli_forced("lvm"))
 		return 0;
-	return cli_refuse(err, -EPERM, "lvm", "lvm",
-			  "%s is a logical volume: LVM has a list of the devices of its pools, and "
-			  "would not know of the change",
-			  roles_spec(&device->roles, COW_ROLE_METADATA));
+	return cli_refuse(
+		err, -EPERM, "lvm", "lvm",
+		"%s is a logical volume: LVM manages this pool and would not see the change",
+		roles_spec(&device->roles, COW_ROLE_METADATA));
 }
 
 static int device_make(struct device *device, struct cow_err *err)

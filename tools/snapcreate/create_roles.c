@@ -79,8 +79,7 @@ static int pool_numbers(struct making *making, struct cow_err *err)
 	roles_fill(&making->roles, &args);
 	if (args.nr_geometry)
 		return cli_refuse(err, -EINVAL, "usage", NULL,
-				  "a new pool is empty: %s= says what a device of it is",
-				  args.geometry[0].key);
+				  "a new pool has no device: leave %s= out", args.geometry[0].key);
 	making->geometry = calloc(1, sizeof(*making->geometry));
 	if (!making->geometry)
 		return cli_refuse(err, -ENOMEM, "no-memory", NULL, "no memory for a size");

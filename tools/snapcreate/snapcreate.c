@@ -156,7 +156,7 @@ static void say_result(const struct create *create)
 	if (!is_dry_run)
 		cli_next("snapcheck", cli_operands()[0], cli_operands()[1], NULL);
 	if (create->is_doubtful)
-		cli_warn("doubtful: what it was made from was read from a damaged store");
+		cli_warn("doubtful: its data was read from a damaged store");
 }
 
 static struct target_params target_params(void)
@@ -253,8 +253,8 @@ static int check_options(void)
 	if (!!options.from + !!options.from_view + !!options.imports.nr_words > 1)
 		return cli_usage("--from, --from-view and --import: only one of them");
 	if (cli_nr_operands() < 2 && (is_filled || options.manifest))
-		return cli_usage(
-			"one operand: a clone or a pool, which is made empty, or COW is missing");
+		return cli_usage("COW is missing; a single operand is a clone or a pool, which is "
+				 "made empty");
 	if (options.manifest && !is_filled)
 		return cli_usage("--manifest goes with --from, --from-view and --import");
 	if (options.manifest && !strcmp(options.manifest, cli_operands()[1]))

@@ -36,8 +36,8 @@ static int choose_size(struct target *target, struct cow_err *err)
 		return 0;
 	ret = cow_create_fit(&params->create, params->wanted_bytes, &target->size_bytes, err);
 	if (!ret && target->size_bytes != params->wanted_bytes)
-		cli_note("%s is no good size: %s holds as many chunks and cannot be invalidated by "
-			 "its own end",
+		cli_note("with %s the kernel would invalidate the store before it is full; using "
+			 "%s, which holds as many chunks",
 			 size_text(params->wanted_bytes, wanted),
 			 size_text(target->size_bytes, size));
 	return ret;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
-/* dump.h - the ways in which snapdump gives out a view, one file each. */
+/*
+ * dump.h - the ways in which snapdump gives out a view, one file each.
+ */
 #ifndef TOOLS_DUMP_H
 #define TOOLS_DUMP_H
 
@@ -126,11 +128,11 @@ int dump_contents_scan(struct dump *dump, struct cow_image *image, struct dump_c
 /* Writes it as a sparse member. */
 int dump_contents_put(struct dump *dump, struct tar *tar, const char *name, struct cow_image *image,
 		      const struct dump_contents *contents, struct cow_err *err);
-/* Between two passes over the view, and behind the second: what was read the
- * first time must not be unreadable the second. Errors: -EIO. */
+/* Called between the two passes over the view and after the second one: refuses an image in
+ * which more has become unreadable. Errors: -EIO. */
 void dump_first_pass(struct dump *dump);
 int dump_second_pass(const struct dump *dump, struct cow_err *err);
-/* Is what is given out not what the snapshot was? */
+/* May the export differ from the snapshot? */
 bool dump_is_doubtful(const struct dump *dump);
 
 /* dump_say.c: after the job, one for each kind of result. */
@@ -139,7 +141,7 @@ void dump_say_delta(const struct dump *dump);
 void dump_say_cat(const struct dump *dump);
 void dump_say_files(const struct dump *dump);
 void dump_say_only_changed(const struct dump *dump);
-/* Of text: nothing but doubts. */
+/* For text output: prints only doubts. */
 void dump_say_changes(const struct dump *dump);
 void dump_say_text(const struct dump *dump);
 void dump_say_metadata(const struct dump *dump);

@@ -29,7 +29,7 @@ int dump_second_pass(const struct dump *dump, struct cow_err *err)
 	if (now == dump->skipped_bytes)
 		return 0;
 	return cli_refuse(err, -EIO, "dying", NULL,
-			  "%" PRIu64 " bytes that could be read a moment ago cannot any more: copy "
-			  "the image with ddrescue and work on the copy",
+			  "%" PRIu64 " bytes have become unreadable during this run: copy the "
+			  "image with ddrescue and work on the copy",
 			  now - dump->skipped_bytes);
 }

@@ -134,7 +134,7 @@ static int on_first(void *user, const struct file_entry *entry, struct cow_err *
 	return cli_refuse(err, -ECANCELED, "interrupted", NULL, "the first file is enough");
 }
 
-/* Before the archive has a byte: is the path there? */
+/* Looks for the path before the first byte of the archive is written. */
 static int check_path(struct fs_ext *fs, const struct dump *dump, struct cow_err *err)
 {
 	bool is_there = false;

@@ -15,8 +15,8 @@
 /* Problems beyond this are counted, not printed. */
 #define SHOWN_MAX 1000
 
-/* A window of the origin is no way out where a layer is above it: the layer is
- * that of the whole, and so the part is taken of the view. */
+/* The partition must be taken from the view, not from the origin: the layers belong to the whole
+ * disk. */
 static int say_whole_disk(const struct dump *dump, struct cow_err *err)
 {
 	const char *content = cow_image_content(dump->operands.view);

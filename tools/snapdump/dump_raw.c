@@ -21,7 +21,7 @@
 #define FAR_BYTES (UINT64_C(128) << 10)
 #define AHEAD_BYTES (UINT64_C(16) << 20)
 #define AHEAD_PIECES 64
-#define AHEAD_AGAIN 16 /* of them read: more is announced */
+#define AHEAD_AGAIN 16 /* when so much of them was read, announce more */
 
 int dump_step(struct dump *dump, const char *phase, uint64_t done_bytes, uint64_t total_bytes,
 	      struct cow_err *err)
@@ -109,8 +109,8 @@ static int put_sparse(struct target *target, const uint8_t *buf, size_t len_byte
 	return 0;
 }
 
-/* Pieces of the view that will be read next: a round trip each, if nobody knew. Some of
- * them were announced before, or were more than fitted. */
+/* Announces the pieces of the view that will be read next, which saves a round trip to a server
+ * for each. Some were announced before, or did not fit. */
 static void announce(struct target *target, struct cow_image *view, uint64_t from)
 {
 	struct cow_image_place place = COW_IMAGE_PLACE_INIT;

@@ -73,7 +73,7 @@ static int write_map(struct dump *dump, struct printer *text, struct cow_err *er
 	if (ret)
 		return ret;
 	ret = cow_store_used(layer->store, on_range, &rescue, &why);
-	if (ret && !err->code) /* not the writer's: it has said why */
+	if (ret && !err->code) /* an error of the walk, not of the writer, whose sentence stays */
 		*err = why;
 	return ret ? ret : mapfile_end(&rescue.writer, cow_image_size(image), err);
 }

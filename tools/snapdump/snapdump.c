@@ -108,7 +108,7 @@ static const struct opts_spec spec = {
 		 "--metadata; without: --tar if FILE is named .tar or .tar.SUFFIX. --files says\n"
 		 "what it leaves out (exit status 4 if by damage); to restore everything:\n"
 		 "tar --xattrs --xattrs-include='*' --acls -xpf.\n"
-		 "--force=invalid, damaged or doubtful reads such a store without mending it:\n"
+		 "--force=invalid, damaged or doubtful reads such a store without repairing it:\n"
 		 "exit status 4. To restore: tar -xO view.img | dd of=DEVICE bs=4M conv=fsync",
 	.force_ids = "overwrite,invalid,damaged,doubtful,busy,origin,content",
 	.options = option_table,

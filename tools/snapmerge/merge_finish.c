@@ -113,9 +113,9 @@ int merge_finish_check(const struct merge_job *job, struct cow_err *err)
 	nr_compared = sample->nr_compared;
 	if (!ret && nr_compared && !sample->nr_equal)
 		ret = cli_refuse(err, -EPERM, "origin", "origin",
-				 "of %" PRIu64 " regions that are hydrated none is on %s as it is "
-				 "on %s: they may not belong to %s; regions that were all written "
-				 "to look the same",
+				 "none of %" PRIu64
+				 " hydrated regions is the same on %s and on %s: these images may "
+				 "not belong to %s, or each of these regions was written to",
 				 nr_compared, cow_image_name(roles_image(roles, COW_ROLE_SOURCE)),
 				 merge_target_name(job),
 				 cow_image_name(job->operands.layers[0].cow));
@@ -144,12 +144,12 @@ void merge_finish_say_plan(const struct merge_job *job)
 	if (!job->planned.nr_left)
 		return;
 	if (job->operands.is_doubtful)
-		cli_warn("the tree of the superblock is taken for the newest: the regions in doubt "
-			 "are copied too, and what %s holds of them is overwritten; if they were "
-			 "written to, that is the only copy",
+		cli_warn("the tree of the superblock is used as the newest: the regions in doubt "
+			 "are copied, and their data on %s is overwritten; if they were written "
+			 "to, that was the only copy",
 			 merge_target_name(job));
 	cli_note("plan: copy %" PRIu64 " of %" PRIu64
-		 " regions of %s from %s to %s, and note in %s that they are there",
+		 " regions of %s from %s to %s, and record that in %s",
 		 job->planned.nr_left, nr, size_round(job->info.chunk_bytes, size), source,
 		 merge_target_name(job), metadata);
 }

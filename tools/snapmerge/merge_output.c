@@ -70,7 +70,7 @@ static void say_plan(const struct merge_options *options, const struct operands 
 	for (size_t i = 0; i < operands->nr_layers; i++)
 		json_put_text(cows, NULL, cow_image_name(operands->layers[i].cow));
 	json_put_text(at, "output", options->output);
-	cli_note("plan: write the merged image to %s (%s); %s and its COW images stay as they are",
+	cli_note("plan: write the merged image to %s (%s); %s and its COW images are not changed",
 		 options->output, size_text(cow_image_size(operands->view), size),
 		 below_name(operands));
 }
@@ -171,10 +171,10 @@ int merge_to_output(const struct merge_options *options)
 	if (operands_open(&operands, &params, &err))
 		return cli_fail(&err);
 	images_json_put(&operands);
-	status = operands.nr_layers ? write_output(options, &operands, &list)
-				    : cli_usage("ORIGIN and COW expected; alone, only a snapshot "
-						"of LVM or a clone knows its "
-						"origin: lvm:IMAGE,...:VG/LV, clone:...");
+	status = operands.nr_layers
+			 ? write_output(options, &operands, &list)
+			 : cli_usage("ORIGIN and COW expected; a single operand is a snapshot of "
+				     "LVM or a clone: lvm:IMAGE,...:VG/LV, clone:...");
 	bad_list_close(&list);
 	operands_close(&operands);
 	return status;

@@ -196,18 +196,15 @@ static int open_all(struct merge_job *job, struct cow_err *err)
 	if (!ret)
 		images_json_put(&job->operands);
 	if (!ret && !job->operands.nr_layers)
-		ret = cli_refuse(
-			err, -EINVAL, "usage", NULL,
-			"ORIGIN and COW expected; alone, only a snapshot of LVM, a clone or "
-			"logs know the origin: lvm:IMAGE,...:VG/LV, clone:..., snaplog:...");
+		ret = cli_refuse(err, -EINVAL, "usage", NULL,
+				 "ORIGIN and COW expected; a single operand is a snapshot of LVM, "
+				 "a clone or logs: lvm:IMAGE,...:VG/LV, clone:..., snaplog:...");
 	if (!ret && merge_finishes(job) && !roles_image(&job->operands.roles, COW_ROLE_SOURCE))
-		ret = cli_refuse(
-			err, -EOPNOTSUPP, "unsupported", NULL,
-			"nothing is merged into or out of a single device of a %s pool: two "
-			"devices "
-			"of one pool, ORIGIN and SNAP, exchange what they show; -o NEW writes "
-			"what a device shows",
-			roles_kind(&job->operands.roles));
+		ret = cli_refuse(err, -EOPNOTSUPP, "unsupported", NULL,
+				 "a single device of a %s pool cannot be merged: give two devices "
+				 "of one pool, ORIGIN and SNAP, which then exchange what they "
+				 "show, or -o NEW to write what a device shows",
+				 roles_kind(&job->operands.roles));
 	if (!ret && merge_finishes(job))
 		ret = merge_finish_options(options, err);
 	if (!ret && merge_rolls_back(job))

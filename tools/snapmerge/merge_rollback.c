@@ -32,7 +32,7 @@ int merge_rollback_options(const struct merge_options *options, struct cow_err *
 
 void merge_rollback_say_plan(const struct merge_job *job)
 {
-	cli_note("the logs hold no mark of a job under way: if this is cut off, give the same "
+	cli_note("the logs cannot record that a job is under way: if it is cut off, give the same "
 		 "command again%s",
 		 job->kept.nr_stores ? ", with the same --sibling" : "");
 }

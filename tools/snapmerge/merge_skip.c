@@ -25,12 +25,11 @@ int merge_check_skip(const struct merge_job *job, struct cow_err *err)
 	if (job->planned.nr_bad)
 		snprintf(known, sizeof(known), " (%" PRIu64 " exceptions by the map)",
 			 job->planned.nr_bad);
-	return cli_refuse(
-		err, -EPERM, "bad-cow", "bad-cow",
-		"in place, %s would keep its own bytes wherever %s cannot be read%s: with "
-		"-o NEW it stays as it is",
-		cow_image_name(job->operands.origin), cow_image_name(job->operands.layers[0].cow),
-		known);
+	return cli_refuse(err, -EPERM, "bad-cow", "bad-cow",
+			  "%s would keep its old bytes wherever %s cannot be read%s; with -o NEW "
+			  "it is not changed",
+			  cow_image_name(job->operands.origin),
+			  cow_image_name(job->operands.layers[0].cow), known);
 }
 
 int merge_on_skipped(void *user, uint64_t offset_bytes, uint64_t len_bytes, struct cow_err *err)

@@ -177,7 +177,7 @@ static void say_treated(const struct merge_job *job, const struct cow_merge_resu
 			 options->discard ? "discarded" : "");
 }
 
-/* What could be read is merged, the rest is still in COW. */
+/* Only the readable exceptions are merged; the others are still in COW. */
 static void say_skipped(const struct merge_job *job, const struct cow_merge_result *result)
 {
 	const char *origin = origin_name(job), *cow = cow_name(job);

@@ -100,7 +100,8 @@ static int super_refuse(const struct clone_store *c, const char *what, struct co
 {
 	const struct cow_image *metadata = c->store.metadata;
 	int ret = cow_refuse(err, -EBADMSG, "damaged", NULL,
-			     "the superblock of %s %s; snapcheck tells more", metadata->name, what);
+			     "the superblock of %s %s; run snapcheck for details", metadata->name,
+			     what);
 
 	cow_err_place(err, metadata->name, 0);
 	return ret;
@@ -174,7 +175,7 @@ static int size_check(const struct clone_store *c, const struct cow_image *image
 		return 0;
 	return cow_refuse(err, -ERANGE, "bounds", NULL,
 			  "the clone has %" PRIu64 " bytes, its %s %s only %" PRIu64
-			  ": it is another one, or was cut",
+			  ": it is the wrong one, or was cut short",
 			  c->store.view_bytes, what, image->name, image->size_bytes);
 }
 
@@ -201,8 +202,8 @@ static int bits_read_as_kernel(struct clone_store *c, struct cow_err *err)
 	if (answer == PDATA_KERNEL_READS)
 		return 0;
 	return cow_refuse(err, -EBADMSG, "damaged", NULL,
-			  "the kernel itself cannot read which regions of %s are hydrated; "
-			  "snapcheck tells more",
+			  "the kernel itself cannot read which regions of %s are hydrated; run "
+			  "snapcheck for details",
 			  c->store.metadata->name);
 }
 
@@ -292,11 +293,12 @@ static int doubt_check(const struct clone_store *c, struct cow_err *err)
 
 	if (ret || !nr)
 		return ret;
-	ret = cow_refuse(err, -EBADMSG, "doubtful", "doubtful",
-			 "%" PRIu64
-			 " regions are hydrated in another complete tree on %s, and not in that of "
-			 "the superblock: which is the newest cannot be told; snapcheck tells more",
-			 nr, c->store.metadata->name);
+	ret = cow_refuse(
+		err, -EBADMSG, "doubtful", "doubtful",
+		"%" PRIu64
+		" regions are hydrated in another complete tree on %s, and not in that of "
+		"the superblock: which is the newest cannot be told; run snapcheck for details",
+		nr, c->store.metadata->name);
 	cow_err_place(err, c->store.metadata->name, 0);
 	return ret;
 }
@@ -440,8 +442,7 @@ static int clone_unchanged(struct cow_store *store, struct cow_err *err)
 	if (ret || !memcmp(now, c->raw, sizeof(now)))
 		return ret;
 	ret = cow_refuse(err, -EBUSY, "changed", NULL,
-			 "the superblock of %s is not what it was a moment ago: somebody else "
-			 "writes to it",
+			 "the superblock of %s has just changed: another program writes to it",
 			 store->metadata->name);
 	cow_err_place(err, store->metadata->name, 0);
 	return ret;

@@ -15,8 +15,8 @@ static int refuse_at(const struct snap_store *p, uint64_t offset_bytes, const ch
 {
 	struct cow_image *cow = p->store.metadata;
 	int ret = cow_refuse(err, -EBADMSG, "doubtful", "doubtful",
-			     "the list of %s may be cut short: %s; snapcheck tells more", cow->name,
-			     what);
+			     "the list of %s may be cut short: %s; run snapcheck for details",
+			     cow->name, what);
 
 	cow_err_place(err, cow->name, offset_bytes);
 	return ret;

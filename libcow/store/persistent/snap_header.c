@@ -43,8 +43,7 @@ int cow_snap_header_unchanged(struct cow_image *image, const uint8_t found[SNAP_
 	if (ret || !memcmp(now, found, sizeof(now)))
 		return ret;
 	ret = cow_refuse(err, -EBUSY, "changed", NULL,
-			 "the header of %s is not what it was a moment ago: somebody else writes "
-			 "to it",
+			 "the header of %s has just changed: another program writes to it",
 			 image->name);
 	cow_err_place(err, image->name, 0);
 	return ret;

@@ -33,8 +33,7 @@ struct keep {
 static int keep_changed(const struct keep *keep, struct cow_err *err)
 {
 	return cow_refuse(err, -EBUSY, "changed", NULL,
-			  "the list of %s is not what it was a moment ago: somebody else writes "
-			  "to it",
+			  "the list of %s has just changed: another program writes to it",
 			  keep->p->store.metadata->name);
 }
 

@@ -36,7 +36,7 @@ static int record_refuse(const struct load *load, uint64_t index, const char *wh
 
 	ret = cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 			 "record %" PRIu64 " of area %" PRIu64 " (byte %" PRIu64 "): %s %" PRIu64
-			 ", %s %" PRIu64 "; snapcheck tells more",
+			 ", %s %" PRIu64 "; run snapcheck for details",
 			 index % p->layout.records_per_area, index / p->layout.records_per_area,
 			 offset, what, found, allowed, bound);
 	cow_err_place(load->err, p->store.metadata->name, offset);
@@ -200,7 +200,7 @@ static int refuse_duplicate(void *user, const struct exmap_duplicate *duplicate)
 	}
 	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 			  "two records map chunk %" PRIu64 " of the origin: to chunk %" PRIu64
-			  " and to chunk %" PRIu64 " of %s; snapcheck tells more",
+			  " and to chunk %" PRIu64 " of %s; run snapcheck for details",
 			  duplicate->old_chunk, duplicate->kept_new_chunk,
 			  duplicate->dropped_new_chunk, load->p->store.metadata->name);
 }
@@ -245,7 +245,7 @@ static int check_copies(const struct load *load)
 			ret = cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 					 "records %" PRIu64 " to %" PRIu64
 					 " of the list of %s are a copy of those from %" PRIu64
-					 " on: what stood there is lost; snapcheck tells more",
+					 " on: what stood there is lost; run snapcheck for details",
 					 index, list.index - 1, p->store.metadata->name, of_index);
 	}
 	return cow_snap_list_close(&list, ret);
@@ -276,7 +276,7 @@ static int check_new_chunks(struct load *load)
 		return ret;
 	return cow_refuse(load->err, -EBADMSG, "damaged", "damaged",
 			  "two records share chunk %" PRIu64
-			  " of %s; one of them must be wrong; snapcheck tells more",
+			  " of %s; one of them must be wrong; run snapcheck for details",
 			  twice, p->store.metadata->name);
 }
 

@@ -42,10 +42,11 @@ static int record_recheck(const struct snap_store *p, const struct snap_record *
 	if (cow_exmap_lookup(p->store.map, record->old_chunk, &run) &&
 	    run.new_chunk == record->new_chunk)
 		return 0;
-	ret = cow_refuse(err, -EBUSY, "changed", NULL,
-			 "record %" PRIu64 " of the list is not what it was when %s was opened: "
-			 "somebody else writes to it",
-			 index, p->store.metadata->name);
+	ret = cow_refuse(
+		err, -EBUSY, "changed", NULL,
+		"record %" PRIu64
+		" of the list has changed since %s was opened: another program writes to it",
+		index, p->store.metadata->name);
 	cow_err_place(err, p->store.metadata->name, cow_snap_record_offset(&p->layout, index));
 	return ret;
 }

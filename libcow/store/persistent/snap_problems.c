@@ -364,7 +364,7 @@ static const struct snap_problem_row rows[SNAP_NR_PROBLEMS] = {
 			.summary = "part of a metadata area in use cannot be read",
 			.kernel = "refuses to load the store",
 			.fix = "with -o the copy has a list of the exceptions that are left",
-			.question = "leave out the exceptions that nobody can read",
+			.question = "leave out the exceptions that cannot be read",
 		},
 		.action = SNAP_DO_DROP_PLACES,
 		.loses = SNAP_LOSES_ALWAYS,

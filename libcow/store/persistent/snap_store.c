@@ -68,14 +68,14 @@ static int magic_check(const struct snap_header *header, struct cow_image *image
 		return header_refuse(err, image, -EMEDIUMTYPE, "not-a-store", "magic",
 				     header->magic, "a store begins with \"SnAp\"");
 	if (header->magic)
-		return header_refuse(err, image, -EBADMSG, "damaged", "magic", header->magic,
-				     "where \"SnAp\" belongs, but a store behind it; snapcheck "
-				     "tells more");
+		return header_refuse(
+			err, image, -EBADMSG, "damaged", "magic", header->magic,
+			"where \"SnAp\" belongs, but a store behind it; run snapcheck for details");
 	if (flags & COW_STORE_DAMAGED)
 		return 0;
 	ret = cow_refuse(err, -EBADMSG, "damaged", "damaged",
 			 "the header of %s begins with zeros, but a store is behind it: the kernel "
-			 "would make a new one of it; snapcheck tells more",
+			 "would make a new one of it; run snapcheck for details",
 			 image->name);
 	cow_err_place(err, image->name, 0);
 	return ret;
@@ -91,10 +91,10 @@ static int header_check(const struct snap_header *header, struct cow_image *imag
 	if (ret)
 		return ret;
 	if (!cow_snap_chunk_sectors_ok(header->chunk_sectors))
-		return header_refuse(err, image, -EBADMSG, "damaged", "a chunk size in sectors of",
-				     header->chunk_sectors,
-				     "a power of two from 1 to 2097152 is allowed; "
-				     "snapcheck tells more");
+		return header_refuse(
+			err, image, -EBADMSG, "damaged", "a chunk size in sectors of",
+			header->chunk_sectors,
+			"a power of two from 1 to 2097152 is allowed; run snapcheck for details");
 	if (header->version != SNAP_VERSION)
 		return header_refuse(err, image, -EOPNOTSUPP, "unsupported", "version",
 				     header->version, "only version 1 is known");

@@ -75,7 +75,7 @@ static int bit_clear(struct clearing *clearing, uint64_t key, struct cow_err *er
 		return 0;
 	}
 	ret = cow_refuse(err, -EBUSY, "changed", NULL,
-			 "the bit of key %" PRIu64 " was set a moment ago: somebody else writes to "
+			 "the bit of key %" PRIu64 " has just been set: another program writes to "
 			 "the log",
 			 key);
 	cow_err_place(err, clearing->image->name, offset);

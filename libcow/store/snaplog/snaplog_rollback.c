@@ -31,7 +31,7 @@
 static int changed(const struct snaplog_store *p, size_t log, struct cow_err *err)
 {
 	return cow_refuse(err, -EBUSY, "changed", NULL,
-			  "%s is not what it was when it was opened: somebody else writes to it",
+			  "%s has changed since it was opened: another program writes to it",
 			  p->logs.logs[log].image->name);
 }
 

@@ -185,7 +185,7 @@ static int fault_refuse(const struct snaplog_store *p, const struct snaplog_faul
 	int ret;
 
 	cow_snaplog_fault_say(&p->logs, fault, sentence, sizeof(sentence));
-	ret = cow_refuse(err, -EBADMSG, id, id, "%s; snapcheck tells more", sentence);
+	ret = cow_refuse(err, -EBADMSG, id, id, "%s; run snapcheck for details", sentence);
 	cow_err_place(err, p->logs.logs[fault->log].image->name, COW_OFFSET_NONE);
 	return ret;
 }
@@ -382,7 +382,7 @@ static int snaplog_unchanged(struct cow_store *store, struct cow_err *err)
 	if (ret || !memcmp(now, p->digest, sizeof(now)))
 		return ret;
 	return cow_refuse(err, -EBUSY, "changed", NULL,
-			  "a bitmap is not what it was a moment ago: somebody else writes to the "
+			  "a bitmap has just changed: another program writes to the "
 			  "logs");
 }
 

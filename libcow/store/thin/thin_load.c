@@ -71,7 +71,7 @@ int cow_thin_device_find(struct thin_pool *pool, const struct thin_super *super,
 		return missing_refuse(pool, super, id, err);
 	if (!has_root || !has_details)
 		return cow_refuse(err, -EBADMSG, "damaged", NULL,
-				  "device %" PRIu64 " of %s has %s; snapcheck tells more", id,
+				  "device %" PRIu64 " of %s has %s; run snapcheck for details", id,
 				  pool->metadata->name,
 				  has_root ? "mappings and no details: the kernel cannot open it"
 					   : "details and no mappings: the kernel shows zeros");

@@ -31,8 +31,8 @@ int cow_thin_super_read(struct cow_image *metadata, uint8_t raw[PDATA_BLOCK_BYTE
 static int super_refuse(const struct thin_pool *pool, const char *what, struct cow_err *err)
 {
 	int ret = cow_refuse(err, -EBADMSG, "damaged", NULL,
-			     "the superblock of %s %s; snapcheck tells more", pool->metadata->name,
-			     what);
+			     "the superblock of %s %s; run snapcheck for details",
+			     pool->metadata->name, what);
 
 	cow_err_place(err, pool->metadata->name, 0);
 	return ret;

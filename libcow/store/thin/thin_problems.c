@@ -239,7 +239,7 @@ static const struct thin_problem_row rows[THIN_NR_PROBLEMS] = {
 		    "refuses to load the pool", TREES, REFUSES),
 	[THIN_SUPERBLOCK_UNUSED] =
 		ROW("superblock-unused", INFO, NO,
-		    "the superblock states a version, flags or sizes that nobody looks at",
+		    "the superblock states a version, flags or sizes that have no effect",
 		    "does not look at them", NOTHING, WORKS),
 	[THIN_SUPERBLOCK_ZERO] =
 		ROW("superblock-zero", LOST, FIX, "the superblock is all zeros",

@@ -81,9 +81,9 @@ static void notes_take(struct thin_store *thin, const struct thin_args *args)
 			 super->compat_ro_flags);
 	if (thin->is_size_guessed)
 		note_add(thin,
-			 "nobody said how long device %" PRIu64
-			 " is: taken to end with its highest mapping, at %" PRIu64
-			 " bytes; size=... says it",
+			 "the length of device %" PRIu64
+			 " is not known: it is taken to end with its highest mapping, at %" PRIu64
+			 " bytes; add size=N if it is longer",
 			 thin->store.snapshot_id, thin->store.view_bytes);
 }
 
@@ -92,7 +92,7 @@ static int size_refuse(const char *what, const struct cow_image *image, uint64_t
 {
 	return cow_refuse(err, -ERANGE, "bounds", "damaged",
 			  "the pool has %" PRIu64 " bytes of %s, %s only %" PRIu64
-			  ": it is another one, or was cut; the kernel refuses that",
+			  ": it is the wrong one, or was cut short; the kernel refuses that",
 			  wanted_bytes, what, image->name, image->size_bytes);
 }
 
@@ -297,8 +297,7 @@ static int thin_unchanged(struct cow_store *store, struct cow_err *err)
 	if (ret || !memcmp(now, pool->raw, sizeof(now)))
 		return ret;
 	ret = cow_refuse(err, -EBUSY, "changed", NULL,
-			 "the superblock of %s is not what it was a moment ago: somebody else "
-			 "writes to it",
+			 "the superblock of %s has just changed: another program writes to it",
 			 pool->metadata->name);
 	cow_err_place(err, pool->metadata->name, 0);
 	return ret;

@@ -48,7 +48,7 @@ struct thin_store {
 	/* The same: another device has it, by the owners. */
 	struct cow_pages has_others;
 	uint64_t nr_mapped;
-	bool is_size_guessed; /* nobody said how long the device is */
+	bool is_size_guessed; /* the length of the device was not given */
 	char notes[THIN_NOTES_MAX][THIN_NOTE_BYTES];
 	size_t nr_notes;
 };

@@ -92,9 +92,10 @@ static int pool_check(struct thin_pool *pool, struct thin_counts *counts, struct
 	cow_report_free(report);
 	if (ret || !objection.is_there)
 		return ret;
-	return cow_refuse(err, -EBADMSG, "damaged", NULL,
-			  "%s is not sound, so nothing is written to it: %s; snapcheck tells more",
-			  pool->metadata->name, objection.text);
+	return cow_refuse(
+		err, -EBADMSG, "damaged", NULL,
+		"%s is not sound, so nothing is written to it: %s; run snapcheck for details",
+		pool->metadata->name, objection.text);
 }
 
 static int begin(struct thin_pool *pool, struct cow_err *err)

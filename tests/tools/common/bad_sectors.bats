@@ -207,6 +207,6 @@ nth_read() {
 	n=$(nth_read cow.img last snapdump -q --tar -o v.tar origin.img cow.img)
 	run -8 --separate-stderr strace -qq -o trace -P "$PWD/cow.img" -e trace=pread64 -e "inject=pread64:error=EIO:when=$n..$((n + 3))" \
 		snapdump --tar --skip-unreadable -o w.tar origin.img cow.img
-	[[ $stderr == *"could be read a moment ago"* ]]
+	[[ $stderr == *"have become unreadable during this run"* ]]
 	[ ! -e w.tar ]
 }

@@ -103,7 +103,7 @@ sum() {
 	# Finished all the same: as the superblock's tree has it, with a warning.
 	mkdir done && cp --sparse=always meta source dest done && cd done
 	run -64 --separate-stderr snapmerge --force=doubtful,origin $CLONE
-	[[ $stderr == *"the tree of the superblock is taken for the newest"*"dest holds of them is overwritten"* ]]
+	[[ $stderr == *"the tree of the superblock is used as the newest"*"their data on dest is overwritten"* ]]
 	sha256sum --quiet -c ../sums
 	run -4 --separate-stderr snapmerge -y --force=doubtful,origin --json=j $CLONE
 	cmp -n "$(stat -c %s ../view)" dest ../view
@@ -177,7 +177,7 @@ finished_as_the_kernel_does() {
 	[[ $stderr == *"add -y"* ]]
 	[[ $output == *'"id":"unanswered"'* ]]
 	run -0 --separate-stderr snapmerge -n $CLONE
-	[[ $stderr == *"plan: copy 984 of 2048 regions of 4 KiB from source to dest, and note in meta"* ]]
+	[[ $stderr == *"plan: copy 984 of 2048 regions of 4 KiB from source to dest, and record that in meta"* ]]
 	for option in --sibling=a --drop-sibling=a --save-undo=a --take-back --keep --discard --scrub --skip-unreadable; do
 		run -16 --separate-stderr snapmerge -y "$option" $CLONE
 		[[ $stderr == *"${option%%=*}"* ]]
@@ -207,7 +207,7 @@ finished_as_the_kernel_does() {
 	unpack half-r8
 	tr '\0-\377' '\1-\377\0' <source >other
 	run -64 --separate-stderr snapmerge -y clone:metadata=meta,source=other,destination=dest
-	[[ $stderr == *"regions that are hydrated none is on other as it is on dest"*--force=origin* ]]
+	[[ $stderr == *"hydrated regions is the same on other and on dest"*--force=origin* ]]
 	sha256sum --quiet -c sums
 	run -64 snapmerge -n clone:metadata=meta,source=other,destination=dest
 	snapmerge -q -y --force=origin clone:metadata=meta,source=other,destination=dest

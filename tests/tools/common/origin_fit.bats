@@ -120,7 +120,7 @@ right() {
 		fs "$kind" short.img $((size * 15 / 16))
 		[ "$kind" != swap ] || cp base.img full.img
 		foreign short.img
-		[[ $stderr == *"of $size bytes, and short.img ends at byte"*"it is not its origin, or was cut"* ]] ||
+		[[ $stderr == *"of $size bytes, and short.img ends at byte"*"it is not its origin, or was cut short"* ]] ||
 			[[ $stderr == *"at byte "* && $kind != swap ]] || { echo "$kind: $stderr"; return 1; }
 	done
 }

@@ -211,7 +211,7 @@ swapped() {
 	run -16 snapdump --json --raw -o /dev/stdout origin.img cow.img
 	for target in /dev/null /dev/stdout fifo; do
 		run -64 --separate-stderr snapmerge -o $target origin.img cow.img
-		[ "$stderr" = "snapmerge: $target: a stream cannot hold this, which is written out of order; name a file or a block device, or send snapdump --raw -o $target" ]
+		[ "$stderr" = "snapmerge: $target: this is not written from beginning to end, so it cannot go to a stream; name a file or a block device, or use snapdump --raw -o $target" ]
 	done
 	run -64 --separate-stderr snapcheck /dev/null
 	[ "$stderr" = "snapcheck: /dev/null: it is a character device; an image is a regular file or a block device" ]

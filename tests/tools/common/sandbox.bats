@@ -136,10 +136,10 @@ each_command() {
 @test "a kernel without Landlock or seccomp: the tools go on, and say so with -v" {
 	each_command bare "$probe" without both
 	run -0 --separate-stderr "$probe" without landlock snapcheck -v cow.img
-	[[ $stderr == *"snapcheck: sandbox: going on without Landlock: Function not implemented"* ]]
+	[[ $stderr == *"snapcheck: sandbox: continuing without Landlock: Function not implemented"* ]]
 	[[ $stderr != *seccomp* ]]
 	run -0 --separate-stderr "$probe" without seccomp snapcheck -v cow.img
-	[[ $stderr == *"snapcheck: sandbox: going on without seccomp: Invalid argument"* ]]
+	[[ $stderr == *"snapcheck: sandbox: continuing without seccomp: Invalid argument"* ]]
 	[[ $stderr != *Landlock* ]]
 	run -0 --separate-stderr "$probe" without both snapcheck cow.img
 	[[ $stderr != *sandbox* ]]

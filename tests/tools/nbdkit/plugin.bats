@@ -153,9 +153,9 @@ stack() {
 	truncate -s 1M origin.img
 	"$COW_BUILD/tests/examples/mkstore" bad.img <<<$'size 4M\nheader\nrecord 5 2\nrecord 5 3'
 	run -1 serve origin=origin.img cow=bad.img true
-	[[ $output == *"two records map chunk 5"*"; to serve it all the same: force=damaged"* ]]
+	[[ $output == *"two records map chunk 5"*"; to serve it anyway: force=damaged"* ]]
 	run -0 serve origin=origin.img cow=bad.img force=damaged 'nbdcopy "$uri" copy.img'
-	[[ $output == *"warning: "*"served all the same"* ]]
+	[[ $output == *"warning: "*"serving it anyway"* ]]
 	snapdump -q --raw --force=damaged -o view.img origin.img bad.img || [ $? -eq 4 ]
 	cmp copy.img view.img
 }
@@ -164,10 +164,10 @@ stack() {
 	truncate -s 32M origin.img
 	"$COW_BUILD/tests/examples/mkstore" cut.img <<<$'size 8M\nheader\nauto 0 256\nat 2 0\nrecord 512 516 3\ndata 2 256\ndata 516 3'
 	run -1 serve origin=origin.img cow=cut.img true
-	[[ $output == *"; to serve it all the same: force=doubtful"* ]]
+	[[ $output == *"; to serve it anyway: force=doubtful"* ]]
 	run -1 serve origin=origin.img cow=cut.img force=damaged,invalid true
 	run -0 serve origin=origin.img cow=cut.img force=damaged,doubtful 'nbdcopy "$uri" copy.img'
-	[[ $output == *"warning: "*"served all the same"* ]]
+	[[ $output == *"warning: "*"serving it anyway"* ]]
 	run -4 snapdump -q --raw --force=doubtful -o view.img origin.img cut.img
 	cmp copy.img view.img
 }

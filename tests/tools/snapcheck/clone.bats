@@ -129,7 +129,7 @@ CLONE=clone:metadata=meta,source=source,destination=dest
 	[[ $output == "$CLONE  clone  8 MiB" ]]
 	cp "$COW_UNPACKED/clone/damaged/b04-root-lost.meta.img" meta
 	run -4 snapcheck --list meta
-	[[ $output == *"damaged: snapcheck tells more" ]]
+	[[ $output == *"damaged: run snapcheck on it" ]]
 }
 
 @test "--verify compares what a clone shows with a manifest" {

@@ -566,7 +566,7 @@ cut_off() {
 	exec 9>&-
 	wait $! && status=0 || status=$?
 	[ "$status" = 64 ]
-	grep -q "is not what it was a moment ago" out
+	grep -q "has just changed" out
 	[ "$(sum cow.img)" = "$changed" ]
 }
 

@@ -63,7 +63,7 @@ first_bytes() {
 @test "a size at which the kernel would invalidate the store is never made" {
 	run -0 --separate-stderr snapcreate -s $((258 * 4096)) base.img cow.img
 	[ "$(stat -c %s cow.img)" -eq $((257 * 4096)) ]
-	[[ $stderr == *"no good size"* ]]
+	[[ $stderr == *"the kernel would invalidate the store before it is full"* ]]
 	snapcreate -q -s $((259 * 4096)) base.img cow2.img
 	[ "$(stat -c %s cow2.img)" -eq $((259 * 4096)) ]
 }

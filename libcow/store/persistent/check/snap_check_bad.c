@@ -91,8 +91,7 @@ static void area_bad(struct snap_check *check, uint64_t area)
 				check, SNAP_METADATA_UNREADABLE, bad.offset_bytes, bad.len_bytes,
 				"%" PRIu64 " bytes of area %" PRIu64
 				" cannot be read: up to %" PRIu64
-				" exceptions were recorded there, and nobody knows "
-				"which",
+				" exceptions were recorded there, and it is not known which",
 				bad.len_bytes, area,
 				(min_u64(at, live_end) - bad.offset_bytes) / SNAP_RECORD_BYTES);
 	}
