@@ -15,6 +15,8 @@
  *   used to its end and area k + 1 begins with sound records, zeros within
  *   area k are a hole.
  * - Two stores of one origin may hold the same chunk, one list never does.
+ * - Records in a later area whose data does not lie in their order are older, unless
+ *   the list has no such order itself: kernels before 3.14 wrote it as copies ended.
  * - A sequential write gives a run of chunks. Where the run goes on behind the
  *   zeros exactly as far as the missing records would take it, they are missing.
  * - Data that the origin holds, too, was merged or never acknowledged.
@@ -44,7 +46,9 @@ struct judge {
 	const struct cow_callbacks *callbacks;
 	struct snap_end *end;
 	struct snap_record last, first; /* of the list; behind it */
-	bool is_plausible;		/* what stands behind it */
+	bool is_sound;			/* what stands behind it could be records of a list, ... */
+	bool is_in_order;		/* ... as a kernel since 3.14 writes one */
+	bool is_list_shuffled;		/* the list itself is not */
 	bool is_next_area_used;		/* sound records begin behind the area of the end */
 	bool has_common;		/* a chunk of the list occurs behind it */
 	bool has_data;			/* data other than zeros was compared */
@@ -72,10 +76,12 @@ static bool shift_of(const struct judge *judge, const struct snap_record *record
 	return record->new_chunk >= position;
 }
 
-/* Adds records [from, from + nr) to the sets; none breaks off at an end. */
+/* Adds records [from, from + nr) to the sets; none breaks off at an end. Sets *is_shuffled
+ * where their data does not lie in the order of the records. */
 static int olds_add(const struct judge *judge, uint64_t from, uint64_t nr, struct cow_chunkset *all,
-		    struct cow_chunkset *own)
+		    struct cow_chunkset *own, bool *is_shuffled)
 {
+	uint64_t last = 0;
 	struct snap_record record;
 	struct snap_list list;
 	uint64_t index;
@@ -87,6 +93,8 @@ static int olds_add(const struct judge *judge, uint64_t from, uint64_t nr, struc
 		ret = cow_chunkset_add(all, record.old_chunk, judge->err);
 		if (!ret)
 			ret = cow_chunkset_add(own, record.old_chunk, judge->err);
+		*is_shuffled |= record.new_chunk < last;
+		last = record.new_chunk;
 	}
 	return cow_snap_list_close(&list, ret);
 }
@@ -98,6 +106,7 @@ static int common_find(struct judge *judge)
 	AUTO_HANDLE(chunkset) struct cow_chunkset *front = NULL;
 	AUTO_HANDLE(chunkset) struct cow_chunkset *behind = NULL;
 	const struct snap_end *end = judge->end;
+	bool is_behind_shuffled = false;
 	int ret = cow_chunkset_new(&all, judge->err);
 
 	if (!ret)
@@ -105,9 +114,10 @@ static int common_find(struct judge *judge)
 	if (!ret)
 		ret = cow_chunkset_new(&behind, judge->err);
 	if (!ret)
-		ret = olds_add(judge, 0, end->nr_records, all, front);
+		ret = olds_add(judge, 0, end->nr_records, all, front, &judge->is_list_shuffled);
 	if (!ret)
-		ret = olds_add(judge, end->behind_index, end->nr_behind, all, behind);
+		ret = olds_add(judge, end->behind_index, end->nr_behind, all, behind,
+			       &is_behind_shuffled);
 	if (!ret)
 		ret = cow_chunkset_seal(all, judge->err);
 	if (!ret)
@@ -119,7 +129,7 @@ static int common_find(struct judge *judge)
 	judge->has_common = cow_chunkset_nr_distinct(all) <
 			    cow_chunkset_nr_distinct(front) + cow_chunkset_nr_distinct(behind);
 	if (cow_chunkset_nr_distinct(behind) < end->nr_behind)
-		judge->is_plausible = false;
+		judge->is_sound = false;
 	return 0;
 }
 
@@ -207,13 +217,14 @@ static int behind_read(struct judge *judge)
 
 	list.callbacks = judge->callbacks;
 	list.phase = "check";
-	judge->is_plausible = true;
+	judge->is_sound = judge->is_in_order = true;
 	while (!ret && cow_snap_list_next(&list, &record, &index) && record.new_chunk) {
 		if (!end->nr_behind++)
 			judge->first = record;
-		if (cow_snap_record_problem(judge->bounds, &record) ||
-		    !shift_of(judge, &record, index, &shift) || shift < last_shift)
-			judge->is_plausible = false;
+		if (cow_snap_record_problem(judge->bounds, &record))
+			judge->is_sound = false;
+		if (!shift_of(judge, &record, index, &shift) || shift < last_shift)
+			judge->is_in_order = false;
 		last_shift = shift;
 	}
 	return cow_snap_list_close(&list, ret);
@@ -242,7 +253,7 @@ static int next_area_look(struct judge *judge)
 }
 
 /* Does the origin hold the data of all that stands behind the end? The records are
- * plausible: their chunks are on the images. The first difference is the answer. */
+ * sound: their chunks are on the images. The first difference is the answer. */
 static int data_compare(struct judge *judge)
 {
 	AUTO_FREE uint8_t *buf = malloc(2 * COW_PIECE_BYTES);
@@ -278,12 +289,14 @@ static void decide(struct judge *judge, enum snap_end_outcome outcome, const cha
 	snprintf(judge->end->why, sizeof(judge->end->why), "%s", why);
 }
 
-/* What stands behind the end stands in the same area. */
+/* What stands behind the end stands in the same area. The kernel zeroes an area before it
+ * uses it, so an older store's records are not there, whatever order these have. */
 static void same_area_decide(struct judge *judge)
 {
 	const struct snap_end *end = judge->end;
 
-	if (!judge->is_plausible || judge->has_common || !is_at_sector(end->behind_index))
+	if (!judge->is_sound || judge->has_common || !is_at_sector(end->behind_index) ||
+	    (!judge->is_in_order && !is_at_sector(end->nr_records)))
 		decide(judge, SNAP_END_STALE, "they are no records of this list");
 	else if (!is_at_sector(end->nr_records))
 		decide(judge, SNAP_END_TORN, "a commit or a merge was cut off");
@@ -311,13 +324,13 @@ static void later_area_decide(struct judge *judge)
 	}
 	shift_of(judge, &judge->first, end->behind_index, &shift);
 	shift_of(judge, &judge->last, end->nr_records - 1, &last_shift);
-	if (!judge->is_plausible)
+	if (!judge->is_sound || (!judge->is_in_order && !judge->is_list_shuffled))
 		decide(judge, SNAP_END_OLDER, "they do not fit where they stand");
 	else if (judge->has_common)
 		decide(judge, SNAP_END_OLDER, "they name chunks that this list names, too");
 	else if (!is_at_sector(end->nr_records))
 		decide(judge, SNAP_END_OLDER, "the list ends within a sector");
-	else if (shift < last_shift)
+	else if (shift < last_shift && !judge->is_list_shuffled)
 		decide(judge, SNAP_END_OLDER, "their chunks are lower than this list's");
 	else if (judge->is_in_origin)
 		decide(judge, SNAP_END_OLDER, "the origin holds their data, too");
@@ -354,9 +367,9 @@ static int behind_judge(struct judge *judge)
 		run_note(judge);
 	if (!ret && is_same_area)
 		ret = next_area_look(judge);
-	if (!ret && judge->is_plausible && is_at_sector(end->nr_records)) {
+	if (!ret && judge->is_sound && is_at_sector(end->nr_records)) {
 		ret = common_find(judge);
-		if (!ret && judge->origin && judge->is_plausible && !judge->has_common)
+		if (!ret && judge->origin && judge->is_sound && !judge->has_common)
 			ret = data_compare(judge);
 	}
 	if (ret)

@@ -162,6 +162,16 @@ static const struct {
 	  "record 9 516 3",
 	  NULL, P "records-behind-empty", false },
 	{ "size 4M\nheader\nat 1 0\nrecord 9 259 3", NULL, P "records-behind-empty", false },
+	/* a sector of zeros in a list that an old kernel wrote as its copies ended */
+	{ "size 4M\nheader\nauto 5 32\nat 0 64\nrecord 69 67\nrecord 70 66\nrecord 71 68 20", NULL,
+	  P "list-doubtful", true },
+	/* in an area that the list has not reached an older store's records may stand */
+	{ "size 4M\nheader\nrecord 5 3\nrecord 6 2\nrecord 7 4 30\nat 1 0\nrecord 301 260\n"
+	  "record 300 259\nrecord 302 261 20",
+	  NULL, P "list-doubtful", true },
+	{ "size 4M\nheader\nauto 5 32\nat 1 0\nrecord 301 260\nrecord 300 259\n"
+	  "record 302 261 20",
+	  NULL, P "older-records", false },
 };
 
 static void ends_that_may_be_lost(void)
