@@ -163,11 +163,13 @@ int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], s
 	return 0;
 }
 
-/* A job that goes on keeps the marks of its beginning: the list is shorter now. */
+/* A job that goes on keeps the marks of its beginning: the list is shorter now. One that
+ * is done needs none. */
 static int marks_set(struct snap_store *p, struct cow_label *label, struct cow_err *err)
 {
 	struct cow_label before;
 
+	memset(label->marks, 0, sizeof(label->marks));
 	if (label->job != LABEL_JOB_MERGE || label->phase == LABEL_PHASE_DONE)
 		return 0;
 	if (!cow_label_decode(p->header + SNAP_LABEL_OFFSET, &before) || !has_marks(&before) ||
