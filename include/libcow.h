@@ -1752,6 +1752,35 @@ COW_EXPORT int cow_diff_fill(struct cow_store *store, struct cow_image *base,
 			     struct cow_image *image, const struct cow_callbacks *callbacks,
 			     struct cow_patch_stats *ret_stats, struct cow_err *err);
 
+/* What a new snapshot is to show. The images stay the caller's. */
+struct cow_snapshot_source {
+	size_t size;
+	struct cow_image *image; /* as long as the snapshot is to be */
+	/* What it shows without the image: the view of its parent, or what lies below
+	 * an empty one. Behind its end, and without one, zeros; it may be longer. */
+	struct cow_image *base;
+	const struct cow_callbacks *callbacks; /* progress, phase "store"; may be NULL */
+};
+#define COW_SNAPSHOT_SOURCE_INIT                                                                   \
+	{                                                                                          \
+		.size = sizeof(struct cow_snapshot_source)                                         \
+	}
+
+/*
+ * Makes a snapshot that shows an image, in one transaction: each block in which image and
+ * base differ is stored, zeros too; the others are shared with the parent, or stay not
+ * there. params as of cow_snapshot_create(), but view_bytes is the image's. A rehearsal
+ * reads both, finds room for everything and writes nothing. Until all is durable the store
+ * is as it was, also after a failure. Errors: as of cow_snapshot_create(); also -ENOSPC
+ * (id "data-space"), -EPERM the parent has data behind the end of the image (id "size"),
+ * -ECANCELED.
+ */
+COW_EXPORT int cow_snapshot_fill(const struct cow_store_args *args,
+				 const struct cow_snapshot_params *params,
+				 const struct cow_snapshot_source *source,
+				 struct cow_patch_stats *ret_stats, uint64_t *ret_id,
+				 struct cow_err *err);
+
 #ifdef __cplusplus
 }
 #endif

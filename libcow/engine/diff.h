@@ -33,4 +33,10 @@ struct diff_walk_params {
 int cow_diff_walk(struct cow_image *base, struct cow_image *image,
 		  const struct diff_walk_params *params, struct cow_err *err);
 
+/* As cow_diff_fill(), of an empty store; what is not written of a chunk comes from under,
+ * which may be longer than base. */
+int cow_diff_fill_over(struct cow_store *store, struct cow_image *under, struct cow_image *base,
+		       struct cow_image *image, const struct cow_callbacks *callbacks,
+		       struct cow_patch_stats *ret_stats, struct cow_err *err);
+
 #endif

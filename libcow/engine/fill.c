@@ -26,14 +26,22 @@ static int fill_piece(void *user, enum diff_kind kind, uint64_t offset_bytes, co
 	return cow_patch_write(patch, offset_bytes, kind == DIFF_ZERO ? NULL : buf, len_bytes, err);
 }
 
-int cow_diff_fill(struct cow_store *store, struct cow_image *base, struct cow_image *image,
-		  const struct cow_callbacks *callbacks, struct cow_patch_stats *ret_stats,
-		  struct cow_err *err)
+/* What is compared at once: a chunk, or a part of one, never parts of two. */
+static uint64_t granule_of(uint64_t chunk_bytes)
+{
+	if (chunk_bytes <= COW_PIECE_BYTES)
+		return chunk_bytes;
+	return min_u64(chunk_bytes & -chunk_bytes, COW_PIECE_BYTES);
+}
+
+int cow_diff_fill_over(struct cow_store *store, struct cow_image *under, struct cow_image *base,
+		       struct cow_image *image, const struct cow_callbacks *callbacks,
+		       struct cow_patch_stats *ret_stats, struct cow_err *err)
 {
 	AUTO_HANDLE(patch) struct cow_patch *patch = NULL;
 	struct diff_walk_params walk = {
 		.phase = "store",
-		.granule_bytes = min_u64(store->chunk_bytes, COW_PIECE_BYTES),
+		.granule_bytes = granule_of(store->chunk_bytes),
 		.callbacks = callbacks,
 		.piece = fill_piece,
 	};
@@ -41,12 +49,8 @@ int cow_diff_fill(struct cow_store *store, struct cow_image *base, struct cow_im
 
 	ret = cow_params_check(ret_stats->size, sizeof(*ret_stats), 0, 0, "struct cow_patch_stats",
 			       err);
-	if (ret)
-		return ret;
-	if (!cow_store_is_empty(store))
-		return cow_fail(err, -EINVAL,
-				"a store that has exceptions cannot be filled, only an empty one");
-	ret = cow_patch_new(store, base, &patch, err);
+	if (!ret)
+		ret = cow_patch_new(store, under, &patch, err);
 	if (ret)
 		return ret;
 	walk.user = patch;
@@ -56,6 +60,16 @@ int cow_diff_fill(struct cow_store *store, struct cow_image *base, struct cow_im
 	if (!ret)
 		cow_patch_get_stats(patch, ret_stats);
 	return ret;
+}
+
+int cow_diff_fill(struct cow_store *store, struct cow_image *base, struct cow_image *image,
+		  const struct cow_callbacks *callbacks, struct cow_patch_stats *ret_stats,
+		  struct cow_err *err)
+{
+	if (!cow_store_is_empty(store))
+		return cow_fail(err, -EINVAL,
+				"a store that has exceptions cannot be filled, only an empty one");
+	return cow_diff_fill_over(store, base, base, image, callbacks, ret_stats, err);
 }
 
 struct measure {

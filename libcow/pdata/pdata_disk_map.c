@@ -12,6 +12,7 @@
 
 #include "libcow/base/err.h"
 #include "libcow/base/units.h"
+#include "libcow/image/pages.h"
 #include "libcow/pdata/pdata_change.h"
 
 struct pdata_disk_map {
@@ -21,6 +22,9 @@ struct pdata_disk_map {
 	bool *is_changed; /* of each bitmap */
 	uint64_t nr_bitmaps;
 	struct pdata_large large;
+	struct cow_pages freed; /* a bit for each block that lost its last reference */
+	uint64_t nr_freed;
+	uint64_t next; /* where to look for a free block */
 };
 
 /* ---------------------------------------------------------------- begin, end */
@@ -80,6 +84,7 @@ int cow_pdata_disk_map_new(struct pdata_transaction *txn, const struct pdata_map
 	map->txn = txn;
 	map->root = *root;
 	map->counts = counts;
+	cow_pages_init(&map->freed, div_ceil(root->nr_blocks, 8));
 	ret = leaks_find(map, err);
 	if (ret)
 		return ret;
@@ -91,6 +96,7 @@ void cow_pdata_disk_map_free(struct pdata_disk_map *map)
 {
 	if (!map)
 		return;
+	cow_pages_destroy(&map->freed);
 	cow_pdata_counts_free(map->counts);
 	free(map->is_changed);
 	free(map->large.blocks);
@@ -102,9 +108,54 @@ void cow_pdata_disk_map_committed(struct pdata_disk_map *map)
 	for (uint64_t i = 0; i < map->nr_bitmaps; i++)
 		map->is_changed[i] = false;
 	map->large.nr = 0;
+	cow_pages_destroy(&map->freed);
+	cow_pages_init(&map->freed, div_ceil(map->root.nr_blocks, 8));
+	map->nr_freed = 0;
 }
 
 /* ---------------------------------------------------------------- blocks */
+
+uint64_t cow_pdata_disk_map_nr_free(const struct pdata_disk_map *map)
+{
+	return map->root.nr_blocks - cow_pdata_counts_nr_used(map->counts) - map->nr_freed;
+}
+
+/* What the committed trees still name is not free yet (I16). */
+static bool is_free(const struct pdata_disk_map *map, uint64_t block)
+{
+	return !cow_pdata_counts_get(map->counts, block) && !cow_pages_bit(&map->freed, block);
+}
+
+/* Upwards from the last one, as the kernel does, so that what was written in order lies
+ * in order. */
+int cow_pdata_disk_map_take(struct pdata_disk_map *map, uint64_t *ret_block, struct cow_err *err)
+{
+	uint64_t nr_blocks = map->root.nr_blocks, nr_free = cow_pdata_disk_map_nr_free(map);
+
+	for (uint64_t i = 0; nr_free && i < nr_blocks; i++) {
+		uint64_t block = (map->next + i) % nr_blocks;
+
+		if (!is_free(map, block))
+			continue;
+		map->next = block + 1;
+		map->is_changed[block / PDATA_BITMAP_ENTRIES] = true;
+		*ret_block = block;
+		return cow_pdata_counts_add(map->counts, block, 1, err);
+	}
+	return cow_refuse(err, -ENOSPC, "data-space", NULL,
+			  "the pool of %s has no free data block left, of %" PRIu64
+			  " blocks; the pool is as it was",
+			  cow_pdata_blocks_image(cow_pdata_transaction_blocks(map->txn))->name,
+			  nr_blocks);
+}
+
+static int freed_note(struct pdata_disk_map *map, uint64_t block, struct cow_err *err)
+{
+	if (!cow_pages_set_bit(&map->freed, block))
+		return cow_fail(err, -ENOMEM, "no memory for a transaction");
+	map->nr_freed++;
+	return 0;
+}
 
 int cow_pdata_disk_map_count(struct pdata_disk_map *map, uint64_t block, bool is_more,
 			     struct cow_err *err)
@@ -119,6 +170,9 @@ int cow_pdata_disk_map_count(struct pdata_disk_map *map, uint64_t block, bool is
 			cow_pdata_blocks_image(cow_pdata_transaction_blocks(map->txn))->name);
 	ret = is_more ? cow_pdata_counts_add(map->counts, block, 1, err)
 		      : cow_pdata_counts_drop(map->counts, block, err);
+	/* it stays so: nobody counts a block up that has no reference */
+	if (!ret && !is_more && count == 1)
+		ret = freed_note(map, block, err);
 	if (ret)
 		return ret;
 	map->is_changed[block / PDATA_BITMAP_ENTRIES] = true;

@@ -23,6 +23,11 @@ int cow_pdata_disk_map_new(struct pdata_transaction *txn, const struct pdata_map
 void cow_pdata_disk_map_free(struct pdata_disk_map *map);
 COW_DEFINE_AUTO(pdata_disk_map, struct pdata_disk_map *, cow_pdata_disk_map_free);
 
+/* A block that is free, and was when the transaction began: it gets one reference. Errors:
+ * -ENOSPC (id "data-space"), -ENOMEM. */
+int cow_pdata_disk_map_take(struct pdata_disk_map *map, uint64_t *ret_block, struct cow_err *err);
+/* How many could still be taken in this transaction. */
+uint64_t cow_pdata_disk_map_nr_free(const struct pdata_disk_map *map);
 /* One reference more, or one less. Errors: -ENOMEM, -ERANGE; -EBADMSG it has none. */
 int cow_pdata_disk_map_count(struct pdata_disk_map *map, uint64_t block, bool is_more,
 			     struct cow_err *err);

@@ -507,6 +507,19 @@ int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint6
 	return store->ops->snapshot_create(store, parent_id, view_bytes, id, err);
 }
 
+int cow_store_snapshot_begin(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			     uint64_t *id, struct cow_store **ret_made, struct cow_err *err)
+{
+	if (!store->ops->snapshot_begin)
+		return unsupported(store->ops, "take a snapshot that is filled", err);
+	return store->ops->snapshot_begin(store, parent_id, view_bytes, id, ret_made, err);
+}
+
+int cow_store_snapshot_end(struct cow_store *made, struct cow_err *err)
+{
+	return made->ops->snapshot_end(made, err);
+}
+
 int cow_store_open_shared(const struct cow_store_args *args, struct cow_store **ret_store,
 			  struct cow_err *err)
 {

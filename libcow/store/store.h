@@ -229,6 +229,17 @@ struct store_ops {
 	int (*snapshot_create)(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			       uint64_t *id, struct cow_err *err);
 	int (*snapshot_delete)(struct cow_store *store, uint64_t id, struct cow_err *err);
+	/*
+	 * As snapshot_create, but it has chunks of its own when it appears: *ret_made
+	 * is a handle on it that takes them by append, ascending, whatever the parent
+	 * has there; nothing can be read from it. All is one transaction, which end
+	 * makes durable; publish does nothing before. A handle that is closed without
+	 * spoils the others on this store for writing. Both or none. Errors: also
+	 * -EPERM the parent has data behind view_bytes (id "size").
+	 */
+	int (*snapshot_begin)(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			      uint64_t *id, struct cow_store **ret_made, struct cow_err *err);
+	int (*snapshot_end)(struct cow_store *made, struct cow_err *err);
 	/* Of two handles on snapshots of one store; contracts in libcow.h. */
 	int (*difference)(struct cow_store *a, struct cow_store *b,
 			  int (*range)(void *user, uint64_t offset_bytes, uint64_t len_bytes),
@@ -369,6 +380,9 @@ int cow_store_snapshot_next(struct cow_store *store, uint64_t from_id, uint64_t 
 int cow_store_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			      uint64_t *id, struct cow_err *err);
 int cow_store_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
+int cow_store_snapshot_begin(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			     uint64_t *id, struct cow_store **ret_made, struct cow_err *err);
+int cow_store_snapshot_end(struct cow_store *made, struct cow_err *err);
 /* As cow_store_open(), but with a handle on no snapshot if args name none. Errors: also
  * -EOPNOTSUPP it is a store of one snapshot. */
 int cow_store_open_shared(const struct cow_store_args *args, struct cow_store **ret_store,

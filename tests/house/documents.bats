@@ -131,7 +131,9 @@ blocks() {
 	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "The kernel refuses" >story-1
 	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Get the data out" >story-2
 	sed -i 's/cow\.img/damaged.img/' story-1
+	"$COW_SOURCE/tests/house/pages.py" block "$COW_SOURCE/README.md" "Nightly images in one pool" >story-3
 	try_blocks story
+	snapdump -q --raw "thin:metadata=in-story-3/meta,data=in-story-3/data,id=2,size=8M" | cmp - "$stock/changed.img"
 	cmp "$stock/changed.img" in-story-2/view.img
 	cmp "$stock/changed.img" in-story-1/origin.img
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Copyright (C) 2026 the libcow authors
 """Thin pools in which the tools and the kernel take turns: they create, take snapshots
-and delete, the tools exchange devices, and the kernel writes. After each change by the tools and after the kernel each
+and delete, the tools exchange devices and make some with what an image has, and the kernel writes. After each change by the tools and after the kernel each
 device shows what a model says, thin_check has nothing to say, and snapcheck neither."""
 import hashlib
 import json
@@ -28,7 +28,8 @@ class Pool:
         self.block = rng.choice((128, 128, 256, 384))
         self.nr_data = rng.randint(40, 80)
         self.tail = rng.randrange(self.block) if rng.random() < 0.5 else 0
-        self.shown, self.ops, self.wanted, self.generation, self.nr_swaps = {}, [], {}, 0, 0
+        self.shown, self.ops, self.wanted, self.generation = {}, [], {}, 0
+        self.nr_swaps = self.nr_fills = 0
         for name, sectors in (("meta", 8 * rng.choice((64, 300, 1024, 20000))),
                               ("data", self.block * self.nr_data + self.tail)):
             with open(os.path.join(self.dir, name), "wb") as f:
@@ -141,12 +142,15 @@ class Pool:
         """Some changes by the tools, each of them sound."""
         for _ in range(nr):
             known, rng = sorted(self.shown), self.rng
-            what = rng.choice(("snap", "snap", "swap", "swap", "create", "delete")) if known else "create"
+            what = rng.choice(("fill", "fill", "snap", "swap", "swap", "create", "delete")) if known \
+                else rng.choice(("create", "fill"))
             ident = rng.choice(known) if known else 0
             if what == "swap" and self.swap(in_guest, ident):
                 continue
             new = max(known, default=-1) + 1
-            if what == "create":
+            if what == "fill":
+                self.fill(in_guest, new, ident if known and rng.random() < 0.7 else None)
+            elif what == "create":
                 self.shown[new] = bytearray(rng.randint(1, BLOCKS * self.block) * SECTOR)
                 self.tool(in_guest, "snapcreate", "-q", "--thin", self.spec())
             elif what == "snap":
@@ -156,6 +160,25 @@ class Pool:
             else:
                 del self.shown[ident]
                 self.tool(in_guest, "snapcreate", "-q", "-y", "--delete", self.spec() + ",id=%d" % ident)
+
+    def fill(self, in_guest, new, parent):
+        """A device with what an image has, a snapshot of another one or not."""
+        rng = self.rng
+        shown = bytearray(rng.randint(1, BLOCKS * self.block) * SECTOR) if parent is None \
+            else bytearray(self.shown[parent])
+        for _ in range(rng.randint(0, 3)):
+            sector = rng.randrange(len(shown) // SECTOR)
+            count = min(rng.choice((1, 8, self.block)), len(shown) // SECTOR - sector)
+            self.generation += 1
+            shown[sector * SECTOR:(sector + count) * SECTOR] = \
+                pattern(sector, count, self.generation) if rng.random() < 0.8 else bytes(count * SECTOR)
+        image = self.path("image-%d-%d" % (new, self.generation))
+        with open(image, "wb") as f:
+            f.write(shown)
+        self.shown[new] = shown
+        self.nr_fills += 1
+        how = "--thin" if parent is None else "--snapshot-of=%d" % parent
+        self.tool(in_guest, "snapcreate", "-q", how, "--from=" + image, self.spec() + ",id=%d" % new)
 
     def swap(self, in_guest, ident):
         """Exchanges it with another one of its size, if there is one."""
@@ -185,5 +208,6 @@ def cases(work, tools, args):
 def conclude(all_cases):
     """Were there enough?"""
     nr_swaps = sum(case.nr_swaps for case in all_cases)
-    print("%d pools, %d exchanges" % (len(all_cases), nr_swaps))
-    return len(all_cases) >= 5 and nr_swaps >= 1
+    nr_fills = sum(case.nr_fills for case in all_cases)
+    print("%d pools, %d exchanges, %d devices with what an image has" % (len(all_cases), nr_swaps, nr_fills))
+    return len(all_cases) >= 5 and nr_swaps >= 1 and nr_fills >= 5

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Copyright (C) 2026 the libcow authors */
 /*
- * create_device.c - makes a device in a thin pool, or a snapshot of one, or deletes one.
- * The whole pool is checked first; then the change is one transaction: a crash leaves the
- * pool before or after it.
+ * create_device.c - makes a device in a thin pool, or a snapshot of one, empty or with what
+ * an image has, or deletes one. The whole pool is checked first; then the change is one
+ * transaction: a crash leaves the pool before or after it.
  */
 #include "tools/snapcreate/create_device.h"
 
@@ -21,6 +21,7 @@
 #include "tools/images/operands.h"
 #include "tools/images/roles_device.h"
 #include "tools/images/images_json.h"
+#include "tools/snapcreate/create_source.h"
 
 struct device {
 	const struct create_device_params *params;
@@ -31,6 +32,7 @@ struct device {
 	uint64_t id, parent;	       /* COW_SNAPSHOT_NONE: not named, none */
 	uint64_t size_bytes;	       /* 0: not said */
 	bool is_of_lvm;		       /* its metadata is a volume of LVM */
+	struct create_source source;
 };
 
 /* ---------------------------------------------------------------- what is named */
@@ -97,7 +99,13 @@ static int images_open(struct device *device, struct cow_err *err)
 		return ret;
 	images_json_add_roles(&device->roles);
 	roles_fill(&device->roles, &device->args);
-	return roles_device_strip(&device->args, &device->geometry, err);
+	ret = roles_device_strip(&device->args, &device->geometry, err);
+	if (!ret)
+		ret = create_source_open(&device->source, device->set, device->params->from,
+					 device->size_bytes, err);
+	if (!ret && device->source.image)
+		device->size_bytes = cow_image_size(device->source.image);
+	return ret;
 }
 
 /* ---------------------------------------------------------------- the change */
@@ -126,6 +134,9 @@ static int device_make(struct device *device, struct cow_err *err)
 	params.parent_id = device->parent;
 	params.view_bytes = device->size_bytes;
 	params.flags = change_flags(device);
+	if (device->source.image)
+		return create_source_fill(&device->source, &device->args, &params,
+					  roles_below(&device->roles), &device->id, err);
 	return cow_snapshot_create(&device->args, &params, &device->id, err);
 }
 
@@ -160,6 +171,21 @@ static int change(struct device *device, struct cow_err *err)
 	return ret;
 }
 
+static void say_made(const struct device *device, const char *end)
+{
+	bool is_dry_run = device->params->common->dry_run;
+	const char *name = roles_name(&device->roles);
+	const char *verb = is_dry_run ? "would be made" : "made";
+
+	if (device->params->from)
+		create_source_say(&device->source, name, device->id, device->parent, is_dry_run);
+	else if (device->params->parent)
+		cli_note("%s: device %" PRIu64 " %s: a snapshot of device %" PRIu64 "%s", name,
+			 device->id, verb, device->parent, end);
+	else
+		cli_note("%s: device %" PRIu64 " %s: empty%s", name, device->id, verb, end);
+}
+
 static void say_result(const struct device *device)
 {
 	const struct create_device_params *params = device->params;
@@ -171,12 +197,8 @@ static void say_result(const struct device *device)
 	if (params->is_delete)
 		cli_note("%s: device %" PRIu64 " %s%s", name, device->id,
 			 is_dry_run ? "would be deleted" : "deleted", end);
-	else if (params->parent)
-		cli_note("%s: device %" PRIu64 " %s: a snapshot of device %" PRIu64 "%s", name,
-			 device->id, is_dry_run ? "would be made" : "made", device->parent, end);
 	else
-		cli_note("%s: device %" PRIu64 " %s: empty%s", name, device->id,
-			 is_dry_run ? "would be made" : "made", end);
+		say_made(device, end);
 	if (device->size_bytes && !params->is_delete)
 		cli_note("the pool does not record the size of a device: name it with id=%" PRIu64
 			 ",size=%" PRIu64,
@@ -199,6 +221,7 @@ int create_device(const struct create_device_params *params)
 		ret = device_read(&device, &err);
 	if (!ret)
 		ret = images_open(&device, &err);
+	progress_start(&device.source.progress, params->common->progress, params->common->quiet);
 	sandbox_enter();
 	if (!ret)
 		ret = change(&device, &err);
@@ -206,6 +229,7 @@ int create_device(const struct create_device_params *params)
 		status = cli_fail(&err);
 	else
 		say_result(&device);
+	create_source_close(&device.source);
 	roles_close(&device.roles);
 	cow_imageset_free(device.set);
 	free(device.geometry);

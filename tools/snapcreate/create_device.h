@@ -16,6 +16,7 @@ struct create_device_params {
 	const char *operand; /* thin:metadata=M,data=D[,id=N] */
 	const char *parent;  /* an id; NULL: an empty device */
 	bool is_delete;
+	const char *from;    /* the image that it is to show; NULL: none */
 	uint64_t size_bytes; /* of an empty device; 0: not said */
 };
 

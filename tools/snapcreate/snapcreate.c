@@ -49,8 +49,8 @@ static const struct opt option_table[] = {
 	{ 0, "manifest", "FILE", "write the digests of what was stored to FILE", OPT_TEXT,
 	  &options.manifest, NULL },
 	OPT_TABLE(&options.table),
-	{ 0, "thin", NULL, "make an empty device in the pool of DEVICE", OPT_FLAG, &options.is_thin,
-	  NULL },
+	{ 0, "thin", NULL, "make DEVICE in its pool, empty or with what --from has", OPT_FLAG,
+	  &options.is_thin, NULL },
 	{ 0, "snapshot-of", "N", "make DEVICE a snapshot of this device of its pool", OPT_TEXT,
 	  &options.snapshot_of, NULL },
 	{ 0, "delete", NULL, "delete DEVICE from its pool", OPT_FLAG, &options.is_delete, NULL },
@@ -230,9 +230,11 @@ static int check_device_options(void)
 				 options.is_thin     ? "--thin"
 				 : options.is_delete ? "--delete"
 						     : "--snapshot-of");
-	if (options.from || options.from_view || options.imports.nr_words || options.manifest ||
-	    options.table || options.preallocate || options.chunk_bytes != NOT_GIVEN)
-		return cli_usage("--thin, --snapshot-of and --delete go with --size alone");
+	if (options.from_view || options.imports.nr_words || options.manifest || options.table ||
+	    options.preallocate || options.chunk_bytes != NOT_GIVEN)
+		return cli_usage("--thin and --snapshot-of go with --from and --size alone");
+	if (options.from && options.is_delete)
+		return cli_usage("--from goes with --thin and --snapshot-of");
 	if (options.size_bytes && !options.is_thin)
 		return cli_usage("--size goes with --thin: a snapshot is as long as its origin");
 	return CLI_DONE;
@@ -273,6 +275,7 @@ static int change_pool(void)
 		.common = &options.common,
 		.operand = cli_operands()[0],
 		.parent = options.snapshot_of,
+		.from = options.from,
 		.is_delete = options.is_delete,
 		.size_bytes = options.size_bytes,
 	};

@@ -86,20 +86,17 @@ static int id_check(struct thin_pool *pool, uint64_t *id, struct cow_err *err)
 
 /* ---------------------------------------------------------------- make, delete */
 
-static int empty_make(struct thin_pool *pool, uint64_t id, struct cow_err *err)
+static int empty_begin(struct thin_pool *pool, uint64_t *ret_root, struct thin_details *ret_details,
+		       struct cow_err *err)
 {
 	const struct pdata_values values = cow_thin_mapping_values(pool);
-	const struct thin_details details = {
+
+	*ret_details = (struct thin_details){
 		.transaction_id = pool->super.transaction_id,
 		.creation_time = pool->super.time,
 		.snapshotted_time = pool->super.time,
 	};
-	uint64_t root = 0;
-	int ret = cow_pdata_tree_new(pool->txn, &values, &root, err);
-
-	if (!ret)
-		ret = root_put(pool, id, root, err);
-	return ret ? ret : details_put(pool, id, &details, err);
+	return cow_pdata_tree_new(pool->txn, &values, ret_root, err);
 }
 
 static int time_advance(struct thin_pool *pool, struct cow_err *err)
@@ -115,46 +112,60 @@ static int time_advance(struct thin_pool *pool, struct cow_err *err)
 
 /* From now on each block of both is shared (I16): snapshotted_time is above the time of
  * every mapping. */
-static int snapshot_make(struct thin_pool *pool, uint64_t parent_id, uint64_t id,
-			 struct cow_err *err)
+static int snapshot_begin(struct thin_pool *pool, uint64_t parent_id, uint64_t *ret_root,
+			  struct thin_details *ret_details, struct cow_err *err)
 {
-	struct thin_details parent, details;
-	uint64_t root = 0;
-	int ret = cow_thin_device_find(pool, &pool->super, parent_id, &root, &parent, err);
+	struct thin_details parent;
+	int ret = cow_thin_device_find(pool, &pool->super, parent_id, ret_root, &parent, err);
 
 	if (!ret)
 		ret = time_advance(pool, err);
 	if (ret)
 		return ret;
-	details = (struct thin_details){
+	*ret_details = (struct thin_details){
 		.mapped_blocks = parent.mapped_blocks,
 		.transaction_id = pool->super.transaction_id,
 		.creation_time = pool->super.time,
 		.snapshotted_time = pool->super.time,
 	};
 	parent.snapshotted_time = pool->super.time;
-	ret = cow_pdata_block_more(pool->txn, root, err);
-	if (!ret)
-		ret = root_put(pool, id, root, err);
-	if (!ret)
-		ret = details_put(pool, id, &details, err);
+	ret = cow_pdata_block_more(pool->txn, *ret_root, err);
 	return ret ? ret : details_put(pool, parent_id, &parent, err);
+}
+
+int cow_thin_device_begin(struct thin_pool *pool, uint64_t parent_id, uint64_t *id,
+			  uint64_t *ret_root, struct thin_details *ret_details, struct cow_err *err)
+{
+	int ret = cow_thin_write_begin(pool, true, err);
+
+	if (!ret)
+		ret = id_check(pool, id, err);
+	if (ret)
+		return ret;
+	return parent_id == STORE_SNAPSHOT_NONE
+		       ? empty_begin(pool, ret_root, ret_details, err)
+		       : snapshot_begin(pool, parent_id, ret_root, ret_details, err);
+}
+
+int cow_thin_device_put(struct thin_pool *pool, uint64_t id, uint64_t root,
+			const struct thin_details *details, struct cow_err *err)
+{
+	int ret = root_put(pool, id, root, err);
+
+	return ret ? ret : details_put(pool, id, details, err);
 }
 
 int cow_thin_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			     uint64_t *id, struct cow_err *err)
 {
 	struct thin_pool *pool = thin_pool_of(store);
-	uint64_t new_id = *id;
-	int ret = cow_thin_write_begin(pool, true, err);
+	struct thin_details details;
+	uint64_t new_id = *id, root = 0;
+	int ret = cow_thin_device_begin(pool, parent_id, &new_id, &root, &details, err);
 
 	(void)view_bytes; /* the pool does not record it */
 	if (!ret)
-		ret = id_check(pool, &new_id, err);
-	if (!ret)
-		ret = parent_id == STORE_SNAPSHOT_NONE
-			      ? empty_make(pool, new_id, err)
-			      : snapshot_make(pool, parent_id, new_id, err);
+		ret = cow_thin_device_put(pool, new_id, root, &details, err);
 	if (!ret)
 		ret = cow_thin_write_commit(pool, false, err);
 	if (ret) {

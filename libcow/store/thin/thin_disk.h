@@ -103,6 +103,11 @@ static inline uint32_t thin_mapping_time(uint64_t value)
 	return (uint32_t)value & THIN_TIME_MAX;
 }
 
+static inline uint64_t thin_mapping(uint64_t block, uint32_t time)
+{
+	return block << 24 | time;
+}
+
 /* How many metadata blocks the kernel keeps back, so that devices can be deleted in a
  * full pool. Source: dm-thin-metadata.c, __set_metadata_reserve(). */
 static inline uint64_t thin_metadata_reserve(uint64_t nr_blocks)

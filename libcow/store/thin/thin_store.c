@@ -238,6 +238,9 @@ static void thin_close(struct cow_store *store)
 {
 	struct thin_pool *pool = thin_pool_of(store);
 
+	/* a device that was begun is in the transaction, half of it */
+	if (pool && thin_store_of(store)->is_made)
+		pool->has_failed = true;
 	cow_pages_destroy(&thin_store_of(store)->is_shared);
 	cow_pages_destroy(&thin_store_of(store)->has_others);
 	if (pool && !--pool->shared.nr_handles)
@@ -327,6 +330,10 @@ const struct store_ops cow_store_thin_ops = {
 	.swap = cow_thin_swap,
 	.snapshot_create = cow_thin_snapshot_create,
 	.snapshot_delete = cow_thin_snapshot_delete,
+	.snapshot_begin = cow_thin_snapshot_begin,
+	.snapshot_end = cow_thin_snapshot_end,
+	.append = cow_thin_append,
+	.publish = cow_thin_publish,
 	.create_size = cow_thin_create_size,
 	.create_fit = cow_thin_create_fit,
 	.create = cow_thin_create,

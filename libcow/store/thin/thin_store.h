@@ -49,6 +49,11 @@ struct thin_store {
 	struct cow_pages has_others;
 	uint64_t nr_mapped;
 	bool is_size_guessed; /* the length of the device was not given */
+	/* Of a device that is being made, thin_fill.c: root and details are not in the
+	 * trees of the pool yet. */
+	bool is_made, has_parent, has_data;
+	uint64_t filled_bytes; /* of the device, up to here */
+	uint64_t data_block;   /* of the block that ends or lies there */
 	char notes[THIN_NOTES_MAX][THIN_NOTE_BYTES];
 	size_t nr_notes;
 };

@@ -27,11 +27,27 @@ struct pdata_values cow_thin_mapping_values(struct thin_pool *pool);
 struct pdata_values cow_thin_root_values(struct thin_pool *pool);
 struct pdata_values cow_thin_details_values(void);
 
-/* thin_devices.c; contracts in store.h. */
+/* thin_devices.c: a new device that is not in the trees yet; its root has the reference
+ * that cow_thin_device_put() gives to the trees. *id as of snapshot_create. Errors: as
+ * there. */
+int cow_thin_device_begin(struct thin_pool *pool, uint64_t parent_id, uint64_t *id,
+			  uint64_t *ret_root, struct thin_details *ret_details,
+			  struct cow_err *err);
+int cow_thin_device_put(struct thin_pool *pool, uint64_t id, uint64_t root,
+			const struct thin_details *details, struct cow_err *err);
+
+/* thin_devices.c and thin_fill.c; contracts in store.h. */
 int cow_thin_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			     uint64_t *id, struct cow_err *err);
 int cow_thin_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
 int cow_thin_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is_any,
 		  struct cow_err *err);
+
+int cow_thin_snapshot_begin(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
+			    uint64_t *id, struct cow_store **ret_made, struct cow_err *err);
+int cow_thin_append(struct cow_store *store, uint64_t old_bytes, const void *buf, size_t len_bytes,
+		    struct cow_err *err);
+int cow_thin_publish(struct cow_store *store, struct cow_err *err);
+int cow_thin_snapshot_end(struct cow_store *store, struct cow_err *err);
 
 #endif

@@ -112,6 +112,8 @@ more_commands() {
 		snapcreate thin:metadata=made,data=dest
 		snapcreate --thin -s 1M thin:metadata=pool,data=dest
 		snapcreate --snapshot-of=1 thin:metadata=pool,data=dest
+		snapcreate --snapshot-of=1 --from=source@0+64K thin:metadata=pool,data=dest
+		snapcreate --thin --from=source@64K+64K thin:metadata=pool,data=dest
 		snapcreate -y --delete thin:metadata=pool,data=dest,id=1
 		snapmerge -y thin:metadata=pool.meta,data=pool.data,id=1 thin:metadata=pool.meta,data=pool.data,id=2
 		snapcheck thin:metadata=pool.meta,data=pool.data

@@ -104,6 +104,7 @@ each_command() {
 		snapcreate -v thin:metadata=$1/pool,data=zero.img
 		snapcreate -v --thin thin:metadata=$1/pool,data=zero.img,id=1
 		snapcreate -v --snapshot-of=1 thin:metadata=$1/pool,data=zero.img
+		snapcreate -v --snapshot-of=1 --from=origin.img thin:metadata=$1/pool,data=zero.img
 		snapcreate -v -y --delete thin:metadata=$1/pool,data=zero.img,id=1
 		snapdump -v --raw -o $1/view $clone
 		snapcheck -v -y -o $1/meta.img $clone

@@ -171,6 +171,14 @@ sum() {
 	[ ! -e meta ]
 }
 
+# refused ID WORDS STATUS COMMAND...: before anything is written.
+refused() {
+	run "-$3" --separate-stderr "${@:4}" --json=j
+	[[ $stderr == *"$2"* ]] || { echo "$stderr"; false; }
+	[ "$(jq -r .error.id j)" = "$1" ] || { cat j; false; }
+	sha256sum --quiet -c sums
+}
+
 # details ID: mapped blocks, times and transaction of a device, by thin_dump.
 details() {
 	thin_dump meta | sed -n "s/.*<device dev_id=\"$1\" mapped_blocks=\"\([0-9]*\)\" transaction=\"\([0-9]*\)\" creation_time=\"\([0-9]*\)\" snap_time=\"\([0-9]*\)\">/\1 \2 \3 \4/p"
@@ -212,7 +220,7 @@ details() {
 	run -8 --separate-stderr snapcreate --json=j --force=lvm --snapshot-of=3 "$POOL"
 	grep -q '"id":"no-device"' j
 	for call in "--thin --delete $POOL,id=5" "--delete $POOL" "--thin $POOL,id=16777216" "--snapshot-of=x $POOL" \
-		"--snapshot-of=5 -s 1M $POOL" "--thin --from=data $POOL" "--thin -s 1M $POOL,id=6,size=1M" \
+		"--snapshot-of=5 -s 1M $POOL" "--delete --from=data $POOL,id=5" "--thin --from-view=data $POOL" "--thin -s 1M $POOL,id=6,size=1M" \
 		"--delete $POOL,id=5,metadata-snapshot=yes" "--thin data" "--thin data meta"; do
 		# shellcheck disable=SC2086
 		run -16 snapcreate $call
@@ -228,6 +236,59 @@ details() {
 	sha256sum --quiet -c sums
 	snapcreate -q -y --delete thin:metadata=small,data=data,id=1
 	thin_check -q small
+}
+
+# bats test_tags=slow
+@test "a device shows an image: it stores what differs from its parent or its origin, and nothing else" {
+	# bats test_tags=slow
+	cd "$BATS_TEST_TMPDIR"
+	POOL=thin:metadata=meta,data=data
+	truncate -s 4M data
+	snapcreate -q -c 192K "$POOL"
+	head -c 1000448 /dev/urandom >mon
+	cp mon tue
+	printf changed | dd of=tue bs=1 seek=700000 conv=notrunc status=none
+	dd if=/dev/zero of=tue bs=64K seek=1 count=1 conv=notrunc status=none
+	snapcreate -q --thin --from=mon "$POOL,id=1"
+	run -0 --separate-stderr snapcreate -n --snapshot-of=1 --from=tue "$POOL"
+	[ "$output" = $'required size: 393216\nfully allocated size: 1000448' ]
+	[[ $stderr == *"meta: device 2 would be made: a snapshot of device 1 that shows tue; blocks of its own: 2 (384 KiB); nothing was written"* ]]
+	run -0 --separate-stderr snapcreate --json --snapshot-of=1 --from=tue "$POOL"
+	[ "$(jq -c '[.device, .chunks, .required_bytes]' <<<"$output")" = "[2,2,393216]" ]
+	[[ $stderr == *"name it with id=2,size=1000448"* ]]
+	[ "$(details 2)" = "6 0 1 1" ]
+	snapdump -q --raw "$POOL,id=1,size=1000448" | cmp - mon
+	snapdump -q --raw "$POOL,id=2,size=1000448" | cmp - tue
+	# the same again stores nothing; zeros over nothing neither, and over data they do
+	snapcreate -q --snapshot-of=2 --from=tue "$POOL,id=3"
+	[ "$(details 3)" = "6 0 2 2" ]
+	snapcreate -q --thin --from=zero:3M "$POOL,id=4"
+	[ "$(details 4)" = "0 0 2 2" ]
+	snapcreate -q --snapshot-of=3 --from=zero:1000448 "$POOL,id=5"
+	[ "$(details 5)" = "6 0 3 3" ]
+	[ "$(thin_dump meta | "$COW_SOURCE/tests/aids/thin_count.py")" = 24 ]
+	run -0 snapcheck "$POOL"
+	[[ $output == *"sound: no problems found"* ]]
+	# over an external origin only what differs, and zeros where it has data
+	snapcreate -q --thin --from=tue "$POOL,id=6,origin=mon"
+	[ "$(details 6)" = "2 0 3 3" ]
+	snapdump -q --raw "$POOL,id=6,size=1000448,origin=mon" | cmp - tue
+	# no room: of data, of metadata; refused; nothing is changed
+	head -c 4M /dev/urandom >large
+	sha256sum meta >sums
+	refused data-space "has no free data block left, of 21 blocks; the pool is as it was" 8 snapcreate --thin --from=large "$POOL"
+	refused data-space "" 8 snapcreate -n --thin --from=large "$POOL"
+	refused size "the device is to have 1048576" 64 snapcreate --thin --from=mon "$POOL,size=1M"
+	refused size "would be shorter than device 1, which has data at byte 196608" 64 snapcreate --snapshot-of=1 --from=zero:192K "$POOL"
+	refused overlap "" 64 snapcreate --thin --from=data "$POOL"
+	refused no-device "" 8 snapcreate --snapshot-of=9 --from=mon "$POOL"
+	snapdump -q --raw "$POOL,id=2,size=1000448" | cmp - tue
+	thin_check -q meta
+	qemu-img create -q -f qcow2 disk.qcow2 1M
+	refused content "looks like a qcow2 image" 64 snapcreate --thin --from=disk.qcow2 "$POOL"
+	snapcreate -q -y --delete "$POOL,id=1"
+	snapdump -q --raw "$POOL,id=2,size=1000448" | cmp - tue
+	thin_check -q meta
 }
 
 @test "a pool that is not sound, or that LVM manages, is not changed; a leak is no reason" {
@@ -298,14 +359,6 @@ details() {
 	ln -s meta other
 	snapcreate -q --force=lvm --snapshot-of=2 "$POOL,id=9"
 	snapmerge -q -y "$POOL,id=9" thin:metadata=other,data=data,id=2
-}
-
-# refused ID WORDS STATUS COMMAND...: before anything is written.
-refused() {
-	run "-$3" --separate-stderr "${@:4}" --json=j
-	[[ $stderr == *"$2"* ]] || { echo "$stderr"; false; }
-	[ "$(jq -r .error.id j)" = "$1" ] || { cat j; false; }
-	sha256sum --quiet -c sums
 }
 
 @test "a roll back in a pool is refused, by its reason, before anything is written" {
