@@ -211,10 +211,23 @@ static int check_undo(struct cow_store *store, const struct cow_merge_params *pa
 	return check_room(store, undo, job, err);
 }
 
+/* Snapshots of one store share its room. */
+static int check_shared_room(struct cow_store *store, const struct cow_merge_params *params,
+			     struct cow_err *err)
+{
+	const struct copyout_ranges ranges = { cow_copyout_next_target, store };
+	int ret = cow_copyout_reserve(store->target, params->siblings, params->nr_siblings, &ranges,
+				      err);
+
+	if (ret == -ENOSPC)
+		cow_err_prefix(err, "nothing was written");
+	return ret;
+}
+
 int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *params,
 		       const struct job *job, struct cow_err *err)
 {
-	int ret;
+	int ret = 0;
 
 	for (size_t i = 0; i < params->nr_siblings; i++) {
 		for (size_t k = 0; k < i; k++)
@@ -229,7 +242,9 @@ int cow_preserve_check(struct cow_store *store, const struct cow_merge_params *p
 		if (ret)
 			return ret;
 	}
-	return params->undo ? check_undo(store, params, job, err) : 0;
+	if (params->nr_siblings)
+		ret = check_shared_room(store, params, err);
+	return ret || !params->undo ? ret : check_undo(store, params, job, err);
 }
 
 /* Siblings, and an undo file that is new: the origin is read once for all. */

@@ -377,6 +377,18 @@ static int saving_run(struct saving *saving, struct cow_err *err)
 	return groups_save(saving, err);
 }
 
+int cow_copyout_reserve(struct cow_image *origin, struct cow_store *const *stores, size_t nr_stores,
+			const struct copyout_ranges *ranges, struct cow_err *err)
+{
+	struct saving saving = { .origin = origin };
+	int ret = groups_make(&saving, stores, nr_stores, ranges, err);
+
+	if (!ret)
+		ret = groups_reserve(&saving, err);
+	saving_free(&saving);
+	return ret;
+}
+
 int cow_copyout_preserve(struct cow_image *origin, struct cow_store *const *stores,
 			 size_t nr_stores, const struct copyout_ranges *ranges,
 			 const struct copyout_params *params, struct copyout_stats *stats,

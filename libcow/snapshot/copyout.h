@@ -43,6 +43,11 @@ struct copyout_stats {
 uint64_t cow_copyout_count(struct cow_store *store, const struct cow_image *origin,
 			   const struct copyout_ranges *ranges);
 
+/* The first step of cow_copyout_preserve() alone: is there room in all of them together?
+ * Writes nothing. Errors: -ENOSPC, -EIO, -ENOMEM, and those of the kind. */
+int cow_copyout_reserve(struct cow_image *origin, struct cow_store *const *stores, size_t nr_stores,
+			const struct copyout_ranges *ranges, struct cow_err *err);
+
 /*
  * Makes sure that every store has an exception for every chunk that ranges
  * touch: room is checked for all stores first (-ENOSPC, nothing written), then

@@ -121,22 +121,21 @@ void thin_world_plan(struct thin_world *world, const struct thin_world_device *p
 			plan->made.id = world->devices[i].id + 1 + test_random(random) % 3;
 }
 
-/* What the device shows without the image, as a caller of the library opens it. */
-static int base_open(const struct thin_world *world, const struct thin_world_pool *pool,
-		     const struct thin_world_plan *plan, struct cow_store **ret_store,
-		     struct cow_image **ret_view, struct cow_err *err)
+int thin_world_device(const struct thin_world *world, const struct thin_world_pool *pool,
+		      const struct thin_world_device *device, struct cow_store *sibling,
+		      struct cow_store **ret_store, struct cow_err *err)
 {
 	char size[32];
 	const struct cow_geometry geometry[] = { { "size", size } };
 	struct cow_store_args args = pool->args;
-	int ret;
 
-	snprintf(size, sizeof(size), "%" PRIu64, world_bytes(world));
-	args.snapshot_id = plan->parent_id;
+	snprintf(size, sizeof(size), "%" PRIu64,
+		 device->view_bytes ? device->view_bytes : world_bytes(world));
+	args.snapshot_id = device->id;
 	args.geometry = geometry;
 	args.nr_geometry = 1;
-	ret = cow_store_open(&args, ret_store, err);
-	return ret ? ret : cow_view_new(world->below, *ret_store, ret_view, err);
+	args.sibling = sibling;
+	return cow_store_open(&args, ret_store, err);
 }
 
 int thin_world_fill(const struct thin_world *world, const struct thin_world_pool *pool,
@@ -151,8 +150,12 @@ int thin_world_fill(const struct thin_world *world, const struct thin_world_pool
 	int ret = 0;
 
 	image_of(plan->made.bytes, plan->size_bytes, &source.image);
-	if (plan->parent_id != COW_SNAPSHOT_NONE)
-		ret = base_open(world, pool, plan, &parent, &view, err);
+	if (plan->parent_id != COW_SNAPSHOT_NONE) {
+		const struct thin_world_device as_parent = { .id = plan->parent_id };
+
+		ret = thin_world_device(world, pool, &as_parent, NULL, &parent, err);
+		ret = ret ? ret : cow_view_new(world->below, parent, &view, err);
+	}
 	source.base = view ? view : world->below;
 	params.id = plan->made.id;
 	params.parent_id = plan->parent_id;
@@ -173,6 +176,38 @@ void thin_world_take(struct thin_world *world, const struct thin_world_plan *pla
 	CHECK(world->nr_devices <= THIN_WORLD_DEVICES);
 	*device = plan->made;
 	device->bytes = bytes_new(world, plan->made.bytes);
+}
+
+/* Does the write change this block, and of what the device shows? */
+static bool is_hit(const struct thin_world *world, const struct thin_world_device *device,
+		   uint64_t block, uint64_t offset, uint64_t len)
+{
+	uint64_t start = block * world->block_bytes;
+
+	return !device->blocks[block] && offset < start + world->block_bytes &&
+	       offset + len > start && (!device->view_bytes || start < device->view_bytes);
+}
+
+void thin_world_write(struct thin_world *world, const bool *is_kept, uint64_t offset,
+		      const uint8_t *buf, uint64_t len)
+{
+	for (uint64_t block = 0; block < world->nr_blocks; block++) {
+		uint32_t number = world->last_block + 1;
+
+		for (size_t i = 0; i < world->nr_devices; i++) {
+			struct thin_world_device *device = &world->devices[i];
+
+			if (!is_kept[i] || !is_hit(world, device, block, offset, len))
+				continue;
+			device->blocks[block] = world->last_block = number;
+		}
+	}
+	for (uint64_t at = offset; at < offset + len && at < world_bytes(world); at++) {
+		for (size_t i = 0; i < world->nr_devices; i++)
+			if (!world->devices[i].blocks[at / world->block_bytes])
+				world->devices[i].bytes[at] = buf[at - offset];
+		world->below_bytes[at] = buf[at - offset];
+	}
 }
 
 void thin_world_drop(struct thin_world *world, size_t which)
@@ -204,34 +239,38 @@ static uint64_t nr_stored(const struct thin_world *world)
 static void device_check(const struct thin_world *world, const struct thin_world_pool *pool,
 			 const struct thin_world_device *device)
 {
-	const struct thin_world_plan as_parent = { .parent_id = device->id };
+	uint64_t size = device->view_bytes ? device->view_bytes : world_bytes(world);
 	uint8_t *bytes = bytes_new(world, NULL);
 	struct cow_store *store = NULL;
 	struct cow_image *view = NULL;
-	uint64_t nr_mapped = 0;
 
-	OK(base_open(world, pool, &as_parent, &store, &view, err));
-	OK(cow_image_pread(view, bytes, world_bytes(world), 0, err));
-	CHECK(!memcmp(bytes, device->bytes, world_bytes(world)));
-	for (uint64_t i = 0; i < world->nr_blocks; i++)
-		nr_mapped += device->blocks[i] != 0;
-	CHECK_EQ(thin_store_of(store)->details.mapped_blocks, nr_mapped);
+	OK(thin_world_device(world, pool, device, NULL, &store, err));
+	OK(cow_view_new(world->below, store, &view, err));
+	OK(cow_image_pread(view, bytes, size, 0, err));
+	CHECK(!memcmp(bytes, device->bytes, size));
 	cow_image_close(view);
 	cow_store_close(store);
 	free(bytes);
 }
 
-void thin_world_check(const struct thin_world *world, struct cow_image *metadata,
+void thin_world_shows(const struct thin_world *world, struct cow_image *metadata,
 		      struct cow_image *data)
 {
 	struct thin_world_pool pool;
-	struct thin_super super;
-	uint8_t raw[PDATA_BLOCK_BYTES];
 
 	thin_world_pool(world, metadata, data, &pool);
 	sound_check(&pool.args);
 	for (size_t i = 0; i < world->nr_devices; i++)
 		device_check(world, &pool, &world->devices[i]);
+}
+
+void thin_world_check(const struct thin_world *world, struct cow_image *metadata,
+		      struct cow_image *data)
+{
+	struct thin_super super;
+	uint8_t raw[PDATA_BLOCK_BYTES];
+
+	thin_world_shows(world, metadata, data);
 	OK(cow_image_pread(metadata, raw, sizeof(raw), 0, err));
 	cow_thin_super_decode(raw, &super);
 	CHECK_EQ(super.data_map.nr_allocated, nr_stored(world));

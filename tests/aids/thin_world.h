@@ -17,6 +17,7 @@ struct thin_world_device {
 	uint64_t id;
 	uint8_t *bytes;
 	uint32_t blocks[THIN_WORLD_BLOCKS]; /* a number for each that is stored; 0: not there */
+	uint64_t view_bytes;		    /* what is behind does not matter; 0: all does */
 };
 
 struct thin_world {
@@ -57,12 +58,24 @@ int thin_world_fill(const struct thin_world *world, const struct thin_world_pool
 		    const struct thin_world_plan *plan, uint32_t flags, struct cow_err *err);
 /* The model gets it. */
 void thin_world_take(struct thin_world *world, const struct thin_world_plan *plan);
+/* Opens a device as long as its view, standing on the external origin. sibling: another
+ * handle on the pool, or NULL. */
+int thin_world_device(const struct thin_world *world, const struct thin_world_pool *pool,
+		      const struct thin_world_device *device, struct cow_store *sibling,
+		      struct cow_store **ret_store, struct cow_err *err);
+/* The model of a write to the external origin, before which some devices (is_kept) get what
+ * they lack. */
+void thin_world_write(struct thin_world *world, const bool *is_kept, uint64_t offset_bytes,
+		      const uint8_t *buf, uint64_t len_bytes);
 /* The model loses a device. */
 void thin_world_drop(struct thin_world *world, size_t which);
 
 /* Is the pool sound, does each device show what the model says, and is no block stored
  * that the model has not? */
 void thin_world_check(const struct thin_world *world, struct cow_image *metadata,
+		      struct cow_image *data);
+/* The same, whatever blocks are stored. */
+void thin_world_shows(const struct thin_world *world, struct cow_image *metadata,
 		      struct cow_image *data);
 /* Has the pool a device of this id? */
 bool thin_world_has(const struct thin_world *world, struct cow_image *metadata,

@@ -43,6 +43,10 @@ setup() {
 	"$lab/proofs.py" --seed 1 pools 15
 }
 
+@test "merges into an origin on which devices of a pool stand: the kernel shows what they showed, and goes on" {
+	"$lab/proofs.py" --seed 1 pool_origin 5
+}
+
 @test "snapcheck -y -o NEW of damaged pools: the kernel shows what was kept, and goes on writing, snapshotting and deleting" {
 	"$lab/proofs.py" --seed 1 repairs leaf-zero cycle-self internal-keys-order details-csum two-ids-one-root data-bitmap-zero
 }

@@ -27,7 +27,7 @@ from lab import Lab, LabError  # noqa: E402
 from snap import FormatError  # noqa: E402
 from tools import ToolError, Tools  # noqa: E402
 
-STORIES = ("states", "origin", "damaged", "sizes", "blocks", "pools", "repairs",
+STORIES = ("states", "origin", "damaged", "sizes", "blocks", "pools", "pool_origin", "repairs",
            "reused")
 BATCH = 250  # cases that share a boot
 

@@ -290,7 +290,8 @@ static int check_force_ids(const char *ids)
 	static const char *const known[] = { "overwrite", "content",  "origin",	  "uuid",
 					     "invalid",	  "damaged",  "doubtful", "changed",
 					     "volatile",  "bad-cow",  "busy",	  "lost",
-					     "grow",	  "no-space", "lvm",	  "legs" };
+					     "grow",	  "no-space", "lvm",	  "legs",
+					     "siblings" };
 	size_t i;
 
 	for (const char *word = ids; word && *word;) {

@@ -162,10 +162,14 @@ static int plan_and_merge(struct merge_job *job)
 	if (merge_rolls_back(job))
 		merge_rollback_say_plan(job);
 	if (common->dry_run) {
+		if (merge_devices_ask(job, &err))
+			return cli_fail(&err);
 		merge_report(job->options, &job->planned, 0);
 		cli_note("nothing was written");
 		return CLI_DONE;
 	}
+	if (merge_is_due(job) && merge_devices_ask(job, &err))
+		return cli_fail(&err);
 	if ((merge_is_due(job) || job->dropped.nr_stores) &&
 	    ask_confirm(common, &err, "%s %s%s",
 			job->options->take_back ? "take the merge into"

@@ -36,7 +36,7 @@ static void put_names(struct json_object *at, const char *key, const struct merg
 	struct json_object *names = json_put_array(at, key);
 
 	for (size_t i = 0; i < list->nr_stores; i++)
-		json_put_text(names, NULL, cow_image_name(list->images[i]));
+		json_put_text(names, NULL, merge_siblings_name(list, i));
 }
 
 static void put_plan(const struct merge_job *job)
@@ -61,7 +61,7 @@ static void say_siblings(const struct merge_job *job)
 
 	for (size_t i = 0; i < job->kept.nr_stores && used < sizeof(names) - 1; i++) {
 		int len = snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-				   cow_image_name(job->kept.images[i]));
+				   merge_siblings_name(&job->kept, i));
 
 		used += (size_t)len;
 	}

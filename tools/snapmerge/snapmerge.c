@@ -11,8 +11,10 @@
 
 /* What reads only may go on where what writes may not. */
 #define FORCE_OUTPUT "overwrite,invalid,damaged,doubtful,busy,origin,content"
-#define FORCE_TAKE_BACK "changed,legs"
-#define FORCE_IN_PLACE "uuid,volatile,bad-cow,overwrite,origin,content,no-space,legs"
+#define FORCE_TAKE_BACK "changed,legs,siblings"
+#define FORCE_IN_PLACE                                                                             \
+	"uuid,volatile,bad-cow,overwrite,origin,content,no-space,legs,"                            \
+	"siblings"
 /* A clone whose trees contradict each other: only a person can know which is right. */
 #define FORCE_CLONE FORCE_IN_PLACE ",doubtful"
 /* Devices of a pool, whose sizes are not in it. */

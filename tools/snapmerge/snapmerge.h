@@ -28,8 +28,11 @@ struct merge_options {
 
 /* Other stores of the origin, open: kept true, or given up. */
 struct merge_siblings {
-	struct cow_image **images;
+	struct cow_image **images; /* NULL: it is a device of a pool */
 	struct cow_store **stores;
+	struct roles *roles; /* of such a device; its images, if it is the first of its pool */
+	size_t *pools;	     /* which sibling is that */
+	const char *const *specs;
 	size_t nr_stores;
 };
 
@@ -105,6 +108,20 @@ int merge_siblings_open(struct merge_siblings *siblings, const char *role,
 			const struct opt_list *specs, const struct operands *operands,
 			bool will_write, struct cow_err *err);
 void merge_siblings_close(struct merge_siblings *siblings);
+/* What one of them is called. */
+const char *merge_siblings_name(const struct merge_siblings *siblings, size_t index);
+
+/* merge_devices.c: siblings that are devices of a pool and stand on the origin. Is it one?
+ * Fills roles. */
+bool merge_device_read(struct cow_imageset *set, const char *spec, struct roles *roles);
+/* Opens sibling number index, whose roles are read. Errors: -EPERM it does not say that it
+ * stands on the origin (id "origin"), or how long it is (id "size"). */
+int merge_device_open(struct merge_siblings *siblings, size_t index,
+		      const struct operands *operands, bool will_write, struct cow_err *err);
+/* Asks once whether other devices of these pools stand on the origin, too. Errors: -EPERM
+ * (id "siblings", force "siblings"), and those of ask_confirm(). */
+int merge_devices_ask(const struct merge_job *job, struct cow_err *err);
+
 /* Marks them invalid, durably. */
 int merge_siblings_drop(struct merge_siblings *siblings, struct cow_err *err);
 

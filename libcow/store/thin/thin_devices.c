@@ -45,6 +45,29 @@ static bool has_device(struct thin_pool *pool, uint64_t id, int *ret, struct cow
 	return found;
 }
 
+/* The entry of the new root takes the place of the old one, whose reference is not given
+ * back; what other entries of a leaf refer to counts as ever. */
+static int root_count_more(void *user, const uint8_t *value, bool is_more, struct cow_err *err)
+{
+	struct thin_pool *pool = (struct thin_pool *)user;
+
+	return is_more ? cow_pdata_block_more(pool->txn, get_le64(value), err) : 0;
+}
+
+int cow_thin_device_set(struct thin_pool *pool, uint64_t id, uint64_t root,
+			const struct thin_details *details, struct cow_err *err)
+{
+	const struct pdata_values values = { .value_size = 8,
+					     .user = pool,
+					     .count = root_count_more };
+	uint8_t raw[8];
+	int ret;
+
+	put_le64(raw, root);
+	ret = cow_pdata_tree_insert(pool->txn, &values, &pool->super.mapping_root, id, raw, err);
+	return ret ? ret : details_put(pool, id, details, err);
+}
+
 /* ---------------------------------------------------------------- the id */
 
 /* The one above the highest; where that is the last one, the first gap. */
@@ -99,7 +122,7 @@ static int empty_begin(struct thin_pool *pool, uint64_t *ret_root, struct thin_d
 	return cow_pdata_tree_new(pool->txn, &values, ret_root, err);
 }
 
-static int time_advance(struct thin_pool *pool, struct cow_err *err)
+int cow_thin_time_advance(struct thin_pool *pool, struct cow_err *err)
 {
 	if (pool->super.time >= THIN_TIME_MAX)
 		return cow_refuse(err, -ERANGE, "time", NULL,
@@ -119,7 +142,7 @@ static int snapshot_begin(struct thin_pool *pool, uint64_t parent_id, uint64_t *
 	int ret = cow_thin_device_find(pool, &pool->super, parent_id, ret_root, &parent, err);
 
 	if (!ret)
-		ret = time_advance(pool, err);
+		ret = cow_thin_time_advance(pool, err);
 	if (ret)
 		return ret;
 	*ret_details = (struct thin_details){
@@ -267,7 +290,7 @@ static int relation_check(struct cow_store *store, const struct side *a, const s
 }
 
 /* What LVM is about to tell the pool is about the devices as they are. */
-static int lvm_step_check(const struct thin_pool *pool, struct cow_err *err)
+int cow_thin_lvm_check(const struct thin_pool *pool, struct cow_err *err)
 {
 	if (pool->has_lvm_message)
 		return cow_refuse(err, -EPERM, "lvm", NULL,
@@ -310,7 +333,7 @@ int cow_thin_swap(struct cow_store *store, uint64_t a_id, uint64_t b_id, bool is
 {
 	struct thin_pool *pool = thin_pool_of(store);
 	struct side a, b;
-	int ret = lvm_step_check(pool, err);
+	int ret = cow_thin_lvm_check(pool, err);
 
 	if (!ret)
 		ret = cow_thin_write_begin(pool, true, err);

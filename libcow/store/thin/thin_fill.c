@@ -159,9 +159,6 @@ static int place_check(const struct thin_store *made, uint64_t old_bytes, uint64
 			       ? old_bytes == made->filled_bytes
 			       : old_bytes >= made->filled_bytes && !chunk_within(old_bytes, bytes);
 
-	if (!made->is_made)
-		return cow_fail(err, -EOPNOTSUPP,
-				"a device of a pool takes no further blocks once it is made");
 	if (is_next && range_fits(old_bytes, len_bytes, made->store.view_bytes))
 		return 0;
 	return cow_fail(err, -EINVAL,
@@ -170,8 +167,8 @@ static int place_check(const struct thin_store *made, uint64_t old_bytes, uint64
 			len_bytes, old_bytes, made->filled_bytes);
 }
 
-int cow_thin_append(struct cow_store *store, uint64_t old_bytes, const void *buf, size_t len_bytes,
-		    struct cow_err *err)
+int cow_thin_fill_append(struct cow_store *store, uint64_t old_bytes, const void *buf,
+			 size_t len_bytes, struct cow_err *err)
 {
 	struct thin_store *made = thin_store_of(store);
 	struct run run = { .buf = (const uint8_t *)buf }, part;
@@ -195,7 +192,7 @@ int cow_thin_append(struct cow_store *store, uint64_t old_bytes, const void *buf
 }
 
 /* Nobody is to see a part of it. */
-int cow_thin_publish(struct cow_store *store, struct cow_err *err)
+int cow_thin_fill_publish(struct cow_store *store, struct cow_err *err)
 {
 	return place_check(thin_store_of(store), thin_store_of(store)->filled_bytes, 0, err);
 }

@@ -238,8 +238,8 @@ static void thin_close(struct cow_store *store)
 {
 	struct thin_pool *pool = thin_pool_of(store);
 
-	/* a device that was begun is in the transaction, half of it */
-	if (pool && thin_store_of(store)->is_made)
+	/* what was begun is in the transaction, half of it */
+	if (pool && (thin_store_of(store)->is_made || thin_store_of(store)->is_changed))
 		pool->has_failed = true;
 	cow_pages_destroy(&thin_store_of(store)->is_shared);
 	cow_pages_destroy(&thin_store_of(store)->has_others);
@@ -332,7 +332,10 @@ const struct store_ops cow_store_thin_ops = {
 	.snapshot_delete = cow_thin_snapshot_delete,
 	.snapshot_begin = cow_thin_snapshot_begin,
 	.snapshot_end = cow_thin_snapshot_end,
+	.reserve = cow_thin_reserve,
 	.append = cow_thin_append,
+	.reserve_group = cow_thin_reserve_group,
+	.append_group = cow_thin_append_group,
 	.publish = cow_thin_publish,
 	.create_size = cow_thin_create_size,
 	.create_fit = cow_thin_create_fit,

@@ -17,6 +17,11 @@
 #include "libcow/store/store.h"
 #include "libcow/store/thin/thin_disk.h"
 
+/* So many devices of a pool are changed in one transaction, at most. */
+#define THIN_GROUP_MAX 16
+
+struct thin_store;
+
 /* What all handles on one pool have in common. */
 struct thin_pool {
 	struct store_shared shared; /* first */
@@ -30,6 +35,11 @@ struct thin_pool {
 	struct pdata_transaction *txn;
 	struct pdata_disk_map *data_map;
 	bool has_failed; /* what is in memory is not what is on the disk */
+	/* Handles whose device the transaction changes, thin_append.c, and the block that
+	 * is given in parts: up to where, and its data block. */
+	struct thin_store *changed[THIN_GROUP_MAX];
+	size_t nr_changed;
+	uint64_t part_bytes, part_block;
 	/* What LVM says, where it was asked. */
 	bool has_lvm_transaction, has_lvm_message, is_lvm_merging;
 	uint64_t lvm_transaction;
@@ -49,6 +59,7 @@ struct thin_store {
 	struct cow_pages has_others;
 	uint64_t nr_mapped;
 	bool is_size_guessed; /* the length of the device was not given */
+	bool is_changed;      /* root and details are those of the transaction */
 	/* Of a device that is being made, thin_fill.c: root and details are not in the
 	 * trees of the pool yet. */
 	bool is_made, has_parent, has_data;

@@ -36,7 +36,21 @@ int cow_thin_device_begin(struct thin_pool *pool, uint64_t parent_id, uint64_t *
 int cow_thin_device_put(struct thin_pool *pool, uint64_t id, uint64_t root,
 			const struct thin_details *details, struct cow_err *err);
 
-/* thin_devices.c and thin_fill.c; contracts in store.h. */
+/* The same of a device that is in the trees. Its root counts as the caller made it: the
+ * old one is not given up. */
+int cow_thin_device_set(struct thin_pool *pool, uint64_t id, uint64_t root,
+			const struct thin_details *details, struct cow_err *err);
+/* There is one more snapshot. Errors: -ERANGE (id "time"). */
+int cow_thin_time_advance(struct thin_pool *pool, struct cow_err *err);
+/* Refuses a pool that LVM means otherwise. Errors: -EPERM (id "lvm", "merging"). */
+int cow_thin_lvm_check(const struct thin_pool *pool, struct cow_err *err);
+
+/* thin_fill.c: append and publish of a device that is being made. */
+int cow_thin_fill_append(struct cow_store *store, uint64_t old_bytes, const void *buf,
+			 size_t len_bytes, struct cow_err *err);
+int cow_thin_fill_publish(struct cow_store *store, struct cow_err *err);
+
+/* thin_devices.c, thin_fill.c and thin_append.c; contracts in store.h. */
 int cow_thin_snapshot_create(struct cow_store *store, uint64_t parent_id, uint64_t view_bytes,
 			     uint64_t *id, struct cow_err *err);
 int cow_thin_snapshot_delete(struct cow_store *store, uint64_t id, struct cow_err *err);
@@ -49,5 +63,10 @@ int cow_thin_append(struct cow_store *store, uint64_t old_bytes, const void *buf
 		    struct cow_err *err);
 int cow_thin_publish(struct cow_store *store, struct cow_err *err);
 int cow_thin_snapshot_end(struct cow_store *store, struct cow_err *err);
+int cow_thin_reserve(struct cow_store *store, uint64_t nr_chunks, struct cow_err *err);
+int cow_thin_reserve_group(struct cow_store *const *stores, size_t nr_stores,
+			   struct store_lacks *lacks, struct cow_err *err);
+int cow_thin_append_group(struct cow_store *const *members, size_t nr_members, uint64_t old_bytes,
+			  const void *buf, size_t len_bytes, struct cow_err *err);
 
 #endif
