@@ -25,7 +25,7 @@ COUNTS = """exit chunk chunks chunks_left begun_chunks bad_chunks runs epochs fl
     mended left records_dropped chunks_copied lost_elsewhere regions_in_doubt appended_in_doubt
     resized_in_doubt guessed layers files files_damaged files_gone depth device origin snapshot
     id transaction created snapshotted mapped_blocks exclusive_blocks shared_blocks lost_blocks
-    inode links uid gid mtime_nanoseconds major minor
+    inode links legs uid gid mtime_nanoseconds major minor
     allocated_sectors total_sectors metadata_sectors""".split()
 
 

@@ -191,10 +191,10 @@ static void content_look(struct list *list, struct content *content,
 	}
 	name = cow_image_content(volume->image);
 	json_put_text(at, "content", name);
-	if (!cow_image_container(volume->image))
-		check_fs_list(volume->image, at, content->state, sizeof(content->state));
 	if (!name)
 		return;
+	if (!cow_image_container(volume->image))
+		check_fs_list(volume->image, at, content->state, sizeof(content->state));
 	snprintf(content->type, sizeof(content->type), "%s", name);
 	container_look(content, volume, name, at);
 }
