@@ -398,3 +398,13 @@ int cow_pdata_map_get(struct pdata_map *map, uint64_t block, uint32_t *ret_count
 	*ret_count = large ? large->count : count;
 	return 0;
 }
+
+int cow_pdata_map_fault_ignore(void *user, enum pdata_map_part part,
+			       const struct pdata_fault *fault, struct cow_err *err)
+{
+	(void)user;
+	(void)part;
+	(void)fault;
+	(void)err;
+	return 0;
+}

@@ -92,6 +92,10 @@ struct pdata_map_params {
 		     struct cow_err *err);
 };
 
+/* A fault callback that goes on, where what a fault hides is not asked for. */
+int cow_pdata_map_fault_ignore(void *user, enum pdata_map_part part,
+			       const struct pdata_fault *fault, struct cow_err *err);
+
 /* A map that was read: its index and its tree of counts. */
 struct pdata_map;
 

@@ -50,6 +50,10 @@ struct pdata_walk_params {
 		     struct cow_err *err);
 };
 
+/* A fault callback that goes on, where what lies below a fault is not asked for. */
+int cow_pdata_walk_fault_ignore(void *user, const struct pdata_fault *fault,
+				const struct pdata_edge *edge, struct cow_err *err);
+
 struct pdata_walk;
 
 int cow_pdata_walk_new(const struct pdata_walk_params *params, struct pdata_walk **ret_walk,

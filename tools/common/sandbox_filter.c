@@ -315,14 +315,12 @@ static int add_memory(scmp_filter_ctx filter)
 /* Calls that are allowed with some arguments only. */
 static int add_with_arguments(scmp_filter_ctx filter)
 {
-	/* raise(3) and abort(3): signals to itself */
-	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
 	/* getrlimit(2): asks, of itself */
 	const struct scmp_arg_cmp ask_self[] = {
 		SCMP_CMP(0, SCMP_CMP_EQ, 0, 0),
 		SCMP_CMP(2, SCMP_CMP_EQ, 0, 0),
 	};
-	int ret = add_one(filter, "tgkill", &to_self, 1);
+	int ret = 0;
 
 	for (size_t i = 0; i < NR(allowed_ioctls) && !ret; i++) {
 		const struct scmp_arg_cmp request =
@@ -330,13 +328,28 @@ static int add_with_arguments(scmp_filter_ctx filter)
 
 		ret = add_one(filter, "ioctl", &request, 1);
 	}
+	return ret ? ret : add_one(filter, "prlimit64", ask_self, 2);
+}
+
+/* What tools and couriers have in common, and the names of the calls that one of them may
+ * make whatever the arguments are. */
+static int add_names(scmp_filter_ctx filter, const char *const *names, size_t nr)
+{
+	/* raise(3) and abort(3): signals to itself */
+	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
+	int ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied, NR(denied));
+
+	if (!ret)
+		ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied_later, NR(denied_later));
+	if (!ret)
+		ret = add(filter, SCMP_ACT_ALLOW, names, nr);
+	if (!ret)
+		ret = add_one(filter, "tgkill", &to_self, 1);
 	if (!ret)
 		ret = add_fcntl(filter, "fcntl");
 	if (!ret)
 		ret = add_fcntl(filter, "fcntl64");
-	if (!ret)
-		ret = add_memory(filter);
-	return ret ? ret : add_one(filter, "prlimit64", ask_self, 2);
+	return ret ? ret : add_memory(filter);
 }
 
 /* For both: no answer is death, and speed is not paid for (the mitigation that
@@ -380,11 +393,7 @@ int sandbox_filter_enter(void)
 
 	if (!filter)
 		return -ENOSYS;
-	ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied, NR(denied));
-	if (!ret)
-		ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied_later, NR(denied_later));
-	if (!ret)
-		ret = add(filter, SCMP_ACT_ALLOW, allowed, NR(allowed));
+	ret = add_names(filter, allowed, NR(allowed));
 	if (!ret)
 		ret = add_clone(filter, SCMP_ACT_ERRNO(ENOSYS));
 	if (!ret)
@@ -416,25 +425,12 @@ static int add_socket(scmp_filter_ctx filter, int fd)
 
 int sandbox_filter_courier(const int *fds, size_t nr_fds)
 {
-	const struct scmp_arg_cmp to_self = SCMP_CMP(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
 	scmp_filter_ctx filter = filter_new(SCMP_ACT_ERRNO(ENOSYS));
 	int ret;
 
 	if (!filter)
 		return -ENOSYS;
-	ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied, NR(denied));
-	if (!ret)
-		ret = add(filter, SCMP_ACT_ERRNO(EPERM), denied_later, NR(denied_later));
-	if (!ret)
-		ret = add(filter, SCMP_ACT_ALLOW, allowed_courier, NR(allowed_courier));
-	if (!ret)
-		ret = add_one(filter, "tgkill", &to_self, 1);
-	if (!ret)
-		ret = add_fcntl(filter, "fcntl");
-	if (!ret)
-		ret = add_fcntl(filter, "fcntl64");
-	if (!ret)
-		ret = add_memory(filter);
+	ret = add_names(filter, allowed_courier, NR(allowed_courier));
 	for (size_t i = 0; i < nr_fds && !ret; i++)
 		ret = add_socket(filter, fds[i]);
 	if (!ret)

@@ -242,16 +242,6 @@ static int only_leaf(void *user, const struct pdata_node *node, const struct pda
 	return ret ? ret : every_leaf(user, node, edge, err);
 }
 
-static int fault_ignore(void *user, const struct pdata_fault *fault, const struct pdata_edge *edge,
-			struct cow_err *err)
-{
-	(void)user;
-	(void)fault;
-	(void)edge;
-	(void)err;
-	return 0;
-}
-
 static int walk_devices(struct thin_check *check, const struct pdata_walk_params *params,
 			bool with_held, struct cow_err *err)
 {
@@ -282,7 +272,7 @@ int cow_thin_check_mappings(struct thin_check *check, struct cow_err *err)
 		.is_shared = true,
 		.user = check,
 		.leaf = live_leaf,
-		.fault = fault_ignore, /* the second walk tells */
+		.fault = cow_pdata_walk_fault_ignore, /* the second walk tells */
 	};
 	int ret = cow_thin_below_mark(check, err);
 
@@ -308,7 +298,7 @@ int cow_thin_check_each_leaf(struct thin_check *check,
 		.is_shared = true,
 		.user = check,
 		.leaf = leaf,
-		.fault = fault_ignore,
+		.fault = cow_pdata_walk_fault_ignore,
 	};
 
 	return walk_devices(check, &params, true, err);

@@ -42,16 +42,6 @@ static int low_add(void *user, uint64_t first, uint64_t nr, uint32_t found, uint
 	return ret;
 }
 
-static int fault_ignore(void *user, enum pdata_map_part part, const struct pdata_fault *fault,
-			struct cow_err *err)
-{
-	(void)user;
-	(void)part;
-	(void)fault;
-	(void)err;
-	return 0;
-}
-
 static int suspect_add(void *user, const struct pdata_node *node, const struct pdata_edge *edge,
 		       struct cow_err *err)
 {
@@ -85,7 +75,7 @@ static int low_find(struct doubt *doubt, struct cow_err *err)
 		.is_disk = true,
 		.nr_blocks_max = UINT64_MAX,
 		.user = doubt,
-		.fault = fault_ignore,
+		.fault = cow_pdata_map_fault_ignore,
 	};
 	AUTO_HANDLE(pdata_map) struct pdata_map *map = NULL;
 	uint64_t nr_used;

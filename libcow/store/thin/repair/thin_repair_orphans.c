@@ -16,26 +16,6 @@
 
 /* ---------------------------------------------------------------- what is left */
 
-static int fault_ignore(void *user, const struct pdata_fault *fault, const struct pdata_edge *edge,
-			struct cow_err *err)
-{
-	(void)user;
-	(void)fault;
-	(void)edge;
-	(void)err;
-	return 0;
-}
-
-static int map_fault_ignore(void *user, enum pdata_map_part part, const struct pdata_fault *fault,
-			    struct cow_err *err)
-{
-	(void)user;
-	(void)part;
-	(void)fault;
-	(void)err;
-	return 0;
-}
-
 static bool is_kept(const struct thin_repair *repair, uint64_t block)
 {
 	return cow_thin_salvage_info(repair->salvage, block)->state == THIN_NODE_KEPT;
@@ -51,7 +31,7 @@ static int mappings_count(struct orphans *orphans, struct cow_err *err)
 		.value_size = 8,
 		.is_shared = true,
 		.counts = orphans->counts,
-		.fault = fault_ignore,
+		.fault = cow_pdata_walk_fault_ignore,
 	};
 	AUTO_HANDLE(pdata_walk) struct pdata_walk *walk = NULL;
 	int ret = cow_pdata_walk_new(&params, &walk, err);
@@ -84,7 +64,7 @@ static int missing_find(struct orphans *orphans, struct cow_err *err)
 		.root = repair->super.metadata_map,
 		.nr_blocks_max = UINT64_MAX,
 		.counts = orphans->counts,
-		.fault = map_fault_ignore,
+		.fault = cow_pdata_map_fault_ignore,
 	};
 	AUTO_HANDLE(pdata_map) struct pdata_map *data = NULL;
 	AUTO_HANDLE(pdata_map) struct pdata_map *metadata = NULL;
