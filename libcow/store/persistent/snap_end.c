@@ -77,7 +77,7 @@ static bool shift_of(const struct judge *judge, const struct snap_record *record
 }
 
 /* Adds records [from, from + nr) to the sets; none breaks off at an end. Sets *is_shuffled
- * where their data does not lie in the order of the records. */
+ * where the data of sound ones does not lie in the order of the records. */
 static int olds_add(const struct judge *judge, uint64_t from, uint64_t nr, struct cow_chunkset *all,
 		    struct cow_chunkset *own, bool *is_shuffled)
 {
@@ -93,6 +93,8 @@ static int olds_add(const struct judge *judge, uint64_t from, uint64_t nr, struc
 		ret = cow_chunkset_add(all, record.old_chunk, judge->err);
 		if (!ret)
 			ret = cow_chunkset_add(own, record.old_chunk, judge->err);
+		if (cow_snap_record_problem(judge->bounds, &record))
+			continue;
 		*is_shuffled |= record.new_chunk < last;
 		last = record.new_chunk;
 	}
