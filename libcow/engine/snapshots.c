@@ -86,7 +86,7 @@ static int made_fill(struct cow_store *made, const struct cow_snapshot_source *s
 		     struct cow_patch_stats *stats, struct cow_err *err)
 {
 	struct cow_image *image = source->image, *base = source->base;
-	struct fitted fitted = { NULL };
+	struct fitted fitted = { .image = NULL };
 	int ret = base_fit(base, image->size_bytes, &fitted, err);
 
 	/* of the last block, what lies behind the end of the image is the base's, too */
