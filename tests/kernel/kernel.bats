@@ -103,7 +103,7 @@ for v in json.load(sys.stdin)["volumes"]:
 @test "a root file system is rolled back from an initramfs that holds the static tools alone, and boots" {
 	make -s --no-print-directory -C "$COW_SOURCE" static
 	for tool in snapmerge snapcheck; do
-		[ "$(stat -c %s "$COW_BUILD/static/$tool")" -lt $((9 << 18)) ]
+		[ "$(stat -c %s "$COW_BUILD/static/$tool")" -lt $((5 << 19)) ]
 		! readelf -lW "$COW_BUILD/static/$tool" | grep INTERP || return 1
 	done
 	cd "$TMPDIR"

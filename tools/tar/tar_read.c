@@ -3,9 +3,9 @@
 /*
  * tar_read.c - reads a tar through libarchive, member after member.
  *
- * libarchive 3.6 uses some of what it allocates without a look: the entry of
- * archive_read_next_header() and what archive_read_open() and
- * archive_read_open_memory() note down. So the entry is ours, and the callback is
+ * libarchive 3.6 uses some of what it allocates without a look: the entry in
+ * archive_read_next_header(3), and what archive_read_open(3) and
+ * archive_read_open_memory(3) note down. So the entry is ours, and the callback is
  * set in steps that say when they failed.
  */
 #include "tools/tar/tar_read.h"
