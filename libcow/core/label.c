@@ -29,8 +29,8 @@
  * 112     8   exceptions that are left
  * 120     8   exceptions that an earlier merge had left
  * 128    16   id of that merge
- * 144   136   marks
- * 280   216   zeros
+ * 144     8   mark of the first exception
+ * 152   344   zeros
  */
 #define LABEL_MAGIC "COWLABEL"
 #define LABEL_VERSION 1
@@ -63,8 +63,7 @@ void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES
 	put_le64(ret_raw + 112, label->nr_left);
 	put_le64(ret_raw + 120, label->nr_earlier);
 	memcpy(ret_raw + 128, label->earlier_id, LABEL_JOB_ID_BYTES);
-	for (size_t i = 0; i < LABEL_NR_MARKS; i++)
-		put_le64(ret_raw + 144 + i * 8, label->marks[i]);
+	put_le64(ret_raw + 144, label->first_mark);
 	checksum(ret_raw, ret_raw + 8);
 }
 
@@ -90,7 +89,6 @@ bool cow_label_decode(const uint8_t raw[LABEL_BYTES], struct cow_label *ret_labe
 	ret_label->nr_left = get_le64(raw + 112);
 	ret_label->nr_earlier = get_le64(raw + 120);
 	memcpy(ret_label->earlier_id, raw + 128, LABEL_JOB_ID_BYTES);
-	for (size_t i = 0; i < LABEL_NR_MARKS; i++)
-		ret_label->marks[i] = get_le64(raw + 144 + i * 8);
+	ret_label->first_mark = get_le64(raw + 144);
 	return true;
 }

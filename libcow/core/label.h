@@ -14,7 +14,6 @@
 
 #define LABEL_BYTES 496
 #define LABEL_JOB_ID_BYTES 16
-#define LABEL_NR_MARKS 17
 
 enum label_job {
 	LABEL_JOB_MERGE = 1,  /* on the store that is merged */
@@ -49,11 +48,11 @@ struct cow_label {
 	uint64_t outcome_bytes;
 	uint64_t outcome_len_bytes;
 	uint8_t outcome_digest[COW_DIGEST_BYTES];
-	/* Kept by the kind of store, of a merge: mark i tells what the first 2^i
-	 * exceptions of the list were when the job began; 0: not known. A merge only
-	 * ever takes exceptions off the end of the list, so where a mark differs the
-	 * store was emptied and used again since. */
-	uint64_t marks[LABEL_NR_MARKS];
+	/* Kept by the kind of store, of a merge: tells what the first exception of the
+	 * list was when the job began; 0: not known. A merge takes exceptions off the
+	 * end of the list, and others may be added there before it is finished. So only
+	 * where the first one differs the store was emptied, and used again since. */
+	uint64_t first_mark;
 };
 
 void cow_label_encode(const struct cow_label *label, uint8_t ret_raw[LABEL_BYTES]);

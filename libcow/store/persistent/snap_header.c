@@ -5,7 +5,7 @@
  *
  * invalidate	header sector, FLUSH		valid or not
  * label	header sector, FLUSH		old label or new: one sector (I9)
- * marks	header sector, FLUSH		taken out of a label before the list is
+ * mark		header sector, FLUSH		taken out of a label before the list is
  *						changed in another way than a merge does it
  */
 #include <errno.h>
@@ -76,72 +76,53 @@ int cow_snap_invalidate(struct cow_store *store, struct cow_err *err)
 	return ret;
 }
 
-/* ------------------------------------------------------------------ marks */
+/* ------------------------------------------------------------------ mark */
 
-COW_DEFINE_AUTO(digest, struct cow_digest *, cow_digest_free);
-
-/* The marks of the list as it is on the disk; 0 from where it ends. */
-static int marks_read(struct cow_image *cow, const struct snap_layout *layout,
-		      uint64_t ret_marks[LABEL_NR_MARKS], struct cow_err *err)
+/* The mark of the first record as it is on the disk; 0: there is none. */
+static int mark_read(struct cow_image *cow, const struct snap_layout *layout, uint64_t *ret_mark,
+		     struct cow_err *err)
 {
-	AUTO_HANDLE(digest) struct cow_digest *digest = NULL;
 	uint8_t raw[SNAP_RECORD_BYTES], sum[COW_DIGEST_BYTES];
 	struct snap_record record;
-	struct snap_list list;
-	unsigned int nr = 0;
-	uint64_t index;
-	int ret = cow_digest_new(&digest, err);
+	int ret = cow_snap_record_read(cow, layout, 0, &record, err);
 
-	memset(ret_marks, 0, LABEL_NR_MARKS * sizeof(*ret_marks));
-	if (ret)
+	*ret_mark = 0;
+	if (ret || !record.new_chunk)
 		return ret;
-	ret = cow_snap_list_open(&list, cow, layout, 0, err);
-	while (!ret && nr < LABEL_NR_MARKS && cow_snap_list_next(&list, &record, &index) &&
-	       record.new_chunk) {
-		cow_snap_record_encode(&record, raw);
-		cow_digest_update(digest, raw, sizeof(raw));
-		if (index + 1 < UINT64_C(1) << nr)
-			continue;
-		cow_digest_final(digest, sum);
-		ret_marks[nr++] = get_le64(sum) | 1; /* never 0 */
-	}
-	return cow_snap_list_close(&list, ret);
-}
-
-static bool has_marks(const struct cow_label *label)
-{
-	return label->marks[0];
+	cow_snap_record_encode(&record, raw);
+	cow_digest_of(raw, sizeof(raw), sum);
+	*ret_mark = get_le64(sum) | 1; /* never 0 */
+	return 0;
 }
 
 int cow_snap_label_find(struct cow_image *cow, const struct snap_layout *layout,
 			const uint8_t raw[LABEL_BYTES], struct cow_label *ret_label,
 			struct cow_err *err)
 {
-	uint64_t marks[LABEL_NR_MARKS];
 	struct cow_label label = { 0 };
+	uint64_t mark;
 	int ret = 0;
 
 	if (cow_label_decode(raw, &label) && label.job == LABEL_JOB_MERGE &&
-	    label.phase != LABEL_PHASE_DONE && has_marks(&label)) {
-		ret = marks_read(cow, layout, marks, err);
-		for (size_t i = 0; !ret && i < LABEL_NR_MARKS && marks[i] && label.marks[i]; i++)
-			if (marks[i] != label.marks[i])
-				memset(&label, 0, sizeof(label));
+	    label.phase != LABEL_PHASE_DONE && label.first_mark) {
+		ret = mark_read(cow, layout, &mark, err);
+		if (!ret && mark && mark != label.first_mark)
+			memset(&label, 0, sizeof(label));
 	}
 	if (!ret)
 		*ret_label = label;
 	return ret;
 }
 
-int cow_snap_marks_forget(struct cow_image *cow, uint8_t header[SNAP_HEADER_BYTES],
-			  struct cow_err *err)
+int cow_snap_mark_forget(struct cow_image *cow, uint8_t header[SNAP_HEADER_BYTES],
+			 struct cow_err *err)
 {
 	struct cow_label label;
 	int ret;
 
-	if (!cow_label_decode(header + SNAP_LABEL_OFFSET, &label) || !has_marks(&label))
+	if (!cow_label_decode(header + SNAP_LABEL_OFFSET, &label) || !label.first_mark)
 		return 0;
-	memset(label.marks, 0, sizeof(label.marks));
+	label.first_mark = 0;
 	cow_label_encode(&label, header + SNAP_LABEL_OFFSET);
 	ret = cow_image_pwrite(cow, header, SNAP_HEADER_BYTES, 0, err);
 	return ret ? ret : cow_image_flush(cow, err);
@@ -163,19 +144,18 @@ int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], s
 	return 0;
 }
 
-/* A job that goes on keeps the marks of its beginning: the list is shorter now. One that
- * is done needs none. */
-static int marks_set(struct snap_store *p, struct cow_label *label, struct cow_err *err)
+/* A job that goes on keeps the mark of its beginning. One that is done needs none. */
+static int mark_set(struct snap_store *p, struct cow_label *label, struct cow_err *err)
 {
 	struct cow_label before;
 
-	memset(label->marks, 0, sizeof(label->marks));
+	label->first_mark = 0;
 	if (label->job != LABEL_JOB_MERGE || label->phase == LABEL_PHASE_DONE)
 		return 0;
-	if (!cow_label_decode(p->header + SNAP_LABEL_OFFSET, &before) || !has_marks(&before) ||
+	if (!cow_label_decode(p->header + SNAP_LABEL_OFFSET, &before) || !before.first_mark ||
 	    memcmp(before.job_id, label->job_id, sizeof(before.job_id)) != 0)
-		return marks_read(p->store.metadata, &p->layout, label->marks, err);
-	memcpy(label->marks, before.marks, sizeof(label->marks));
+		return mark_read(p->store.metadata, &p->layout, &label->first_mark, err);
+	label->first_mark = before.first_mark;
 	return 0;
 }
 
@@ -190,7 +170,7 @@ int cow_snap_label_write(struct cow_store *store, const uint8_t raw[LABEL_BYTES]
 	memcpy(header, p->header, SNAP_LABEL_OFFSET);
 	memcpy(header + SNAP_LABEL_OFFSET, raw, LABEL_BYTES);
 	if (cow_label_decode(raw, &label)) {
-		ret = marks_set(p, &label, err);
+		ret = mark_set(p, &label, err);
 		cow_label_encode(&label, header + SNAP_LABEL_OFFSET);
 	}
 	return ret ? ret : header_write(p, header, err);

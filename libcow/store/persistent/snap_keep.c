@@ -4,7 +4,7 @@
  * snap_keep.c - leaves some exceptions of a list whose others are merged:
  * k records are kept, and must be the first k.
  *
- * marks	taken out of the label, where there is one; FLUSH (snap_header.c)
+ * mark		taken out of the label, where there is one; FLUSH (snap_header.c)
  * keep		each kept record that stands behind place k is copied to a
  *		place below it whose own record is not kept; FLUSH
  *		the list is cut after k records; FLUSH (snap_merge.c)
@@ -128,7 +128,7 @@ int cow_snap_keep(struct cow_store *store, const uint64_t *old_chunks, size_t nr
 		return cow_fail(err, -ENOMEM, "no memory for %zu records", nr_chunks);
 	ret = keep_scan(&keep, err);
 	if (!ret)
-		ret = cow_snap_marks_forget(store->metadata, snap_store_of(store)->header, err);
+		ret = cow_snap_mark_forget(store->metadata, snap_store_of(store)->header, err);
 	if (!ret)
 		ret = keep_copy(&keep, err);
 	return ret ? ret : cow_snap_settle(store, nr_chunks, err);

@@ -56,19 +56,17 @@ int cow_snap_header_unchanged(struct cow_image *image, const uint8_t found[SNAP_
 			      struct cow_err *err);
 
 /*
- * Decodes a label; zeros where there is none, or where the list is not the one that it
- * is about any more: the kernel finished the merge, and the store was used since. A
- * store that was used so that its list begins with the very same records cannot be
- * told. Reads the first MiB of records where the label is of a merge under way.
- * Errors: -EIO, -ENOMEM.
+ * Decodes a label; zeros where there is none, or where the list does not begin with the
+ * record that it began with: then the kernel finished the merge, and the store was used
+ * since. One that begins with the same record cannot be told. Errors: -EIO.
  */
 int cow_snap_label_find(struct cow_image *cow, const struct snap_layout *layout,
 			const uint8_t raw[LABEL_BYTES], struct cow_label *ret_label,
 			struct cow_err *err);
-/* Before the records of the list change places: takes from a label what it knows of
- * them, in header and, durably, on the image. Errors: -EIO, -EROFS. */
-int cow_snap_marks_forget(struct cow_image *cow, uint8_t header[SNAP_HEADER_BYTES],
-			  struct cow_err *err);
+/* Before the records of the list change places: takes from a label what it knows of the
+ * first one, in header and, durably, on the image. Errors: -EIO, -EROFS. */
+int cow_snap_mark_forget(struct cow_image *cow, uint8_t header[SNAP_HEADER_BYTES],
+			 struct cow_err *err);
 
 int cow_snap_invalidate(struct cow_store *store, struct cow_err *err);
 int cow_snap_label_read(struct cow_store *store, uint8_t ret_raw[LABEL_BYTES], struct cow_err *err);

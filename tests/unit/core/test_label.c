@@ -21,8 +21,7 @@ static struct cow_label label_random(uint64_t *random)
 	label.nr_left = test_random(random);
 	label.outcome_bytes = test_random(random);
 	label.outcome_len_bytes = test_random(random);
-	for (size_t i = 0; i < LABEL_NR_MARKS; i++)
-		label.marks[i] = test_random(random);
+	label.first_mark = test_random(random);
 	for (size_t i = 0; i < sizeof(label.job_id); i++)
 		label.job_id[i] = (uint8_t)test_random(random);
 	for (size_t i = 0; i < sizeof(label.target_head); i++) {

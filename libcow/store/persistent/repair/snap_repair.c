@@ -297,9 +297,9 @@ static uint64_t count_left(const struct snap_mends *mends)
 }
 
 /* In the header that is there, and in the one that will be. */
-static int marks_forget(struct repair *repair)
+static int mark_forget(struct repair *repair)
 {
-	int ret = cow_snap_marks_forget(repair->cow, repair->found, repair->err);
+	int ret = cow_snap_mark_forget(repair->cow, repair->found, repair->err);
 
 	if (!ret && !is_all_zero(repair->header + SNAP_LABEL_OFFSET, LABEL_BYTES))
 		memcpy(repair->header + SNAP_LABEL_OFFSET, repair->found + SNAP_LABEL_OFFSET,
@@ -337,7 +337,7 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 		if (!ret)
 			ret = cow_snap_losses_note(&repair->losses, &plan, repair->err);
 		if (!ret)
-			ret = marks_forget(repair);
+			ret = mark_forget(repair);
 		if (!ret)
 			ret = cow_snap_plan_apply(&plan, repair->err);
 		*ret_changed = true;
