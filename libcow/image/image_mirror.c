@@ -116,15 +116,19 @@ static void mirror_close(struct cow_image *image)
 static int data_begin(struct cow_image *image, uint64_t offset_bytes, uint64_t end_bytes,
 		      uint64_t *ret_start, struct cow_err *err)
 {
+	const struct image_mirror *mirror = (const struct image_mirror *)image;
 	uint64_t at, len;
 
 	*ret_start = end_bytes;
-	return FOR_LEGS(({
-		int found_ = cow_image_next_data(leg, offset_bytes, &at, &len, err);
-		if (!found_ && len)
+	for (uint32_t i = 0; i < image->nr_copies; i++) {
+		int ret = cow_image_next_data(mirror->legs[i], offset_bytes, &at, &len, err);
+
+		if (ret)
+			return ret;
+		if (len)
 			*ret_start = min_u64(*ret_start, at);
-		found_;
-	}));
+	}
+	return 0;
 }
 
 static int refuse_difference(const struct image_mirror *mirror, uint32_t leg, uint64_t offset_bytes,

@@ -53,7 +53,7 @@ called() {
 		rm -rf ./*
 		cp -a --sparse=always ../fresh/. .
 	done < <(commands; more_commands; refused)
-	for function in archive_read_next_header archive_write_header blkid_do_probe ext2fs_open2; do
+	for function in archive_read_next_header2 archive_write_header blkid_do_probe ext2fs_open2; do
 		grep -qx "$function inside" ../calls || { echo "$function"; return 1; }
 	done
 }
@@ -76,9 +76,9 @@ called() {
 			rm -f new undo
 		done
 	done
-	called archive_read_next_header snapcheck -n -o new origin.img cow.pack
-	called archive_read_next_header snapcheck -y -o new --verify=view.tar origin.img cow.img
-	called archive_read_next_header snapcheck -y --force=volatile --save-undo=undo origin.img cow.pack
+	called archive_read_next_header2 snapcheck -n -o new origin.img cow.pack
+	called archive_read_next_header2 snapcheck -y -o new --verify=view.tar origin.img cow.img
+	called archive_read_next_header2 snapcheck -y --force=volatile --save-undo=undo origin.img cow.pack
 	# A device that an output replaces is looked at by libblkid.
 	truncate -s 16M device.img
 	mke2fs -q -F device.img
