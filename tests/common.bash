@@ -97,7 +97,7 @@ lvm_text() {
 
 # findings_of FILE: what snapcheck found, did and left, by id and place; a line each.
 findings_of() {
-	jq -r 'def place: "\(.class): \(.id)" + if .offset == null then "" else ", byte \(.offset)" end;
+	jq -r 'def place: "\(.class): \(.id)" + if .offset_bytes == null then "" else ", byte \(.offset_bytes)" end;
 		(.findings[]? | place),
 		(.repair // empty | "repair: \(.mended) findings mended, \(.left) left, \(.records_dropped) " +
 			"records dropped, \(.chunks_copied) chunks copied",

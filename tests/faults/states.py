@@ -284,6 +284,12 @@ class Repair(Job):
         return {old: store.bytes[new * store.chunk_bytes:(new + 1) * store.chunk_bytes]
                 for old, new in store.records}
 
+    def is_fatal(self, fault):
+        """Where the disk is full when the repair is through, the digests of what it left
+        are not in the undo file; that is in order, and a full disk before that is not:
+        the state that must follow a success tells."""
+        return super().is_fatal(fault) and not fault.startswith("enospc")
+
     def state(self, is_done):
         now = read(self.disk.path("bad"))
         if not os.path.exists(self.disk.path("undo")):

@@ -97,7 +97,7 @@ findings() {
 	run -8 snapcheck --bad-blocks=map origin.img cow.img
 	run -4 snapcheck --json=j --skip-unreadable --bad-blocks=map origin.img cow.img
 	[ "$(findings)" = "persistent.data-unreadable persistent.metadata-unreadable persistent.metadata-unreadable" ]
-	[[ $output == *"512 bytes of area 0 cannot be read: up to 32 exceptions were recorded there, and nobody knows which"* ]]
+	[[ $output == *"512 bytes of area 0 cannot be read: up to 32 exceptions were recorded there, and it is not known which"* ]]
 	[[ $output == *"kernel: refuses to load it"* ]]
 	before=$(sum cow.img)
 	run -4 snapcheck -n -y --skip-unreadable --bad-blocks=map -o new.img origin.img cow.img
