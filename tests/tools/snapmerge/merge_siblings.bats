@@ -202,7 +202,7 @@ used_since() {
 	now=$(sums)
 	run -64 --separate-stderr snapmerge -y --json=j --sibling=a.img origin.img cow.img
 	[ "$(member j 'j["error"]["id"]')" = siblings ]
-	[[ $stderr == *"a.img lacks 1 chunks"*"left out"*"--drop-sibling"*"--from-view"* ]]
+	[[ $stderr == *"a.img lacks 1 chunks"*"not named when the merge began"*"--drop-sibling"*"--from-view"* ]]
 	[ "$(sums)" = "$now" ]
 	snapcreate -q --from-view=cow.img origin.img new.img
 	run -0 snapmerge -y --sibling=a.img origin.img new.img
