@@ -15,8 +15,8 @@ setup() {
 	"$lab/run.py" --self-test
 }
 
-@test "kernel, tools and model agree: 64 random cases" {
-	"$lab/run.py" --count 64
+@test "kernel, tools and model agree: 32 random cases" {
+	"$lab/run.py" --count 32
 }
 
 @test "the lab works without HOME" {

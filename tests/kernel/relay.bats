@@ -6,5 +6,5 @@
 bats_require_minimum_version 1.8.0
 
 @test "relays: kernel and tools take turns, are killed, go on; views, siblings and usage are the model's" {
-	TMPDIR=$BATS_TEST_TMPDIR "$COW_SOURCE/tests/kernel/relay.py" --seed "${COW_SEED:-1}" --count 16
+	TMPDIR=$BATS_TEST_TMPDIR "$COW_SOURCE/tests/kernel/relay.py" --seed "${COW_SEED:-1}" --count 8
 }
