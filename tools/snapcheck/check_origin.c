@@ -80,7 +80,8 @@ int check_origin_look(struct check *check, const struct cow_store_args *args, st
 
 	open_args.flags = COW_STORE_DAMAGED | COW_STORE_INVALID;
 	if (!cow_store_open(&open_args, &store, NULL)) {
-		check_fs_look(check, check->origin, store);
+		if (!check->options->is_empty)
+			check_fs_look(check, check->origin, store);
 		if (!is_mixture(args))
 			ret = store_look(check, store, err);
 	}

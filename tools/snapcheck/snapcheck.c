@@ -116,7 +116,7 @@ static int look(struct check *check, struct cow_image *cow, struct cow_err *err)
 	}
 	/* of a pair it was done with the origin, but a repair changes what it shows */
 	if (!ret && !params.flags && !check->is_pack && !check->container &&
-	    (roles_are_given(&check->roles) || check->has_repair))
+	    (roles_are_given(&check->roles) || (check->has_repair && check->origin)))
 		check_fs_look_args(check, &args);
 	return ret || !check->verify ? ret : check_verify_run(check, &args, &callbacks, err);
 }
