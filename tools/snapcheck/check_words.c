@@ -453,8 +453,11 @@ static void print_report(const struct check *check, FILE *text)
 	size_t len = 0;
 	FILE *to = check->is_verbose ? NULL : open_memstream(&body, &len);
 
-	print_body(check, to ? to : text);
-	if (to && !fclose(to) && body) {
+	if (to)
+		print_body(check, to);
+	if (!to || fclose(to)) { /* also where there was no memory to count its lines */
+		print_body(check, text);
+	} else {
 		fputs(body, text);
 		for (const char *at = body; (at = strchr(at, '\n')); at++)
 			nr_lines -= nr_lines > 0;
