@@ -152,12 +152,8 @@ static int each_in_place(const struct operands *operands, const struct cow_segme
 	int ret = 0;
 
 	while (!ret && next_range(operands, at, end_bytes, &range)) {
-		/* a chunk may begin in front of the piece */
-		uint64_t start = range.offset_bytes > at ? range.offset_bytes : at;
-
 		at = range.offset_bytes + range.len_bytes;
-		range.len_bytes = at - start;
-		range.offset_bytes = part_bytes + (start - place->offset_bytes);
+		range.offset_bytes = part_bytes + (range.offset_bytes - place->offset_bytes);
 		ret = joined_put(joined, &range);
 	}
 	return ret;
