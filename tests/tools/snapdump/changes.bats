@@ -109,6 +109,27 @@ inode_of() { # PATH IMAGE
 	[ "$(snapdump --changes base.img anew.cow)" = "M etc/shadow" ]
 }
 
+# bats test_tags=long
+@test "a directory that was renamed, and a new one under its old name: whose paths the lines have" {
+	mkdir -p two/a
+	for name in keep gone stays; do echo old >two/a/$name; done
+	mke2fs -q -F -t ext4 -b 1024 -d two base.img 4M
+	cp base.img now.img
+	debugfs -w -f - now.img >debugfs.log 2>&1 <<-END
+		ln /a /b
+		unlink /a
+		set_inode_field /b/keep mode 0100600
+		mkdir /a
+		write new /a/stays
+		rm /b/gone
+	END
+	snapcreate -q -c 1K --force=overwrite --from=now.img base.img cow.img
+	run -0 --separate-stderr snapdump --changes base.img cow.img
+	[ "$output" = $'+ a\n- a/gone\n+ a/stays\nR a -> b\nT b/keep' ] || { echo "$output"; false; }
+	run -0 --separate-stderr snapdump --changes --reverse base.img cow.img
+	[ "$output" = $'- a\nR b -> a\n+ a/gone\nT a/keep\n- a/stays' ] || { echo "$output"; false; }
+}
+
 @test "--reverse tells it from the view to the origin" {
 	snapdump --changes --reverse base.img cow.img >back
 	snapdump --changes base.img cow.img | sed 's/^R \(.*\) -> \(.*\)/R \2 -> \1/; y/+-/-+/; s/ +> / -> /' | LC_ALL=C sort >wanted
