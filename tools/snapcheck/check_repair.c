@@ -20,8 +20,8 @@
 #include "tools/images/images_json.h"
 
 #define UNDO_CHUNK_BYTES 4096
-/* In a sector; one for each chunk of the image, see cow_repair_undo_end(). */
-#define UNDO_DIGESTS 16
+/* So many digests of cow_repair_undo_end() fit a sector; there is at most one for a chunk. */
+#define DIGESTS_PER_SECTOR 16
 /* Size of an output while its real size is not known. */
 #define SIZE_BYTES_MIN 512
 
@@ -170,7 +170,7 @@ static int open_new_undo(struct check_repair *repair, struct cow_imageset *set,
 	if (!ret)
 		ret = cow_create_size(&create, &size, err);
 	/* for the digests of what the repair leaves */
-	size += (create.origin_bytes / create.chunk_bytes / UNDO_DIGESTS + 1) * SIZE_BYTES_MIN;
+	size += (create.origin_bytes / create.chunk_bytes / DIGESTS_PER_SECTOR + 1) * 512;
 	if (!ret)
 		ret = outputs_open(set, "undo", repair->save_undo, size, flags, &repair->undo, err);
 	return ret ? ret : blkid_device_open(&repair->device, repair->undo, repair->save_undo, err);
