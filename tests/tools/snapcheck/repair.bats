@@ -569,20 +569,3 @@ cut_off() {
 	grep -q "has just changed" out
 	[ "$(sum cow.img)" = "$changed" ]
 }
-
-# bats test_tags=limit,long
-@test "a merge that was cut off is still known as one after its list was repaired" {
-	store "size 600K\nheader\nauto 10 60\ndata 2 100\n"
-	head -c 1M /dev/urandom >origin.img
-	run env COW_SANDBOX=off FAULT_PLAN=w:3:kill:0 LD_PRELOAD="$COW_BUILD/tests/faults/shim.so" snapmerge -y origin.img cow.img
-	[ "$status" = 137 ]
-	[ "$(dd if=cow.img bs=1 skip=16 count=8 status=none)" = COWLABEL ]
-	# The first record goes, and the last one takes its place.
-	printf '\xff\xff\xff' | dd of=cow.img bs=1 seek=4104 conv=notrunc status=none
-	run -4 snapcheck -y --force=lost cow.img
-	snapcreate -q -c 4K origin.img sib.img
-	run -64 --separate-stderr snapmerge -y --json=j --sibling=sib.img origin.img cow.img
-	[ "$(member j 'j["error"]["id"]')" = siblings ]
-	run snapcheck origin.img cow.img
-	[[ $output == *"a merge of"* ]]
-}

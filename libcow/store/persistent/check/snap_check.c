@@ -64,8 +64,7 @@ static void fields_check(struct snap_check *check)
 	}
 }
 
-static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_BYTES],
-			bool reads_list)
+static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_BYTES])
 {
 	struct cow_label label, current;
 
@@ -78,8 +77,9 @@ static void label_check(struct snap_check *check, const uint8_t raw[SNAP_HEADER_
 		return;
 	}
 	/* An unreadable list is the business of others. */
-	if (reads_list && cow_snap_label_find(check->cow, &check->layout, raw + SNAP_LABEL_OFFSET,
-					      &current, NULL) == 0)
+	if (check->layout.chunk_bytes &&
+	    cow_snap_label_find(check->cow, &check->layout, raw + SNAP_LABEL_OFFSET, &current,
+				NULL) == 0)
 		label = current;
 	check->is_merging = cow_label_is_mixture(&label);
 	check->was_merged = cow_label_is_finished(&label);
@@ -361,7 +361,7 @@ static int check_run(struct snap_check *check, uint32_t flags, struct cow_verdic
 	} else {
 		magic_check(check);
 		fields_check(check);
-		label_check(check, raw, chunk_bytes && !(flags & COW_CHECK_HEADER_ONLY));
+		label_check(check, raw);
 	}
 	/* of a header that is lost nobody knows it */
 	verdict->valid = check->header.valid || (check->header.magic != SNAP_MAGIC &&
