@@ -5,8 +5,9 @@
  *
  * invalidate	header sector, FLUSH		valid or not
  * label	header sector, FLUSH		old label or new: one sector (I9)
- * mark		header sector, FLUSH		taken out of a label before the list is
- *						changed in another way than a merge does it
+ * mark		header sector, FLUSH		taken out of a label before a repair, or a
+ *						merge that leaves exceptions, lets another
+ *						record be the first
  */
 #include <errno.h>
 #include <inttypes.h>

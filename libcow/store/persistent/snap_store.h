@@ -63,8 +63,8 @@ int cow_snap_header_unchanged(struct cow_image *image, const uint8_t found[SNAP_
 int cow_snap_label_find(struct cow_image *cow, const struct snap_layout *layout,
 			const uint8_t raw[LABEL_BYTES], struct cow_label *ret_label,
 			struct cow_err *err);
-/* Before the records of the list change places: takes from a label what it knows of the
- * first one, in header and, durably, on the image. Errors: -EIO, -EROFS. */
+/* Before the list gets another first record: takes from a label what it knows of the first
+ * one, in header and, durably, on the image. Errors: -EIO, -EROFS. */
 int cow_snap_mark_forget(struct cow_image *cow, uint8_t header[SNAP_HEADER_BYTES],
 			 struct cow_err *err);
 

@@ -48,3 +48,13 @@ use_again() {
 	[[ $output != *"a merge of"* ]]
 	[ "$(member j '"origin_fit" in j')" = True ]
 }
+
+# bats test_tags=limit,long
+@test "a merge that is over stays so when the list behind its first record is repaired" {
+	use_again
+	poke cow.img $((4096 + 16 * 20 + 8)) '\xff\xff\xff'
+	run -4 snapcheck -y --force=lost cow.img
+	has_label
+	run snapcheck origin.img cow.img
+	[[ $output != *"a merge of"* ]]
+}

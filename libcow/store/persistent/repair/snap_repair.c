@@ -296,11 +296,24 @@ static uint64_t count_left(const struct snap_mends *mends)
 	return nr;
 }
 
-/* In the header that is there, and in the one that will be. */
-static int mark_forget(struct repair *repair)
+/* Will the list begin with another record? */
+static bool changes_first(const struct snap_plan *plan)
 {
-	int ret = cow_snap_mark_forget(repair->cow, repair->found, repair->err);
+	for (size_t i = 0; i < plan->sets.nr; i++)
+		if (!plan->sets.rows[i].index)
+			return true;
+	return cow_snap_edits_find(&plan->drops, 0);
+}
 
+/* In the header that is there, and in the one that will be. The mark of a first record
+ * that stays is kept: it may tell that the label is of an older list. */
+static int mark_forget(struct repair *repair, const struct snap_plan *plan)
+{
+	int ret;
+
+	if (!changes_first(plan))
+		return 0;
+	ret = cow_snap_mark_forget(repair->cow, repair->found, repair->err);
 	if (!ret && !is_all_zero(repair->header + SNAP_LABEL_OFFSET, LABEL_BYTES))
 		memcpy(repair->header + SNAP_LABEL_OFFSET, repair->found + SNAP_LABEL_OFFSET,
 		       LABEL_BYTES);
@@ -337,7 +350,7 @@ static int list_mend(struct repair *repair, struct cow_image *over, struct snap_
 		if (!ret)
 			ret = cow_snap_losses_note(&repair->losses, &plan, repair->err);
 		if (!ret)
-			ret = mark_forget(repair);
+			ret = mark_forget(repair, &plan);
 		if (!ret)
 			ret = cow_snap_plan_apply(&plan, repair->err);
 		*ret_changed = true;
