@@ -136,10 +136,7 @@ static int check_target(void *user, const char *name, const char *type, const ch
 
 int cow_dm_check(const struct stat *st, struct cow_err *err)
 {
-	struct cow_err unheard = COW_ERR_INIT;
-	int ret = S_ISBLK(st->st_mode)
-			  ? each_target(st->st_rdev, check_target, err ? err : &unheard)
-			  : 0;
+	int ret = S_ISBLK(st->st_mode) ? each_target(st->st_rdev, check_target, err) : 0;
 
 	return ret == -ENOMEM ? cow_fail(err, ret, "no memory for a device-mapper table") : ret;
 }

@@ -85,7 +85,7 @@ static int mirror_discard(struct cow_image *image, uint64_t offset_bytes, uint64
 
 static int mirror_flush(struct cow_image *image, struct cow_err *err)
 {
-	return FOR_LEGS(cow_image_flush(leg, err));
+	return cow_pieces_flush(((struct image_mirror *)image)->legs, image->nr_copies, err);
 }
 
 static int mirror_drop_cache(struct cow_image *image, uint64_t offset_bytes, uint64_t len_bytes,
@@ -154,11 +154,10 @@ static int piece_check(const struct image_mirror *mirror, uint8_t *buf, uint64_t
 	int ret = cow_image_pread(mirror->legs[0], buf, len_bytes, offset_bytes, err);
 
 	for (uint32_t i = 1; i < mirror->image.nr_copies && !ret; i++) {
-		const uint8_t *other = buf + COW_PIECE_BYTES;
+		uint8_t *other = buf + COW_PIECE_BYTES;
 		size_t at = 0;
 
-		ret = cow_image_pread(mirror->legs[i], buf + COW_PIECE_BYTES, len_bytes,
-				      offset_bytes, err);
+		ret = cow_image_pread(mirror->legs[i], other, len_bytes, offset_bytes, err);
 		if (ret || !memcmp(buf, other, len_bytes))
 			continue;
 		while (buf[at] == other[at])

@@ -98,12 +98,11 @@ const struct cow_lv *cow_lv_next_thin(const struct cow_lv *pool, const struct co
 
 /*
  * Opens the bare volume: of a COW volume the store, of an origin the origin, also
- * while LVM merges it. flags: COW_LV_*. Errors: -EOPNOTSUPP its type is not supported, named in the
- * sentence (id "lv-type"); -EPERM written, but it has more than one copy or a cache (id
- * "lv-write"); -ENODEV a PV is missing or flagged as missing (id "pv-missing");
- * -EBADMSG the metadata contradict themselves, or a leg is not complete (id "lv-legs");
- * -ERANGE beyond the end of a PV;
- * -ENOMEM, -EIO.
+ * while LVM merges it. flags: COW_LV_*. Errors: -EOPNOTSUPP its type is not
+ * supported, named in the sentence (id "lv-type"); -EPERM written, but it has more
+ * than one copy or a cache (id "lv-write"); -ENODEV a PV is missing or flagged as
+ * missing (id "pv-missing"); -EBADMSG the metadata contradict themselves, or a leg is
+ * not complete (id "lv-legs"); -ERANGE beyond the end of a PV; -ENOMEM, -EIO.
  */
 int cow_lv_open(const struct cow_lv *lv, uint32_t flags, struct cow_image **ret_image,
 		struct cow_err *err);

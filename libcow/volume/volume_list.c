@@ -257,7 +257,7 @@ static int lv_list(struct lister *lister, const struct cow_lv *lv, const char *p
 	if (mul_overflows(lv->nr_extents, sectors_to_bytes(lv->vg->extent_sectors),
 			  &volume.size_bytes))
 		volume.size_bytes = 0;
-	ret = cow_lv_open(lv, false, &image, &why);
+	ret = cow_lv_open(lv, 0, &image, &why);
 	if (ret == -ENOMEM) /* no fault of the volume */
 		return ret;
 	volume.is_damaged = ret && ret != -EOPNOTSUPP;
