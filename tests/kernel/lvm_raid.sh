@@ -9,11 +9,7 @@ dir=$1
 export LC_ALL=C LVM_SYSTEM_DIR="$dir/lvm" LVM_SUPPRESS_FD_WARNINGS=1
 # shellcheck source=tests/kernel/lvm_conf.sh disable=SC1091
 . "$(dirname "$0")/lvm_conf.sh"
-modules=/usr/lib/uml/modules/$(uname -r)
-for module in $(sed -n 's|^\(kernel/drivers/md/dm-raid\.ko\): \(.*\)$|\1 \2|p' "$modules/modules.dep" |
-	tr ' ' '\n' | tac); do
-	busybox insmod "$modules/$module" || :
-done
+raid_modules
 lvm_conf '/dev/ubd.*'
 vgcreate -q -s 512k vg /dev/ubdb /dev/ubdc /dev/ubdd /dev/ubde
 

@@ -429,13 +429,18 @@ cut_off() {
 		snapcheck -y --save-undo=undo.img cow.img
 }
 
-# bats test_tags=limit
-@test "a repair with an undo file that was cut off is continued, and only that of this image" {
+# good.img, and what a repair of it with undo.img has left that was killed; cut.img is undo.img.
+half_repaired() {
 	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
 	cp cow.img good.img
 	cut_off f:8:kill:0
 	[ "$status" = 137 ]
 	cp undo.img cut.img
+}
+
+# bats test_tags=limit
+@test "a repair with an undo file that was cut off is continued, and only that of this image" {
+	half_repaired
 	cp good.img other.img
 	printf x | dd of=other.img bs=1 seek=9000 conv=notrunc status=none
 	saved=$(sum undo.img)
@@ -493,11 +498,7 @@ cut_off() {
 
 # bats test_tags=limit,long
 @test "a repair that was cut off is taken back on its image alone; so is a take-back that was cut off" {
-	store "size 300K\nheader\nrecord 10 2\nrecord 11 3\nrecord 11 4\ndata 2 3\n"
-	cp cow.img good.img
-	cut_off f:8:kill:0
-	[ "$status" = 137 ]
-	cp undo.img cut.img
+	half_repaired
 	cp cow.img other.img
 	printf x | dd of=other.img bs=1 seek=9000 conv=notrunc status=none
 	run -64 --separate-stderr snapmerge -y --json=j other.img undo.img
